@@ -1,0 +1,140 @@
+/** @since 0.1.0 */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
+import type { RunResult } from "../src/domain/Completion.js"
+import type { ControlFailed, ExecutorError, Internal, OperationError } from "../src/domain/Errors.js"
+import type { OperationId, RunId, SessionId } from "../src/domain/Ids.js"
+import type { Input } from "../src/domain/Input.js"
+import type { Json } from "../src/domain/Json.js"
+import type { Message } from "../src/domain/Message.js"
+import type { CompletionEntry, OperationKind, OperationOutcome, OperationRecord } from "../src/domain/Operation.js"
+import type { SessionHead } from "../src/domain/RuntimeCommit.js"
+import type { ContextAppend, ExecutionKind, RunBoundary, TurnMetadata } from "../src/domain/Turn.js"
+
+/** What a turn does to the session's body. @since 0.1.0 @category models */
+export type SessionUpdate =
+  /** appends what the turn's inputs said, then these */
+  | { readonly _tag: "Reply"; readonly messages: ReadonlyArray<Message> }
+  | { readonly _tag: "Append"; readonly messages: ReadonlyArray<Message> }
+  | { readonly _tag: "Replace"; readonly messages: ReadonlyArray<Message> }
+  | { readonly _tag: "Opaque"; readonly bytes: Uint8Array; readonly messageCount: number }
+  | { readonly _tag: "None" }
+
+/** How a turn ended well. `null` in `TurnOutput` means: consumed without a result. @since 0.1.0 @category models */
+export type TurnTerminal =
+  | { readonly _tag: "RunResult"; readonly result: RunResult }
+  | { readonly _tag: "CallbackPending"; readonly toolName: string; readonly args: Json }
+  | { readonly _tag: "NoPendingBoundary" }
+
+/** What `apply` hands over: body and answer are committed together with the inputs' end. @since 0.1.0 @category models */
+export interface TurnOutput {
+  readonly session: SessionUpdate
+  readonly terminal: TurnTerminal | null
+}
+
+/** Options of a background operation started by a turn. @since 0.1.0 @category models */
+export interface OperationOptions {
+  readonly displayName: string
+  readonly kind?: OperationKind
+  readonly sourceLabel?: string
+}
+
+/** Background work that outlives the turn (D28). @since 0.1.0 @category models */
+export interface TurnOperations {
+  /**
+   * Starts an effect in a fiber of the session's scope. Its end is stored and put into the completion feed, and wakes
+   * the session when it is idle. It ends with the process: unregistering or restarting terminates it.
+   */
+  readonly run: <E, R>(
+    effect: Effect.Effect<string, E, R>,
+    options: OperationOptions
+  ) => Effect.Effect<OperationId, OperationError, R>
+  /** Registers an operation that somebody else completes by id, also after a restart. */
+  readonly external: (options: OperationOptions) => Effect.Effect<OperationId, OperationError>
+  readonly get: (id: OperationId) => Effect.Effect<OperationRecord | undefined>
+  /** Waits for all; outcomes in the asked order. */
+  readonly waitAll: (
+    ids: ReadonlyArray<OperationId>
+  ) => Effect.Effect<ReadonlyArray<readonly [OperationId, OperationOutcome]>, OperationError>
+}
+
+/** One run of the executor. @since 0.1.0 @category models */
+export interface Turn {
+  readonly sessionId: SessionId
+  readonly runId: RunId
+  /** highest staging count among the inputs, from 1 */
+  readonly attempt: number
+  /** the batch, in order */
+  readonly inputs: ReadonlyArray<Input>
+  /** what the inputs say, as messages */
+  readonly appends: ReadonlyArray<Message>
+  /** what the inputs say, as keyed context */
+  readonly contexts: ReadonlyArray<ContextAppend>
+  readonly metadata: TurnMetadata
+  readonly boundary: RunBoundary
+  readonly executionKind: ExecutionKind
+  /** background operations that ended since the last committed turn */
+  readonly completions: ReadonlyArray<CompletionEntry>
+  /** the committed body, streamed from the store */
+  readonly history: Stream.Stream<Message, Internal>
+  readonly head: SessionHead
+  /** completes when the run is asked to yield at its next boundary; finishing early then is a success (D16) */
+  readonly boundaryRequested: Effect.Effect<void>
+  readonly operations: TurnOperations
+  /** hands the result over early: it counts even if the run is interrupted afterwards (D17) */
+  readonly finish: (output: TurnOutput) => Effect.Effect<void>
+}
+
+/** Whom a control request is for. @since 0.1.0 @category models */
+export interface ControlRequest {
+  readonly runId: RunId
+  readonly reason: string
+}
+
+/**
+ * What runs a session's inputs. A value per session, not a service: two sessions may have different ones.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CoreExecutor {
+  readonly apply: (turn: Turn) => Effect.Effect<TurnOutput, ExecutorError>
+  /** asked once per run to yield at the next boundary; `turn.boundaryRequested` completes as well */
+  readonly cancelAfterBoundary?: (request: ControlRequest) => Effect.Effect<void, ControlFailed>
+  /** interrupt handle: called before the run's fiber is interrupted (after `cancelGrace`) */
+  readonly hardCancel?: (request: ControlRequest) => Effect.Effect<void, ControlFailed>
+  /** the attachment ends; called once */
+  readonly stop?: (reason: string) => Effect.Effect<void, ControlFailed>
+  /** after a durable stop; failures are logged */
+  readonly cleanupAfterStop?: Effect.Effect<void, ControlFailed>
+}
+
+/**
+ * An executor from its `apply`, with the context of this moment.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as CoreExecutor from "effect-meerkat/services/CoreExecutor"
+ * import * as Turn from "effect-meerkat/services/Turn"
+ *
+ * const echo = CoreExecutor.make(() => Effect.succeed(Turn.reply("hello")))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <R = never>(
+  apply: (turn: Turn) => Effect.Effect<TurnOutput, ExecutorError, R>,
+  handles?: Omit<CoreExecutor, "apply">
+): Effect.Effect<CoreExecutor, never, R> =>
+  Effect.map(Effect.context<R>(), (context) => ({
+    ...handles,
+    apply: (turn: Turn) => Effect.provide(apply(turn), context)
+  }))
+
+/** The session whose run or operation the current fiber belongs to; null outside. @since 0.1.0 @category references */
+export class CurrentSession extends Context.Reference<CurrentSession>()("effect-meerkat/services/CurrentSession", {
+  defaultValue: (): { readonly sessionId: SessionId; readonly runId: RunId | null; readonly role: "run" | "operation" | "drain" | "hook" } | null => null
+}) {}

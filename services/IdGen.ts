@@ -1,0 +1,13 @@
+/** @since 0.1.0 */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+
+/**
+ * Fresh UUIDs, version 7: ordered by the clock's milliseconds, random below.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class IdGen extends Context.Tag("effect-meerkat/services/IdGen")<IdGen, {
+  readonly next: Effect.Effect<string>
+}>() {}

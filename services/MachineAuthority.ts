@@ -1,0 +1,98 @@
+/** @since 0.1.0 */
+import * as Context from "effect/Context"
+import type * as Deferred from "effect/Deferred"
+import type * as Effect from "effect/Effect"
+import type * as Either from "effect/Either"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { Command, Decision, Rejection } from "../src/domain/Command.js"
+import type { CompletionOutcome } from "../src/domain/Completion.js"
+import type { Internal, NotReady, RecoveryCorruption, WatchClosed } from "../src/domain/Errors.js"
+import type { InputId, OperationId, SessionId } from "../src/domain/Ids.js"
+import type { OperationOutcome } from "../src/domain/Operation.js"
+import type { RuntimeEvent, RuntimeEventEnvelope } from "../src/domain/RuntimeEvent.js"
+import type { SessionState } from "../src/domain/SessionState.js"
+import type { CommitError } from "../src/domain/StoreErrors.js"
+
+/** Why a submitted command did not happen. @since 0.1.0 @category errors */
+export type SubmitError =
+  | { readonly _tag: "Rejected"; readonly rejection: Rejection }
+  /** the store refused this command's commit for good, or for the moment; nothing changed */
+  | { readonly _tag: "CommitFailed"; readonly error: CommitError }
+  /** an outcome could not be resolved, or the session was fenced: it must be opened anew (D21) */
+  | { readonly _tag: "ReloadRequired"; readonly reason: string }
+  /** the session's scope is closed */
+  | { readonly _tag: "Closed" }
+
+/** How a session's durability stands (D21). @since 0.1.0 @category models */
+export type Health = { readonly _tag: "Ready" } | { readonly _tag: "ReloadRequired"; readonly reason: string }
+
+/** An event, or the news that some were missed. @since 0.1.0 @category models */
+export type SessionEvent =
+  | { readonly _tag: "Event"; readonly envelope: RuntimeEventEnvelope }
+  | { readonly _tag: "Snapshot"; readonly sequence: number; readonly state: SessionState }
+  | { readonly _tag: "Lagged"; readonly missed: number }
+
+/** What a command may observe when it is settled, in the worker, before any later command of the round. @since 0.1.0 @category models */
+export interface SubmitOptions<A> {
+  /** runs synchronously at settlement; only registers (waiters), never waits */
+  readonly onSettled?: (reply: A) => void
+}
+
+/**
+ * The single owner of one session's state: an arrival queue in front of the pure kernel, and a commit worker that
+ * exists only while the queue holds something (DESIGN 4).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionAuthority {
+  readonly sessionId: SessionId
+  /** the fence that the opening gave; tells this entry from its successors */
+  readonly incarnation: number
+  /** the published state: nothing in it that had to be durable is not */
+  readonly state: Effect.Effect<SessionState>
+  readonly unsafeState: () => SessionState
+  readonly health: Effect.Effect<Health>
+  /**
+   * Queues a command and waits for its reply. Interrupted while queued, it is removed and nothing happened; later its
+   * effects happen all the same and only the reply is lost.
+   */
+  readonly submit: <A>(command: Command<A>, options?: SubmitOptions<A>) => Effect.Effect<A, SubmitError>
+  /** completes at the next publication; to be awaited after reading the state that was found wanting */
+  readonly changed: Effect.Effect<void>
+  /** completes when the state satisfies the predicate; level-triggered, never polls */
+  readonly when: (predicate: (state: SessionState) => boolean) => Effect.Effect<SessionState>
+  /** waits for the end of an open input */
+  readonly awaitInput: (inputId: InputId) => Deferred.Deferred<CompletionOutcome>
+  readonly waiterCount: (inputId?: InputId) => number
+  readonly awaitOperation: (id: OperationId) => Deferred.Deferred<OperationOutcome, WatchClosed>
+  /** resolves every waiter of an input that is left */
+  readonly settleAll: (outcome: CompletionOutcome) => Effect.Effect<void>
+  readonly closeWatches: (reason: string) => Effect.Effect<void>
+  readonly publish: (event: RuntimeEvent) => Effect.Effect<void>
+  /** a snapshot first, then the events after it */
+  readonly events: Stream.Stream<SessionEvent>
+  /** marks the session as unusable until it is opened anew; the first reason is kept */
+  readonly requireReload: (reason: string) => Effect.Effect<void>
+  readonly busy: Effect.Effect<boolean>
+  /** refuses new commands and waits for the worker to end */
+  readonly shutdown: Effect.Effect<void>
+}
+
+/** Outcome of an opening. @since 0.1.0 @category models */
+export type OpenFailure = Internal | RecoveryCorruption | NotReady | { readonly _tag: "SessionDestroyed" }
+
+/**
+ * Opens sessions: recovers their durable state and hands out the authority that owns it from then on.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class MachineAuthority extends Context.Tag("effect-meerkat/services/MachineAuthority")<MachineAuthority, {
+  /** The scope ends the authority: its worker, its waiters, its events. */
+  readonly open: (sessionId: SessionId) => Effect.Effect<SessionAuthority, OpenFailure, Scope.Scope>
+}>() {}
+
+/** What the end of each round may add (the detached wake, D29). @since 0.1.0 @category models */
+export type EndOfRound = (state: SessionState) => Either.Either<Decision<void>, Rejection>

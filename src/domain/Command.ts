@@ -1,0 +1,98 @@
+/** @since 0.1.0 */
+import type * as Either from "effect/Either"
+import type { CompletionOutcome } from "./Completion.js"
+import type { ValidationDetail } from "./Errors.js"
+import type { InputId, OperationId, RunId, Sha256 } from "./Ids.js"
+import type { InputFacts, InputRecord, SliceDocument, TerminalInput } from "./InputRecord.js"
+import type { CompletionEntry, OperationOutcome, OperationRecord } from "./Operation.js"
+import type { RunBoundaryReceipt } from "./Receipt.js"
+import type { EpochFacts, SessionPart } from "./RuntimeCommit.js"
+import type { RuntimeEvent } from "./RuntimeEvent.js"
+import type { PersistedRuntimeState, RuntimeState } from "./RuntimeState.js"
+import type { Env, SessionState } from "./SessionState.js"
+
+/** What a decision makes happen, in order. Commits are built from the puts, never by comparing states. @since 0.1.0 @category models */
+export type Emit =
+  | { readonly _tag: "InsertInput"; readonly record: InputRecord }
+  | { readonly _tag: "UpdateInput"; readonly facts: InputFacts }
+  | { readonly _tag: "EndInput"; readonly row: TerminalInput; readonly inserted: boolean }
+  | { readonly _tag: "ClearKey"; readonly key: string }
+  | { readonly _tag: "PutLifecycle"; readonly state: PersistedRuntimeState }
+  | { readonly _tag: "PutSession"; readonly part: SessionPart }
+  | { readonly _tag: "PutReceipt"; readonly receipt: RunBoundaryReceipt; readonly outcome: CompletionOutcome }
+  | { readonly _tag: "PutOperation"; readonly record: OperationRecord }
+  | { readonly _tag: "DropOperation"; readonly id: OperationId }
+  | { readonly _tag: "PutFeed"; readonly entry: CompletionEntry }
+  | { readonly _tag: "PutEpoch"; readonly epoch: EpochFacts }
+  | { readonly _tag: "PutSlice"; readonly slice: SliceDocument }
+  | { readonly _tag: "Close" }
+  /** the input ended, or its waiters are released without its end being stored */
+  | { readonly _tag: "Settle"; readonly inputId: InputId; readonly outcome: CompletionOutcome }
+  | { readonly _tag: "SettleAll"; readonly outcome: CompletionOutcome }
+  | { readonly _tag: "SettleOperation"; readonly id: OperationId; readonly outcome: OperationOutcome }
+  | { readonly _tag: "BarrierSatisfied" }
+  | { readonly _tag: "Event"; readonly event: RuntimeEvent }
+
+/** A refusal; nothing was changed. Mapped to the error of each call by the layer that submits. @since 0.1.0 @category models */
+export type Rejection =
+  | { readonly _tag: "TerminalPhase"; readonly command: string }
+  | { readonly _tag: "NoTransition"; readonly command: string; readonly state: RuntimeState }
+  | {
+    readonly _tag: "GuardRejected"
+    readonly command: string
+    readonly state: RuntimeState
+    readonly failed: ReadonlyArray<string>
+  }
+  | { readonly _tag: "Invalid"; readonly command: string; readonly detail: ValidationDetail }
+
+/** What a command does to a state. @since 0.1.0 @category models */
+export interface Decision<out A> {
+  readonly state: SessionState
+  readonly emits: ReadonlyArray<Emit>
+  readonly reply: A
+}
+
+/**
+ * A command: its name, and the pure rule that answers it. `hard: false` marks the ones whose puts may wait as soft
+ * facts; everything else that emits a put is durable before it is visible.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Command<out A> {
+  readonly name: string
+  readonly decide: (state: SessionState, env: Env) => Either.Either<Decision<A>, Rejection>
+}
+
+/** What accepting an input answered. @since 0.1.0 @category models */
+export type AcceptReply =
+  | { readonly _tag: "Accepted"; readonly inputId: InputId; readonly terminal: CompletionOutcome | null; readonly record: InputFacts | TerminalInput }
+  | { readonly _tag: "Deduplicated"; readonly inputId: InputId; readonly existingId: InputId; readonly open: boolean }
+
+/** A batch that was staged for a run. @since 0.1.0 @category models */
+export interface StagedRun {
+  readonly runId: RunId
+  readonly attempt: number
+  readonly records: ReadonlyArray<InputRecord>
+  /** feed entries beyond `agentApplied` that this run is given */
+  readonly completions: ReadonlyArray<CompletionEntry>
+}
+
+/** How a run that failed is accounted for (D10); jitter is in `notBefore`, computed by the caller. @since 0.1.0 @category models */
+export interface RunFailure {
+  readonly outcome: CompletionOutcome
+  readonly detail: string
+  readonly retryable: boolean
+  /** epoch milliseconds; when the driving members may run again */
+  readonly notBefore: number
+}
+
+/** What a run hands over to be committed. Digests are computed by the caller. @since 0.1.0 @category models */
+export interface RunOutput {
+  readonly session: SessionPart | null
+  readonly conversationDigest: Sha256 | null
+  readonly messageCount: number
+  readonly outcome: CompletionOutcome
+  /** the feed was given up to here; moves with the boundary commit (D29) */
+  readonly agentApplied: number
+}

@@ -1,0 +1,122 @@
+/** @since 0.1.0 */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { Json, optional } from "./Json.js"
+
+/** What an executor answers. @since 0.1.0 @category schemas */
+export const RunResult = Schema.Struct({
+  text: Schema.String,
+  data: optional(Json),
+  usage: optional(Schema.Struct({
+    inputTokens: optional(Schema.Number),
+    outputTokens: optional(Schema.Number),
+    costUsd: optional(Schema.Number)
+  }))
+})
+/** @since 0.1.0 @category models */
+export type RunResult = typeof RunResult.Type
+
+/** Why a turn ended as it did. @since 0.1.0 @category schemas */
+export const TurnCauseKind = Schema.Literal(
+  "unknown",
+  "hook_denied",
+  "hook_failure",
+  "llm_failure",
+  "tool_failure",
+  "structured_output_validation_failed",
+  "budget_exhausted",
+  "time_budget_exceeded",
+  "retry_exhausted",
+  "turn_limit_reached",
+  "runtime_apply_failure",
+  "fatal_failure"
+)
+/** @since 0.1.0 @category models */
+export type TurnCauseKind = typeof TurnCauseKind.Type
+
+/** @since 0.1.0 @category schemas */
+export const TurnOutcome = Schema.Literal(
+  "none",
+  "completed",
+  "failed",
+  "cancelled",
+  "budget_exhausted",
+  "time_budget_exceeded",
+  "structured_output_validation_failed"
+)
+/** @since 0.1.0 @category models */
+export type TurnOutcome = typeof TurnOutcome.Type
+
+/** Typed account of a failed turn. @since 0.1.0 @category schemas */
+export const TurnError = Schema.Struct({
+  kind: TurnCauseKind,
+  terminal: Schema.Boolean,
+  outcome: optional(TurnOutcome),
+  detail: optional(Schema.String),
+  provider: optional(Schema.String),
+  model: optional(Schema.String),
+  retryable: optional(Schema.Boolean)
+})
+/** @since 0.1.0 @category models */
+export type TurnError = typeof TurnError.Type
+
+/** How an input ended for those who wait for it. @since 0.1.0 @category schemas */
+export const CompletionOutcome = Schema.Union(
+  Schema.TaggedStruct("Completed", { result: RunResult }),
+  Schema.TaggedStruct("CompletedWithoutResult", {}),
+  Schema.TaggedStruct("CallbackPending", { toolName: Schema.String, args: Json }),
+  Schema.TaggedStruct("Cancelled", {}),
+  Schema.TaggedStruct("Abandoned", { reason: Schema.String }),
+  Schema.TaggedStruct("AbandonedWithError", { reason: Schema.String, error: TurnError }),
+  Schema.TaggedStruct("CompletedWithFinalizationFailure", { result: RunResult, error: TurnError }),
+  Schema.TaggedStruct("RuntimeTerminated", { reason: Schema.String })
+)
+/** @since 0.1.0 @category models */
+export type CompletionOutcome = typeof CompletionOutcome.Type
+
+/** An outcome that is no answer, as an error. @since 0.1.0 @category errors */
+export class TurnFailed extends Schema.TaggedError<TurnFailed>()("TurnFailed", {
+  outcome: CompletionOutcome
+}) {
+  override get message(): string {
+    return describe(this.outcome)
+  }
+}
+
+/** One sentence that says how it ended. @since 0.1.0 @category accessors */
+export const describe = (outcome: CompletionOutcome): string => {
+  switch (outcome._tag) {
+    case "Completed":
+      return "completed"
+    case "CompletedWithoutResult":
+      return "completed without a result"
+    case "CallbackPending":
+      return `waits for the callback of tool "${outcome.toolName}"`
+    case "Cancelled":
+      return "cancelled"
+    case "Abandoned":
+    case "AbandonedWithError":
+      return `abandoned: ${outcome.reason}`
+    case "CompletedWithFinalizationFailure":
+      return `answered, but the answer could not be stored: ${outcome.error.detail ?? outcome.error.kind}`
+    case "RuntimeTerminated":
+      return `the runtime ended first: ${outcome.reason}`
+  }
+}
+
+/**
+ * The answer, or `TurnFailed`. A completion without a result is an empty answer.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const toEffect = (outcome: CompletionOutcome): Effect.Effect<RunResult, TurnFailed> => {
+  switch (outcome._tag) {
+    case "Completed":
+      return Effect.succeed(outcome.result)
+    case "CompletedWithoutResult":
+      return Effect.succeed({ text: "" })
+    default:
+      return Effect.fail(new TurnFailed({ outcome }))
+  }
+}

@@ -1,0 +1,196 @@
+/** @since 0.1.0 */
+import * as Schema from "effect/Schema"
+import { InputId } from "./Ids.js"
+import { Json, optional } from "./Json.js"
+import { ContentBlock } from "./Message.js"
+import { HandlingMode, RenderMetadata, TurnMetadata } from "./Turn.js"
+
+/** Who an input comes from. @since 0.1.0 @category schemas */
+export const InputOrigin = Schema.Union(
+  Schema.Struct({ type: Schema.Literal("operator") }),
+  Schema.Struct({
+    type: Schema.Literal("peer"),
+    peerId: Schema.String,
+    displayIdentity: optional(Schema.String),
+    runtimeId: optional(Schema.String)
+  }),
+  Schema.Struct({ type: Schema.Literal("flow"), flowId: Schema.String, stepIndex: Schema.NonNegativeInt }),
+  Schema.Struct({ type: Schema.Literal("system") }),
+  Schema.Struct({ type: Schema.Literal("external"), sourceName: Schema.String })
+)
+/** @since 0.1.0 @category models */
+export type InputOrigin = typeof InputOrigin.Type
+
+/**
+ * `durable` and `derived` inputs are stored before the accept call returns; `ephemeral` ones live in memory only.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Durability = Schema.Literal("durable", "ephemeral", "derived")
+/** @since 0.1.0 @category models */
+export type Durability = typeof Durability.Type
+
+/** What every input carries. `timestamp` is the caller's claim in epoch milliseconds and orders nothing. @since 0.1.0 @category schemas */
+export const InputHeader = Schema.Struct({
+  id: InputId,
+  timestamp: Schema.Number,
+  source: InputOrigin,
+  durability: Durability,
+  visibility: Schema.Struct({ transcriptEligible: Schema.Boolean, operatorEligible: Schema.Boolean }),
+  idempotencyKey: optional(Schema.String),
+  supersessionKey: optional(Schema.String),
+  correlationId: optional(Schema.String)
+})
+/** @since 0.1.0 @category models */
+export type InputHeader = typeof InputHeader.Type
+
+/** What a peer input is about. @since 0.1.0 @category schemas */
+export const PeerConvention = Schema.Union(
+  Schema.Struct({ type: Schema.Literal("message") }),
+  Schema.Struct({ type: Schema.Literal("request"), requestId: Schema.String, intent: Schema.String }),
+  Schema.Struct({
+    type: Schema.Literal("response_progress"),
+    requestId: Schema.String,
+    phase: Schema.Literal("accepted", "in_progress", "partial_result")
+  }),
+  Schema.Struct({
+    type: Schema.Literal("response_terminal"),
+    requestId: Schema.String,
+    status: Schema.Literal("completed", "failed", "cancelled")
+  })
+)
+/** @since 0.1.0 @category models */
+export type PeerConvention = typeof PeerConvention.Type
+
+/** @since 0.1.0 @category schemas */
+export const PromptInput = Schema.TaggedStruct("Prompt", {
+  header: InputHeader,
+  text: Schema.String,
+  blocks: optional(Schema.Array(ContentBlock)),
+  metadata: optional(TurnMetadata)
+})
+/** @since 0.1.0 @category schemas */
+export const PeerInput = Schema.TaggedStruct("Peer", {
+  header: InputHeader,
+  convention: optional(PeerConvention),
+  body: Schema.String,
+  payload: optional(Json),
+  blocks: optional(Schema.Array(ContentBlock)),
+  handlingMode: optional(HandlingMode)
+})
+/** @since 0.1.0 @category schemas */
+export const FlowStepInput = Schema.TaggedStruct("FlowStep", {
+  header: InputHeader,
+  stepId: Schema.String,
+  instructions: Schema.String,
+  blocks: optional(Schema.Array(ContentBlock)),
+  metadata: optional(TurnMetadata)
+})
+/** @since 0.1.0 @category schemas */
+export const ExternalEventInput = Schema.TaggedStruct("ExternalEvent", {
+  header: InputHeader,
+  eventType: Schema.String,
+  payload: Json,
+  blocks: optional(Schema.Array(ContentBlock)),
+  handlingMode: HandlingMode,
+  renderMetadata: optional(RenderMetadata)
+})
+/** @since 0.1.0 @category schemas */
+export const ContinuationInput = Schema.TaggedStruct("Continuation", {
+  header: InputHeader,
+  reason: Schema.String,
+  handlingMode: HandlingMode,
+  requestId: optional(Schema.String)
+})
+/** @since 0.1.0 @category schemas */
+export const OperationInput = Schema.TaggedStruct("Operation", {
+  header: InputHeader,
+  operationId: Schema.String,
+  event: Json
+})
+
+/** Everything a session can be given. @since 0.1.0 @category schemas */
+export const Input = Schema.Union(
+  PromptInput,
+  PeerInput,
+  FlowStepInput,
+  ExternalEventInput,
+  ContinuationInput,
+  OperationInput
+)
+/** @since 0.1.0 @category models */
+export type Input = typeof Input.Type
+
+/** The nine kinds that the policy table speaks of, in wire spelling. @since 0.1.0 @category schemas */
+export const InputKind = Schema.Literal(
+  "prompt",
+  "peer_message",
+  "peer_request",
+  "peer_response_progress",
+  "peer_response_terminal",
+  "flow_step",
+  "external_event",
+  "continuation",
+  "operation"
+)
+/** @since 0.1.0 @category models */
+export type InputKind = typeof InputKind.Type
+
+const peerKind = (convention: PeerConvention | undefined): InputKind =>
+  convention === undefined ? "peer_message" : `peer_${convention.type}`
+
+/** @since 0.1.0 @category accessors */
+export const kindOf = (input: Input): InputKind => {
+  switch (input._tag) {
+    case "Prompt":
+      return "prompt"
+    case "Peer":
+      return peerKind(input.convention)
+    case "FlowStep":
+      return "flow_step"
+    case "ExternalEvent":
+      return "external_event"
+    case "Continuation":
+      return "continuation"
+    case "Operation":
+      return "operation"
+  }
+}
+
+/** The handling mode that an input asks for itself, if any. @since 0.1.0 @category accessors */
+export const handlingModeOf = (input: Input): HandlingMode | undefined => {
+  switch (input._tag) {
+    case "Prompt":
+    case "FlowStep":
+      return input.metadata?.handlingMode
+    case "Peer":
+    case "ExternalEvent":
+    case "Continuation":
+      return input.handlingMode
+    case "Operation":
+      return undefined
+  }
+}
+
+/** A header with the defaults of an operator's durable, visible input. @since 0.1.0 @category constructors */
+export const header = (id: InputId, timestamp: number, fields?: Partial<Omit<InputHeader, "id" | "timestamp">>): InputHeader => ({
+  id,
+  timestamp,
+  source: { type: "operator" },
+  durability: "durable",
+  visibility: { transcriptEligible: true, operatorEligible: true },
+  ...fields
+})
+
+/** The input that wakes a session when background operations have ended. @since 0.1.0 @category constructors */
+export const detachedCompletion = (id: InputId, timestamp: number): Input => ({
+  _tag: "Continuation",
+  header: header(id, timestamp, {
+    source: { type: "system" },
+    durability: "derived",
+    visibility: { transcriptEligible: false, operatorEligible: false }
+  }),
+  reason: "detached_background_op_completed",
+  handlingMode: "steer"
+})

@@ -1,0 +1,160 @@
+/** @since 0.1.0 */
+import * as Schema from "effect/Schema"
+import { CompletionOutcome } from "./Completion.js"
+import { InputId, RunId } from "./Ids.js"
+import { Durability, Input, InputKind } from "./Input.js"
+import { Json, optional } from "./Json.js"
+import { InputSemantics, Lane, PolicyDecision } from "./Policy.js"
+
+/** Why an input was abandoned. @since 0.1.0 @category schemas */
+export const AbandonReason = Schema.Union(
+  Schema.Struct({ type: Schema.Literal("retired", "reset", "stopped", "destroyed", "cancelled", "failed") }),
+  Schema.Struct({ type: Schema.Literal("max_attempts_exhausted"), attempts: Schema.NonNegativeInt }),
+  Schema.Struct({ type: Schema.Literal("crash_budget_exhausted"), crashes: Schema.NonNegativeInt })
+)
+/** @since 0.1.0 @category models */
+export type AbandonReason = typeof AbandonReason.Type
+
+/** How an input became terminal. @since 0.1.0 @category schemas */
+export const InputTerminal = Schema.Union(
+  Schema.Struct({ type: Schema.Literal("consumed") }),
+  Schema.Struct({ type: Schema.Literal("superseded"), by: InputId }),
+  Schema.Struct({ type: Schema.Literal("coalesced"), into: InputId }),
+  Schema.Struct({ type: Schema.Literal("abandoned"), reason: AbandonReason })
+)
+/** @since 0.1.0 @category models */
+export type InputTerminal = typeof InputTerminal.Type
+
+/** Where an open input stands. @since 0.1.0 @category schemas */
+export const InputStatus = Schema.Union(
+  Schema.Struct({ type: Schema.Literal("queued") }),
+  Schema.Struct({ type: Schema.Literal("staged"), runId: RunId })
+)
+/** @since 0.1.0 @category models */
+export type InputStatus = typeof InputStatus.Type
+
+/**
+ * Everything of an open input but its words, which never change and are stored beside it.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const InputFacts = Schema.Struct({
+  inputId: InputId,
+  kind: InputKind,
+  /** admission order within the session; kept over retries, promotion and restart */
+  admissionSeq: Schema.NonNegativeInt,
+  lane: Lane,
+  /** accepted without wake, or by silent intent: rides along, never drives (D12) */
+  hold: Schema.Boolean,
+  status: InputStatus,
+  durability: Durability,
+  idempotencyKey: optional(Schema.String),
+  policy: PolicyDecision,
+  semantics: InputSemantics,
+  /** stagings so far (history) */
+  attempts: Schema.NonNegativeInt,
+  /** stagings that ended in failure or defect; limited by `maxAttempts` (D10) */
+  charged: Schema.NonNegativeInt,
+  /** stagings that ended with the process; limited by `crashBudget` (D10) */
+  crashed: Schema.NonNegativeInt,
+  /** its batch failed: retried alone (held ones ride with it) */
+  solo: Schema.Boolean,
+  /** epoch milliseconds before which it is not selected; absent = at once */
+  notBefore: optional(Schema.Number),
+  lastRunId: optional(RunId),
+  /** trace context of the accepting call, linked from the run's span */
+  trace: optional(Schema.Struct({ traceId: Schema.String, spanId: Schema.String, sampled: Schema.Boolean })),
+  createdAt: Schema.Number,
+  updatedAt: Schema.Number
+})
+/** @since 0.1.0 @category models */
+export type InputFacts = typeof InputFacts.Type
+
+/** An open input: its facts and its words. @since 0.1.0 @category models */
+export interface InputRecord extends InputFacts {
+  readonly input: Input
+}
+
+/** What is kept of an input that ended. @since 0.1.0 @category schemas */
+export const TerminalInput = Schema.Struct({
+  inputId: InputId,
+  kind: InputKind,
+  admissionSeq: Schema.NonNegativeInt,
+  lane: Lane,
+  durability: Durability,
+  idempotencyKey: optional(Schema.String),
+  terminal: InputTerminal,
+  /** absent when the outcome is that of the receipt (`lastRunId`, `lastSequence`) */
+  outcome: optional(CompletionOutcome),
+  attempts: Schema.NonNegativeInt,
+  charged: Schema.NonNegativeInt,
+  crashed: Schema.NonNegativeInt,
+  lastRunId: optional(RunId),
+  lastSequence: optional(Schema.NonNegativeInt),
+  createdAt: Schema.Number,
+  completedAt: Schema.Number
+})
+/** @since 0.1.0 @category models */
+export type TerminalInput = typeof TerminalInput.Type
+
+/** Phases as callers see them. @since 0.1.0 @category schemas */
+export const InputPhase = Schema.Literal("queued", "staged", "consumed", "superseded", "coalesced", "abandoned")
+/** @since 0.1.0 @category models */
+export type InputPhase = typeof InputPhase.Type
+
+/** Read model of one input, open or terminal. @since 0.1.0 @category schemas */
+export const InputState = Schema.Struct({
+  inputId: InputId,
+  kind: InputKind,
+  phase: InputPhase,
+  lane: Lane,
+  admissionSeq: Schema.NonNegativeInt,
+  hold: Schema.Boolean,
+  durability: Durability,
+  idempotencyKey: optional(Schema.String),
+  attempts: Schema.NonNegativeInt,
+  charged: Schema.NonNegativeInt,
+  crashed: Schema.NonNegativeInt,
+  notBefore: optional(Schema.Number),
+  terminal: optional(InputTerminal),
+  outcome: optional(CompletionOutcome),
+  lastRunId: optional(RunId),
+  lastSequence: optional(Schema.NonNegativeInt),
+  input: optional(Input),
+  createdAt: Schema.Number,
+  updatedAt: Schema.Number
+})
+/** @since 0.1.0 @category models */
+export type InputState = typeof InputState.Type
+
+/** @since 0.1.0 @category constructors */
+export const stateOfOpen = (record: InputRecord): InputState => ({
+  inputId: record.inputId,
+  kind: record.kind,
+  phase: record.status.type,
+  lane: record.lane,
+  admissionSeq: record.admissionSeq,
+  hold: record.hold,
+  durability: record.durability,
+  attempts: record.attempts,
+  charged: record.charged,
+  crashed: record.crashed,
+  input: record.input,
+  createdAt: record.createdAt,
+  updatedAt: record.updatedAt,
+  ...(record.idempotencyKey === undefined ? {} : { idempotencyKey: record.idempotencyKey }),
+  ...(record.notBefore === undefined ? {} : { notBefore: record.notBefore }),
+  ...(record.lastRunId === undefined ? {} : { lastRunId: record.lastRunId })
+})
+
+/** @since 0.1.0 @category constructors */
+export const stateOfTerminal = (row: TerminalInput): InputState => {
+  const { completedAt, terminal, ...rest } = row
+  return { ...rest, terminal, phase: terminal.type, hold: false, updatedAt: completedAt }
+}
+
+/** Small per-session documents that are stored whole, by name (`silentIntents`, `toolVisibility`, …). @since 0.1.0 @category schemas */
+export const SliceDocument = Schema.Struct({ name: Schema.String, value: Json })
+/** @since 0.1.0 @category models */
+export type SliceDocument = typeof SliceDocument.Type

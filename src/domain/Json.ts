@@ -1,0 +1,26 @@
+/** @since 0.1.0 */
+import * as Schema from "effect/Schema"
+
+/** A JSON value. @since 0.1.0 @category models */
+export type Json = string | number | boolean | null | ReadonlyArray<Json> | { readonly [key: string]: Json }
+
+/** @since 0.1.0 @category schemas */
+export const Json: Schema.Schema<Json> = Schema.suspend(() =>
+  Schema.Union(
+    Schema.String,
+    Schema.JsonNumber,
+    Schema.Boolean,
+    Schema.Null,
+    Schema.Array(Json),
+    Schema.Record({ key: Schema.String, value: Json })
+  )
+)
+
+/**
+ * Optional field whose absence is absence, never `undefined`. Everything that is persisted uses it, so that a value
+ * and its stored JSON have the same shape and writing is `JSON.stringify` alone.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })

@@ -1,0 +1,45 @@
+/** @since 0.1.0 */
+import * as Schema from "effect/Schema"
+import { Json, optional } from "./Json.js"
+
+/** Media bytes: inline base64, or a reference into the blob store. @since 0.1.0 @category schemas */
+export const MediaData = Schema.Union(
+  Schema.Struct({ type: Schema.Literal("inline"), base64: Schema.String }),
+  Schema.Struct({ type: Schema.Literal("blob"), blobId: Schema.String })
+)
+/** @since 0.1.0 @category models */
+export type MediaData = typeof MediaData.Type
+
+/** One block of a message. @since 0.1.0 @category schemas */
+export const ContentBlock = Schema.Union(
+  Schema.Struct({ type: Schema.Literal("text"), text: Schema.String }),
+  Schema.Struct({ type: Schema.Literal("image"), mediaType: Schema.String, data: MediaData }),
+  Schema.Struct({
+    type: Schema.Literal("video"),
+    mediaType: Schema.String,
+    durationMs: Schema.NonNegativeInt,
+    data: MediaData
+  })
+)
+/** @since 0.1.0 @category models */
+export type ContentBlock = typeof ContentBlock.Type
+
+/** One message of a session's body. @since 0.1.0 @category schemas */
+export const Message = Schema.Struct({
+  role: Schema.Literal("user", "assistant", "system", "tool"),
+  blocks: Schema.Array(ContentBlock),
+  name: optional(Schema.String),
+  metadata: optional(Schema.Record({ key: Schema.String, value: Json }))
+})
+/** @since 0.1.0 @category models */
+export type Message = typeof Message.Type
+
+/** A text block. @since 0.1.0 @category constructors */
+export const text = (value: string): ContentBlock => ({ type: "text", text: value })
+
+/** A message of one text block. @since 0.1.0 @category constructors */
+export const ofText = (role: Message["role"], value: string): Message => ({ role, blocks: [text(value)] })
+
+/** Text projection: media become `[image: <type>]` and `[video: <type>]`. @since 0.1.0 @category accessors */
+export const textOf = (blocks: ReadonlyArray<ContentBlock>): string =>
+  blocks.map((block) => block.type === "text" ? block.text : `[${block.type}: ${block.mediaType}]`).join("\n")

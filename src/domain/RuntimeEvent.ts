@@ -1,0 +1,45 @@
+/** @since 0.1.0 */
+import * as Schema from "effect/Schema"
+import { CompletionOutcome } from "./Completion.js"
+import { InputId, OperationId, RunId, SessionId } from "./Ids.js"
+import { InputKind } from "./Input.js"
+import { InputTerminal } from "./InputRecord.js"
+import { Json, optional } from "./Json.js"
+import { OperationOutcome, OperationStatus } from "./Operation.js"
+import { RuntimeState } from "./RuntimeState.js"
+
+/** What happens in a session. @since 0.1.0 @category schemas */
+export const RuntimeEvent = Schema.Union(
+  Schema.TaggedStruct("InputAccepted", { inputId: InputId, kind: InputKind, correlationId: optional(Schema.String) }),
+  Schema.TaggedStruct("InputDeduplicated", { inputId: InputId, existingId: InputId }),
+  Schema.TaggedStruct("InputStaged", { inputId: InputId, runId: RunId, attempt: Schema.NonNegativeInt }),
+  Schema.TaggedStruct("InputRequeued", { inputId: InputId, notBefore: optional(Schema.Number) }),
+  Schema.TaggedStruct("InputEnded", {
+    inputId: InputId,
+    terminal: InputTerminal,
+    outcome: CompletionOutcome
+  }),
+  Schema.TaggedStruct("RunStarted", { runId: RunId, inputIds: Schema.Array(InputId) }),
+  Schema.TaggedStruct("RunCompleted", { runId: RunId, inputIds: Schema.Array(InputId) }),
+  Schema.TaggedStruct("RunFailed", { runId: RunId, detail: Schema.String, willRetry: Schema.Boolean }),
+  Schema.TaggedStruct("RunCancelled", { runId: RunId, reason: Schema.String }),
+  Schema.TaggedStruct("StateChanged", { from: RuntimeState, to: RuntimeState }),
+  Schema.TaggedStruct("OperationChanged", {
+    operationId: OperationId,
+    status: OperationStatus,
+    outcome: optional(OperationOutcome)
+  }),
+  Schema.TaggedStruct("Custom", { kind: Schema.String, payload: Json })
+)
+/** @since 0.1.0 @category models */
+export type RuntimeEvent = typeof RuntimeEvent.Type
+
+/** An event with its place in the session's order. @since 0.1.0 @category schemas */
+export const RuntimeEventEnvelope = Schema.Struct({
+  sequence: Schema.NonNegativeInt,
+  at: Schema.Number,
+  sessionId: SessionId,
+  event: RuntimeEvent
+})
+/** @since 0.1.0 @category models */
+export type RuntimeEventEnvelope = typeof RuntimeEventEnvelope.Type
