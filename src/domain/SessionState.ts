@@ -9,8 +9,8 @@ import type { EpochFacts, SessionHead } from "./RuntimeCommit.js"
 import type { Lifecycle, Registration } from "./RuntimeState.js"
 
 /**
- * The open inputs of a session. `inputs` is the truth; `queue`, `steer` (admission order) and `keys` are indexes of it
- * that only the ledger module of the kernel writes, always together.
+ * The open inputs of a session. `inputs` is the truth; `queue`, `steer`, `staged` (admission order) and `keys` are
+ * indexes of it that only the ledger module of the kernel writes, always together.
  *
  * @since 0.1.0
  * @category models
@@ -19,6 +19,7 @@ export interface Ledger {
   readonly inputs: HashMap.HashMap<InputId, InputRecord>
   readonly queue: SortedMap.SortedMap<number, InputId>
   readonly steer: SortedMap.SortedMap<number, InputId>
+  readonly staged: SortedMap.SortedMap<number, InputId>
   readonly keys: HashMap.HashMap<string, InputId>
   readonly nextAdmissionSeq: number
   /** inputs with a lower sequence came out of the opening image: they are staged by a hard commit */
