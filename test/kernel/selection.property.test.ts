@@ -34,16 +34,18 @@ const facts = FastCheck.record({
   busy: FastCheck.boolean(),
   solo: FastCheck.integer({ min: 0, max: 5 }).map((n) => n === 0),
   notBefore: FastCheck.constantFrom(null, null, null, now, now + 1),
+  promoted: FastCheck.integer({ min: 0, max: 5 }).map((n) => n === 0),
   staged: FastCheck.integer({ min: 0, max: 9 }).map((n) => n === 0)
 })
 
 const records = FastCheck.array(facts, { maxLength: 14 }).map((list) =>
-  list.map(({ busy, make, model, notBefore, solo, staged, withoutWake }, n) =>
+  list.map(({ busy, make, model, notBefore, promoted, solo, staged, withoutWake }, n) =>
     In.record(
       make(n, model),
       {
         solo,
         ...(notBefore === null ? {} : { notBefore }),
+        ...(promoted ? { lane: "steer" as const } : {}),
         ...(staged ? { status: { type: "staged" as const, runId: In.runId(1) } } : {})
       },
       { busy, withoutWake }

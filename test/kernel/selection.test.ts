@@ -46,11 +46,15 @@ describe("selectBatch", () => {
   })
 
   it.each<readonly [string, InputRecord]>([
-    ["boundary", In.record(In.prompt(3, { handlingMode: "steer" }), { semantics: prompt(3).semantics })],
+    ["boundary", In.record(In.continuation(3, "queue"), { lane: "steer" })],
     ["execution kind", steerPrompt(3)],
     ["terminal intent", In.record(In.peer(3, In.terminal, "steer"))]
   ])("BAT-03: a steer input that differs in %s has a batch of its own", (_, other) => {
     expect(batches([continuation(1), continuation(2), other])).toEqual([[1, 2], [3]])
+  })
+
+  it("a promoted prompt starts at the start of a run, so it does not join a checkpoint", () => {
+    expect(batches([In.record(In.prompt(1), { lane: "steer" }), steerPrompt(2), prompt(3)])).toEqual([[1], [2], [3]])
   })
 
   it("several steer prompts share a run", () => {
@@ -61,7 +65,7 @@ describe("selectBatch", () => {
     expect(batches([silent(1), silent(2), prompt(3), prompt(4)])).toEqual([[1, 2, 3], [4]])
   })
 
-  it("BAT-05: nothing is selected when nothing drives", () => {
+  it("nothing is selected when nothing drives", () => {
     expect(batches([silent(1), progress(2), In.held(In.prompt(3)), In.held(In.continuation(4))])).toEqual([])
   })
 
