@@ -2,7 +2,7 @@
 import type * as Either from "effect/Either"
 import type { CompletionOutcome } from "./Completion.js"
 import type { ValidationDetail } from "./Errors.js"
-import type { InputId, OperationId, RunId, Sha256 } from "./Ids.js"
+import type { InputId, OperationId, RunId, Sha256, WaitRequestId } from "./Ids.js"
 import type { InputFacts, InputRecord, SliceDocument, TerminalInput } from "./InputRecord.js"
 import type { CompletionEntry, OperationOutcome, OperationRecord } from "./Operation.js"
 import type { RunBoundaryReceipt } from "./Receipt.js"
@@ -30,7 +30,12 @@ export type Emit =
   | { readonly _tag: "Settle"; readonly inputId: InputId; readonly outcome: CompletionOutcome }
   | { readonly _tag: "SettleAll"; readonly outcome: CompletionOutcome }
   | { readonly _tag: "SettleOperation"; readonly id: OperationId; readonly outcome: OperationOutcome }
-  | { readonly _tag: "BarrierSatisfied" }
+  /** every member of the pending wait-all ended; outcomes in the order asked for */
+  | {
+    readonly _tag: "BarrierSatisfied"
+    readonly requestId: WaitRequestId
+    readonly outcomes: ReadonlyArray<readonly [OperationId, OperationOutcome]>
+  }
   | { readonly _tag: "Event"; readonly event: RuntimeEvent }
 
 /** A refusal; nothing was changed. Mapped to the error of each call by the layer that submits. @since 0.1.0 @category models */
@@ -50,6 +55,8 @@ export interface Decision<out A> {
   readonly state: SessionState
   readonly emits: ReadonlyArray<Emit>
   readonly reply: A
+  /** rows of the transition table that made it, in order: what coverage counts */
+  readonly rows?: ReadonlyArray<string>
 }
 
 /**
@@ -66,7 +73,12 @@ export interface Command<out A> {
 
 /** What accepting an input answered. @since 0.1.0 @category models */
 export type AcceptReply =
-  | { readonly _tag: "Accepted"; readonly inputId: InputId; readonly terminal: CompletionOutcome | null; readonly record: InputFacts | TerminalInput }
+  | {
+    readonly _tag: "Accepted"
+    readonly inputId: InputId
+    readonly terminal: CompletionOutcome | null
+    readonly record: InputFacts | TerminalInput
+  }
   | { readonly _tag: "Deduplicated"; readonly inputId: InputId; readonly existingId: InputId; readonly open: boolean }
 
 /** A batch that was staged for a run. @since 0.1.0 @category models */
