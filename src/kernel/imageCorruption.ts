@@ -1,0 +1,78 @@
+/**
+ * Where the rows of an opening image contradict each other, or what this version of the rules would have written.
+ *
+ * @since 0.1.0
+ */
+import type { InputId } from "../domain/Ids.js"
+import { kindOf } from "../domain/Input.js"
+import type { InputRecord } from "../domain/InputRecord.js"
+import type { InputSemantics } from "../domain/Policy.js"
+import type { CorruptRow, RuntimeImage } from "../domain/RuntimeCommit.js"
+import { semanticsFor } from "./policy.js"
+import { silentIntentsSlice } from "./rows/lifecycle.js"
+
+/** The first contradiction. @since 0.1.0 @category models */
+export interface ImageCorruption {
+  readonly table: string
+  readonly key: string
+  readonly reason: string
+}
+
+/** The first thing that is wrong with an image, or null. @since 0.1.0 @category opening */
+export const imageCorruption = (image: RuntimeImage): ImageCorruption | null =>
+  unreadable(image.corrupt) ?? leftOpen(image) ?? inputsCorruption(image) ?? slicesCorruption(image)
+
+// --- internal ---
+
+const input = (key: InputId, reason: string): ImageCorruption => ({ table: "input", key, reason })
+
+const unreadable = ([row]: ReadonlyArray<CorruptRow>): ImageCorruption | null =>
+  row === undefined ? null : { table: row.table, key: row.key, reason: row.detail }
+
+/** Stopping and destroying end every input in the same commit. */
+const leftOpen = ({ inputs, lifecycle, runtimeId }: RuntimeImage): ImageCorruption | null =>
+  (lifecycle === "stopped" || lifecycle === "destroyed") && inputs.length > 0
+    ? { table: "runtime", key: runtimeId, reason: `it is ${lifecycle}, but has ${inputs.length} open inputs` }
+    : null
+
+const inputsCorruption = ({ inputs, nextAdmissionSeq }: RuntimeImage): ImageCorruption | null => {
+  const seqs = new Map<number, InputId>()
+  const keys = new Map<string, InputId>()
+  for (const record of inputs) {
+    const { admissionSeq, idempotencyKey, inputId } = record
+    const reason = objection(record) ??
+      taken(seqs, admissionSeq, "admission sequence") ??
+      (admissionSeq < nextAdmissionSeq ? null : `its admission sequence ${admissionSeq} was never handed out`) ??
+      (idempotencyKey === undefined ? null : taken(keys, idempotencyKey, "idempotency key"))
+    if (reason !== null) return input(inputId, reason)
+    seqs.set(admissionSeq, inputId)
+    if (idempotencyKey !== undefined) keys.set(idempotencyKey, inputId)
+  }
+  return null
+}
+
+const taken = <K>(owners: ReadonlyMap<K, InputId>, key: K, what: string): string | null => {
+  const owner = owners.get(key)
+  return owner === undefined ? null : `its ${what} is also that of ${owner}`
+}
+
+const objection = (record: InputRecord): string | null => {
+  const { header } = record.input
+  if (header.id !== record.inputId) return `its words are those of input ${header.id}`
+  if (kindOf(record.input) !== record.kind) return `it is a ${record.kind}, but its words are a ${kindOf(record.input)}`
+  if (header.durability !== record.durability) return "it contradicts its words about its durability"
+  if (header.idempotencyKey !== record.idempotencyKey) return "it contradicts its words about its idempotency key"
+  return sameSemantics(record.semantics, semanticsFor(record.policy, record.kind))
+    ? null
+    : "its semantics are not those of its policy and kind"
+}
+
+const sameSemantics = (a: InputSemantics, b: InputSemantics): boolean =>
+  a.boundary === b.boundary && a.executionKind === b.executionKind && a.terminalIntent === b.terminalIntent
+
+const slicesCorruption = ({ slices }: RuntimeImage): ImageCorruption | null => {
+  const silent = slices.find(({ name }) => name === silentIntentsSlice)?.value ?? []
+  return Array.isArray(silent) && silent.every((intent) => typeof intent === "string")
+    ? null
+    : { table: "slice", key: silentIntentsSlice, reason: "it is no list of intents" }
+}

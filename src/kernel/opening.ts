@@ -1,0 +1,195 @@
+/**
+ * What becomes of stored state when a session is opened: checked whole, normalised once, written back in one commit.
+ *
+ * @since 0.1.0
+ */
+import * as Either from "effect/Either"
+import type { Emit } from "../domain/Command.js"
+import type { CompletionOutcome } from "../domain/Completion.js"
+import { Destroyed, RecoveryCorruption } from "../domain/Errors.js"
+import type { EpochId, InputId, OperationId, RequestId, RunId, SessionId } from "../domain/Ids.js"
+import { runtimeIdOf } from "../domain/Ids.js"
+import type { AbandonReason, InputRecord } from "../domain/InputRecord.js"
+import type { Json } from "../domain/Json.js"
+import type { Opening, RuntimeImage } from "../domain/RuntimeCommit.js"
+import type { KernelLimits, SessionState } from "../domain/SessionState.js"
+import { imageCorruption } from "./imageCorruption.js"
+import * as Ledger from "./Ledger.js"
+import type { OperationsOpening } from "./operationsOpening.js"
+import { openOperations } from "./operationsOpening.js"
+import { toCommit } from "./round.js"
+import { silentIntentsSlice } from "./rows/lifecycle.js"
+import { charged, isRetired } from "./selection.js"
+import type { Fold, Step } from "./table.js"
+import * as Table from "./table.js"
+
+/** What an opening found and did. @since 0.1.0 @category models */
+export interface OpeningReport {
+  /** the store had never seen this session */
+  readonly created: boolean
+  /** it was stopped, and registering it anew is the act that resumes it (D4) */
+  readonly revived: boolean
+  readonly epoch: "created" | "adopted"
+  /** open inputs that were found, those that were given up included */
+  readonly inputsRecovered: number
+  /** of those, the ones that were staged when the process ended and are queued again */
+  readonly inputsRequeued: ReadonlyArray<InputId>
+  /** of those, the ones whose crash budget is used up */
+  readonly inputsAbandoned: ReadonlyArray<InputId>
+  readonly operationsTerminated: ReadonlyArray<OperationId>
+}
+
+/** What an opening has to go by. @since 0.1.0 @category models */
+export interface OpeningRequest {
+  readonly sessionId: SessionId
+  readonly image: RuntimeImage
+  readonly requestId: RequestId
+  /** the epoch, if the session has none yet (D30) */
+  readonly epochCandidate: EpochId
+  /** epoch milliseconds */
+  readonly now: number
+  readonly limits: KernelLimits
+}
+
+/** A session to go on with. @since 0.1.0 @category models */
+export interface OpenedSession {
+  readonly state: SessionState
+  readonly report: OpeningReport
+}
+
+/**
+ * Plans the opening of a session. A plan that fails writes nothing: `Destroyed` is final (D4), and rows that cannot be
+ * read or contradict each other fail this session whole, never in part.
+ *
+ * @since 0.1.0
+ * @category opening
+ */
+export const planOpening = (
+  request: OpeningRequest
+): Either.Either<Opening<OpenedSession>, RecoveryCorruption | Destroyed> =>
+  Either.flatMap(sound(request), (operations) => {
+    const { image, limits, now, requestId } = request
+    const opened = opening(request, operations)
+    return Either.mapBoth(recovered(opened, image, limits, now), {
+      // the checks above leave no row that could refuse; should one, the image contradicts itself
+      onLeft: (rejection) => corruption(request, "input", "", `recovery was refused: ${rejection._tag}`),
+      onRight: (fold) => ({
+        commit: toCommit(
+          { requestId, incarnation: image.incarnation, basis: image.revision, at: now },
+          fold.state,
+          fold.emits
+        ),
+        value: { state: fold.state, report: report(request, fold, operations) }
+      })
+    })
+  })
+
+// --- internal ---
+
+const corruption = (
+  { sessionId }: OpeningRequest,
+  table: string,
+  key: string,
+  reason: string
+): RecoveryCorruption => new RecoveryCorruption({ runtimeId: runtimeIdOf(sessionId), table, key, reason })
+
+const sound = (request: OpeningRequest): Either.Either<OperationsOpening, RecoveryCorruption | Destroyed> => {
+  const { epochCandidate, image, limits, now, sessionId } = request
+  const found = imageCorruption(image)
+  if (found !== null) return Either.left(corruption(request, found.table, found.key, found.reason))
+  if (image.lifecycle === "destroyed") return Either.left(new Destroyed({ sessionId }))
+  return Either.mapLeft(
+    openOperations(image, epochCandidate, { now, limits }),
+    ({ key, reason, table }) => corruption(request, table, key, reason)
+  )
+}
+
+const isStrings = (value: Json): value is ReadonlyArray<string> =>
+  Array.isArray(value) && value.every((item) => typeof item === "string")
+
+const opening = ({ image, sessionId }: OpeningRequest, { emits, operations }: OperationsOpening): Fold => {
+  const silent = image.slices.find(({ name }) => name === silentIntentsSlice)?.value ?? []
+  const others = image.slices.filter(({ name }) => name !== silentIntentsSlice)
+  const state: SessionState = {
+    sessionId,
+    runtimeId: runtimeIdOf(sessionId),
+    lifecycle: image.lifecycle === "retired" ? { _tag: "Retired" } : { _tag: "Idle" },
+    registration: { _tag: "Queuing" },
+    ledger: Ledger.fromRecords(stored(image), image.nextAdmissionSeq),
+    silentIntents: isStrings(silent) ? silent : [],
+    binding: null,
+    operations,
+    head: image.head,
+    slices: Object.fromEntries(others.map(({ name, value }) => [name, value])),
+    dirty: { inputs: [], operations: [], dropOperations: [], cursors: false }
+  }
+  const born: ReadonlyArray<Emit> = !image.exists || image.lifecycle === "stopped"
+    ? [{ _tag: "PutLifecycle", state: "idle" }]
+    : []
+  return Table.also(Table.begin("open", state), ...born, ...emits)
+}
+
+/** What lived in memory only ended with its process, whatever wrote it down. */
+const stored = (image: RuntimeImage): ReadonlyArray<InputRecord> =>
+  image.inputs.filter(({ durability }) => durability !== "ephemeral")
+
+/** Every run that the last process left is over: its inputs are queued again, or given up (D10). */
+const recovered = (fold: Fold, image: RuntimeImage, limits: KernelLimits, now: number): Step => {
+  const runs = new Map<RunId, ReadonlyArray<InputRecord>>()
+  for (const record of stored(image)) {
+    if (record.status.type === "staged") {
+      runs.set(record.status.runId, [...(runs.get(record.status.runId) ?? []), record])
+    }
+  }
+  return Array.from(runs.values()).reduce<Step>(
+    (step, batch) => Either.flatMap(step, (rest) => recoverBatch(rest, batch, limits, now)),
+    Either.right(fold)
+  )
+}
+
+const recoverBatch = (fold: Fold, batch: ReadonlyArray<InputRecord>, limits: KernelLimits, now: number): Step => {
+  const accounts = new Set(charged(batch, isRetired(fold.state)))
+  const requeued = Table.fireEach(
+    fold,
+    "RecoverInput",
+    batch.map((record) => ({
+      inputId: record.inputId,
+      at: now,
+      charged: accounts.has(record),
+      solo: batch.length > 1
+    }))
+  )
+  const doomed = batch.filter((record) => accounts.has(record) && record.crashed + 1 >= limits.crashBudget)
+  return Either.flatMap(requeued, (rest) =>
+    Table.fireEach(
+      rest,
+      "Abandon",
+      doomed.map(({ crashed, inputId }) => ({ inputId, at: now, ...crashedOut(crashed + 1) }))
+    ))
+}
+
+const crashedOut = (crashes: number): { readonly reason: AbandonReason; readonly outcome: CompletionOutcome } => ({
+  reason: { type: "crash_budget_exhausted", crashes },
+  outcome: { _tag: "Abandoned", reason: `its run ended with the process ${crashes} times` }
+})
+
+const report = (
+  { image }: OpeningRequest,
+  { emits, state }: Fold,
+  { operations }: OperationsOpening
+): OpeningReport => {
+  const ended = emits.flatMap((emit) => emit._tag === "EndInput" ? [emit.row.inputId] : [])
+  return {
+    created: !image.exists,
+    revived: image.lifecycle === "stopped",
+    epoch: image.epoch === null ? "created" : "adopted",
+    inputsRecovered: stored(image).length,
+    inputsRequeued: stored(image).flatMap(({ inputId, status }) =>
+      status.type === "staged" && Ledger.get(state.ledger, inputId) !== undefined ? [inputId] : []
+    ),
+    inputsAbandoned: ended,
+    operationsTerminated: operations.feed.flatMap(({ operationId, seq }) =>
+      seq > (image.epoch?.lastSeq ?? 0) ? [operationId] : []
+    )
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * From what the decisions of a round emitted to the one commit that makes it durable.
+ *
+ * @since 0.1.0
+ */
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
+import type { Emit } from "../domain/Command.js"
+import type { InputId, OperationId, RequestId } from "../domain/Ids.js"
+import type { SliceDocument } from "../domain/InputRecord.js"
+import type { CompletionEntry, OperationRecord } from "../domain/Operation.js"
+import type { InputPut, RuntimeCommit } from "../domain/RuntimeCommit.js"
+import type { SessionState } from "../domain/SessionState.js"
+import { factsOf } from "./facts.js"
+import * as Ledger from "./Ledger.js"
+
+/** The soft facts of a state as puts, and the state that owes nothing any more. @since 0.1.0 @category combinators */
+export const foldDirty = (
+  state: SessionState
+): { readonly state: SessionState; readonly emits: ReadonlyArray<Emit> } => {
+  const { cursors, dropOperations, inputs, operations } = state.dirty
+  if (!cursors && inputs.length === 0 && operations.length === 0 && dropOperations.length === 0) {
+    return { state, emits: [] }
+  }
+  return {
+    state: { ...state, dirty: nothing },
+    emits: [
+      ...inputs.flatMap((id) => updateOf(state, id)),
+      ...operations.flatMap((id) => operationPut(state, id)),
+      ...dropOperations.map((id): Emit => ({ _tag: "DropOperation", id })),
+      ...(cursors ? [{ _tag: "PutEpoch", epoch: state.operations.epoch } as const] : [])
+    ]
+  }
+}
+
+/** Whether anything has to be durable before it is visible. @since 0.1.0 @category guards */
+export const isHard = (emits: ReadonlyArray<Emit>): boolean => emits.some(writes)
+
+/**
+ * Whether a round ends with these emits, whatever still waits: a commit holds one receipt and one body at most.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const endsRound = (emits: ReadonlyArray<Emit>): boolean =>
+  emits.some(({ _tag }) => _tag === "PutReceipt" || _tag === "PutSession" || _tag === "Close")
+
+/** What a commit is made with that is no matter of its emits. @since 0.1.0 @category models */
+export interface CommitBase {
+  readonly requestId: RequestId
+  readonly incarnation: number
+  readonly basis: number
+  readonly at: number
+  readonly retainTerminal?: number
+}
+
+/**
+ * The commit of a round. The emits say which rows changed, `state`, the one the round came to, what is in them now; so
+ * the order of emits about one row does not matter, and a row is written once.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const toCommit = (base: CommitBase, state: SessionState, emits: ReadonlyArray<Emit>): RuntimeCommit => {
+  const draft = emits.reduce(drafted, emptyDraft())
+  return {
+    requestId: base.requestId,
+    runtimeId: state.runtimeId,
+    sessionId: state.sessionId,
+    incarnation: base.incarnation,
+    basis: base.basis,
+    at: base.at,
+    inputs: Array.from(draft.inputs.values()).map((change) => inputPut(state, change)),
+    clearKeys: Array.from(draft.clearKeys),
+    operations: Array.from(draft.operations.values()).filter(({ spec }) => !draft.dropOperations.has(spec.id))
+      .map((record) => Option.getOrElse(HashMap.get(state.operations.records, record.spec.id), () => record)),
+    dropOperations: Array.from(draft.dropOperations),
+    feed: Array.from(draft.feed.values()).sort((a, b) => a.seq - b.seq),
+    slices: Array.from(draft.slices.values()),
+    close: draft.close,
+    ...draft.single,
+    ...(draft.epoch ? { epoch: state.operations.epoch } : {}),
+    ...(base.retainTerminal === undefined ? {} : { retainTerminal: base.retainTerminal })
+  }
+}
+
+// --- internal ---
+
+const nothing: SessionState["dirty"] = { inputs: [], operations: [], dropOperations: [], cursors: false }
+
+const updateOf = (state: SessionState, id: InputId): ReadonlyArray<Emit> => {
+  const record = Ledger.get(state.ledger, id)
+  return record === undefined || record.durability === "ephemeral"
+    ? []
+    : [{ _tag: "UpdateInput", facts: factsOf(record) }]
+}
+
+const operationPut = (state: SessionState, id: OperationId): ReadonlyArray<Emit> =>
+  Option.match(HashMap.get(state.operations.records, id), {
+    onNone: () => [],
+    onSome: (record): ReadonlyArray<Emit> => [{ _tag: "PutOperation", record }]
+  })
+
+const writes = (emit: Emit): boolean => {
+  switch (emit._tag) {
+    case "InsertInput":
+      return emit.record.durability !== "ephemeral"
+    case "UpdateInput":
+      return emit.facts.durability !== "ephemeral"
+    case "EndInput":
+      return emit.row.durability !== "ephemeral"
+    case "ClearKey":
+    case "PutLifecycle":
+    case "PutSession":
+    case "PutReceipt":
+    case "PutOperation":
+    case "DropOperation":
+    case "PutFeed":
+    case "PutEpoch":
+    case "PutSlice":
+    case "Close":
+      return true
+    case "Settle":
+    case "SettleAll":
+    case "SettleOperation":
+    case "BarrierSatisfied":
+    case "Event":
+      return false
+  }
+}
+
+type InputEmit = Extract<Emit, { readonly _tag: "InsertInput" | "UpdateInput" | "EndInput" }>
+
+/** What the round did to the row of one input: the last word, and whether the row is new. */
+interface InputChange {
+  readonly inserted: boolean
+  readonly last: InputEmit
+}
+
+/** Local to one `toCommit`. */
+interface Draft {
+  readonly inputs: Map<InputId, InputChange>
+  readonly clearKeys: Set<string>
+  readonly operations: Map<OperationId, OperationRecord>
+  readonly dropOperations: Set<OperationId>
+  readonly feed: Map<number, CompletionEntry>
+  readonly slices: Map<string, SliceDocument>
+  readonly epoch: boolean
+  readonly close: boolean
+  readonly single: Pick<RuntimeCommit, "lifecycle" | "session" | "receipt">
+}
+
+const emptyDraft = (): Draft => ({
+  inputs: new Map(),
+  clearKeys: new Set(),
+  operations: new Map(),
+  dropOperations: new Set(),
+  feed: new Map(),
+  slices: new Map(),
+  epoch: false,
+  close: false,
+  single: {}
+})
+
+const drafted = (draft: Draft, emit: Emit): Draft => {
+  if (!writes(emit)) return draft
+  switch (emit._tag) {
+    case "InsertInput":
+      return withInput(draft, emit.record.inputId, emit)
+    case "UpdateInput":
+      return withInput(draft, emit.facts.inputId, emit)
+    case "EndInput":
+      return withInput(draft, emit.row.inputId, emit)
+    case "ClearKey":
+      draft.clearKeys.add(emit.key)
+      return draft
+    case "PutLifecycle":
+      return { ...draft, single: { ...draft.single, lifecycle: emit.state } }
+    case "PutSession":
+      return { ...draft, single: { ...draft.single, session: emit.part } }
+    case "PutReceipt":
+      return { ...draft, single: { ...draft.single, receipt: { receipt: emit.receipt, outcome: emit.outcome } } }
+    case "PutOperation":
+      draft.operations.set(emit.record.spec.id, emit.record)
+      return draft
+    case "DropOperation":
+      draft.dropOperations.add(emit.id)
+      return draft
+    case "PutFeed":
+      draft.feed.set(emit.entry.seq, emit.entry)
+      return { ...draft, epoch: true }
+    case "PutEpoch":
+      return { ...draft, epoch: true }
+    case "PutSlice":
+      draft.slices.set(emit.slice.name, emit.slice)
+      return draft
+    case "Close":
+      return { ...draft, close: true }
+    case "Settle":
+    case "SettleAll":
+    case "SettleOperation":
+    case "BarrierSatisfied":
+    case "Event":
+      return draft
+  }
+}
+
+const withInput = (draft: Draft, id: InputId, emit: InputEmit): Draft => {
+  const known = draft.inputs.get(id)
+  const inserted = known?.inserted === true || emit._tag === "InsertInput" ||
+    (emit._tag === "EndInput" && emit.inserted)
+  // an end is the last word, whatever the order; an insert holds more than an update
+  const last =
+    known === undefined || emit._tag === "EndInput" || (emit._tag === "InsertInput" && known.last._tag !== "EndInput")
+      ? emit
+      : known.last
+  draft.inputs.set(id, { inserted, last })
+  return draft
+}
+
+const inputPut = (state: SessionState, { inserted, last }: InputChange): InputPut => {
+  switch (last._tag) {
+    case "EndInput":
+      return { _tag: inserted ? "InsertTerminal" : "Terminal", row: last.row }
+    case "InsertInput":
+      return { _tag: "Insert", record: Ledger.get(state.ledger, last.record.inputId) ?? last.record }
+    case "UpdateInput": {
+      const record = Ledger.get(state.ledger, last.facts.inputId)
+      return { _tag: "Update", facts: record === undefined ? last.facts : factsOf(record) }
+    }
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * Rows about the session as a whole: what it accepts, and how it is attached, retired, reset, stopped and destroyed.
+ *
+ * @since 0.1.0
+ */
+import type { Emit } from "../../domain/Command.js"
+import type { Lifecycle, PersistedRuntimeState } from "../../domain/RuntimeState.js"
+import { destroyed, idle, retired, stopped } from "../../domain/RuntimeState.js"
+import type { SessionState } from "../../domain/SessionState.js"
+import { hasQueued, resting, withLifecycle } from "../facts.js"
+import type { Table } from "../row.js"
+import { lifecycleRow } from "../row.js"
+import { isRetired } from "../selection.js"
+
+/** What the rows of this slice are given. @since 0.1.0 @category models */
+export interface LifecycleTriggers {
+  /** an input asks to be accepted */
+  readonly Admit: object
+  /** a queued input is taken back or moved */
+  readonly EditQueue: object
+  readonly SetSilentIntents: { readonly intents: ReadonlyArray<string> }
+  readonly ClaimLoop: object
+  readonly AttachLoop: object
+  readonly DetachLoop: object
+  readonly Retire: object
+  readonly Reset: object
+  readonly Recycle: object
+  readonly Recover: object
+  readonly Stop: object
+  readonly Destroy: object
+  readonly Bind: { readonly fence: number }
+  /** the model of the session is about to be changed */
+  readonly Reconfigure: object
+}
+
+/** Name of the slice document that holds the silent intents. @since 0.1.0 @category constructors */
+export const silentIntentsSlice = "silentIntents"
+
+/** @since 0.1.0 @category rows */
+export const lifecycleRows: Table<LifecycleTriggers> = {
+  Admit: [
+    lifecycleRow("admit", { from: ["Idle", "Attached"] }),
+    lifecycleRow("admitBusy", { from: ["Running"], guards: { not_retiring: (state) => !isRetired(state) } })
+  ],
+  EditQueue: [lifecycleRow("editQueue", { from: ["Idle", "Attached", "Running", "Retired", "Stopped"] })],
+  SetSilentIntents: [
+    lifecycleRow("silence", {
+      from: ["Idle", "Attached", "Running", "Retired"],
+      update: (state, { intents }) => ({ ...state, silentIntents: intents }),
+      emit: (next, _, previous) => sameIntents(next, previous) ? [] : [silentIntents(next)]
+    }),
+    lifecycleRow("silenceIgnored", { from: ["Stopped"] })
+  ],
+  ClaimLoop: [
+    lifecycleRow("claim", { from: ["Idle"] }),
+    lifecycleRow("claimBusy", {
+      from: ["Running"],
+      guards: { has_work: (state) => !isRetired(state) || hasQueued(state) }
+    }),
+    lifecycleRow("claimDrain", { from: ["Retired"], guards: { has_work: (state) => hasQueued(state) } })
+  ],
+  AttachLoop: [
+    lifecycleRow("attach", {
+      from: ["Idle"],
+      to: ["Attached"],
+      update: (state) => withLifecycle(state, { _tag: "Attached" })
+    }),
+    lifecycleRow("attachBusy", {
+      from: ["Running"],
+      guards: { has_work: (state) => !isRetired(state) || hasQueued(state) },
+      update: (state) => returning(state, "Idle", "Attached")
+    }),
+    lifecycleRow("attachDrain", { from: ["Retired"], guards: { has_work: (state) => hasQueued(state) } })
+  ],
+  DetachLoop: [
+    lifecycleRow("detach", { from: ["Attached"], to: ["Idle"], update: (state) => withLifecycle(state, idle) }),
+    lifecycleRow("detachBusy", { from: ["Running"], update: (state) => returning(state, "Attached", "Idle") }),
+    lifecycleRow("detachNone", { from: ["Idle", "Retired", "Stopped", "Destroyed"] })
+  ],
+  Retire: [
+    lifecycleRow("retire", {
+      from: ["Idle", "Attached"],
+      to: ["Retired"],
+      update: (state) => withLifecycle(state, retired),
+      emit: () => [lifecycle("retired")]
+    }),
+    lifecycleRow("retireAgainBusy", { from: ["Running"], guards: { retiring: (state) => isRetired(state) } }),
+    lifecycleRow("retireBusy", {
+      from: ["Running"],
+      update: (state) =>
+        state.lifecycle._tag === "Running" ? withLifecycle(state, { ...state.lifecycle, returnTo: "Retired" }) : state,
+      emit: () => [lifecycle("retired")]
+    }),
+    lifecycleRow("retireAgain", { from: ["Retired"] })
+  ],
+  Reset: [
+    lifecycleRow("reset", {
+      from: ["Idle", "Attached"],
+      update: (state) => forgetful(state),
+      emit: (_, __, previous) => hushed(previous)
+    }),
+    lifecycleRow("resetRetired", {
+      from: ["Retired"],
+      to: ["Idle", "Attached"],
+      update: (state) => withLifecycle(forgetful(state), resting(state)),
+      emit: (_, __, previous) => [lifecycle("idle"), ...hushed(previous)]
+    })
+  ],
+  Recycle: [
+    lifecycleRow("recycle", { from: ["Idle", "Attached"], update: (state) => ({ ...state, binding: null }) }),
+    lifecycleRow("recycleRetired", {
+      from: ["Retired"],
+      to: ["Idle", "Attached"],
+      update: (state) => withLifecycle({ ...state, binding: null }, resting(state)),
+      emit: () => [lifecycle("idle")]
+    })
+  ],
+  Recover: [lifecycleRow("recover", { from: ["Idle", "Attached", "Retired", "Stopped"] })],
+  Stop: [
+    lifecycleRow("stop", {
+      from: ["Idle", "Attached"],
+      to: ["Stopped"],
+      update: (state) => withLifecycle({ ...state, silentIntents: [] }, stopped),
+      emit: (_, __, previous) => [lifecycle("stopped"), ...hushed(previous)]
+    }),
+    // a stopped session revives when it is registered anew, which would undo the retirement (D24)
+    lifecycleRow("stopRetired", {
+      from: ["Retired"],
+      update: (state) => ({ ...state, silentIntents: [] }),
+      emit: (_, __, previous) => hushed(previous)
+    })
+  ],
+  Destroy: [
+    lifecycleRow("destroy", {
+      from: ["Idle", "Attached", "Running", "Retired", "Stopped"],
+      to: ["Destroyed"],
+      update: (state) => withLifecycle(forgetful(state), destroyed),
+      emit: (_, __, previous) => [lifecycle("destroyed"), ...hushed(previous)]
+    })
+  ],
+  Bind: [
+    lifecycleRow("bindAgain", {
+      from: ["Idle", "Attached", "Running", "Retired", "Stopped"],
+      guards: { bound: (state) => state.binding !== null }
+    }),
+    lifecycleRow("bind", {
+      from: ["Idle", "Attached", "Running", "Retired", "Stopped"],
+      update: (state, { fence }) => ({ ...state, binding: { fence } })
+    })
+  ],
+  Reconfigure: [
+    lifecycleRow("reconfigure", {
+      from: ["Idle", "Attached", "Running"],
+      guards: { bound: (state) => state.binding !== null, not_retiring: (state) => !isRetired(state) }
+    })
+  ]
+}
+
+// --- internal ---
+
+const lifecycle = (state: PersistedRuntimeState): Emit => ({ _tag: "PutLifecycle", state })
+
+const silentIntents = (state: SessionState): Emit => ({
+  _tag: "PutSlice",
+  slice: { name: silentIntentsSlice, value: state.silentIntents }
+})
+
+/** Written only where there was something to forget: most sessions have no silent intents. */
+const hushed = (previous: SessionState): ReadonlyArray<Emit> =>
+  previous.silentIntents.length === 0 ? [] : [silentIntents({ ...previous, silentIntents: [] })]
+
+const forgetful = (state: SessionState): SessionState => ({ ...state, silentIntents: [], binding: null })
+
+const sameIntents = (a: SessionState, b: SessionState): boolean =>
+  a.silentIntents.length === b.silentIntents.length &&
+  a.silentIntents.every((intent, index) => intent === b.silentIntents[index])
+
+/** A run that began before the loop came, or outlives it, returns to where the session then is. */
+const returning = (state: SessionState, from: "Idle" | "Attached", to: "Idle" | "Attached"): SessionState => {
+  const run: Lifecycle = state.lifecycle
+  return run._tag === "Running" && run.returnTo === from ? withLifecycle(state, { ...run, returnTo: to }) : state
+}
