@@ -73,7 +73,7 @@ export const fireEach = <K extends keyof Triggers>(
 ): Step => applyAll(fold, table[on], payloads)
 
 /** `fire` on what the fold has come to. @since 0.1.0 @category combinators */
-export const then = <K extends keyof Triggers>(step: Step, on: K, payload: Triggers[K]): Step =>
+export const thenFire = <K extends keyof Triggers>(step: Step, on: K, payload: Triggers[K]): Step =>
   Either.flatMap(step, (fold) => fire(fold, on, payload))
 
 /** What the caller is told of a fold; a change of the visible state is an event. @since 0.1.0 @category accessors */

@@ -202,7 +202,7 @@ const admitted = (fold: Fold, env: Env, request: AcceptRequest): Ruling<AcceptRe
     (rest) => Table.fire(rest, "Enqueue", { inputId: record.inputId, record })
   )
   const steered = policy.asksYield && ownedByLoop(fold.state)
-    ? Table.then(enqueued, "RequestYield", { reason: `input ${record.inputId} asks for the next boundary` })
+    ? Table.thenFire(enqueued, "RequestYield", { reason: `input ${record.inputId} asks for the next boundary` })
     : enqueued
   return answered(steered, () => ({ _tag: "Accepted", inputId: record.inputId, terminal: null, record }))
 }
@@ -235,12 +235,12 @@ const inline = (fold: Fold, env: Env, request: AcceptRequest, runId: RunId): Rul
   if (policy.lane === null) {
     return Either.left(invalid(fold, { _tag: "InvalidInput", detail: `a ${record.kind} input is no work to run` }))
   }
-  const begun = Table.then(
+  const begun = Table.thenFire(
     Table.fire(freed(fold, request), "Enqueue", { inputId, record }),
     "BeginInline",
     beginning(runId, [record], env)
   )
-  return answered(Table.then(begun, "Stage", { inputId, runId, at: env.now }), ({ emits, state }) => ({
+  return answered(Table.thenFire(begun, "Stage", { inputId, runId, at: env.now }), ({ emits, state }) => ({
     ...stagedRun(state, emits, runId),
     inputId
   }))

@@ -16,7 +16,7 @@ import { requeued } from "./run.js"
 export const beginAttach = (token: number): Command<void> =>
   external(
     "beginAttach",
-    (fold) => answered(Table.then(Table.fire(fold, "ClaimLoop", {}), "BeginAttach", { token }), () => undefined)
+    (fold) => answered(Table.thenFire(Table.fire(fold, "ClaimLoop", {}), "BeginAttach", { token }), () => undefined)
   )
 
 /** The loop is live from here on; `drainOnly` says that it ends itself when nothing is left. @since 0.1.0 @category commands */
@@ -24,7 +24,7 @@ export const publishAttachment = (token: number): Command<{ readonly drainOnly: 
   external("publishAttachment", (fold) => {
     const drainOnly = isRetired(fold.state)
     return answered(
-      Table.then(Table.fire(fold, "AttachLoop", {}), "PublishLoop", { token, drainOnly }),
+      Table.thenFire(Table.fire(fold, "AttachLoop", {}), "PublishLoop", { token, drainOnly }),
       () => ({ drainOnly })
     )
   })
@@ -47,7 +47,7 @@ export const detach = (
   internal("detach", (fold, env) => {
     const left = leftByLoop(fold.state)
     const back = left === null ? Either.right(fold) : requeued(fold, env, left.runId)
-    const detached = Table.then(Table.then(back, "LoopEnded", { token }), "DetachLoop", {})
+    const detached = Table.thenFire(Table.thenFire(back, "LoopEnded", { token }), "DetachLoop", {})
     const told = Either.map(detached, (ended) =>
       options.waiters === undefined
         ? ended

@@ -76,7 +76,7 @@ export const closeSession: Command<CloseReport> = internal("closeSession", (fold
 const ended = (fold: Fold, env: Env): Step => {
   const { lifecycle } = fold.state
   const back = lifecycle._tag === "Running" ? requeued(fold, env, lifecycle.runId) : Either.right(fold)
-  return Table.then(Table.then(back, "DropLoop", {}), "DetachLoop", {})
+  return Table.thenFire(Table.thenFire(back, "DropLoop", {}), "DetachLoop", {})
 }
 
 const hasPuts = ({ emits, state }: Fold): boolean => isHard(emits) || isHard(foldDirty(state).emits)

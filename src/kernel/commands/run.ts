@@ -60,7 +60,7 @@ export const commitRun = (options: { readonly runId: RunId; readonly output: Run
       batch,
       ({ inputId }) => ({ inputId, at: env.now, sequence, outcome })
     )
-    const committed = Table.then(consumed, "CommitRun", { runId, outcome, receipt, part: output.session })
+    const committed = Table.thenFire(consumed, "CommitRun", { runId, outcome, receipt, part: output.session })
     return answered(
       Either.map(committed, (ended) => Table.absorb(ended, setAgentApplied(ended.state, output.agentApplied))),
       () => undefined
@@ -95,7 +95,7 @@ export const failRun = (options: { readonly runId: RunId; readonly failure: RunF
       reason: doom(record, failure)
     }))
     const willRetry = retried.length > 0
-    return answered(Table.then(accounted, "FailRun", { runId, detail: failure.detail, willRetry }), () => undefined)
+    return answered(Table.thenFire(accounted, "FailRun", { runId, detail: failure.detail, willRetry }), () => undefined)
   })
 
 /** The run was cancelled: its inputs are not tried again. @since 0.1.0 @category commands */
@@ -109,7 +109,7 @@ export const cancelRun = (options: { readonly runId: RunId; readonly reason: str
       batchOf(fold.state, options.runId),
       ({ inputId }) => ({ inputId, at: env.now, reason, outcome })
     )
-    return answered(Table.then(abandoned, "CancelRun", options), () => undefined)
+    return answered(Table.thenFire(abandoned, "CancelRun", options), () => undefined)
   })
 
 /** The run was ended from outside: its inputs go back as they were, charged to nobody. @since 0.1.0 @category commands */
@@ -118,7 +118,7 @@ export const requeueRun = (options: { readonly runId: RunId }): Command<void> =>
 
 /** @since 0.1.0 @category combinators */
 export const requeued = (fold: Fold, env: Env, runId: RunId): Step =>
-  Table.then(
+  Table.thenFire(
     each(Either.right(fold), "Requeue", batchOf(fold.state, runId), ({ inputId }) => ({ inputId, at: env.now })),
     "RequeueRun",
     { runId }

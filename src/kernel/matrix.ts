@@ -1,0 +1,77 @@
+/**
+ * The transition table for readers: made from the rows, so that it cannot say anything else than what happens.
+ *
+ * @since 0.1.0
+ */
+import type { Slice } from "./row.js"
+import type { ListedRow } from "./table.js"
+
+/** The phases of each slice, in the order of its life. @since 0.1.0 @category constructors */
+export const phases: { readonly [S in Slice]: ReadonlyArray<string> } = {
+  lifecycle: ["Idle", "Attached", "Running", "Retired", "Stopped", "Destroyed"],
+  run: ["Idle", "Attached", "Running", "Retired", "Stopped", "Destroyed"],
+  registration: ["Queuing", "Attaching", "Active", "Draining"],
+  input: ["absent", "queued", "staged"]
+}
+
+/** The slices in the order in which they are shown. @since 0.1.0 @category constructors */
+export const slices: ReadonlyArray<Slice> = ["lifecycle", "registration", "run", "input"]
+
+/** Which phase leads where, per trigger, as a Markdown table; a dot is a refusal. @since 0.1.0 @category rendering */
+export const phaseMatrix = (rows: ReadonlyArray<ListedRow>, slice: Slice): string => {
+  const listed = rows.filter((row) => row.slice === slice)
+  const triggers = Array.from(new Set(listed.map(({ on }) => on)))
+  return markdown(
+    [slice, ...phases[slice]],
+    triggers.map((on) => [on, ...phases[slice].map((phase) => cell(listed.filter((row) => row.on === on), phase))])
+  )
+}
+
+/** Every row with its guards, in the order in which they are tried, as a Markdown table. @since 0.1.0 @category rendering */
+export const transitionTable = (rows: ReadonlyArray<ListedRow>): string =>
+  markdown(
+    ["row", "on", "from", "to", "guards"],
+    rows.map(({ from, guards, id, on, to }) => [
+      id,
+      on,
+      from.join(", "),
+      to.length === 0 ? "=" : to.join(", "),
+      Object.keys(guards).join(", ")
+    ])
+  )
+
+/** The moves of one slice as a Mermaid state diagram; rows that stay are left out. @since 0.1.0 @category rendering */
+export const stateDiagram = (rows: ReadonlyArray<ListedRow>, ...shown: ReadonlyArray<Slice>): string => {
+  const edges = new Map<string, Set<string>>()
+  for (const { from, on, slice, to } of rows) {
+    if (!shown.includes(slice)) continue
+    for (const edge of from.flatMap((a) => to.map((b) => `${a} --> ${b}`))) {
+      edges.set(edge, (edges.get(edge) ?? new Set()).add(on))
+    }
+  }
+  return [
+    "stateDiagram-v2",
+    ...Array.from(edges, ([edge, triggers]) => `  ${edge}: ${Array.from(triggers).join(", ")}`)
+  ].join("\n")
+}
+
+/** All of it, one section per slice. @since 0.1.0 @category rendering */
+export const document = (rows: ReadonlyArray<ListedRow>): string =>
+  [
+    ...slices.map((slice) => `### ${slice}\n\n${phaseMatrix(rows, slice)}`),
+    `### rows\n\n${transitionTable(rows)}`
+  ].join("\n\n")
+
+// --- internal ---
+
+/** Guarded targets are marked; without an unguarded row behind them the trigger may be refused there. */
+const cell = (rows: ReadonlyArray<ListedRow>, phase: string): string => {
+  const targets = rows.filter(({ from }) => from.includes(phase)).map(({ guards, to }) => {
+    const mark = Object.keys(guards).length === 0 ? "" : "?"
+    return `${to.length === 0 ? "=" : to.join("/")}${mark}`
+  })
+  return targets.length === 0 ? "·" : Array.from(new Set(targets)).join(" ")
+}
+
+const markdown = (head: ReadonlyArray<string>, body: ReadonlyArray<ReadonlyArray<string>>): string =>
+  [head, head.map(() => "---"), ...body].map((cells) => `| ${cells.join(" | ")} |`).join("\n")
