@@ -1,0 +1,161 @@
+/**
+ * A store that forgets everything with its layer: for sessions that need no durability, and for tests. The same
+ * rules, errors and worker as the durable one.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { Handover } from "../services/Handover.js"
+import { RuntimeStore, type SessionFilter } from "../services/RuntimeStore.js"
+import { type RuntimeId, sessionIdOf } from "../src/domain/Ids.js"
+import { stateOfOpen, stateOfTerminal } from "../src/domain/InputRecord.js"
+import type { CommitAck, RuntimeCommit } from "../src/domain/RuntimeCommit.js"
+import { CommitRefused } from "../src/domain/StoreErrors.js"
+import { unseen, validateCommit } from "../src/kernel/validateCommit.js"
+import * as HandoverLive from "./HandoverLive.js"
+import * as GroupCommit from "./internal/groupCommit.js"
+import * as Tables from "./internal/memory/tables.js"
+import { type Member, type MemberError, verbs, workerOptions } from "./internal/storeMember.js"
+
+/** @since 0.1.0 @category models */
+export interface MemoryOptions {
+  /** how long one commit may take. Default 30 s */
+  readonly commitDeadline?: Duration.DurationInput
+}
+
+/** A store in memory. @since 0.1.0 @category layers */
+export const layer: Layer.Layer<RuntimeStore> = Layer.suspend(() =>
+  Layer.provide(layerNoDeps(), HandoverLive.layer)
+)
+
+/** The same with the event loop taken from outside, and with options. @since 0.1.0 @category layers */
+export const layerNoDeps = (options: MemoryOptions = {}): Layer.Layer<RuntimeStore, never, Handover> =>
+  Layer.scoped(RuntimeStore, make(options))
+
+// --- internal ---
+
+type Runtimes = Map<RuntimeId, Tables.Tables>
+
+const make = (options: MemoryOptions) =>
+  Effect.gen(function*() {
+    const handover = yield* Handover
+    const runtimes: Runtimes = new Map()
+    const worker = yield* GroupCommit.make({
+      ...workerOptions<undefined>(Duration.decode(options.commitDeadline ?? "30 seconds")),
+      handover,
+      begin: () => Effect.void,
+      write: (_, members) => Effect.sync(() => members.map((member) => write(runtimes, member, members.length)))
+    })
+    return RuntimeStore.of({
+      kind: "memory",
+      ...verbs(worker, { maxCommitBytes: Number.POSITIVE_INFINITY, prepare: () => weightless }),
+      ...reads(runtimes)
+    })
+  })
+
+/** Nothing is encoded, so nothing has a size: only the number of members bounds a batch. */
+const weightless = { prepared: undefined, bytes: 0 }
+
+const write = (
+  runtimes: Runtimes,
+  member: Member<undefined>,
+  batchSize: number
+): Exit.Exit<CommitAck, MemberError> => {
+  const session = sessionIdOf(member.runtimeId)
+  if (Option.isNone(session)) {
+    return Exit.fail(new CommitRefused({ runtimeId: member.runtimeId, detail: "it is not the runtime id of a session" }))
+  }
+  const tables = runtimes.get(member.runtimeId) ?? { head: unseen(member.runtimeId, session.value) }
+  const planned = commitOf(member, tables)
+  if (Exit.isFailure(planned)) return Exit.failCause(planned.cause)
+  const commit = planned.value
+  const verdict = validateCommit(commit, Tables.viewOf(tables), member._tag === "Open" ? "open" : "commit")
+  if (Either.isLeft(verdict)) return Exit.fail(verdict.left)
+  const ack = { requestId: commit.requestId, batchSize }
+  if (verdict.right._tag === "Replayed") return Exit.succeed({ ...ack, revision: verdict.right.revision, replayed: true })
+  Tables.apply(tables, commit, verdict.right)
+  runtimes.set(member.runtimeId, tables)
+  return Exit.succeed({ ...ack, revision: verdict.right.head.revision, replayed: false })
+}
+
+/** A plan is the kernel's, but a defect of one session must not take the worker with it. */
+const commitOf = (member: Member<undefined>, tables: Tables.Tables): Exit.Exit<RuntimeCommit, MemberError> => {
+  if (member._tag === "Commit") return Exit.succeed(member.commit)
+  const image = Tables.imageOf(tables)
+  return Either.match(Either.try({ try: () => member.decide(image), catch: (defect) => Exit.die(defect) }), {
+    onLeft: (died) => died,
+    onRight: (decision): Exit.Exit<RuntimeCommit, MemberError> =>
+      Either.isRight(decision) ? Exit.succeed(decision.right) : Exit.fail(decision.left)
+  })
+}
+
+const reads = (runtimes: Runtimes): Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit"> => {
+  const ask = <A>(id: RuntimeId, f: (tables: Tables.Tables) => A | undefined): Effect.Effect<Option.Option<A>> =>
+    Effect.sync(() => Option.flatMapNullable(Option.fromNullable(runtimes.get(id)), f))
+  const list = <A>(id: RuntimeId, f: (tables: Tables.Tables) => Iterable<A>): Stream.Stream<A> =>
+    Stream.unwrap(Effect.map(ask(id, f), (rows) => Stream.fromIterable(Option.getOrElse(rows, (): Iterable<A> => []))))
+  return {
+    witness: (id) => ask(id, ({ head: { incarnation, lastRequestId, revision } }) => ({ incarnation, lastRequestId, revision })),
+    terminalInput: (id, inputId) => ask(id, (tables) => terminalOf(tables, tables.ended?.get(inputId))),
+    findKey: (id, key) => ask(id, (tables) => keyFactOf(tables, key)),
+    inputs: (id) => list(id, inputsOf),
+    receipt: (id, runId, sequence) => ask(id, ({ receipts }) => receipts?.get(`${runId} ${sequence}`)),
+    receipts: (id) => list(id, ({ receipts }) => [...receipts?.values() ?? []]),
+    operation: (id, operationId) => ask(id, ({ operations }) => operations?.get(operationId)),
+    operations: (id) => list(id, ({ operations }) => [...operations?.values() ?? []]),
+    feed: (id, after) => Effect.sync(() => feedOf(runtimes.get(id), after)),
+    history: (id, from = 0) => list(id, ({ messages }) => messages?.slice(from) ?? []),
+    opaqueBody: (id) => ask(id, ({ opaque }) => opaque),
+    sessions: (filter = {}) =>
+      Stream.unwrap(Effect.sync(() => Stream.fromIterable([...runtimes.values()].map(sessionOf).filter(chosen(filter))))),
+    quarantined: Effect.succeed([])
+  }
+}
+
+const terminalOf = (tables: Tables.Tables, ended: Tables.Ended | undefined) => {
+  const outcome = ended === undefined ? undefined : Tables.outcomeOf(tables, ended.row)
+  return ended === undefined || outcome === undefined ? undefined : { ...ended.row, outcome }
+}
+
+const keyFactOf = (tables: Tables.Tables, key: string) => {
+  const inputId = tables.keys?.get(key)
+  if (inputId === undefined) return undefined
+  const ended = tables.ended?.get(inputId)
+  return ended === undefined
+    ? { key, inputId, completedAt: null, newerTerminals: 0 }
+    : { key, inputId, completedAt: ended.row.completedAt, newerTerminals: tables.head.terminals - 1 - ended.ordinal }
+}
+
+const inputsOf = (tables: Tables.Tables) => {
+  const ended = Array.from(tables.ended?.values() ?? [], ({ row }) => {
+    const outcome = Tables.outcomeOf(tables, row)
+    return stateOfTerminal(outcome === undefined ? row : { ...row, outcome })
+  })
+  return [...Tables.openInputs(tables).map(stateOfOpen), ...ended].sort((a, b) => a.admissionSeq - b.admissionSeq)
+}
+
+const feedOf = (tables: Tables.Tables | undefined, after: number) => ({
+  entries: tables?.feed?.filter((entry) => entry.seq > after) ?? [],
+  watermark: tables?.head.epoch?.lastSeq ?? 0,
+  droppedThrough: tables?.head.epoch?.droppedThrough ?? 0
+})
+
+const sessionOf = ({ head, open }: Tables.Tables) => ({
+  sessionId: head.sessionId,
+  runtimeId: head.runtimeId,
+  lifecycle: head.lifecycle,
+  pendingInputs: open?.size ?? 0,
+  messageCount: head.body.messageCount,
+  updatedAt: head.updatedAt
+})
+
+const chosen = (filter: SessionFilter) => (session: ReturnType<typeof sessionOf>): boolean =>
+  (filter.pendingOnly !== true || session.pendingInputs > 0) &&
+  (filter.lifecycle === undefined || filter.lifecycle.includes(session.lifecycle)) &&
+  session.sessionId.startsWith(filter.prefix ?? "")

@@ -1,0 +1,275 @@
+/**
+ * One batch, one transaction. Members that are refused are left out; a failure of the whole is repeated member by
+ * member when that can tell the culprit from its neighbours.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import type { RuntimeId } from "../../../src/domain/Ids.js"
+import { sessionIdOf } from "../../../src/domain/Ids.js"
+import type { CommitAck, RuntimeCommit, RuntimeImage } from "../../../src/domain/RuntimeCommit.js"
+import {
+  type CommitError,
+  CommitRefused,
+  StoreIo,
+  StoreOutcomeUnknown
+} from "../../../src/domain/StoreErrors.js"
+import { type RuntimeHead, unseen, validateCommit } from "../../../src/kernel/validateCommit.js"
+import type { Member, MemberError } from "../storeMember.js"
+import { type Accepted, apply } from "./apply.js"
+import type { Database, SqlFault } from "./database.js"
+import { encode, type Encoded } from "./encode.js"
+import * as Lookup from "./lookup.js"
+import type { OpenFile } from "./open.js"
+import type { Quarantine } from "./quarantine.js"
+import * as Transaction from "./transaction.js"
+
+/** @since 0.1.0 @category models */
+export type Answer = Exit.Exit<CommitAck, MemberError>
+
+/** @since 0.1.0 @category models */
+export interface BatchWriter {
+  readonly begin: (restore: Transaction.Restore) => Effect.Effect<void, MemberError>
+  readonly write: (members: ReadonlyArray<Member<Encoded>>) => Effect.Effect<ReadonlyArray<Answer>>
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  file: OpenFile,
+  quarantine: Quarantine,
+  patience: Duration.Duration
+): Effect.Effect<BatchWriter, SqlFault> =>
+  Effect.map(file.writer.all("SELECT coalesce(max(rt), 0) + 1 AS next FROM runtime"), (rows) => {
+    const nextRt = Number(rows[0]?.["next"])
+    const cells: Cells = { file, quarantine, patience, nextRt, commitSeq: file.commitSeq, broken: undefined }
+    return {
+      begin: (restore) => begin(cells, restore),
+      write: (members) => write(cells, members)
+    }
+  })
+
+// --- internal ---
+
+/** Plain cells of the one worker. */
+interface Cells {
+  readonly file: OpenFile
+  readonly quarantine: Quarantine
+  readonly patience: Duration.Duration
+  nextRt: number
+  commitSeq: number
+  /** the file is damaged or not ours any more: nothing is written again */
+  broken: CommitError | undefined
+}
+
+const begin = (cells: Cells, restore: Transaction.Restore): Effect.Effect<void, MemberError> =>
+  Effect.suspend(() =>
+    cells.broken === undefined
+      ? Effect.mapError(Transaction.begin(cells.file.writer, cells.patience, restore), faultOf)
+      : Effect.fail(cells.broken)
+  )
+
+const write = (cells: Cells, members: ReadonlyArray<Member<Encoded>>): Effect.Effect<ReadonlyArray<Answer>> =>
+  attempt(cells, members).pipe(
+    Effect.catchAll((fault) => {
+      const single = members.length === 1
+      if (!single && (fault._tag === "ConstraintFailed" || fault._tag === "StoreFull")) return oneByOne(cells, members)
+      return Effect.succeed(members.map((member) => Exit.fail(answerOf(fault, member))))
+    })
+  )
+
+const oneByOne = (cells: Cells, members: ReadonlyArray<Member<Encoded>>): Effect.Effect<ReadonlyArray<Answer>> =>
+  Effect.forEach(members, (member) =>
+    begin(cells, (self) => self).pipe(
+      Effect.zipRight(write(cells, [member])),
+      Effect.map((answers): Answer => answers[0] ?? Exit.die("a batch has one exit per member")),
+      Effect.catchAll((error) => Effect.succeed<Answer>(Exit.fail(error)))
+    ))
+
+type Fault = SqlFault | CommitError
+
+/** Inside the transaction that was begun; afterwards there is none, whatever happened. */
+const attempt = (
+  cells: Cells,
+  members: ReadonlyArray<Member<Encoded>>
+): Effect.Effect<ReadonlyArray<Answer>, Fault> =>
+  Effect.gen(function*() {
+    const db = cells.file.writer
+    const answers = new Map<Member<Encoded>, Answer>()
+    const written: Array<Accepted> = []
+    for (const round of roundsOf(members)) written.push(...(yield* runRound(cells, round, answers, members.length)))
+    if (written.length === 0) yield* Transaction.rollback(db)
+    else yield* finish(cells, written)
+    return members.map((member) => answers.get(member) ?? Exit.die("a member of a batch was forgotten"))
+  }).pipe(
+    Effect.tapError((fault) =>
+      Effect.suspend(() => {
+        if (fault._tag === "WriterFenced" || fault._tag === "StoreCorrupt") cells.broken = fault
+        return Transaction.rollback(cells.file.writer)
+      })
+    )
+  )
+
+/** A runtime has one commit in flight; should there be two, the second sees what the first wrote. */
+const roundsOf = (members: ReadonlyArray<Member<Encoded>>): ReadonlyArray<ReadonlyArray<Member<Encoded>>> => {
+  const rounds: Array<Array<Member<Encoded>>> = []
+  const turns = new Map<RuntimeId, number>()
+  for (const member of members) {
+    const turn = turns.get(member.runtimeId) ?? 0
+    turns.set(member.runtimeId, turn + 1)
+    const round = rounds[turn]
+    if (round === undefined) rounds.push([member])
+    else round.push(member)
+  }
+  return rounds
+}
+
+interface Candidate extends Lookup.Asked {
+  readonly member: Member<Encoded>
+  readonly rows: Encoded
+}
+
+const runRound = (
+  cells: Cells,
+  round: ReadonlyArray<Member<Encoded>>,
+  answers: Map<Member<Encoded>, Answer>,
+  batchSize: number
+): Effect.Effect<ReadonlyArray<Accepted>, Fault> =>
+  Effect.gen(function*() {
+    const db = cells.file.writer
+    const heads = yield* Lookup.heads(db, cells.file.token, round.map((member) => member.runtimeId))
+    const images = yield* Lookup.images(db, openings(round, heads))
+    const candidates: Array<Candidate> = []
+    for (const member of round) {
+      const candidate = candidateOf(cells, member, heads, images)
+      if (Exit.isSuccess(candidate)) candidates.push(candidate.value)
+      else answers.set(member, Exit.failCause(candidate.cause))
+    }
+    const views = yield* Lookup.views(db, candidates)
+    const accepted: Array<Accepted> = []
+    for (const [i, candidate] of candidates.entries()) {
+      const view = views[i]
+      if (view !== undefined) judge(candidate, view, answers, accepted, batchSize)
+    }
+    yield* apply(db, accepted, cells.commitSeq + 1)
+    return accepted
+  })
+
+const openings = (round: ReadonlyArray<Member<Encoded>>, heads: Lookup.Heads): ReadonlyArray<number> =>
+  round.flatMap((member) => {
+    const stored = heads.get(member.runtimeId)
+    return member._tag === "Open" && stored !== undefined && Either.isRight(stored) ? [stored.right.rt] : []
+  })
+
+const candidateOf = (
+  cells: Cells,
+  member: Member<Encoded>,
+  heads: Lookup.Heads,
+  images: ReadonlyMap<number, Lookup.ImageRows>
+): Exit.Exit<Candidate, MemberError> => {
+  const stored = heads.get(member.runtimeId)
+  if (stored !== undefined && Either.isLeft(stored)) return Exit.fail(stored.left)
+  const session = sessionIdOf(member.runtimeId)
+  if (session._tag === "None") {
+    return Exit.fail(new CommitRefused({ runtimeId: member.runtimeId, detail: "it is not the runtime id of a session" }))
+  }
+  const { head, rt } = stored?.right ?? { head: unseen(member.runtimeId, session.value), rt: cells.nextRt++ }
+  if (member._tag === "Commit") return Exit.succeed({ member, rt, head, commit: member.commit, rows: member.prepared })
+  return Exit.map(planned(member.decide, imageOf(head, images.get(rt) ?? Lookup.noRows)), (commit) => ({
+    member,
+    rt,
+    head,
+    commit,
+    rows: encode(commit).prepared
+  }))
+}
+
+/** A plan is the kernel's, but a defect of one session must not take the batch with it. */
+const planned = (
+  decide: (image: RuntimeImage) => Either.Either<RuntimeCommit, MemberError>,
+  image: RuntimeImage
+): Exit.Exit<RuntimeCommit, MemberError> =>
+  Either.match(Either.try({ try: () => decide(image), catch: (defect) => Exit.die(defect) }), {
+    onLeft: (died) => died,
+    onRight: (decision) => Either.isRight(decision) ? Exit.succeed(decision.right) : Exit.fail(decision.left)
+  })
+
+const imageOf = (head: RuntimeHead, rows: Lookup.ImageRows): RuntimeImage => ({
+  ...rows,
+  runtimeId: head.runtimeId,
+  exists: head.incarnation > 0,
+  incarnation: head.incarnation + 1,
+  revision: head.revision,
+  lifecycle: head.lifecycle,
+  nextAdmissionSeq: head.nextAdmissionSeq,
+  head: head.body,
+  epoch: head.epoch
+})
+
+const judge = (
+  candidate: Candidate,
+  view: Parameters<typeof validateCommit>[1],
+  answers: Map<Member<Encoded>, Answer>,
+  accepted: Array<Accepted>,
+  batchSize: number
+): void => {
+  const { commit, head, member, rows, rt } = candidate
+  const verdict = validateCommit(commit, view, member._tag === "Open" ? "open" : "commit")
+  const ack = { requestId: commit.requestId, batchSize }
+  if (Either.isLeft(verdict)) answers.set(member, Exit.fail(verdict.left))
+  else if (verdict.right._tag === "Replayed") {
+    answers.set(member, Exit.succeed({ ...ack, revision: verdict.right.revision, replayed: true }))
+  } else {
+    answers.set(member, Exit.succeed({ ...ack, revision: verdict.right.head.revision, replayed: false }))
+    accepted.push({ rt, commit, rows, before: head, head: verdict.right.head, writesReceipt: verdict.right.writesReceipt })
+  }
+}
+
+/** COMMIT. When it fails and the transaction is gone, the rows tell whether it happened. */
+const finish = (cells: Cells, written: ReadonlyArray<Accepted>): Effect.Effect<void, Fault> =>
+  cells.quarantine.write(cells.file.writer).pipe(
+    Effect.zipRight(Transaction.commit(cells.file.writer, cells.patience)),
+    Effect.catchTag("CommitAmbiguous", ({ detail }) => resolve(cells.file.writer, written, detail)),
+    Effect.zipRight(Effect.suspend(() => {
+      cells.commitSeq++
+      cells.quarantine.written()
+      return cells.file.acknowledged(cells.commitSeq)
+    }))
+  )
+
+const resolve = (db: Database, written: ReadonlyArray<Accepted>, detail: string): Effect.Effect<void, Fault> => {
+  const last = written[written.length - 1]
+  if (last === undefined) return Effect.void
+  const { requestId } = last.commit
+  return db.all("SELECT last_request_id FROM runtime WHERE rt = ?", [last.rt]).pipe(
+    Effect.mapError(() => new StoreOutcomeUnknown({ requestId, detail })),
+    Effect.flatMap((rows) =>
+      rows[0]?.["last_request_id"] === requestId
+        ? Effect.void
+        : Effect.fail(new StoreIo({ operation: "COMMIT", code: "ROLLED_BACK", detail }))
+    )
+  )
+}
+
+const faultOf = (fault: SqlFault): MemberError =>
+  fault._tag === "ConstraintFailed"
+    ? new StoreIo({ operation: "BEGIN", code: "CONSTRAINT", detail: fault.detail })
+    : fault
+
+const answerOf = (fault: Fault, member: Member<Encoded>): MemberError => {
+  switch (fault._tag) {
+    case "ConstraintFailed":
+      return new CommitRefused({ runtimeId: member.runtimeId, detail: fault.detail })
+    case "StoreOutcomeUnknown":
+      return member._tag === "Commit"
+        ? new StoreOutcomeUnknown({ requestId: member.commit.requestId, detail: fault.detail })
+        : fault
+    default:
+      return fault
+  }
+}

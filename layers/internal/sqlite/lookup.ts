@@ -1,0 +1,196 @@
+/**
+ * What a round needs to know before it writes, read for all its members at once.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type { InputId, RunId, RuntimeId } from "../../../src/domain/Ids.js"
+import type { RunBoundaryReceipt } from "../../../src/domain/Receipt.js"
+import type { CorruptRow, RuntimeCommit, RuntimeImage } from "../../../src/domain/RuntimeCommit.js"
+import type { StoreCorrupt } from "../../../src/domain/StoreErrors.js"
+import { WriterFenced } from "../../../src/domain/StoreErrors.js"
+import { type CommitView, inputIdOf, newKeyOf, type RuntimeHead } from "../../../src/kernel/validateCommit.js"
+import type { Database, Row, SqlFault } from "./database.js"
+import * as Rows from "./rows.js"
+
+/** Heads of the runtimes that exist; a head that cannot be read is its own runtime's problem. @since 0.1.0 @category models */
+export type Heads = ReadonlyMap<string, Either.Either<Rows.StoredHead, StoreCorrupt>>
+
+/**
+ * Heads by runtime id, after the check that this process is still the writer.
+ *
+ * @since 0.1.0
+ * @category reading
+ */
+export const heads = (
+  db: Database,
+  token: number,
+  ids: ReadonlyArray<RuntimeId>
+): Effect.Effect<Heads, SqlFault | WriterFenced> =>
+  Effect.flatMap(
+    db.all(
+      `SELECT (SELECT writer_token FROM store_meta) AS token, r.* FROM json_each(?) AS j
+        LEFT JOIN runtime AS r ON r.runtime_id = j.value`,
+      [JSON.stringify(ids)]
+    ),
+    (rows) => {
+      const current = rows[0]?.["token"]
+      if (current !== token) return Effect.fail(new WriterFenced({ held: token, current: Number(current) }))
+      const found = rows.filter((row) => row["rt"] !== null)
+      return Effect.succeed(new Map(found.map((row) => [String(row["runtime_id"]), Rows.headOf(row)])))
+    }
+  )
+
+/** A commit and the runtime it is for. @since 0.1.0 @category models */
+export interface Asked {
+  readonly rt: number
+  readonly head: RuntimeHead
+  readonly commit: RuntimeCommit
+}
+
+/**
+ * The views that the commits of a round are checked against, in their order.
+ *
+ * @since 0.1.0
+ * @category reading
+ */
+export const views = (
+  db: Database,
+  asked: ReadonlyArray<Asked>
+): Effect.Effect<ReadonlyArray<CommitView>, SqlFault> =>
+  Effect.gen(function*() {
+    const puts = asked.flatMap(({ commit, rt }) => commit.inputs.map((put) => ({ rt, put })))
+    const open = yield* openIds(db, puts.map(({ put, rt }) => [rt, inputIdOf(put)]))
+    const fresh = puts.filter(({ put }) => put._tag === "Insert" || put._tag === "InsertTerminal")
+    const receipts = asked.flatMap(({ commit: { receipt }, rt }) =>
+      receipt === undefined ? [] : [[receipt.receipt.runId, rt, receipt.receipt.sequence] as const]
+    )
+    const known = yield* knownIds(db, [
+      ...fresh.map(({ put, rt }) => [inputIdOf(put), rt, -1] as const),
+      ...receipts
+    ])
+    const keys = yield* keyOwners(db, puts.flatMap(({ put, rt }) => {
+      const key = newKeyOf(put)
+      return key === undefined ? [] : [[rt, key] as const]
+    }))
+    return asked.map(({ head, rt }): CommitView => ({
+      head,
+      isOpen: (id) => open.has(`${rt} ${id}`),
+      isTerminal: (id) => known.has(`${id} ${rt} -1`),
+      keyOwner: (key) => keys.get(`${rt} ${key}`),
+      receipt: (runId, sequence) => receiptOf(known.get(`${runId} ${rt} ${sequence}`), runId)
+    }))
+  })
+
+/** What an opening sees of a runtime beside its head. @since 0.1.0 @category models */
+export type ImageRows = Pick<RuntimeImage, "inputs" | "operations" | "feed" | "slices" | "corrupt">
+
+/** @since 0.1.0 @category constructors */
+export const noRows: ImageRows = { inputs: [], operations: [], feed: [], slices: [], corrupt: [] }
+
+/**
+ * Rows of the images of many runtimes: four statements, however many there are.
+ *
+ * @since 0.1.0
+ * @category reading
+ */
+export const images = (
+  db: Database,
+  rts: ReadonlyArray<number>
+): Effect.Effect<ReadonlyMap<number, ImageRows>, SqlFault> =>
+  Effect.gen(function*() {
+    if (rts.length === 0) return new Map()
+    const corrupt = new Map<number, Array<CorruptRow>>()
+    const inputs = yield* rowsOf(db, inputsSql, rts, Rows.openInputOf, corrupt)
+    const operations = yield* rowsOf(db, operationsSql, rts, Rows.operationOf, corrupt)
+    const feed = yield* rowsOf(db, feedSql, rts, Rows.feedEntryOf, corrupt)
+    const slices = yield* rowsOf(db, slicesSql, rts, Rows.sliceOf, corrupt)
+    return new Map(rts.map((rt): [number, ImageRows] => [rt, {
+      inputs: (inputs.get(rt) ?? []).sort((a, b) => a.admissionSeq - b.admissionSeq),
+      operations: operations.get(rt) ?? [],
+      feed: feed.get(rt) ?? [],
+      slices: slices.get(rt) ?? [],
+      corrupt: corrupt.get(rt) ?? []
+    }]))
+  })
+
+// --- internal ---
+
+const named = "json_each(?) AS j CROSS JOIN"
+const inputsSql = `SELECT t.rt, input_id, facts, payload AS doc, digest FROM ${named} input_open AS t WHERE t.rt = j.value`
+const operationsSql = `SELECT t.rt, operation_id, doc, digest FROM ${named} operation AS t WHERE t.rt = j.value`
+const feedSql = `SELECT t.rt, seq, doc, digest FROM ${named} feed AS t WHERE t.rt = j.value ORDER BY t.rt, seq`
+const slicesSql = `SELECT t.rt, name, doc, digest FROM ${named} slice AS t WHERE t.rt = j.value`
+
+const rowsOf = <A>(
+  db: Database,
+  sql: string,
+  rts: ReadonlyArray<number>,
+  decode: (row: Row) => Either.Either<A, CorruptRow>,
+  corrupt: Map<number, Array<CorruptRow>>
+): Effect.Effect<ReadonlyMap<number, Array<A>>, SqlFault> =>
+  Effect.map(db.all(sql, [JSON.stringify(rts)]), (rows) => {
+    const found = new Map<number, Array<A>>()
+    for (const row of rows) {
+      const rt = Number(row["rt"])
+      const value = decode(row)
+      if (Either.isRight(value)) listOf(found, rt).push(value.right)
+      else listOf(corrupt, rt).push(value.left)
+    }
+    return found
+  })
+
+const listOf = <A>(map: Map<number, Array<A>>, key: number): Array<A> => {
+  const list = map.get(key) ?? []
+  map.set(key, list)
+  return list
+}
+
+const openIds = (db: Database, list: ReadonlyArray<readonly [number, string]>) =>
+  Effect.map(
+    ask(db, `SELECT t.rt, t.input_id FROM ${named} input_open AS t WHERE t.rt = j.value ->> 0 AND t.input_id = j.value ->> 1`, list),
+    (rows) => new Set(rows.map((row) => `${String(row["rt"])} ${String(row["input_id"])}`))
+  )
+
+const knownIds = (db: Database, list: ReadonlyArray<readonly [string, number, number]>) =>
+  Effect.map(
+    ask(
+      db,
+      `SELECT t.id, t.rt, t.sequence, e.n, e.doc, e.digest FROM ${named} known AS t
+        LEFT JOIN ended AS e ON e.rt = t.rt AND e.n = t.n AND t.sequence >= 0
+        WHERE t.id = j.value ->> 0 AND t.rt = j.value ->> 1 AND t.sequence = j.value ->> 2`,
+      list
+    ),
+    (rows) => new Map(rows.map((row) => [`${String(row["id"])} ${String(row["rt"])} ${String(row["sequence"])}`, row]))
+  )
+
+const keyOwners = (db: Database, list: ReadonlyArray<readonly [number, string]>) =>
+  Effect.map(
+    ask(db, `SELECT t.rt, t.key, t.input_id FROM ${named} dedup_key AS t WHERE t.rt = j.value ->> 0 AND t.key = j.value ->> 1`, list),
+    (rows) => {
+      const owners = new Map<string, InputId>()
+      for (const row of rows) {
+        const owner = Rows.inputIdOf(row["input_id"])
+        if (Either.isRight(owner)) owners.set(`${String(row["rt"])} ${String(row["key"])}`, owner.right)
+      }
+      return owners
+    }
+  )
+
+const ask = (db: Database, sql: string, list: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<Row>, SqlFault> =>
+  list.length === 0 ? Effect.succeed([]) : db.all(sql, [JSON.stringify(list)])
+
+/** A stored receipt that cannot be read still occupies its number: it equals none. */
+const receiptOf = (row: Row | undefined, runId: RunId): RunBoundaryReceipt | undefined => {
+  if (row === undefined) return undefined
+  const stored = Rows.receiptOf(row)
+  return Either.isRight(stored) ? stored.right.receipt : {
+    runId,
+    sequence: -1,
+    boundary: "immediate",
+    contributingInputIds: [],
+    conversationDigest: null,
+    messageCount: -1
+  }
+}

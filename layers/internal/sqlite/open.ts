@@ -1,0 +1,233 @@
+/**
+ * Opens a store file: checks first, lock next, writes last. A file that is refused keeps its bytes, and a refused
+ * opening leaves no new files.
+ *
+ * The file, its `-wal`, `-shm` and `.lock` are never opened except through SQLite: closing any other descriptor of
+ * them would drop the process's locks.
+ *
+ * @since 0.1.0
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import {
+  type OpenError,
+  SchemaUnsupported,
+  StoreCorrupt,
+  StoreIo,
+  StoreRegressed,
+  StoreUnavailable
+} from "../../../src/domain/StoreErrors.js"
+import * as Anchor from "./anchor.js"
+import { inspect } from "./inspect.js"
+import * as Database from "./database.js"
+import * as Lock from "./lock.js"
+import { applicationId, pageSize, schemaVersion, tables } from "./schema.js"
+import { type CommitAmbiguous, describe, patiently, transaction } from "./transaction.js"
+
+/** @since 0.1.0 @category models */
+export interface OpenOptions {
+  readonly filename: string
+  /** opens a file that is older than what was acknowledged, and makes it the truth */
+  readonly acceptRegress: boolean
+  /** id of the store if the file is fresh */
+  readonly freshId: string
+}
+
+/** A store file that is ours for the life of the scope. @since 0.1.0 @category models */
+export interface OpenFile {
+  readonly path: string
+  readonly storeId: string
+  /** this opening's token; a batch that finds another one was fenced off */
+  readonly token: number
+  /** sequence of the last batch */
+  readonly commitSeq: number
+  readonly writer: Database.Database
+  readonly reader: Database.Database
+  /** to be told the sequence of each acknowledged batch */
+  readonly acknowledged: (commitSeq: number) => Effect.Effect<void>
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const open = (
+  options: OpenOptions
+): Effect.Effect<OpenFile, OpenError, Scope.Scope | FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const path = yield* resolve(options.filename)
+    const anchor = yield* Anchor.read(path)
+    const before = yield* inspect(path)
+    if (before === "fresh" && !options.acceptRegress) yield* refuseLost(path, anchor)
+    const lock = yield* Lock.acquire(path)
+    const writer = yield* Database.open(path, { readonly: false })
+    yield* Effect.mapError(prepare(writer, before, options.freshId), openFault(path))
+    const meta = yield* Effect.mapError(claim(writer, path), openFault(path))
+    if (!options.acceptRegress) yield* refuseRegress(path, anchor, meta)
+    yield* Effect.mapError(take(writer, meta), openFault(path))
+    yield* lock.keep
+    yield* Effect.addFinalizer(() => checkpoint(writer))
+    const reader = yield* Database.open(path, { readonly: true })
+    return { path, writer, reader, ...(yield* marks(path, writer, meta)) }
+  })
+
+// --- internal ---
+
+/** How long an opening waits for a file that a reader or a tool holds. */
+const patience = Duration.seconds(5)
+
+const resolve = (filename: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const paths = yield* Path.Path
+    if (filename.trim() === "" || filename.includes(":memory:")) {
+      return yield* new StoreUnavailable({
+        path: filename,
+        detail: "a store is a file; for one that forgets, use RuntimeStoreMemory"
+      })
+    }
+    const absolute = paths.resolve(filename)
+    const unavailable = (detail: string) => (cause: unknown) => new StoreUnavailable({ path: absolute, detail, cause })
+    const folder = paths.dirname(absolute)
+    yield* Effect.mapError(fs.access(folder), unavailable(`the folder ${folder} does not exist: create it first`))
+    yield* Effect.mapError(
+      fs.access(folder, { writable: true }),
+      unavailable(`the folder ${folder} is read-only: a store writes its log and its lock beside the file`)
+    )
+    if (!(yield* Effect.orElseSucceed(fs.exists(absolute), () => false))) {
+      const real = yield* Effect.mapError(fs.realPath(folder), unavailable("the folder cannot be resolved"))
+      return paths.join(real, paths.basename(absolute))
+    }
+    const real = yield* Effect.mapError(fs.realPath(absolute), unavailable("the path cannot be resolved"))
+    const info = yield* Effect.mapError(fs.stat(real), unavailable("the file cannot be examined"))
+    if (info.type !== "File") return yield* unavailable(`it is not a file (${info.type})`)(undefined)
+    yield* Effect.mapError(
+      fs.access(real, { readable: true, writable: true }),
+      unavailable("the file cannot be read and written: check its permissions")
+    )
+    return real
+  })
+
+/** What a fault means to whoever opens. @since 0.1.0 @category errors */
+export const openFault = (path: string) => (fault: OpenError | Database.SqlFault | CommitAmbiguous): OpenError => {
+  switch (fault._tag) {
+    case "ConstraintFailed":
+      return new SchemaUnsupported({ path, detail: fault.detail })
+    case "CommitAmbiguous":
+      return new StoreIo({ operation: "open", code: "COMMIT", detail: fault.detail })
+    default:
+      return fault
+  }
+}
+
+/** Nothing is there, but something was acknowledged: the file was lost, moved, or its folder is not mounted. */
+const refuseLost = (path: string, anchor: Option.Option<Anchor.Anchor>) =>
+  Option.isSome(anchor) && anchor.value.commitSeq > 0
+    ? Effect.fail(new StoreRegressed({ path, acknowledged: anchor.value.commitSeq, found: 0 }))
+    : Effect.void
+
+const refuseRegress = (path: string, anchor: Option.Option<Anchor.Anchor>, meta: Meta) => {
+  if (Option.isNone(anchor)) return Effect.void
+  const { commitSeq, storeId } = anchor.value
+  return storeId === meta.storeId && commitSeq <= meta.commitSeq
+    ? Effect.void
+    : Effect.fail(new StoreRegressed({ path, acknowledged: commitSeq, found: meta.commitSeq }))
+}
+
+/** Pragmas are read back: SQLite answers an impossible journal mode with another one, not with an error. */
+const prepare = (db: Database.Database, state: "fresh" | "ours", freshId: string) =>
+  Effect.gen(function*() {
+    if (state === "fresh") yield* db.once(`PRAGMA page_size = ${pageSize}`)
+    const mode = yield* patiently(db.once("PRAGMA journal_mode = WAL"), patience, (self) => self)
+    if (mode[0]?.["journal_mode"] !== "wal") {
+      return yield* new StoreIo({ operation: "open", code: "WAL", detail: "the file system cannot hold a write-ahead log" })
+    }
+    yield* db.once("PRAGMA trusted_schema = OFF")
+    yield* db.once("PRAGMA cell_size_check = ON")
+    yield* db.once("PRAGMA temp_store = MEMORY")
+    yield* db.once("PRAGMA foreign_keys = ON")
+    yield* db.once("PRAGMA fullfsync = ON")
+    yield* db.once("PRAGMA checkpoint_fullfsync = ON")
+    yield* db.once(`PRAGMA wal_autocheckpoint = ${(4 * 1024 * 1024) / pageSize}`)
+    yield* db.once("PRAGMA journal_size_limit = 67108864")
+    yield* db.once("PRAGMA synchronous = FULL")
+    if (state === "fresh") yield* transaction(db, patience, create(db, freshId))
+  })
+
+const create = (db: Database.Database, freshId: string) =>
+  Effect.gen(function*() {
+    for (const sql of Object.values(tables)) yield* db.once(sql)
+    yield* db.once(`PRAGMA application_id = ${applicationId}`)
+    yield* db.once(`PRAGMA user_version = ${schemaVersion}`)
+    yield* db.run("INSERT INTO store_meta VALUES (1, ?, 0, 0, 1)", [freshId])
+  })
+
+interface Meta {
+  readonly storeId: string
+  readonly token: number
+  readonly commitSeq: number
+}
+
+/** Reads what this opening builds on. The highest sequence is looked for only when the last holder did not close. */
+const claim = (db: Database.Database, path: string) =>
+  Effect.gen(function*() {
+    const rows = yield* patiently(
+      db.all(`SELECT store_id, writer_token, clean_shutdown, CASE clean_shutdown WHEN 1 THEN commit_seq
+        ELSE max(commit_seq, (SELECT coalesce(max(commit_seq), 0) FROM runtime)) END AS commit_seq FROM store_meta`),
+      patience,
+      (self) => self
+    )
+    const storeId = rows[0]?.["store_id"]
+    const token = rows[0]?.["writer_token"]
+    const commitSeq = rows[0]?.["commit_seq"]
+    if (typeof storeId !== "string" || typeof token !== "number" || typeof commitSeq !== "number") {
+      return yield* new StoreCorrupt({ table: "store_meta", key: path, detail: "its single row is missing" })
+    }
+    return { storeId, commitSeq, token: token + 1 }
+  })
+
+const take = (db: Database.Database, meta: Meta) =>
+  Effect.gen(function*() {
+    yield* transaction(
+      db,
+      patience,
+      db.run("UPDATE store_meta SET writer_token = ?, commit_seq = ?, clean_shutdown = 0", [meta.token, meta.commitSeq])
+    )
+    // the driver's build lowers this to NORMAL at the first write in WAL mode unless it was set; asked after one
+    const level = yield* db.once("PRAGMA synchronous")
+    if (level[0]?.["synchronous"] !== 2) {
+      return yield* new StoreIo({ operation: "open", code: "SYNCHRONOUS", detail: "synchronous = FULL does not hold" })
+    }
+  })
+
+const marks = (path: string, db: Database.Database, meta: Meta) =>
+  Effect.gen(function*() {
+    const anchor = yield* Anchor.keep(path, meta.storeId, meta.commitSeq)
+    let last = meta.commitSeq
+    yield* Effect.addFinalizer(() => Effect.suspend(() => markClean(db, { ...meta, commitSeq: last })))
+    return {
+      ...meta,
+      acknowledged: (commitSeq: number) =>
+        Effect.suspend(() => {
+          last = commitSeq
+          return anchor.moved(commitSeq)
+        })
+    }
+  })
+
+/** Only the rightful writer may say so; failing to means that the next opening looks for itself. */
+const markClean = (db: Database.Database, meta: Meta) =>
+  transaction(
+    db,
+    patience,
+    db.run("UPDATE store_meta SET clean_shutdown = 1, commit_seq = ? WHERE writer_token = ?", [meta.commitSeq, meta.token])
+  ).pipe(Effect.catchAll((fault) => Effect.logWarning(`the store was not marked as closed: ${describe(fault)}`)))
+
+/** A reader that is in the way is no error: the next opening finds the log and goes on from there. */
+const checkpoint = (db: Database.Database) =>
+  Effect.catchAll(db.once("PRAGMA wal_checkpoint(TRUNCATE)"), (fault) =>
+    Effect.logDebug(`the store's log was not emptied: ${describe(fault)}`))

@@ -1,0 +1,282 @@
+/**
+ * Everything that only looks. Reads run on a connection of their own and never wait for a batch; each statement sees
+ * one committed state, streams see one per page.
+ *
+ * @since 0.1.0
+ */
+import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { CompletionOutcome } from "../../../src/domain/Completion.js"
+import { RequestId, RuntimeId, SessionId } from "../../../src/domain/Ids.js"
+import { type InputState, stateOfOpen, stateOfTerminal, type TerminalInput } from "../../../src/domain/InputRecord.js"
+import type { CommitWitness, CorruptRow, KeyFact } from "../../../src/domain/RuntimeCommit.js"
+import { PersistedRuntimeState } from "../../../src/domain/RuntimeState.js"
+import { type ReadError, StoreCorrupt, StoreIo } from "../../../src/domain/StoreErrors.js"
+import type { RuntimeStore, StoredReceipt } from "../../../services/RuntimeStore.js"
+import type { Database, Row, SqlFault, Value } from "./database.js"
+import { matches } from "./digest.js"
+import type { Quarantine } from "./quarantine.js"
+import * as Rows from "./rows.js"
+import { patiently } from "./transaction.js"
+
+/** The reading half of a store. @since 0.1.0 @category models */
+export type Reads = Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit">
+
+/** @since 0.1.0 @category constructors */
+export const make = (db: Database, quarantine: Quarantine): Reads => {
+  const setAside = quarantine.add
+  const all = (sql: string, params: ReadonlyArray<Value>) =>
+    Effect.mapError(patiently(db.all(sql, params), patience, (self) => self), readFault)
+  const pages = pager(all)
+  const ended = endedReader(all, setAside)
+  return {
+    witness: (id) => first(all(witnessSql, [id]), witnessOf),
+    terminalInput: (id, inputId) => ended.terminal(id, inputId),
+    findKey: (id, key) => first(all(keySql, [id, key]), keyFactOf(key)),
+    inputs: (id) => Stream.unwrap(Effect.map(allInputs(all, setAside, id), Stream.fromIterable)),
+    receipt: (id, runId, sequence) => ended.receipt(id, runId, sequence),
+    receipts: (id) => pages(receiptsSql, [id], (row) => Number(row["n"])).pipe(skimming(Rows.receiptOf, setAside)),
+    operation: (id, operationId) => first(all(operationSql, [id, operationId]), valid(Rows.operationOf)),
+    operations: (id) =>
+      pages(operationsSql, [id], (row) => String(row["operation_id"]), "").pipe(skimming(Rows.operationOf, setAside)),
+    feed: (id, after) => feedOf(all, id, after),
+    history: (id, from = 0) => history(all, id, from),
+    opaqueBody: (id) => first(all(opaqueSql, [id]), opaqueOf(id)),
+    sessions: (filter = {}) => {
+      const lifecycle = JSON.stringify(filter.lifecycle ?? ["idle", "retired", "stopped", "destroyed"])
+      const prefix = filter.prefix ?? ""
+      return pages(sessionsSql, [lifecycle, prefix, prefix, filter.pendingOnly === true ? 1 : 0], (row) => Number(row["rt"]))
+        .pipe(Stream.mapEffect(sessionOf))
+    },
+    quarantined: Effect.map(all(quarantineSql, []), (rows) => [...rows.map(asideOf), ...quarantine.pending()])
+  }
+}
+
+// --- internal ---
+
+type All = (sql: string, params: ReadonlyArray<Value>) => Effect.Effect<ReadonlyArray<Row>, ReadError>
+
+const patience = Duration.seconds(5)
+const pageRows = 256
+
+const ofRuntime = "(SELECT rt FROM runtime WHERE runtime_id = ?)"
+const witnessSql = "SELECT incarnation, revision, last_request_id FROM runtime WHERE runtime_id = ?"
+const keySql = `SELECT d.input_id, e.at, r.terminals - 1 - e.ordinal AS newer
+  FROM runtime AS r JOIN dedup_key AS d ON d.rt = r.rt
+  LEFT JOIN known AS k ON k.id = d.input_id AND k.rt = d.rt AND k.sequence = -1
+  LEFT JOIN ended AS e ON e.rt = k.rt AND e.n = k.n
+  WHERE r.runtime_id = ? AND d.key = ?`
+const endedSql = `SELECT e.n, e.doc, e.digest, e.at FROM known AS k JOIN ended AS e ON e.rt = k.rt AND e.n = k.n
+  WHERE k.rt = ${ofRuntime} AND k.id = ? AND k.sequence = ?`
+const openSql = `SELECT input_id, facts, payload AS doc, digest FROM input_open WHERE rt = ${ofRuntime} AND input_id > ?
+  ORDER BY input_id LIMIT ${pageRows}`
+const endedPageSql = `SELECT n, kind, doc, digest FROM ended WHERE rt = ${ofRuntime} AND n > ? ORDER BY n LIMIT ${pageRows}`
+const receiptsSql = `SELECT n, doc, digest FROM ended WHERE rt = ${ofRuntime} AND kind = 'receipt' AND n > ?
+  ORDER BY n LIMIT ${pageRows}`
+const operationSql = `SELECT operation_id, doc, digest FROM operation WHERE rt = ${ofRuntime} AND operation_id = ?`
+const operationsSql = `SELECT operation_id, doc, digest FROM operation WHERE rt = ${ofRuntime} AND operation_id > ?
+  ORDER BY operation_id LIMIT ${pageRows}`
+const opaqueSql = `SELECT bytes, digest FROM opaque_body WHERE rt = ${ofRuntime}`
+const sessionsSql = `SELECT * FROM (
+    SELECT rt, runtime_id, session_id, lifecycle, message_count, updated_at,
+      (SELECT count(*) FROM input_open AS i WHERE i.rt = r.rt) AS pending
+    FROM runtime AS r
+    WHERE lifecycle IN (SELECT value FROM json_each(?)) AND substr(session_id, 1, length(?)) = ?
+  ) WHERE pending >= ? AND rt > ? ORDER BY rt LIMIT ${pageRows}`
+
+const quarantineSql = "SELECT table_name, row_key, detail FROM quarantine ORDER BY seen_at"
+
+const asideOf = (row: Row): CorruptRow => ({
+  table: String(row["table_name"]),
+  key: String(row["row_key"]),
+  detail: String(row["detail"])
+})
+
+const readFault = (fault: SqlFault): ReadError => {
+  switch (fault._tag) {
+    case "StoreFull":
+    case "ConstraintFailed":
+      return new StoreIo({ operation: "read", code: fault._tag, detail: fault.detail })
+    default:
+      return fault
+  }
+}
+
+const first = <A>(
+  rows: Effect.Effect<ReadonlyArray<Row>, ReadError>,
+  decode: (row: Row) => Effect.Effect<A, ReadError>
+): Effect.Effect<Option.Option<A>, ReadError> =>
+  Effect.flatMap(rows, ([row]) => row === undefined ? Effect.succeedNone : Effect.asSome(decode(row)))
+
+const valid = <A>(decode: (row: Row) => Either.Either<A, CorruptRow>) => (row: Row): Effect.Effect<A, ReadError> =>
+  Effect.mapError(decode(row), Rows.corrupt)
+
+/** Pages of a statement whose last parameter is the key after which it goes on. */
+const pager = (all: All) => (sql: string, params: ReadonlyArray<Value>, keyOf: (row: Row) => Value, start: Value = -1) =>
+  Stream.paginateChunkEffect(start, (after) =>
+    Effect.map(all(sql, [...params, after]), (rows) => {
+      const last = rows.length < pageRows ? undefined : rows[rows.length - 1]
+      return [Chunk.unsafeFromArray(rows), Option.map(Option.fromNullable(last), keyOf)]
+    }))
+
+/** Rows that can be read; the others are set aside and passed over. */
+const skimming = <A>(
+  decode: (row: Row) => Either.Either<A, CorruptRow>,
+  setAside: (row: CorruptRow, raw: Row) => Effect.Effect<void>
+) =>
+(rows: Stream.Stream<Row, ReadError>): Stream.Stream<A, ReadError> =>
+  Stream.filterMapEffect(rows, (row) => {
+    const value = decode(row)
+    return Option.some(
+      Either.isRight(value) ? Effect.succeedSome(value.right) : Effect.as(setAside(value.left, row), Option.none<A>())
+    )
+  }).pipe(Stream.filterMap((value) => value))
+
+const decoded = <A, I>(table: string, schema: Schema.Schema<A, I>) => {
+  const decode = Schema.decodeUnknown(schema)
+  return (row: unknown): Effect.Effect<A, ReadError> =>
+    Effect.mapError(decode(row), (issue) => new StoreCorrupt({ table, key: "", detail: issue.message }))
+}
+
+const witnessRow = decoded("runtime", Schema.Struct({
+  incarnation: Schema.Number,
+  revision: Schema.Number,
+  last_request_id: RequestId
+}))
+const witnessOf = (row: Row): Effect.Effect<CommitWitness, ReadError> =>
+  Effect.map(witnessRow(row), ({ incarnation, last_request_id, revision }) => ({
+    incarnation,
+    revision,
+    lastRequestId: last_request_id
+  }))
+
+const keyRow = decoded("dedup_key", Schema.Struct({ at: Schema.NullOr(Schema.Number), newer: Schema.NullOr(Schema.Number) }))
+const keyFactOf = (key: string) => (row: Row): Effect.Effect<KeyFact, ReadError> =>
+  Effect.zipWith(Rows.inputIdOf(row["input_id"]), keyRow(row), (inputId, { at, newer }) => ({
+    key,
+    inputId,
+    completedAt: at,
+    newerTerminals: newer ?? 0
+  }))
+
+const sessionRow = decoded("runtime", Schema.Struct({
+  runtime_id: RuntimeId,
+  session_id: SessionId,
+  lifecycle: PersistedRuntimeState,
+  pending: Schema.Number,
+  message_count: Schema.Number,
+  updated_at: Schema.Number
+}))
+const sessionOf = (row: Row) =>
+  Effect.map(sessionRow(row), (session) => ({
+    sessionId: session.session_id,
+    runtimeId: session.runtime_id,
+    lifecycle: session.lifecycle,
+    pendingInputs: session.pending,
+    messageCount: session.message_count,
+    updatedAt: session.updated_at
+  }))
+
+const opaqueOf = (id: RuntimeId) => (row: Row): Effect.Effect<Uint8Array, ReadError> => {
+  const bytes = row["bytes"]
+  return bytes instanceof Uint8Array && matches(bytes, row["digest"])
+    ? Effect.succeed(bytes)
+    : Effect.fail(new StoreCorrupt({ table: "opaque_body", key: id, detail: "the digest does not match" }))
+}
+
+/** Receipts and terminal inputs by id; an unreadable one is set aside and fails the call: fail closed. */
+const endedReader = (all: All, setAside: (row: CorruptRow, raw: Row) => Effect.Effect<void>) => {
+  const find = <A>(
+    id: RuntimeId,
+    name: string,
+    sequence: number,
+    decode: (row: Row) => Either.Either<A, CorruptRow>
+  ): Effect.Effect<Option.Option<A>, ReadError> =>
+    first(all(endedSql, [id, name, sequence]), (row) => {
+      const value = decode(row)
+      return Either.isRight(value)
+        ? Effect.succeed(value.right)
+        : Effect.zipRight(setAside(value.left, row), Effect.fail(Rows.corrupt(value.left)))
+    })
+  const outcomeOf = (id: RuntimeId, row: TerminalInput): Effect.Effect<CompletionOutcome, ReadError> => {
+    if (row.outcome !== undefined) return Effect.succeed(row.outcome)
+    const missing = new StoreCorrupt({ table: "ended", key: row.inputId, detail: "it names no stored receipt" })
+    return row.lastRunId === undefined
+      ? Effect.fail(missing)
+      : Effect.flatMap(find(id, row.lastRunId, row.lastSequence ?? 0, Rows.receiptOf), (stored) =>
+        Option.isSome(stored) ? Effect.succeed(stored.value.outcome) : Effect.fail(missing))
+  }
+  return {
+    terminal: (id: RuntimeId, inputId: string) =>
+      Effect.flatMap(find(id, inputId, -1, Rows.terminalOf), (row) =>
+        Option.isNone(row)
+          ? Effect.succeedNone
+          : Effect.asSome(Effect.map(outcomeOf(id, row.value), (outcome) => ({ ...row.value, outcome })))),
+    receipt: (id: RuntimeId, runId: string, sequence: number): Effect.Effect<Option.Option<StoredReceipt>, ReadError> =>
+      find(id, runId, sequence, Rows.receiptOf)
+  }
+}
+
+/** Open and ended inputs lie in two tables, neither in admission order: they are gathered and sorted. */
+const allInputs = (all: All, setAside: (row: CorruptRow, raw: Row) => Effect.Effect<void>, id: RuntimeId) =>
+  Effect.gen(function*() {
+    const states: Array<InputState> = []
+    const open = yield* Stream.runCollect(pager(all)(openSql, [id], (row) => String(row["input_id"]), ""))
+    for (const row of open) states.push(stateOfOpen(yield* valid(Rows.openInputOf)(row)))
+    const outcomes = new Map<string, CompletionOutcome>()
+    const ended = pager(all)(endedPageSql, [id], (row) => Number(row["n"]))
+    yield* Stream.runForEach(ended, (row) => {
+      const added = addEnded(row, states, outcomes)
+      return Either.isRight(added) ? Effect.void : setAside(added.left, row)
+    })
+    return states.sort((a, b) => a.admissionSeq - b.admissionSeq)
+  })
+
+const addEnded = (
+  row: Row,
+  states: Array<InputState>,
+  outcomes: Map<string, CompletionOutcome>
+): Either.Either<void, CorruptRow> =>
+  row["kind"] === "receipt"
+    ? Either.map(Rows.receiptOf(row), ({ outcome, receipt }) => {
+      outcomes.set(`${receipt.runId} ${receipt.sequence}`, outcome)
+    })
+    : Either.map(Rows.terminalOf(row), (terminal) => {
+      const outcome = terminal.outcome ?? outcomes.get(`${terminal.lastRunId ?? ""} ${terminal.lastSequence ?? 0}`)
+      states.push(stateOfTerminal(outcome === undefined ? terminal : { ...terminal, outcome }))
+    })
+
+const feedOf = (all: All, id: RuntimeId, after: number) =>
+  Effect.gen(function*() {
+    const [head] = yield* all("SELECT last_seq, dropped_through FROM runtime WHERE runtime_id = ?", [id])
+    const rows = yield* all(`SELECT seq, doc, digest FROM feed WHERE rt = ${ofRuntime} AND seq > ? ORDER BY seq`, [id, after])
+    return {
+      entries: yield* Effect.forEach(rows, valid(Rows.feedEntryOf)),
+      watermark: Number(head?.["last_seq"] ?? 0),
+      droppedThrough: Number(head?.["dropped_through"] ?? 0)
+    }
+  })
+
+const historySql = `SELECT m.position, m.doc, m.digest FROM runtime AS r JOIN message AS m
+    ON m.rt = r.rt AND m.generation = r.generation
+  WHERE r.runtime_id = ? AND m.position >= coalesce(
+    (SELECT max(position) FROM message WHERE rt = r.rt AND generation = r.generation AND position <= ?), 0)
+  ORDER BY m.position LIMIT ${pageRows}`
+
+/** The row that holds `from` may begin before it; later pages begin after what was given out. */
+const history = (all: All, id: RuntimeId, from: number) =>
+  Stream.paginateChunkEffect(from, (next) =>
+    Effect.gen(function*() {
+      const rows = yield* all(historySql, [id, next])
+      const chunks = yield* Effect.forEach(rows, (row) =>
+        Effect.map(valid(Rows.messagesOf)(row), (messages) => ({ position: Number(row["position"]), messages })))
+      const found = chunks.flatMap(({ messages, position }) => messages.slice(Math.max(0, next - position)))
+      const end = chunks[chunks.length - 1]
+      const more = end === undefined || rows.length < pageRows ? Option.none<number>() : Option.some(end.position + end.messages.length)
+      return [Chunk.unsafeFromArray(found), more] as const
+    }))

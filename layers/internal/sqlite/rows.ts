@@ -1,0 +1,163 @@
+/**
+ * Rows back into values. A row whose digest or shape is wrong is a value too: what becomes of it is decided by whoever
+ * reads it.
+ *
+ * @since 0.1.0
+ */
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import { CompletionOutcome } from "../../../src/domain/Completion.js"
+import { EpochId, InputId, RequestId, RuntimeId, SessionId, Sha256 } from "../../../src/domain/Ids.js"
+import { Input } from "../../../src/domain/Input.js"
+import { InputFacts, type InputRecord, type SliceDocument, TerminalInput } from "../../../src/domain/InputRecord.js"
+import { Json } from "../../../src/domain/Json.js"
+import { Message } from "../../../src/domain/Message.js"
+import { CompletionEntry, OperationRecord } from "../../../src/domain/Operation.js"
+import { RunBoundaryReceipt } from "../../../src/domain/Receipt.js"
+import type { CorruptRow } from "../../../src/domain/RuntimeCommit.js"
+import { PersistedRuntimeState } from "../../../src/domain/RuntimeState.js"
+import { StoreCorrupt } from "../../../src/domain/StoreErrors.js"
+import type { RuntimeHead } from "../../../src/kernel/validateCommit.js"
+import type { Row } from "./database.js"
+import { matches } from "./digest.js"
+
+/** A head and the integer that names its runtime in the other tables. @since 0.1.0 @category models */
+export interface StoredHead {
+  readonly rt: number
+  readonly head: RuntimeHead
+}
+
+/** A row of `runtime`. @since 0.1.0 @category decoding */
+export const headOf = (row: Row): Either.Either<StoredHead, StoreCorrupt> =>
+  Either.mapBoth(decodeHead(row), {
+    onLeft: (issue) => new StoreCorrupt({ table: "runtime", key: String(row["runtime_id"]), detail: issue.message }),
+    onRight: (columns) => ({ rt: columns.rt, head: toHead(columns) })
+  })
+
+/** A document whose digest is checked before it is parsed. @since 0.1.0 @category decoding */
+export const docOf = <A>(
+  table: string,
+  key: string,
+  row: Row,
+  decode: (text: string) => Either.Either<A, { readonly message: string }>
+): Either.Either<A, CorruptRow> => {
+  const text = row["doc"]
+  if (typeof text !== "string" || !matches(text, row["digest"])) {
+    return Either.left({ table, key, detail: "the digest does not match the stored bytes" })
+  }
+  return Either.mapLeft(decode(text), (issue) => ({ table, key, detail: issue.message }))
+}
+
+/** A row of `input_open`: facts, and words with a digest. @since 0.1.0 @category decoding */
+export const openInputOf = (row: Row): Either.Either<InputRecord, CorruptRow> => {
+  const key = String(row["input_id"])
+  const input = docOf("input_open", key, row, decodeInput)
+  if (Either.isLeft(input)) return Either.left(input.left)
+  const facts = decodeFacts(String(row["facts"]))
+  return Either.mapBoth(facts, {
+    onLeft: (issue): CorruptRow => ({ table: "input_open", key, detail: issue.message }),
+    onRight: (value): InputRecord => ({ ...value, input: input.right })
+  })
+}
+
+/** @since 0.1.0 @category decoding */
+export const operationOf = (row: Row): Either.Either<OperationRecord, CorruptRow> =>
+  docOf("operation", String(row["operation_id"]), row, decodeOperation)
+
+/** @since 0.1.0 @category decoding */
+export const feedEntryOf = (row: Row): Either.Either<CompletionEntry, CorruptRow> =>
+  docOf("feed", String(row["seq"]), row, decodeEntry)
+
+/** @since 0.1.0 @category decoding */
+export const sliceOf = (row: Row): Either.Either<SliceDocument, CorruptRow> =>
+  Either.map(docOf("slice", String(row["name"]), row, decodeJson), (value) => ({ name: String(row["name"]), value }))
+
+/** @since 0.1.0 @category decoding */
+export const terminalOf = (row: Row): Either.Either<TerminalInput, CorruptRow> =>
+  docOf("ended", String(row["n"]), row, decodeTerminal)
+
+/** @since 0.1.0 @category decoding */
+export const receiptOf = (row: Row): Either.Either<typeof StoredReceipt.Type, CorruptRow> =>
+  docOf("ended", String(row["n"]), row, decodeReceipt)
+
+/** @since 0.1.0 @category decoding */
+export const messagesOf = (row: Row): Either.Either<ReadonlyArray<Message>, CorruptRow> =>
+  docOf("message", String(row["position"]), row, decodeMessages)
+
+/** @since 0.1.0 @category errors */
+export const corrupt = (row: CorruptRow): StoreCorrupt => new StoreCorrupt(row)
+
+// --- internal ---
+
+const StoredReceipt = Schema.Struct({
+  receipt: RunBoundaryReceipt,
+  outcome: CompletionOutcome,
+  committedAt: Schema.Number
+})
+
+const parsed = <A, I>(schema: Schema.Schema<A, I>) => Schema.decodeUnknownEither(Schema.parseJson(schema))
+
+const decodeInput = parsed(Input)
+const decodeFacts = parsed(InputFacts)
+const decodeOperation = parsed(OperationRecord)
+const decodeEntry = parsed(CompletionEntry)
+const decodeJson = parsed(Json)
+const decodeTerminal = parsed(TerminalInput)
+const decodeReceipt = parsed(StoredReceipt)
+const decodeMessages = parsed(Schema.Array(Message))
+
+const HeadRow = Schema.Struct({
+  rt: Schema.Number,
+  runtime_id: RuntimeId,
+  session_id: SessionId,
+  incarnation: Schema.Number,
+  open: Schema.Number,
+  revision: Schema.Number,
+  lifecycle: PersistedRuntimeState,
+  last_request_id: RequestId,
+  next_admission_seq: Schema.Number,
+  ended: Schema.Number,
+  terminals: Schema.Number,
+  generation: Schema.Number,
+  message_count: Schema.Number,
+  body_digest: Schema.NullOr(Sha256),
+  epoch_id: Schema.NullOr(EpochId),
+  epoch_retired: Schema.Number,
+  last_seq: Schema.Number,
+  dropped_through: Schema.Number,
+  agent_applied: Schema.Number,
+  observed: Schema.Number,
+  injected: Schema.Number,
+  updated_at: Schema.Number
+})
+
+const decodeHead = Schema.decodeUnknownEither(HeadRow)
+
+const toHead = (row: typeof HeadRow.Type): RuntimeHead => ({
+  runtimeId: row.runtime_id,
+  sessionId: row.session_id,
+  incarnation: row.incarnation,
+  open: row.open === 1,
+  revision: row.revision,
+  lifecycle: row.lifecycle,
+  lastRequestId: row.last_request_id,
+  nextAdmissionSeq: row.next_admission_seq,
+  ended: row.ended,
+  terminals: row.terminals,
+  body: { generation: row.generation, messageCount: row.message_count, digest: row.body_digest },
+  epoch: row.epoch_id === null ? null : {
+    epochId: row.epoch_id,
+    retired: row.epoch_retired === 1,
+    lastSeq: row.last_seq,
+    droppedThrough: row.dropped_through,
+    cursors: { agentApplied: row.agent_applied, observed: row.observed, injected: row.injected }
+  },
+  updatedAt: row.updated_at
+})
+
+/** The id of an input as a stored column. @since 0.1.0 @category decoding */
+export const inputIdOf = (value: unknown): Either.Either<InputId, StoreCorrupt> =>
+  Either.mapLeft(
+    Schema.decodeUnknownEither(InputId)(value),
+    (issue) => new StoreCorrupt({ table: "dedup_key", key: String(value), detail: issue.message })
+  )

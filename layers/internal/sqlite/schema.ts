@@ -1,0 +1,131 @@
+/**
+ * The tables. What a small turn touches decides what a turn costs, since each page it changes is written whole:
+ * accepting changes `runtime` and `input_open`; a boundary changes those two, appends to `message` and `ended` and
+ * enters the ids in `known`. Nothing else is written, and no page is common to all batches.
+ *
+ * @since 0.1.0
+ */
+
+/** "MeeR" in ASCII; marks a file as ours. @since 0.1.0 @category schema */
+export const applicationId = 0x4d656552
+
+/** Kept in the file's header (`user_version`), where every version can read it. @since 0.1.0 @category schema */
+export const schemaVersion = 1
+
+/** Small pages: a commit writes few rows of a hundred bytes each, and whole pages. @since 0.1.0 @category schema */
+export const pageSize = 1024
+
+/** The tables by name, as `sqlite_schema` returns them. @since 0.1.0 @category schema */
+export const tables: Readonly<Record<string, string>> = {
+  store_meta: `CREATE TABLE store_meta (
+  singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+  store_id TEXT NOT NULL,
+  writer_token INTEGER NOT NULL CHECK (writer_token >= 0),
+  commit_seq INTEGER NOT NULL CHECK (commit_seq >= 0),
+  clean_shutdown INTEGER NOT NULL CHECK (clean_shutdown IN (0, 1))
+) STRICT`,
+  runtime: `CREATE TABLE runtime (
+  rt INTEGER PRIMARY KEY,
+  runtime_id TEXT NOT NULL UNIQUE,
+  session_id TEXT NOT NULL,
+  incarnation INTEGER NOT NULL CHECK (incarnation >= 1),
+  open INTEGER NOT NULL CHECK (open IN (0, 1)),
+  revision INTEGER NOT NULL CHECK (revision >= 1),
+  lifecycle TEXT NOT NULL CHECK (lifecycle IN ('idle', 'retired', 'stopped', 'destroyed')),
+  last_request_id TEXT NOT NULL,
+  commit_seq INTEGER NOT NULL CHECK (commit_seq >= 1),
+  next_admission_seq INTEGER NOT NULL,
+  ended INTEGER NOT NULL,
+  terminals INTEGER NOT NULL,
+  generation INTEGER NOT NULL,
+  message_count INTEGER NOT NULL,
+  body_digest TEXT,
+  epoch_id TEXT,
+  epoch_retired INTEGER NOT NULL CHECK (epoch_retired IN (0, 1)),
+  last_seq INTEGER NOT NULL CHECK (last_seq >= 0),
+  dropped_through INTEGER NOT NULL CHECK (dropped_through BETWEEN 0 AND last_seq),
+  agent_applied INTEGER NOT NULL CHECK (agent_applied BETWEEN 0 AND last_seq),
+  observed INTEGER NOT NULL CHECK (observed BETWEEN 0 AND last_seq),
+  injected INTEGER NOT NULL CHECK (injected BETWEEN 0 AND last_seq),
+  updated_at INTEGER NOT NULL
+) STRICT`,
+  input_open: `CREATE TABLE input_open (
+  rt INTEGER NOT NULL REFERENCES runtime (rt),
+  input_id TEXT NOT NULL,
+  facts TEXT NOT NULL,
+  payload TEXT NOT NULL,
+  digest BLOB NOT NULL CHECK (length(digest) = 32),
+  PRIMARY KEY (rt, input_id)
+) STRICT, WITHOUT ROWID`,
+  ended: `CREATE TABLE ended (
+  rt INTEGER NOT NULL REFERENCES runtime (rt),
+  n INTEGER NOT NULL CHECK (n >= 0),
+  kind TEXT NOT NULL CHECK (kind IN ('input', 'receipt')),
+  ordinal INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  doc TEXT NOT NULL,
+  digest BLOB NOT NULL CHECK (length(digest) = 32),
+  PRIMARY KEY (rt, n)
+) STRICT, WITHOUT ROWID`,
+  known: `CREATE TABLE known (
+  id TEXT NOT NULL,
+  rt INTEGER NOT NULL REFERENCES runtime (rt),
+  sequence INTEGER NOT NULL CHECK (sequence >= -1),
+  n INTEGER NOT NULL,
+  PRIMARY KEY (id, rt, sequence)
+) STRICT, WITHOUT ROWID`,
+  dedup_key: `CREATE TABLE dedup_key (
+  rt INTEGER NOT NULL REFERENCES runtime (rt),
+  key TEXT NOT NULL,
+  input_id TEXT NOT NULL,
+  PRIMARY KEY (rt, key)
+) STRICT, WITHOUT ROWID`,
+  message: `CREATE TABLE message (
+  rt INTEGER NOT NULL REFERENCES runtime (rt),
+  generation INTEGER NOT NULL,
+  position INTEGER NOT NULL CHECK (position >= 0),
+  doc TEXT NOT NULL,
+  digest BLOB NOT NULL CHECK (length(digest) = 32),
+  PRIMARY KEY (rt, generation, position)
+) STRICT, WITHOUT ROWID`,
+  opaque_body: `CREATE TABLE opaque_body (
+  rt INTEGER PRIMARY KEY REFERENCES runtime (rt),
+  bytes BLOB NOT NULL,
+  digest BLOB NOT NULL CHECK (length(digest) = 32)
+) STRICT`,
+  operation: `CREATE TABLE operation (
+  rt INTEGER NOT NULL REFERENCES runtime (rt),
+  operation_id TEXT NOT NULL,
+  terminal INTEGER NOT NULL CHECK (terminal IN (0, 1)),
+  completion_seq INTEGER,
+  doc TEXT NOT NULL,
+  digest BLOB NOT NULL CHECK (length(digest) = 32),
+  PRIMARY KEY (rt, operation_id),
+  CHECK (terminal = (completion_seq IS NOT NULL))
+) STRICT, WITHOUT ROWID`,
+  feed: `CREATE TABLE feed (
+  rt INTEGER NOT NULL REFERENCES runtime (rt),
+  seq INTEGER NOT NULL CHECK (seq >= 1),
+  operation_id TEXT NOT NULL,
+  doc TEXT NOT NULL,
+  digest BLOB NOT NULL CHECK (length(digest) = 32),
+  PRIMARY KEY (rt, seq),
+  UNIQUE (rt, operation_id)
+) STRICT, WITHOUT ROWID`,
+  slice: `CREATE TABLE slice (
+  rt INTEGER NOT NULL REFERENCES runtime (rt),
+  name TEXT NOT NULL,
+  doc TEXT NOT NULL,
+  digest BLOB NOT NULL CHECK (length(digest) = 32),
+  PRIMARY KEY (rt, name)
+) STRICT, WITHOUT ROWID`,
+  quarantine: `CREATE TABLE quarantine (
+  table_name TEXT NOT NULL,
+  row_key TEXT NOT NULL,
+  evidence BLOB NOT NULL CHECK (length(evidence) = 32),
+  seen_at INTEGER NOT NULL,
+  detail TEXT NOT NULL,
+  raw BLOB NOT NULL,
+  PRIMARY KEY (table_name, row_key, evidence)
+) STRICT, WITHOUT ROWID`
+}
