@@ -136,5 +136,9 @@ export const make = <R = never>(
 
 /** The session whose run or operation the current fiber belongs to; null outside. @since 0.1.0 @category references */
 export class CurrentSession extends Context.Reference<CurrentSession>()("effect-meerkat/services/CurrentSession", {
-  defaultValue: (): { readonly sessionId: SessionId; readonly runId: RunId | null; readonly role: "run" | "operation" | "drain" | "hook" } | null => null
+  defaultValue: (): {
+    readonly sessionId: SessionId
+    readonly runId: RunId | null
+    readonly role: "run" | "operation" | "drain" | "hook"
+  } | null => null
 }) {}

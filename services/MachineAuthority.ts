@@ -2,12 +2,11 @@
 import * as Context from "effect/Context"
 import type * as Deferred from "effect/Deferred"
 import type * as Effect from "effect/Effect"
-import type * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { Command, Decision, Rejection } from "../src/domain/Command.js"
+import type { Command, Rejection } from "../src/domain/Command.js"
 import type { CompletionOutcome } from "../src/domain/Completion.js"
-import type { Internal, NotReady, RecoveryCorruption, WatchClosed } from "../src/domain/Errors.js"
+import type { Destroyed, Internal, RecoveryCorruption, WatchClosed } from "../src/domain/Errors.js"
 import type { InputId, OperationId, SessionId } from "../src/domain/Ids.js"
 import type { OperationOutcome } from "../src/domain/Operation.js"
 import type { RuntimeEvent, RuntimeEventEnvelope } from "../src/domain/RuntimeEvent.js"
@@ -37,6 +36,8 @@ export type SessionEvent =
 export interface SubmitOptions<A> {
   /** runs synchronously at settlement; only registers (waiters), never waits */
   readonly onSettled?: (reply: A) => void
+  /** what those who wait for these inputs are told if this command's outcome stays unknown (D21) */
+  readonly onReload?: (reason: string) => ReadonlyArray<readonly [InputId, CompletionOutcome]>
 }
 
 /**
@@ -59,13 +60,13 @@ export interface SessionAuthority {
    * effects happen all the same and only the reply is lost.
    */
   readonly submit: <A>(command: Command<A>, options?: SubmitOptions<A>) => Effect.Effect<A, SubmitError>
-  /** completes at the next publication; to be awaited after reading the state that was found wanting */
-  readonly changed: Effect.Effect<void>
-  /** completes when the state satisfies the predicate; level-triggered, never polls */
-  readonly when: (predicate: (state: SessionState) => boolean) => Effect.Effect<SessionState>
+  /** completes as soon as another state than this one is published; level-triggered, so nothing is missed */
+  readonly changedFrom: (seen: SessionState) => Effect.Effect<void>
+  /** calls back synchronously at each publication until the returned function is called; must not wait or fail */
+  readonly onPublish: (listener: (state: SessionState) => void) => () => void
   /** waits for the end of an open input */
   readonly awaitInput: (inputId: InputId) => Deferred.Deferred<CompletionOutcome>
-  readonly waiterCount: (inputId?: InputId) => number
+  readonly waiters: () => ReadonlyArray<readonly [InputId, number]>
   readonly awaitOperation: (id: OperationId) => Deferred.Deferred<OperationOutcome, WatchClosed>
   /** resolves every waiter of an input that is left */
   readonly settleAll: (outcome: CompletionOutcome) => Effect.Effect<void>
@@ -73,15 +74,18 @@ export interface SessionAuthority {
   readonly publish: (event: RuntimeEvent) => Effect.Effect<void>
   /** a snapshot first, then the events after it */
   readonly events: Stream.Stream<SessionEvent>
-  /** marks the session as unusable until it is opened anew; the first reason is kept */
-  readonly requireReload: (reason: string) => Effect.Effect<void>
+  /** marks the session as unusable until it is opened anew; the first reason is kept; `outcomes` are told first */
+  readonly requireReload: (
+    reason: string,
+    outcomes?: ReadonlyArray<readonly [InputId, CompletionOutcome]>
+  ) => Effect.Effect<void>
   readonly busy: Effect.Effect<boolean>
   /** refuses new commands and waits for the worker to end */
   readonly shutdown: Effect.Effect<void>
 }
 
 /** Outcome of an opening. @since 0.1.0 @category models */
-export type OpenFailure = Internal | RecoveryCorruption | NotReady | { readonly _tag: "SessionDestroyed" }
+export type OpenFailure = Internal | RecoveryCorruption | Destroyed
 
 /**
  * Opens sessions: recovers their durable state and hands out the authority that owns it from then on.
@@ -92,7 +96,6 @@ export type OpenFailure = Internal | RecoveryCorruption | NotReady | { readonly 
 export class MachineAuthority extends Context.Tag("effect-meerkat/services/MachineAuthority")<MachineAuthority, {
   /** The scope ends the authority: its worker, its waiters, its events. */
   readonly open: (sessionId: SessionId) => Effect.Effect<SessionAuthority, OpenFailure, Scope.Scope>
+  /** workers and flush timers that run right now */
+  readonly fiberCount: Effect.Effect<number>
 }>() {}
-
-/** What the end of each round may add (the detached wake, D29). @since 0.1.0 @category models */
-export type EndOfRound = (state: SessionState) => Either.Either<Decision<void>, Rejection>

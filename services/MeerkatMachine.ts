@@ -178,10 +178,10 @@ export interface MeerkatMachineService {
     executor: CoreExecutor
   ) => Effect.Effect<AttachOutcome, RuntimeDriverError>
   /** The same; the executor is built only after the claim is won, in the scope of the attachment. */
-  readonly ensureSessionWithExecutorFactory: <E, R>(
+  readonly ensureSessionWithExecutorFactory: <E, R = never>(
     sessionId: SessionId,
-    make: Effect.Effect<CoreExecutor, E, R>
-  ) => Effect.Effect<AttachOutcome, RuntimeDriverError | E, Exclude<R, Scope.Scope>>
+    make: Effect.Effect<CoreExecutor, E, R | Scope.Scope>
+  ) => Effect.Effect<AttachOutcome, RuntimeDriverError | E, R>
   readonly containsSession: (sessionId: SessionId) => Effect.Effect<boolean>
   readonly sessionHasExecutor: (sessionId: SessionId) => Effect.Effect<boolean>
   /** Peer requests with these intents ride along silently. */
@@ -237,8 +237,8 @@ export interface MeerkatMachineService {
    */
   readonly sessionScoped: <E = never, R = never>(
     sessionId: string,
-    executor: CoreExecutor | Effect.Effect<CoreExecutor, E, R>
-  ) => Effect.Effect<SessionHandle, RuntimeDriverError | E, Exclude<R, Scope.Scope> | Scope.Scope>
+    executor: CoreExecutor | Effect.Effect<CoreExecutor, E, R | Scope.Scope>
+  ) => Effect.Effect<SessionHandle, RuntimeDriverError | E, R | Scope.Scope>
 }
 
 /** @since 0.1.0 @category tags */

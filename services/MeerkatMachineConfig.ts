@@ -1,11 +1,11 @@
 /** @since 0.1.0 */
 import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as ConfigError from "effect/ConfigError"
 
 /**
  * Every limit of the machine, in one place.
@@ -103,7 +103,10 @@ const integer = (name: string, fallback: number) =>
 const duration = (name: string, fallback: Duration.Duration) => Config.duration(name).pipe(Config.withDefault(fallback))
 
 const limit = (name: string, fallback: Option.Option<number>) =>
-  Config.option(integer(name, 0)).pipe(Config.map(Option.filter((n) => n > 0)), Config.map(Option.orElse(() => fallback)))
+  Config.option(integer(name, 0)).pipe(
+    Config.map(Option.filter((n) => n > 0)),
+    Config.map(Option.orElse(() => fallback))
+  )
 
 /** The limits as a `Config`, nested under `MEERKAT`, e.g. `MEERKAT_MAX_ATTEMPTS=5`. @since 0.1.0 @category config */
 export const config: Config.Config<MeerkatMachineOptions> = Config.all({

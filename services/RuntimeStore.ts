@@ -4,11 +4,11 @@ import type * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
 import type * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
+import type { CompletionOutcome } from "../src/domain/Completion.js"
 import type { InputId, OperationId, RunId, RuntimeId, SessionId } from "../src/domain/Ids.js"
 import type { InputState, TerminalInput } from "../src/domain/InputRecord.js"
 import type { Message } from "../src/domain/Message.js"
 import type { CompletionEntry, OperationRecord } from "../src/domain/Operation.js"
-import type { CompletionOutcome } from "../src/domain/Completion.js"
 import type { RunBoundaryReceipt } from "../src/domain/Receipt.js"
 import type {
   CommitAck,

@@ -1,4 +1,53 @@
 /**
+ * Durable, supervised agent sessions. The public face: pure parts, services, and the layers that need nothing native.
+ * The SQLite store is at `effect-meerkat/sqlite`, the command executor at `effect-meerkat/command`.
+ *
  * @since 0.1.0
  */
-export {}
+
+/** @since 0.1.0 */
+export * as HandoverLive from "../layers/HandoverLive.js"
+/** @since 0.1.0 */
+export * as IdGenLive from "../layers/IdGenLive.js"
+/** @since 0.1.0 */
+export * as MachineAuthorityLive from "../layers/MachineAuthorityLive.js"
+/** @since 0.1.0 */
+export * as MeerkatMachineLive from "../layers/MeerkatMachineLive.js"
+/** @since 0.1.0 */
+export * as RuntimeLoopLive from "../layers/RuntimeLoopLive.js"
+/** @since 0.1.0 */
+export * as RuntimeStoreMemory from "../layers/RuntimeStoreMemory.js"
+/** @since 0.1.0 */
+export * as CoreExecutor from "../services/CoreExecutor.js"
+/** @since 0.1.0 */
+export * as Handover from "../services/Handover.js"
+/** @since 0.1.0 */
+export * as IdGen from "../services/IdGen.js"
+/** @since 0.1.0 */
+export * as MachineAuthority from "../services/MachineAuthority.js"
+/** @since 0.1.0 */
+export * as MeerkatMachine from "../services/MeerkatMachine.js"
+/** @since 0.1.0 */
+export * as MeerkatMachineConfig from "../services/MeerkatMachineConfig.js"
+/** @since 0.1.0 */
+export * as RuntimeLoop from "../services/RuntimeLoop.js"
+/** @since 0.1.0 */
+export * as RuntimeStore from "../services/RuntimeStore.js"
+/** @since 0.1.0 */
+export * as Turn from "../services/Turn.js"
+/** @since 0.1.0 */
+export * as Completion from "./domain/Completion.js"
+/** @since 0.1.0 */
+export * as Errors from "./domain/Errors.js"
+/** @since 0.1.0 */
+export * as Ids from "./domain/Ids.js"
+/** @since 0.1.0 */
+export * as Input from "./domain/Input.js"
+/** @since 0.1.0 */
+export * as Message from "./domain/Message.js"
+/** @since 0.1.0 */
+export * as RuntimeEvent from "./domain/RuntimeEvent.js"
+/** @since 0.1.0 */
+export * as RuntimeState from "./domain/RuntimeState.js"
+/** @since 0.1.0 */
+export * as StoreErrors from "./domain/StoreErrors.js"

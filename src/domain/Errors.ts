@@ -252,12 +252,10 @@ export class OpAlreadyPeerReady
   extends Schema.TaggedError<OpAlreadyPeerReady>()("OpAlreadyPeerReady", { id: OperationId })
 {}
 /** @since 0.1.0 @category errors */
-export class OpMaxConcurrentExceeded
-  extends Schema.TaggedError<OpMaxConcurrentExceeded>()("OpMaxConcurrentExceeded", {
-    limit: Schema.Number,
-    active: Schema.Number
-  })
-{}
+export class OpMaxConcurrentExceeded extends Schema.TaggedError<OpMaxConcurrentExceeded>()("OpMaxConcurrentExceeded", {
+  limit: Schema.Number,
+  active: Schema.Number
+}) {}
 /** @since 0.1.0 @category errors */
 export class OpDuplicateWait extends Schema.TaggedError<OpDuplicateWait>()("OpDuplicateWait", { id: OperationId }) {}
 /** @since 0.1.0 @category errors */

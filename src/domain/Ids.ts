@@ -11,7 +11,6 @@ import * as Schema from "effect/Schema"
 export const SessionId = Schema.String.pipe(
   Schema.minLength(1),
   Schema.maxLength(200),
-  // eslint-disable-next-line no-control-regex
   Schema.pattern(/^[^\u0000-\u001f\u007f-\u009f]*$/),
   Schema.brand("SessionId")
 ).annotations({ message: () => "a session id has 1 to 200 characters and no control characters" })

@@ -174,7 +174,11 @@ export const handlingModeOf = (input: Input): HandlingMode | undefined => {
 }
 
 /** A header with the defaults of an operator's durable, visible input. @since 0.1.0 @category constructors */
-export const header = (id: InputId, timestamp: number, fields?: Partial<Omit<InputHeader, "id" | "timestamp">>): InputHeader => ({
+export const header = (
+  id: InputId,
+  timestamp: number,
+  fields?: Partial<Omit<InputHeader, "id" | "timestamp">>
+): InputHeader => ({
   id,
   timestamp,
   source: { type: "operator" },

@@ -3,9 +3,13 @@ import * as Schema from "effect/Schema"
 import { InputId, RequestId, RunId, RuntimeId } from "./Ids.js"
 
 /** Somebody else held the file too long; nothing was written. @since 0.1.0 @category errors */
-export class StoreBusy extends Schema.TaggedError<StoreBusy>()("StoreBusy", { operation: Schema.String, waitedMs: Schema.Number }) {}
+export class StoreBusy
+  extends Schema.TaggedError<StoreBusy>()("StoreBusy", { operation: Schema.String, waitedMs: Schema.Number })
+{}
 /** No space left; nothing was written. @since 0.1.0 @category errors */
-export class StoreFull extends Schema.TaggedError<StoreFull>()("StoreFull", { operation: Schema.String, detail: Schema.String }) {}
+export class StoreFull
+  extends Schema.TaggedError<StoreFull>()("StoreFull", { operation: Schema.String, detail: Schema.String })
+{}
 /** The medium failed; nothing was written. @since 0.1.0 @category errors */
 export class StoreIo extends Schema.TaggedError<StoreIo>()("StoreIo", {
   operation: Schema.String,
@@ -53,7 +57,9 @@ export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("St
   cause: Schema.optional(Schema.Defect)
 }) {}
 /** Another writer took over the file. @since 0.1.0 @category errors */
-export class WriterFenced extends Schema.TaggedError<WriterFenced>()("WriterFenced", { held: Schema.Number, current: Schema.Number }) {}
+export class WriterFenced
+  extends Schema.TaggedError<WriterFenced>()("WriterFenced", { held: Schema.Number, current: Schema.Number })
+{}
 /** The session was opened anew or closed; this incarnation writes no more. @since 0.1.0 @category errors */
 export class RuntimeFenced extends Schema.TaggedError<RuntimeFenced>()("RuntimeFenced", {
   runtimeId: RuntimeId,
@@ -87,7 +93,9 @@ export class CommitRefused extends Schema.TaggedError<CommitRefused>()("CommitRe
   detail: Schema.String
 }) {}
 /** @since 0.1.0 @category errors */
-export class CommitTooLarge extends Schema.TaggedError<CommitTooLarge>()("CommitTooLarge", { bytes: Schema.Number, limit: Schema.Number }) {}
+export class CommitTooLarge
+  extends Schema.TaggedError<CommitTooLarge>()("CommitTooLarge", { bytes: Schema.Number, limit: Schema.Number })
+{}
 /** The store's scope is closed. @since 0.1.0 @category errors */
 export class StoreClosed extends Schema.TaggedError<StoreClosed>()("StoreClosed", {}) {}
 

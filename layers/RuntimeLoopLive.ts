@@ -1,0 +1,251 @@
+/** @since 0.1.0 */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import { IdGen } from "../services/IdGen.js"
+import type { SubmitError } from "../services/MachineAuthority.js"
+import type { MeerkatMachineOptions } from "../services/MeerkatMachineConfig.js"
+import { MeerkatMachineConfig } from "../services/MeerkatMachineConfig.js"
+import type { LoopEnd, LoopOptions, RunControl } from "../services/RuntimeLoop.js"
+import { RuntimeLoop } from "../services/RuntimeLoop.js"
+import { RuntimeStore } from "../services/RuntimeStore.js"
+import type { Command, StagedRun } from "../src/domain/Command.js"
+import type { CompletionOutcome } from "../src/domain/Completion.js"
+import type { RunId } from "../src/domain/Ids.js"
+import type { SessionState } from "../src/domain/SessionState.js"
+import { isRetryable } from "../src/domain/StoreErrors.js"
+import { cancelRun, commitRun, failRun, requeueRun, stage } from "../src/kernel/commands/run.js"
+import * as Ledger from "../src/kernel/Ledger.js"
+import { nextReadyAt, selectBatch } from "../src/kernel/selection.js"
+import * as FreshIds from "./internal/freshIds.js"
+import type { RunEnd, RunFiber } from "./internal/runFiber.js"
+import { start } from "./internal/runFiber.js"
+import { sizeOf, toRunOutput } from "./internal/runOutput.js"
+
+interface LoopDeps {
+  readonly store: RuntimeStore["Type"]
+  readonly ids: FreshIds.FreshIds
+  readonly config: MeerkatMachineOptions
+}
+
+/** Whether this attachment still owns the session's loop. */
+const owns = (state: SessionState, token: number): boolean =>
+  state.registration._tag === "Active" && state.registration.token === token
+
+const mayRun = ({ lifecycle }: SessionState): boolean =>
+  lifecycle._tag === "Idle" || lifecycle._tag === "Attached" || lifecycle._tag === "Retired"
+
+/** Exponential, capped, and jittered between 80 and 120 percent (D10). */
+const notBefore = (config: MeerkatMachineOptions, charged: number): Effect.Effect<number> =>
+  Effect.zipWith(Clock.currentTimeMillis, Random.next, (now, random) => {
+    const pause = Duration.toMillis(config.retryBase) * 2 ** Math.min(charged, 30)
+    return now + Math.round(Math.min(pause, Duration.toMillis(config.retryCap)) * (0.8 + random * 0.4))
+  })
+
+/** What waiters of a batch are told when its commit is lost: a result that exists is not kept from them (D21). */
+const finalizationFailure = (staged: StagedRun, outcome: CompletionOutcome | null) => (reason: string) =>
+  staged.records.map((record): readonly [typeof record.inputId, CompletionOutcome] => {
+    const error = {
+      kind: "runtime_apply_failure",
+      terminal: true,
+      outcome: "failed",
+      detail: reason
+    } as const
+    return [
+      record.inputId,
+      outcome?._tag === "Completed"
+        ? { _tag: "CompletedWithFinalizationFailure", result: outcome.result, error }
+        : { _tag: "AbandonedWithError", reason: `runtime finalization failed: ${reason}`, error }
+    ]
+  })
+
+/**
+ * Submits what a run came to until it is durable. Pauses between tries are here, in the loop, and end early when the
+ * session is being taken down, for one last try (D21).
+ */
+const persist = <A>(
+  deps: LoopDeps,
+  options: LoopOptions,
+  command: Command<A>,
+  onReload: (reason: string) => ReturnType<ReturnType<typeof finalizationFailure>>
+): Effect.Effect<void, SubmitError> => {
+  const attempt = (tries: number, last: boolean): Effect.Effect<void, SubmitError> =>
+    Effect.matchEffect(options.authority.submit(command, { onReload }), {
+      onSuccess: () => Effect.void,
+      onFailure: (error) => {
+        if (error._tag !== "CommitFailed") return Effect.fail(error)
+        if (last || tries >= deps.config.commitRetryTimes || !isRetryable(error.error)) {
+          const reason = `a run could not be committed: ${error.error._tag}`
+          return Effect.zipRight(
+            options.authority.requireReload(reason, onReload(reason)),
+            Effect.fail<SubmitError>({ _tag: "ReloadRequired", reason })
+          )
+        }
+        return Effect.flatMap(pause(tries), (released) => attempt(tries + 1, released))
+      }
+    })
+  const pause = (tries: number): Effect.Effect<boolean> =>
+    Effect.sleep(Duration.times(deps.config.commitRetryBase, 2 ** tries)).pipe(
+      Effect.as(false),
+      Effect.race(Effect.as(released(options), true)),
+      Effect.interruptible
+    )
+  return attempt(0, false)
+}
+
+/** Completes when the session no longer is this attachment's. */
+const released = (options: Pick<LoopOptions, "authority" | "token">): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const state = options.authority.unsafeState()
+    return owns(state, options.token)
+      ? Effect.zipRight(options.authority.changedFrom(state), released(options))
+      : Effect.void
+  })
+
+const agentApplied = (staged: StagedRun): number => staged.completions[staged.completions.length - 1]?.seq ?? 0
+
+const settleRun = (
+  deps: LoopDeps,
+  options: LoopOptions,
+  staged: StagedRun,
+  run: RunFiber,
+  end: RunEnd
+): Effect.Effect<void, SubmitError> =>
+  Effect.gen(function*() {
+    const { runId } = staged
+    const lost = finalizationFailure(staged, null)
+    switch (end._tag) {
+      case "Output": {
+        const bytes = sizeOf(end.output)
+        if (bytes > deps.config.maxCommitBytes) {
+          const detail = `the turn's output has ${bytes} bytes, the limit is ${deps.config.maxCommitBytes}`
+          const outcome: CompletionOutcome = { _tag: "Abandoned", reason: `apply failed: ${detail}` }
+          const failure = { detail, outcome, retryable: false, notBefore: 0 }
+          return yield* persist(deps, options, failRun({ runId, failure }), lost)
+        }
+        const output = toRunOutput(end.output, run.turn.head, run.turn.appends, agentApplied(staged))
+        const given = finalizationFailure(staged, output.outcome)
+        return yield* persist(deps, options, commitRun({ runId, output }), given)
+      }
+      case "Failed": {
+        const charged = Math.max(0, ...staged.records.map((record) => record.charged))
+        const failure = { ...end.failure, notBefore: yield* notBefore(deps.config, charged) }
+        return yield* persist(deps, options, failRun({ runId, failure }), lost)
+      }
+      case "Interrupted":
+        switch (end.reason) {
+          case "cancelled":
+            return yield* persist(deps, options, cancelRun({ runId, reason: "cancelled" }), lost)
+          case "requeue":
+            return yield* persist(deps, options, requeueRun({ runId }), lost)
+          case "destroyed":
+            return
+        }
+    }
+  })
+
+/** The handle that the attachment's owner has on the run in progress. */
+const makeControl = () => {
+  let run: RunFiber | null = null
+  let idle: Deferred.Deferred<void> | null = null
+  const control: RunControl = {
+    current: (): RunId | null => run?.runId ?? null,
+    interrupt: (reason) => Effect.suspend(() => run === null ? Effect.void : run.interrupt(reason)),
+    idle: Effect.suspend(() => {
+      if (run === null) return Effect.void
+      idle ??= Deferred.unsafeMake<void>(FiberId.none)
+      return Deferred.await(idle)
+    })
+  }
+  return {
+    control,
+    begin: (started: RunFiber) => {
+      run = started
+    },
+    end: () => {
+      run = null
+      if (idle !== null) Deferred.unsafeDone(idle, Exit.void)
+      idle = null
+    }
+  }
+}
+
+type Control = ReturnType<typeof makeControl>
+
+const runBatch = (
+  deps: LoopDeps,
+  options: LoopOptions,
+  control: Control,
+  staged: StagedRun,
+  restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+): Effect.Effect<void, SubmitError> =>
+  Effect.gen(function*() {
+    const run = yield* start({ ...options, store: deps.store }, staged, options.onYield)
+    control.begin(run)
+    const end = yield* restore(run.end).pipe(
+      // The loop itself was interrupted: its run goes back into the queue, uncharged.
+      Effect.onInterrupt(() => Effect.zipRight(run.interrupt("requeue"), run.end))
+    )
+    yield* settleRun(deps, options, staged, run, end)
+  }).pipe(Effect.ensuring(Effect.sync(control.end)))
+
+/** Waits for another state, or for the time at which a failed input may run again. */
+const park = (options: LoopOptions, state: SessionState, now: number): Effect.Effect<void> => {
+  const changed = options.authority.changedFrom(state)
+  const readyAt = nextReadyAt(state, now)
+  return readyAt === null ? changed : Effect.race(changed, Effect.sleep(Math.max(1, readyAt - now)))
+}
+
+const loop = (deps: LoopDeps, options: LoopOptions): Effect.Effect<LoopEnd, SubmitError> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const control = makeControl()
+      options.control(control.control)
+      while (true) {
+        const health = yield* options.authority.health
+        if (health._tag === "ReloadRequired") return { _tag: "ReloadRequired", reason: health.reason } as const
+        const state = options.authority.unsafeState()
+        if (!owns(state, options.token)) return { _tag: "Released" } as const
+        const now = yield* Clock.currentTimeMillis
+        if (isDrained(state)) return { _tag: "Drained" } as const
+        if (!mayRun(state) || selectBatch(state, now).length === 0) {
+          yield* restore(park(options, state, now))
+          continue
+        }
+        const runId = yield* deps.ids.run
+        const staged = yield* restore(options.authority.submit(stage({ token: options.token, runId })))
+        if (staged !== null) yield* runBatch(deps, options, control, staged, restore)
+        yield* Effect.yieldNow()
+      }
+    })
+  )
+
+const isDrained = (state: SessionState): boolean =>
+  state.registration._tag === "Active" && state.registration.drainOnly && state.lifecycle._tag === "Retired" &&
+  Ledger.size(state.ledger) === 0
+
+const endOfFailure = (error: SubmitError): LoopEnd => error._tag === "ReloadRequired" ? error : { _tag: "Released" }
+
+/** @since 0.1.0 @category layers */
+export const layer: Layer.Layer<RuntimeLoop, never, RuntimeStore | IdGen> = Layer.effect(
+  RuntimeLoop,
+  Effect.gen(function*() {
+    const deps: LoopDeps = {
+      store: yield* RuntimeStore,
+      ids: FreshIds.make(yield* IdGen),
+      config: yield* MeerkatMachineConfig
+    }
+    return RuntimeLoop.of({
+      run: (options) =>
+        loop(deps, options).pipe(
+          Effect.catchAll((error) => Effect.succeed(endOfFailure(error))),
+          Effect.annotateLogs({ module: "RuntimeLoop", session: options.authority.sessionId })
+        )
+    })
+  })
+)

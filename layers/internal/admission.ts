@@ -1,0 +1,229 @@
+/** @since 0.1.0 */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { CurrentSession } from "../../services/CoreExecutor.js"
+import type { SubmitError } from "../../services/MachineAuthority.js"
+import type { AcceptOutcome, Completion, Prompted, PromptOptions } from "../../services/MeerkatMachine.js"
+import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
+import type { RuntimeStore } from "../../services/RuntimeStore.js"
+import type { AcceptReply } from "../../src/domain/Command.js"
+import type { CompletionOutcome } from "../../src/domain/Completion.js"
+import type { RuntimeDriverError } from "../../src/domain/Errors.js"
+import { Internal } from "../../src/domain/Errors.js"
+import type { InputId, RunId } from "../../src/domain/Ids.js"
+import { header, Input } from "../../src/domain/Input.js"
+import type { InputState } from "../../src/domain/InputRecord.js"
+import { stateOfOpen, stateOfTerminal } from "../../src/domain/InputRecord.js"
+import type { ReadError } from "../../src/domain/StoreErrors.js"
+import { isRetryable } from "../../src/domain/StoreErrors.js"
+import { accept } from "../../src/kernel/commands/accept.js"
+import * as Ledger from "../../src/kernel/Ledger.js"
+import { driverError, invalid } from "./driverError.js"
+import type { Entry } from "./entry.js"
+import type { FreshIds } from "./freshIds.js"
+
+export interface AdmissionDeps {
+  readonly store: RuntimeStore["Type"]
+  readonly config: MeerkatMachineOptions
+  readonly ids: FreshIds
+}
+
+export interface AcceptOptions {
+  readonly wake: boolean
+  /** whether the caller waits for the end */
+  readonly completion: boolean
+  /** the id was minted by us a moment ago: no stored input has it */
+  readonly fresh: boolean
+  readonly expectedRunId?: RunId
+}
+
+export interface Admitted {
+  readonly outcome: AcceptOutcome
+  readonly completion: Option.Option<Completion>
+}
+
+export const readFailure = (error: ReadError): Internal =>
+  new Internal({
+    detail: `the store could not be read: ${error._tag}: ${error.message}`,
+    cause: error,
+    retryable: isRetryable(error)
+  })
+
+const resolved = (inputId: InputId, outcome: CompletionOutcome): Completion => ({
+  inputId,
+  wait: Effect.succeed(outcome)
+})
+
+const deadlock: CompletionOutcome = {
+  _tag: "RuntimeTerminated",
+  reason: "would deadlock: awaited from inside a run of this session"
+}
+
+/** A waiter. Awaited from inside a run of its own session it would never end, so it says so at once (D7). */
+export const waiter = (
+  entry: Entry,
+  inputId: InputId,
+  deferred: Deferred.Deferred<CompletionOutcome>
+): Completion => ({
+  inputId,
+  wait: Effect.flatMap(
+    CurrentSession,
+    (current) =>
+      current !== null && current.sessionId === entry.sessionId && current.role === "run" &&
+        Ledger.get(entry.authority.unsafeState().ledger, inputId) !== undefined
+        ? Effect.succeed(deadlock)
+        : Deferred.await(deferred)
+  )
+})
+
+/** What the store knows that memory may have let go of: the owner of the key, an input of this id (D18). */
+const lookUp = (deps: AdmissionDeps, entry: Entry, input: Input, fresh: boolean) => {
+  const { ledger, runtimeId } = entry.authority.unsafeState()
+  const { id, idempotencyKey } = input.header
+  const key = idempotencyKey === undefined || HashMap.has(ledger.keys, idempotencyKey)
+    ? Effect.succeedNone
+    : deps.store.findKey(runtimeId, idempotencyKey)
+  const terminal = fresh || Ledger.get(ledger, id) !== undefined
+    ? Effect.succeedNone
+    : deps.store.terminalInput(runtimeId, id)
+  return Effect.mapError(
+    Effect.zipWith(key, terminal, (fact, row) => ({
+      keyFact: Option.getOrNull(fact),
+      knownTerminal: Option.isSome(row)
+    })),
+    readFailure
+  )
+}
+
+/** Another input won the key or the id between the look-up and the commit: its constraint in the store decided. */
+const conflict = (inputId: InputId, error: SubmitError): AcceptReply | null => {
+  if (error._tag !== "CommitFailed") return null
+  switch (error.error._tag) {
+    case "IdempotencyConflict":
+      return { _tag: "Deduplicated", inputId, existingId: error.error.ownerInputId, open: false }
+    case "InputConflict":
+      return { _tag: "Deduplicated", inputId, existingId: inputId, open: false }
+    default:
+      return null
+  }
+}
+
+const tooLarge = (deps: AdmissionDeps, input: Input): RuntimeDriverError | null => {
+  const bytes = JSON.stringify(input).length
+  return bytes > deps.config.maxCommitBytes
+    ? invalid({ _tag: "TooLarge", bytes, limit: deps.config.maxCommitBytes })
+    : null
+}
+
+const stateOf = (reply: Extract<AcceptReply, { readonly _tag: "Accepted" }>, input: Input): InputState =>
+  "terminal" in reply.record ? stateOfTerminal(reply.record) : stateOfOpen({ ...reply.record, input })
+
+/** Admits one input into a live entry: durable when this returns. Once it is admitted the call succeeds. */
+export const admit = (
+  deps: AdmissionDeps,
+  entry: Entry,
+  input: Input,
+  options: AcceptOptions
+): Effect.Effect<Admitted, RuntimeDriverError> =>
+  Effect.gen(function*() {
+    const refused = tooLarge(deps, input)
+    if (refused !== null) return yield* Effect.fail(refused)
+    const known = yield* lookUp(deps, entry, input, options.fresh)
+    const cell: { deferred: Deferred.Deferred<CompletionOutcome> | null } = { deferred: null }
+    const command = accept({
+      input,
+      wake: options.wake,
+      ...known,
+      ...(options.expectedRunId === undefined ? {} : { expectedRunId: options.expectedRunId })
+    })
+    const reply = yield* entry.authority.submit(command, {
+      // In the worker, before any later command of the round: the input cannot end before its waiter is there.
+      onSettled: (settled) => {
+        const open = settled._tag === "Accepted" ? settled.terminal === null : settled.open
+        const id = settled._tag === "Accepted" ? settled.inputId : settled.existingId
+        if (options.completion && open) cell.deferred = entry.authority.awaitInput(id)
+      }
+    }).pipe(
+      Effect.catchAll((error) => {
+        const lost = conflict(input.header.id, error)
+        return lost === null ? Effect.fail(driverError(entry.authority)(error)) : Effect.succeed(lost)
+      })
+    )
+    const inputId = reply._tag === "Accepted" ? reply.inputId : reply.existingId
+    return {
+      outcome: reply._tag === "Accepted"
+        ? { _tag: "Accepted", inputId: reply.inputId, state: stateOf(reply, input) }
+        : { _tag: "Deduplicated", inputId: reply.inputId, existingId: reply.existingId },
+      completion: Option.map(Option.fromNullable(cell.deferred), (deferred) => waiter(entry, inputId, deferred))
+    }
+  })
+
+/** Decodes what came from outside the type system: an input as a caller built it. */
+export const checked = (input: Input): Effect.Effect<Input, RuntimeDriverError> =>
+  Schema.is(Input)(input)
+    ? Effect.succeed(input)
+    : Effect.mapError(Schema.validate(Input)(input), (error) =>
+      invalid({ _tag: "InvalidInput", detail: `not an input: ${error.message}` }))
+
+/** A prompt of an operator, with a fresh id. */
+export const promptInput = (
+  deps: AdmissionDeps,
+  text: string,
+  options: PromptOptions,
+  steer: boolean
+): Effect.Effect<Input> =>
+  Effect.zipWith(deps.ids.input, Clock.currentTimeMillis, (id, now): Input => {
+    const metadata = steer ? { ...options.metadata, handlingMode: "steer" as const } : options.metadata
+    return {
+      _tag: "Prompt",
+      header: header(id, now, {
+        ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),
+        ...(options.supersessionKey === undefined ? {} : { supersessionKey: options.supersessionKey }),
+        ...(options.correlationId === undefined ? {} : { correlationId: options.correlationId })
+      }),
+      text,
+      ...(options.blocks === undefined ? {} : { blocks: options.blocks }),
+      ...(metadata === undefined ? {} : { metadata })
+    }
+  })
+
+/** The end of an input that memory has let go of. */
+export const storedOutcome = (
+  deps: AdmissionDeps,
+  entry: Entry,
+  inputId: InputId
+): Effect.Effect<Option.Option<CompletionOutcome>, RuntimeDriverError> =>
+  Effect.mapBoth(deps.store.terminalInput(entry.authority.unsafeState().runtimeId, inputId), {
+    onFailure: readFailure,
+    onSuccess: Option.map((row) => row.outcome)
+  })
+
+/** `prompt`, `steer` and `ask` always give a completion; that of a finished duplicate comes from the store (D19). */
+export const withCompletion = (
+  deps: AdmissionDeps,
+  entry: Entry,
+  admitted: Admitted
+): Effect.Effect<Prompted, RuntimeDriverError> => {
+  if (Option.isSome(admitted.completion)) {
+    return Effect.succeed({ outcome: admitted.outcome, completion: admitted.completion.value })
+  }
+  const { outcome } = admitted
+  const inputId = outcome._tag === "Accepted" ? outcome.inputId : outcome.existingId
+  if (Ledger.get(entry.authority.unsafeState().ledger, inputId) !== undefined) {
+    return Effect.succeed({ outcome, completion: waiter(entry, inputId, entry.authority.awaitInput(inputId)) })
+  }
+  return Effect.map(storedOutcome(deps, entry, inputId), (stored) => ({
+    outcome,
+    completion: resolved(
+      inputId,
+      Option.getOrElse(stored, (): CompletionOutcome => ({
+        _tag: "RuntimeTerminated",
+        reason: "the input ended and its outcome is not kept any more"
+      }))
+    )
+  }))
+}

@@ -1,0 +1,215 @@
+/** @since 0.1.0 */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Scope from "effect/Scope"
+import type { CoreExecutor, TurnOperations } from "../../services/CoreExecutor.js"
+import { CurrentSession } from "../../services/CoreExecutor.js"
+import type { AttachOutcome } from "../../services/MeerkatMachine.js"
+import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
+import type { LoopEnd, RuntimeLoop } from "../../services/RuntimeLoop.js"
+import type { ControlFailed, RuntimeDriverError } from "../../src/domain/Errors.js"
+import { NotReady, sessionGone } from "../../src/domain/Errors.js"
+import type { RunId } from "../../src/domain/Ids.js"
+import { visible } from "../../src/domain/RuntimeState.js"
+import { abortAttach, beginAttach, detach, publishAttachment } from "../../src/kernel/commands/attach.js"
+import { driverError } from "./driverError.js"
+import type { Attachment, Entry } from "./entry.js"
+import type { Spawner } from "./spawn.js"
+
+export interface AttachDeps {
+  readonly loops: RuntimeLoop["Type"]
+  readonly spawner: Spawner
+  readonly config: MeerkatMachineOptions
+  readonly operations: (entry: Entry) => TurnOperations
+}
+
+/** Calls a user's hook: bounded, marked as running inside the session, its failure logged. */
+export const callHook = (
+  deps: Pick<AttachDeps, "config">,
+  entry: Entry,
+  name: string,
+  hook: Effect.Effect<void, ControlFailed>
+): Effect.Effect<void, ControlFailed> =>
+  hook.pipe(
+    Effect.disconnect,
+    Effect.timeoutOption(deps.config.hookTimeout),
+    Effect.flatMap((done) =>
+      done._tag === "Some"
+        ? Effect.void
+        : Effect.logWarning(`hook ${name} did not end within ${Duration.format(deps.config.hookTimeout)}`)
+    ),
+    Effect.interruptible,
+    Effect.provideService(CurrentSession, { sessionId: entry.sessionId, runId: null, role: "hook" })
+  )
+
+const logged = (name: string) => (effect: Effect.Effect<void, ControlFailed>): Effect.Effect<void> =>
+  Effect.catchAllCause(effect, (cause) => Effect.logWarning(`hook ${name} failed`, cause))
+
+/** The stop hook, once per attachment. */
+export const stopHook = (
+  deps: Pick<AttachDeps, "config">,
+  entry: Entry,
+  attachment: Attachment,
+  reason: string
+): Effect.Effect<void, ControlFailed> =>
+  Effect.suspend(() => {
+    if (attachment.stopCalled) return Effect.void
+    attachment.stopCalled = true
+    const { stop } = attachment.executor
+    return stop === undefined ? Effect.void : callHook(deps, entry, "stop", stop(reason))
+  })
+
+export const stopHookLogged = (
+  deps: Pick<AttachDeps, "config">,
+  entry: Entry,
+  attachment: Attachment,
+  reason: string
+): Effect.Effect<void> => logged("stop")(stopHook(deps, entry, attachment, reason))
+
+/** Carries the request of a run to yield to the executor's handle, if it has one. */
+const yieldHook = (deps: AttachDeps, entry: Entry, attachment: Attachment, reason: string): void => {
+  const runId = attachment.control?.current() ?? null
+  const handle = attachment.executor.cancelAfterBoundary
+  if (handle === undefined || runId === null) return
+  deps.spawner.spawn(
+    attachment.scope,
+    logged("cancelAfterBoundary")(callHook(deps, entry, "cancelAfterBoundary", handle({ runId, reason })))
+  )
+}
+
+/**
+ * Ends a run that was cancelled (D17): the executor's interrupt handle first, the run's fiber after the grace. Both in
+ * a fiber of the attachment, so that nobody waits for user code.
+ */
+export const escortCancel = (
+  deps: Pick<AttachDeps, "config" | "spawner">,
+  entry: Entry,
+  attachment: Attachment,
+  runId: RunId,
+  reason: string
+): void => {
+  const handle = attachment.executor.hardCancel
+  const interrupt = Effect.suspend(() =>
+    attachment.control !== null && attachment.control.current() === runId
+      ? attachment.control.interrupt("cancelled")
+      : Effect.void
+  )
+  const grace = handle === undefined ? Effect.void : Effect.zipRight(
+    logged("hardCancel")(callHook(deps, entry, "hardCancel", handle({ runId, reason }))).pipe(
+      Effect.timeoutOption(deps.config.cancelGrace)
+    ),
+    Effect.sleep(deps.config.cancelGrace)
+  )
+  deps.spawner.spawn(attachment.scope, Effect.zipRight(grace, interrupt))
+}
+
+/** What follows the end of a loop, for whatever reason it ended. */
+const afterLoop = (deps: AttachDeps, entry: Entry, attachment: Attachment, end: LoopEnd | null) =>
+  Effect.gen(function*() {
+    if (entry.attachment !== attachment || entry.closing !== null) return
+    entry.attachment = null
+    yield* Effect.ignore(entry.authority.submit(detach(attachment.token)))
+    yield* stopHookLogged(deps, entry, attachment, "runtime loop exited")
+    if (end === null) {
+      yield* entry.authority.settleAll({ _tag: "RuntimeTerminated", reason: "runtime loop exited" })
+    }
+    // Closed from a fiber of the session: the loop's own fiber belongs to the scope that ends here.
+    deps.spawner.spawn(entry.scope, Scope.close(attachment.scope, Exit.void))
+  })
+
+const launch = (
+  deps: AttachDeps,
+  entry: Entry,
+  token: number,
+  scope: Scope.CloseableScope,
+  executor: CoreExecutor
+): Effect.Effect<{ readonly attachment: Attachment; readonly open: Effect.Effect<void> }> =>
+  Effect.gen(function*() {
+    const gate = yield* Effect.makeLatch(false)
+    const cell: { attachment: Attachment | null } = { attachment: null }
+    const body = deps.loops.run({
+      authority: entry.authority,
+      executor,
+      token,
+      operations: deps.operations(entry),
+      control: (control) => {
+        if (cell.attachment !== null) cell.attachment.control = control
+      },
+      onYield: (reason) => {
+        if (cell.attachment !== null) yieldHook(deps, entry, cell.attachment, reason)
+      }
+    })
+    const loop = deps.spawner.spawn(
+      scope,
+      Effect.onExit(
+        Effect.zipRight(gate.await, body),
+        (exit) =>
+          cell.attachment === null
+            ? Effect.void
+            : afterLoop(deps, entry, cell.attachment, Exit.isSuccess(exit) ? exit.value : null)
+      )
+    )
+    const attachment: Attachment = { token, scope, executor, loop, control: null, stopCalled: false }
+    cell.attachment = attachment
+    return { attachment, open: Effect.asVoid(gate.open) }
+  })
+
+/** Makes the attachment while the claim is held: build, publish, then let the loop go. */
+const attachClaimed = <E>(
+  deps: AttachDeps,
+  entry: Entry,
+  make: Effect.Effect<CoreExecutor, E, Scope.Scope>
+): Effect.Effect<void, RuntimeDriverError | E> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const token = ++entry.tokens
+      const { authority } = entry
+      const fail = driverError(authority)
+      yield* Effect.mapError(authority.submit(beginAttach(token)), fail)
+      const scope = yield* Scope.fork(entry.scope, ExecutionStrategy.sequential)
+      const undo = Effect.zipRight(
+        Effect.ignore(authority.submit(abortAttach(token))),
+        Scope.close(scope, Exit.void)
+      )
+      const attached = Effect.gen(function*() {
+        const executor = yield* restore(Scope.extend(make, scope))
+        const launched = yield* launch(deps, entry, token, scope, executor)
+        yield* Effect.mapError(authority.submit(publishAttachment(token)), fail)
+        return launched
+      })
+      const { attachment, open } = yield* Effect.onError(attached, () => undo)
+      entry.attachment = attachment
+      yield* open
+    })
+  )
+
+const release = (entry: Entry, claim: Deferred.Deferred<void>): void => {
+  entry.claim = null
+  Deferred.unsafeDone(claim, Exit.void)
+}
+
+/** Attaches an executor to a live entry (D5, D6). Losers of a race wait; if the winner failed, one takes over. */
+export const attach = <E>(
+  deps: AttachDeps,
+  entry: Entry,
+  make: Effect.Effect<CoreExecutor, E, Scope.Scope>
+): Effect.Effect<AttachOutcome, RuntimeDriverError | E> =>
+  Effect.suspend((): Effect.Effect<AttachOutcome, RuntimeDriverError | E> => {
+    if (entry.removed || entry.closing !== null) return Effect.fail(sessionGone(entry.sessionId))
+    const { lifecycle } = entry.authority.unsafeState()
+    if (lifecycle._tag === "Stopped") {
+      return Effect.fail(new NotReady({ state: visible(lifecycle), detail: `session "${entry.sessionId}" is stopped` }))
+    }
+    if (entry.claim !== null) return Effect.zipRight(Deferred.await(entry.claim), attach(deps, entry, make))
+    if (entry.attachment !== null) return Effect.succeed("alreadyAttached")
+    const claim = Deferred.unsafeMake<void>(FiberId.none)
+    entry.claim = claim
+    return attachClaimed(deps, entry, make).pipe(
+      Effect.as<AttachOutcome>("attached"),
+      Effect.ensuring(Effect.sync(() => release(entry, claim)))
+    )
+  })

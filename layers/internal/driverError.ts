@@ -1,0 +1,65 @@
+/** @since 0.1.0 */
+import type { SessionAuthority, SubmitError } from "../../services/MachineAuthority.js"
+import type { Rejection } from "../../src/domain/Command.js"
+import type { RuntimeDriverError, ValidationDetail } from "../../src/domain/Errors.js"
+import { Destroyed, Internal, NotReady, sessionGone, ValidationFailed } from "../../src/domain/Errors.js"
+import type { SessionId } from "../../src/domain/Ids.js"
+import { visible } from "../../src/domain/RuntimeState.js"
+import { isRetryable } from "../../src/domain/StoreErrors.js"
+
+/** The sentence of a refusal. */
+export const reasonOf = (detail: ValidationDetail): string => {
+  switch (detail._tag) {
+    case "TooLarge":
+      return `too large: ${detail.bytes} bytes, the limit is ${detail.limit}`
+    case "DeduplicationUnsupported":
+      return `the key belongs to input ${detail.existingId}; deduplication is not supported here`
+    case "InputNotQueued":
+      return `input ${detail.inputId} is ${detail.phase}, not queued`
+    case "StageError":
+      return `tool "${detail.tool}": ${detail.detail}`
+    default:
+      return detail.detail
+  }
+}
+
+export const invalid = (detail: ValidationDetail): ValidationFailed =>
+  new ValidationFailed({ reason: reasonOf(detail), detail })
+
+const ofRejection = (authority: SessionAuthority, rejection: Rejection): RuntimeDriverError => {
+  const { lifecycle, registration } = authority.unsafeState()
+  const { sessionId } = authority
+  if (rejection._tag === "Invalid") return invalid(rejection.detail)
+  if (lifecycle._tag === "Destroyed") return new Destroyed({ sessionId })
+  if (registration._tag === "Draining") return sessionGone(sessionId)
+  const state = visible(lifecycle)
+  const why = rejection._tag === "GuardRejected" ? ` (${rejection.failed.join(", ")})` : ""
+  return new NotReady({ state, detail: `session "${sessionId}" is ${state}: ${rejection.command} is refused${why}` })
+}
+
+/** Why a command did not happen, as the error of a session-addressed call (spec/authority.md 3.2, DESIGN D1). */
+export const driverError = (authority: SessionAuthority) => (error: SubmitError): RuntimeDriverError => {
+  switch (error._tag) {
+    case "Rejected":
+      return ofRejection(authority, error.rejection)
+    case "Closed":
+      return sessionGone(authority.sessionId)
+    case "ReloadRequired":
+      return reloadRequired(authority.sessionId, error.reason)
+    case "CommitFailed":
+      return error.error._tag === "CommitTooLarge"
+        ? invalid({ _tag: "TooLarge", bytes: error.error.bytes, limit: error.error.limit })
+        : new Internal({
+          detail:
+            `the store refused a commit of session "${authority.sessionId}": ${error.error._tag}: ${error.error.message}`,
+          cause: error.error,
+          retryable: isRetryable(error.error)
+        })
+  }
+}
+
+export const reloadRequired = (sessionId: SessionId, reason: string): Internal =>
+  new Internal({
+    detail: `session "${sessionId}" must be registered again before it can go on: ${reason}`,
+    retryable: false
+  })

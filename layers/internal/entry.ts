@@ -1,0 +1,44 @@
+/** @since 0.1.0 */
+import type * as Deferred from "effect/Deferred"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import type { CoreExecutor } from "../../services/CoreExecutor.js"
+import type { SessionAuthority } from "../../services/MachineAuthority.js"
+import type { UnregisterReport } from "../../services/MeerkatMachine.js"
+import type { LoopEnd, RunControl } from "../../services/RuntimeLoop.js"
+import type { RuntimeDriverError } from "../../src/domain/Errors.js"
+import type { OperationId, SessionId } from "../../src/domain/Ids.js"
+
+/** A live loop and what belongs to it. */
+export interface Attachment {
+  readonly token: number
+  readonly scope: Scope.CloseableScope
+  readonly executor: CoreExecutor
+  readonly loop: Fiber.RuntimeFiber<LoopEnd>
+  control: RunControl | null
+  /** the stop hook was called: it is called once, whoever ends the attachment */
+  stopCalled: boolean
+}
+
+/**
+ * One registered session. Identity is the entry, not the id: after the first lookup an operation holds the entry, so no
+ * late code can act on a successor. Every field is written synchronously.
+ */
+export interface Entry {
+  readonly sessionId: SessionId
+  readonly authority: SessionAuthority
+  readonly scope: Scope.CloseableScope
+  /** fibers of process-owned operations */
+  readonly operations: Map<OperationId, Fiber.RuntimeFiber<void>>
+  attachment: Attachment | null
+  /** an attachment is being made; losers of the race wait for it */
+  claim: Deferred.Deferred<void> | null
+  tokens: number
+  /** unregistration in progress; everybody who comes gets its result */
+  closing: Deferred.Deferred<UnregisterReport, RuntimeDriverError> | null
+  removed: boolean
+}
+
+/** The result of an unregistration, as data. */
+export type Unregistered = Exit.Exit<UnregisterReport, RuntimeDriverError>

@@ -1,0 +1,147 @@
+/** @since 0.1.0 */
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Scope from "effect/Scope"
+import type { MachineAuthority } from "../../services/MachineAuthority.js"
+import type { RuntimeDriverError } from "../../src/domain/Errors.js"
+import { Destroyed, Internal, unknownSession } from "../../src/domain/Errors.js"
+import type { SessionId } from "../../src/domain/Ids.js"
+import type { Entry } from "./entry.js"
+import type { Spawner } from "./spawn.js"
+
+interface Slot {
+  readonly opened: Deferred.Deferred<Entry, RuntimeDriverError>
+  readonly fiber: Fiber.RuntimeFiber<void>
+  waiting: number
+  entry: Entry | null
+  /** its last waiter left; whoever comes now waits for its end and starts afresh */
+  abandoned: boolean
+}
+
+/** The sessions of a process, one slot per id. A slot is reserved synchronously; nothing slow runs under a lock. */
+export interface Registry {
+  /** The live entry, whatever becomes of it. */
+  readonly find: (sessionId: SessionId) => Entry | undefined
+  /** The live entry, or the error of an unknown session (D2). */
+  readonly lookup: (sessionId: SessionId) => Effect.Effect<Entry, RuntimeDriverError>
+  /** The live entry, opened if need be; `created` says whether this call began the opening. */
+  readonly acquire: (
+    sessionId: SessionId
+  ) => Effect.Effect<{ readonly entry: Entry; readonly created: boolean }, RuntimeDriverError>
+  readonly remove: (entry: Entry) => void
+  readonly all: () => ReadonlyArray<Entry>
+  readonly openings: () => ReadonlyArray<Fiber.RuntimeFiber<void>>
+}
+
+export interface RegistryDeps {
+  readonly authorities: MachineAuthority["Type"]
+  readonly spawner: Spawner
+  readonly home: Scope.Scope
+  /** drops an entry that must be opened anew (D21) */
+  readonly drop: (entry: Entry) => Effect.Effect<void>
+}
+
+const openEntry = (deps: RegistryDeps, sessionId: SessionId): Effect.Effect<Entry, RuntimeDriverError> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.fork(deps.home, ExecutionStrategy.sequential)
+      const opened = yield* Effect.exit(restore(Scope.extend(deps.authorities.open(sessionId), scope)))
+      if (Exit.isFailure(opened)) {
+        yield* Scope.close(scope, Exit.void)
+        return yield* Effect.failCause(opened.cause)
+      }
+      return {
+        sessionId,
+        authority: opened.value,
+        scope,
+        operations: new Map(),
+        attachment: null,
+        claim: null,
+        tokens: 0,
+        closing: null,
+        removed: false
+      }
+    })
+  )
+
+export const make = (deps: RegistryDeps): Registry => {
+  const slots = new Map<SessionId, Slot>()
+
+  const reserve = (sessionId: SessionId): Slot => {
+    const opened = Deferred.unsafeMake<Entry, RuntimeDriverError>(FiberId.none)
+    const fiber = deps.spawner.spawn(deps.home, settle(sessionId, opened))
+    const slot: Slot = { opened, fiber, waiting: 0, entry: null, abandoned: false }
+    slots.set(sessionId, slot)
+    return slot
+  }
+  /** Opens, and decides in the same step whether anybody still wants it. */
+  const settle = (sessionId: SessionId, opened: Deferred.Deferred<Entry, RuntimeDriverError>) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Effect.exit(restore(openEntry(deps, sessionId))), (exit) => {
+        const slot = slots.get(sessionId)
+        if (Exit.isSuccess(exit) && slot !== undefined && !slot.abandoned) {
+          slot.entry = exit.value
+        } else {
+          slots.delete(sessionId)
+        }
+        const unwanted = Exit.isSuccess(exit) && (slot === undefined || slot.abandoned)
+          ? Scope.close(exit.value.scope, Exit.void)
+          : Effect.void
+        return Effect.zipRight(unwanted, Deferred.done(opened, typed(exit)))
+      })
+    ).pipe(Effect.asVoid)
+
+  const typed = (exit: Exit.Exit<Entry, RuntimeDriverError>): Exit.Exit<Entry, RuntimeDriverError> =>
+    Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)
+      ? Exit.fail(new Internal({ detail: "the registration was interrupted", retryable: true }))
+      : exit
+
+  /** The last waiter takes the opening with it (D3). */
+  const wait = (slot: Slot) =>
+    Effect.suspend(() => {
+      slot.waiting++
+      return Effect.onExit(Deferred.await(slot.opened), (exit) => {
+        slot.waiting--
+        if (!Exit.isInterrupted(exit) || slot.waiting > 0 || slot.entry !== null) return Effect.void
+        slot.abandoned = true
+        return Effect.asVoid(Fiber.interruptFork(slot.fiber))
+      })
+    })
+
+  const acquire: Registry["acquire"] = (sessionId) =>
+    Effect.suspend(() => {
+      const slot = slots.get(sessionId)
+      if (slot === undefined) return Effect.map(wait(reserve(sessionId)), (entry) => ({ entry, created: true }))
+      if (slot.abandoned) return Effect.zipRight(Fiber.await(slot.fiber), acquire(sessionId))
+      const { entry } = slot
+      if (entry === null) return Effect.map(wait(slot), (opened) => ({ entry: opened, created: false }))
+      if (entry.closing !== null) return Effect.zipRight(Effect.exit(Deferred.await(entry.closing)), acquire(sessionId))
+      return Effect.flatMap(entry.authority.health, (health) => {
+        if (health._tag === "ReloadRequired") return Effect.zipRight(deps.drop(entry), acquire(sessionId))
+        return entry.authority.unsafeState().lifecycle._tag === "Destroyed"
+          ? Effect.fail(new Destroyed({ sessionId }))
+          : Effect.succeed({ entry, created: false })
+      })
+    })
+
+  return {
+    find: (sessionId) => slots.get(sessionId)?.entry ?? undefined,
+    lookup: (sessionId) =>
+      Effect.suspend(() => {
+        const entry = slots.get(sessionId)?.entry
+        return entry ? Effect.succeed(entry) : Effect.fail(unknownSession(sessionId))
+      }),
+    acquire,
+    remove: (entry) => {
+      entry.removed = true
+      if (slots.get(entry.sessionId)?.entry === entry) slots.delete(entry.sessionId)
+    },
+    all: () => Array.from(slots.values()).flatMap((slot) => slot.entry === null ? [] : [slot.entry]),
+    openings: () => Array.from(slots.values()).flatMap((slot) => slot.entry === null ? [slot.fiber] : [])
+  }
+}

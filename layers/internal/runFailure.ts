@@ -1,0 +1,76 @@
+/** @since 0.1.0 */
+import * as Cause from "effect/Cause"
+import type { CompletionOutcome, TurnCauseKind, TurnError } from "../../src/domain/Completion.js"
+import type { ApplyFailureCause, ExecutorError } from "../../src/domain/Errors.js"
+
+/** What a failed run amounts to, before time comes in. */
+export interface Failure {
+  readonly detail: string
+  readonly outcome: CompletionOutcome
+  readonly retryable: boolean
+}
+
+const retryableApply: ReadonlySet<ApplyFailureCause> = new Set([
+  "RuntimeContextApply",
+  "RuntimeTurn",
+  "HookRuntimeFailure",
+  "ExecutorControlFailed",
+  "ExecutorInternal",
+  "Unknown"
+])
+
+const retryableTerminal: ReadonlySet<TurnCauseKind> = new Set([
+  "llm_failure",
+  "tool_failure",
+  "hook_failure",
+  "runtime_apply_failure"
+])
+
+const abandoned = (detail: string): CompletionOutcome => ({ _tag: "Abandoned", reason: `apply failed: ${detail}` })
+
+const withError = (detail: string, error: TurnError): CompletionOutcome => ({
+  _tag: "AbandonedWithError",
+  reason: `apply failed: ${detail}`,
+  error
+})
+
+/** A typed failure of `apply`; retryable by its cause unless it says so itself (D10). */
+export const ofError = (error: ExecutorError): Failure => {
+  switch (error._tag) {
+    case "ApplyFailed":
+      return {
+        detail: error.detail,
+        outcome: abandoned(error.detail),
+        retryable: error.retryable ?? retryableApply.has(error.cause)
+      }
+    case "TerminalFailure":
+      return {
+        detail: error.detail,
+        outcome: withError(error.detail, {
+          kind: error.causeKind,
+          terminal: true,
+          outcome: error.outcome,
+          detail: error.detail
+        }),
+        retryable: error.retryable ?? retryableTerminal.has(error.causeKind)
+      }
+    case "ControlFailed":
+    case "ExecutorFault":
+      return { detail: error.detail, outcome: abandoned(error.detail), retryable: error.retryable ?? true }
+    case "ExecutorStopped":
+    case "TurnCancelled":
+      return { detail: error.detail, outcome: abandoned(error.detail), retryable: false }
+  }
+}
+
+/** A defect, or an interruption nobody of us asked for: a failed run like any other (D8). */
+export const ofCause = (cause: Cause.Cause<ExecutorError>): Failure => {
+  const detail = Cause.isInterruptedOnly(cause)
+    ? "the executor was interrupted from outside"
+    : `the executor died: ${Cause.pretty(cause)}`
+  return {
+    detail,
+    outcome: withError(detail, { kind: "fatal_failure", terminal: true, outcome: "failed", detail, retryable: true }),
+    retryable: true
+  }
+}

@@ -1,0 +1,152 @@
+/** @since 0.1.0 */
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import type { CoreExecutor, Turn, TurnOperations, TurnOutput } from "../../services/CoreExecutor.js"
+import { CurrentSession } from "../../services/CoreExecutor.js"
+import type { SessionAuthority } from "../../services/MachineAuthority.js"
+import type { InterruptReason } from "../../services/RuntimeLoop.js"
+import type { RuntimeStore } from "../../services/RuntimeStore.js"
+import type { StagedRun } from "../../src/domain/Command.js"
+import type { ExecutorError } from "../../src/domain/Errors.js"
+import { Internal } from "../../src/domain/Errors.js"
+import type { RunId } from "../../src/domain/Ids.js"
+import type { SessionState } from "../../src/domain/SessionState.js"
+import { primitive as toPrimitive } from "../../src/kernel/primitive.js"
+import type { Failure } from "./runFailure.js"
+import { ofCause, ofError } from "./runFailure.js"
+
+/** How a run ended, for the loop to commit. */
+export type RunEnd =
+  | { readonly _tag: "Output"; readonly output: TurnOutput }
+  | { readonly _tag: "Failed"; readonly failure: Failure }
+  | { readonly _tag: "Interrupted"; readonly reason: InterruptReason }
+
+export interface RunFiber {
+  readonly runId: RunId
+  readonly turn: Turn
+  readonly end: Effect.Effect<RunEnd>
+  readonly interrupt: (reason: InterruptReason) => Effect.Effect<void>
+}
+
+export interface RunDeps {
+  readonly authority: SessionAuthority
+  readonly store: RuntimeStore["Type"]
+  readonly executor: CoreExecutor
+  readonly operations: TurnOperations
+}
+
+const requestOf = (state: SessionState, runId: RunId) =>
+  state.lifecycle._tag === "Running" && state.lifecycle.runId === runId ? state.lifecycle : null
+
+/**
+ * What the state asks of this run, as one-time facts: the state is the request, the listener only carries it. A request
+ * dies with its run, since another run has another id (D16).
+ */
+const watchRequests = (deps: RunDeps, runId: RunId, onYield: (reason: string) => void) => {
+  let seen = false
+  const look = (state: SessionState) => {
+    const running = requestOf(state, runId)
+    if (seen || running === null || running.yieldRequest === null) return
+    seen = true
+    onYield(running.yieldRequest.reason)
+  }
+  look(deps.authority.unsafeState())
+  return deps.authority.onPublish(look)
+}
+
+const history = (deps: RunDeps): Turn["history"] =>
+  Stream.mapError(
+    deps.store.history(deps.authority.unsafeState().runtimeId),
+    (error) => new Internal({ detail: `the history could not be read: ${error._tag}`, cause: error, retryable: true })
+  )
+
+const makeTurn = (
+  deps: RunDeps,
+  staged: StagedRun,
+  boundary: Deferred.Deferred<void>,
+  finish: Turn["finish"]
+): Turn => {
+  const state = deps.authority.unsafeState()
+  const primitive = toPrimitive(staged.records)
+  return {
+    sessionId: state.sessionId,
+    runId: staged.runId,
+    attempt: staged.attempt,
+    inputs: staged.records.map((record) => record.input),
+    appends: primitive.appends,
+    contexts: primitive.contexts,
+    metadata: primitive.metadata,
+    boundary: primitive.boundary,
+    executionKind: primitive.executionKind,
+    completions: staged.completions,
+    history: history(deps),
+    head: state.head,
+    boundaryRequested: Deferred.await(boundary),
+    operations: deps.operations,
+    finish
+  }
+}
+
+/** Why the run was interrupted decides what an interruption means; a result that was handed over wins (D17). */
+const endOf = (
+  exit: Exit.Exit<TurnOutput, ExecutorError>,
+  finished: TurnOutput | null,
+  reason: InterruptReason | null
+): RunEnd => {
+  if (Exit.isSuccess(exit)) return { _tag: "Output", output: finished ?? exit.value }
+  if (finished !== null) return { _tag: "Output", output: finished }
+  const failure = Cause.failureOrCause(exit.cause)
+  if (Either.isLeft(failure) && failure.left._tag === "TurnCancelled") {
+    return { _tag: "Interrupted", reason: reason ?? "cancelled" }
+  }
+  if (reason !== null) return { _tag: "Interrupted", reason }
+  return { _tag: "Failed", failure: Either.isLeft(failure) ? ofError(failure.left) : ofCause(failure.right) }
+}
+
+/**
+ * Starts a run as a child of the loop's fiber. The fork is made interruptible on purpose: one made inside an
+ * uninterruptible region could never be ended.
+ */
+export const start = (
+  deps: RunDeps,
+  staged: StagedRun,
+  onYield: (reason: string) => void
+): Effect.Effect<RunFiber> =>
+  Effect.gen(function*() {
+    const boundary = yield* Deferred.make<void>()
+    let finished: TurnOutput | null = null
+    let reason: InterruptReason | null = null
+    const turn = makeTurn(deps, staged, boundary, (output) =>
+      Effect.sync(() => {
+        finished ??= output
+      }))
+    const unwatch = watchRequests(deps, staged.runId, (why) => {
+      Deferred.unsafeDone(boundary, Exit.void)
+      onYield(why)
+    })
+    const { sessionId } = turn
+    const fiber = yield* Effect.fork(Effect.interruptible(
+      Effect.suspend(() => deps.executor.apply(turn)).pipe(
+        Effect.provideService(CurrentSession, { sessionId, runId: staged.runId, role: "run" }),
+        Effect.withSpan("MeerkatMachine.run", { attributes: { sessionId, runId: staged.runId } })
+      )
+    ))
+    return {
+      runId: staged.runId,
+      turn,
+      end: Effect.map(Fiber.await(fiber), (exit) => {
+        unwatch()
+        return endOf(exit, finished, reason)
+      }),
+      interrupt: (why) =>
+        Effect.suspend(() => {
+          reason ??= why
+          return Fiber.interruptFork(fiber)
+        })
+    }
+  })

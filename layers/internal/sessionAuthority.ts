@@ -1,0 +1,190 @@
+/** @since 0.1.0 */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import type { SessionAuthority, SubmitError, SubmitOptions } from "../../services/MachineAuthority.js"
+import type { Command, Emit } from "../../src/domain/Command.js"
+import type { CompletionOutcome } from "../../src/domain/Completion.js"
+import { WatchClosed } from "../../src/domain/Errors.js"
+import type { InputId, OperationId } from "../../src/domain/Ids.js"
+import type { OperationOutcome } from "../../src/domain/Operation.js"
+import type { SessionState } from "../../src/domain/SessionState.js"
+import { flushDirty } from "../../src/kernel/commands/flush.js"
+import type { Pending } from "./commitRound.js"
+import { pending } from "./commitRound.js"
+import type { Cell, WorkerDeps } from "./commitWorker.js"
+import { runRound } from "./commitWorker.js"
+import * as EventHub from "./eventHub.js"
+import type { Spawner } from "./spawn.js"
+import * as Waiters from "./waiters.js"
+
+export interface AuthorityOptions {
+  readonly deps: WorkerDeps
+  readonly spawner: Spawner
+  readonly scope: Scope.Scope
+  readonly state: SessionState
+  readonly incarnation: number
+  readonly revision: number
+  readonly stageFlushMs: number
+  readonly eventBuffer: number
+}
+
+/** Callbacks at each publication; few per session, so a set is enough. */
+const makeListeners = () => {
+  const listeners = new Set<(state: SessionState) => void>()
+  return {
+    add: (listener: (state: SessionState) => void) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    call: (state: SessionState) => {
+      for (const listener of Array.from(listeners)) listener(state)
+    }
+  }
+}
+
+const isDirty = ({ dirty }: SessionState): boolean =>
+  dirty.cursors || dirty.inputs.length > 0 || dirty.operations.length > 0 || dirty.dropOperations.length > 0
+
+/** The owner of one session's state. Everything here is synchronous but the worker and the flush timer. */
+export const make = (options: AuthorityOptions): SessionAuthority => {
+  const { deps, scope, spawner } = options
+  const listeners = makeListeners()
+  const inputs = Waiters.make<InputId, CompletionOutcome, never>()
+  const operations = Waiters.make<OperationId, OperationOutcome, WatchClosed>()
+  const hub = EventHub.make(options.state.sessionId, options.eventBuffer, () => cell.state)
+  let arrivals: Array<Pending> = []
+  let worker: Fiber.RuntimeFiber<void> | null = null
+  let flusher: Fiber.RuntimeFiber<void> | null = null
+  let closed = false
+
+  const tell = (emit: Emit, at: number): void => {
+    switch (emit._tag) {
+      case "Settle":
+        return inputs.settle(emit.inputId, Exit.succeed(emit.outcome))
+      case "SettleAll":
+        return inputs.settleAll(Exit.succeed(emit.outcome))
+      case "SettleOperation":
+        return operations.settle(emit.id, Exit.succeed(emit.outcome))
+      case "Event":
+        return hub.offer(at, emit.event)
+      default:
+        return
+    }
+  }
+  const cell: Cell = {
+    state: options.state,
+    revision: options.revision,
+    incarnation: options.incarnation,
+    health: { _tag: "Ready" },
+    tell,
+    publish: (state) => {
+      cell.state = state
+      listeners.call(state)
+      if (isDirty(state)) scheduleFlush()
+    },
+    reload: (reason, members) => {
+      if (cell.health._tag === "Ready") cell.health = { _tag: "ReloadRequired", reason }
+      for (const member of members) {
+        for (const [id, outcome] of member.onReload(reason)) inputs.settle(id, Exit.succeed(outcome))
+        member.fail({ _tag: "ReloadRequired", reason })
+      }
+      inputs.settleAll(Exit.succeed({ _tag: "RuntimeTerminated", reason: `session must be reloaded: ${reason}` }))
+      cell.publish({ ...cell.state })
+    }
+  }
+
+  const drain: Effect.Effect<void> = Effect.suspend(() => {
+    const round = arrivals
+    arrivals = []
+    return round.length === 0 ? Effect.void : Effect.zipRight(runRound(deps, cell, round), drain)
+  })
+  /** The worker exists only while the queue holds something; what arrives during its last round is taken too. */
+  const kick = (): void => {
+    if (worker !== null || arrivals.length === 0) return
+    const fiber = spawner.spawn(scope, Effect.uninterruptible(drain))
+    worker = fiber
+    fiber.addObserver((exit) => {
+      worker = null
+      if (Exit.isFailure(exit)) cell.reload("the commit worker died", arrivals.splice(0))
+      else kick()
+    })
+  }
+  const enqueue = (member: Pending): () => void => {
+    arrivals.push(member)
+    kick()
+    return () => {
+      const at = arrivals.indexOf(member)
+      if (at >= 0) arrivals.splice(at, 1)
+    }
+  }
+  const submit = <A>(command: Command<A>, given?: SubmitOptions<A>): Effect.Effect<A, SubmitError> =>
+    Effect.async<A, SubmitError>((resume) => {
+      if (closed) return resume(Effect.fail({ _tag: "Closed" }))
+      const remove = enqueue(pending(
+        command,
+        (reply) => {
+          given?.onSettled?.(reply)
+          resume(Effect.succeed(reply))
+        },
+        (error) => resume(Effect.fail(error)),
+        given?.onReload ?? (() => [])
+      ))
+      return Effect.sync(remove)
+    })
+
+  const scheduleFlush = (): void => {
+    if (flusher !== null || closed || cell.health._tag === "ReloadRequired") return
+    const fiber = spawner.spawn(
+      scope,
+      Effect.sleep(options.stageFlushMs).pipe(
+        Effect.zipRight(Effect.suspend(() => isDirty(cell.state) ? submit(flushDirty) : Effect.void)),
+        Effect.catchAll((error) =>
+          Effect.logDebug("soft facts were not written; they ride with the next commit", error._tag)
+        )
+      )
+    )
+    flusher = fiber
+    fiber.addObserver(() => {
+      flusher = null
+    })
+  }
+
+  return {
+    sessionId: options.state.sessionId,
+    incarnation: options.incarnation,
+    state: Effect.sync(() => cell.state),
+    unsafeState: () => cell.state,
+    health: Effect.sync(() => cell.health),
+    submit,
+    changedFrom: (seen) =>
+      Effect.async<void>((resume) => {
+        if (cell.state !== seen) return resume(Effect.void)
+        const remove = listeners.add(() => {
+          remove()
+          resume(Effect.void)
+        })
+        return Effect.sync(remove)
+      }),
+    onPublish: listeners.add,
+    awaitInput: inputs.register,
+    waiters: inputs.keys,
+    awaitOperation: operations.register,
+    settleAll: (outcome) => Effect.sync(() => inputs.settleAll(Exit.succeed(outcome))),
+    closeWatches: (reason) => Effect.sync(() => operations.settleAll(Exit.fail(new WatchClosed({ reason })))),
+    publish: (event) => Effect.map(Effect.clock, (clock) => hub.offer(clock.unsafeCurrentTimeMillis(), event)),
+    events: hub.stream,
+    requireReload: (reason, outcomes = []) =>
+      Effect.sync(() => {
+        for (const [id, outcome] of outcomes) inputs.settle(id, Exit.succeed(outcome))
+        cell.reload(reason, [])
+      }),
+    busy: Effect.sync(() => worker !== null || arrivals.length > 0),
+    shutdown: Effect.suspend(() => {
+      closed = true
+      for (const member of arrivals.splice(0)) member.fail({ _tag: "Closed" })
+      return Effect.zipRight(worker === null ? Effect.void : Effect.asVoid(worker.await), hub.shutdown)
+    })
+  }
+}

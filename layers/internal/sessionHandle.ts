@@ -1,0 +1,89 @@
+/** @since 0.1.0 */
+import * as Effect from "effect/Effect"
+import { CurrentSession } from "../../services/CoreExecutor.js"
+import type { AskOptions, MeerkatMachineService, SessionHandle } from "../../services/MeerkatMachine.js"
+import { DeadlineExceeded } from "../../services/MeerkatMachine.js"
+import type { RunResult, TurnFailed } from "../../src/domain/Completion.js"
+import { toEffect } from "../../src/domain/Completion.js"
+import type { RuntimeDriverError } from "../../src/domain/Errors.js"
+import type { InputId, SessionId } from "../../src/domain/Ids.js"
+import * as Admission from "./admission.js"
+import { invalid } from "./driverError.js"
+import type { Entry } from "./entry.js"
+
+type Ask = Effect.Effect<RunResult, RuntimeDriverError | TurnFailed | DeadlineExceeded>
+
+/** An answer can only be waited for from outside the run that would have to give it. */
+const notFromInside = (sessionId: SessionId): Effect.Effect<void, RuntimeDriverError> =>
+  Effect.flatMap(
+    CurrentSession,
+    (current) =>
+      current !== null && current.sessionId === sessionId && current.role === "run"
+        ? Effect.fail(
+          invalid({ _tag: "WouldDeadlock", detail: "ask was called from inside a run of the same session" })
+        )
+        : Effect.void
+  )
+
+const ask = (session: SessionHandle, text: string, options: AskOptions): Ask =>
+  Effect.suspend(() => {
+    const known: { admission: DeadlineExceeded["admission"]; inputId?: InputId } = { admission: "unknown" }
+    const answer = Effect.flatMap(session.prompt(text, options), ({ completion }) => {
+      known.admission = "admitted"
+      known.inputId = completion.inputId
+      return Effect.flatMap(completion.wait, toEffect)
+    })
+    const checked = Effect.zipRight(notFromInside(session.sessionId), answer)
+    return options.deadline === undefined ? checked : Effect.timeoutFail(checked, {
+      duration: options.deadline,
+      onTimeout: () => new DeadlineExceeded(known)
+    })
+  })
+
+/**
+ * A handle. `resolve` gives the entry at each call: by id for the handle of `machine.session`, always the same
+ * incarnation for that of `sessionScoped`.
+ */
+export const make = (
+  deps: Admission.AdmissionDeps,
+  machine: Omit<MeerkatMachineService, "session" | "sessionScoped">,
+  sessionId: SessionId,
+  resolve: Effect.Effect<Entry, RuntimeDriverError>
+): SessionHandle => {
+  const prompt = (
+    text: string,
+    options: AskOptions & { readonly expectedRunId?: Admission.AcceptOptions["expectedRunId"] },
+    steer: boolean
+  ) =>
+    Effect.gen(function*() {
+      const entry = yield* resolve
+      const input = yield* Admission.promptInput(deps, text, options, steer)
+      const admitted = yield* Admission.admit(deps, entry, input, {
+        wake: options.hold !== true,
+        completion: true,
+        fresh: true,
+        ...(options.expectedRunId === undefined ? {} : { expectedRunId: options.expectedRunId })
+      })
+      return yield* Admission.withCompletion(deps, entry, admitted)
+    })
+  const guarded = <A, E>(effect: Effect.Effect<A, E>) => Effect.zipRight(resolve, effect)
+  const handle: SessionHandle = {
+    sessionId,
+    prompt: (text, options = {}) => prompt(text, options, false),
+    steer: (text, options = {}) => prompt(text, options, true),
+    ask: (text, options = {}) => ask(handle, text, options),
+    outcome: (inputId) => guarded(machine.outcome(sessionId, inputId)),
+    retract: (inputId) => guarded(machine.retractInput(sessionId, inputId)),
+    promote: (inputId) => guarded(machine.promoteInput(sessionId, inputId)),
+    cancel: (reason) => guarded(machine.hardCancelCurrentRun(sessionId, reason)),
+    yieldRun: (reason) => guarded(machine.cancelAfterBoundary(sessionId, reason)),
+    history: machine.history(sessionId),
+    events: machine.runtimeEvents(sessionId),
+    snapshot: Effect.matchEffect(resolve, {
+      onFailure: () => Effect.succeedNone,
+      onSuccess: () => machine.meerkatMachineSpineSnapshot(sessionId)
+    }),
+    state: guarded(machine.runtimeState(sessionId))
+  }
+  return handle
+}

@@ -1,0 +1,128 @@
+/** @since 0.1.0 */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Scope from "effect/Scope"
+import type { UnregisterReport } from "../../services/MeerkatMachine.js"
+import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
+import type { RuntimeDriverError } from "../../src/domain/Errors.js"
+import { beginUnregister, closeSession } from "../../src/kernel/commands/close.js"
+import { stopHookLogged } from "./attach.js"
+import { driverError } from "./driverError.js"
+import type { Attachment, Entry } from "./entry.js"
+import type { Registry } from "./registry.js"
+import type { Spawner } from "./spawn.js"
+import { endsWithin, interruptWithin } from "./spawn.js"
+
+export interface TeardownDeps {
+  readonly config: MeerkatMachineOptions
+  readonly spawner: Spawner
+  readonly home: Scope.Scope
+  readonly registry: () => Registry
+  /** fibers that did not end in time */
+  readonly abandoned: { count: number }
+}
+
+/** `reload` drops an entry that lost its place: without a closing commit, which could not succeed (D21). */
+export type Mode = "unregister" | "reload"
+
+const unregistered = "runtime session unregistered"
+
+/** Step 2 and 3 for the loop: wait for the run, then end it; the loop then ends by itself. */
+const endLoop = (deps: TeardownDeps, attachment: Attachment): Effect.Effect<boolean> =>
+  Effect.gen(function*() {
+    const limit = Duration.toMillis(deps.config.teardownTimeout)
+    const { control, loop } = attachment
+    const grace = Duration.toMillis(deps.config.unregisterGrace)
+    if (control !== null && grace > 0) {
+      yield* Effect.timeoutOption(Effect.disconnect(control.idle), grace)
+    }
+    if (control !== null) yield* control.interrupt("requeue")
+    const ended = yield* endsWithin(loop, limit)
+    if (ended) return true
+    deps.abandoned.count++
+    yield* interruptWithin(loop, 0)
+    return false
+  })
+
+const endOperations = (deps: TeardownDeps, entry: Entry): Effect.Effect<boolean> =>
+  Effect.map(
+    Effect.forEach(
+      Array.from(entry.operations.values()),
+      (fiber) => interruptWithin(fiber, Duration.toMillis(deps.config.teardownTimeout)),
+      { concurrency: "unbounded" }
+    ),
+    (ended) => {
+      const left = ended.filter((one) => !one).length
+      deps.abandoned.count += left
+      return left === 0
+    }
+  )
+
+/** Step 4. An outcome that stays unknown is left to the next opening, which fences this incarnation. */
+const closingCommit = (
+  entry: Entry,
+  mode: Mode
+): Effect.Effect<Pick<UnregisterReport, "requeued" | "terminatedOperations">, RuntimeDriverError> =>
+  mode === "reload" ? Effect.succeed(nothing) : entry.authority.submit(closeSession).pipe(
+    Effect.catchIf(
+      (error) => error._tag === "ReloadRequired" || error._tag === "Closed",
+      () => Effect.succeed(nothing)
+    ),
+    Effect.mapError(driverError(entry.authority))
+  )
+
+const nothing = { requeued: 0, terminatedOperations: 0 }
+
+const closeScopes = (deps: TeardownDeps, entry: Entry, attachment: Attachment | null) => {
+  const close = Effect.zipRight(
+    attachment === null ? Effect.void : Scope.close(attachment.scope, Exit.void),
+    Scope.close(entry.scope, Exit.void)
+  )
+  const fiber = deps.spawner.spawn(deps.home, close)
+  return endsWithin(fiber, Duration.toMillis(deps.config.teardownTimeout))
+}
+
+const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<UnregisterReport, RuntimeDriverError> =>
+  Effect.gen(function*() {
+    const { authority } = entry
+    if (mode === "unregister") yield* Effect.ignore(authority.submit(beginUnregister))
+    const { attachment } = entry
+    const loopEnded = attachment === null || (yield* endLoop(deps, attachment))
+    const operationsEnded = yield* endOperations(deps, entry)
+    const closed = yield* closingCommit(entry, mode)
+    yield* authority.settleAll({ _tag: "RuntimeTerminated", reason: unregistered })
+    yield* authority.closeWatches(unregistered)
+    if (attachment !== null) yield* stopHookLogged(deps, entry, attachment, unregistered)
+    const scopesClosed = yield* closeScopes(deps, entry, attachment)
+    deps.registry().remove(entry)
+    return { ...closed, forced: !(loopEnded && operationsEnded && scopesClosed), joined: true }
+  })
+
+/**
+ * Takes an entry down (D7). It runs in a fiber of the machine, whatever becomes of its callers; all of them get the same
+ * report. After a failed closing commit the entry stays, without a loop, and the next call repeats from there.
+ */
+export const unregister = (
+  deps: TeardownDeps,
+  entry: Entry,
+  mode: Mode
+): Deferred.Deferred<UnregisterReport, RuntimeDriverError> => {
+  if (entry.closing !== null) return entry.closing
+  const done = Deferred.unsafeMake<UnregisterReport, RuntimeDriverError>(FiberId.none)
+  entry.closing = done
+  deps.spawner.spawn(
+    deps.home,
+    Effect.flatMap(Effect.exit(Effect.uninterruptible(steps(deps, entry, mode))), (exit) =>
+      Effect.sync(() => {
+        if (Exit.isFailure(exit)) {
+          entry.closing = null
+          entry.attachment = null
+        }
+        Deferred.unsafeDone(done, exit)
+      }))
+  )
+  return done
+}
