@@ -1,9 +1,12 @@
+// the platform's own clock and chance are what one of these tests is about
+// @effect-diagnostics globalDate:off globalRandom:off
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Random from "effect/Random"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
@@ -208,7 +211,7 @@ describe("its end", () => {
   })
 
   it("nothing of a crashed world runs on", () => {
-    const gate = Deferred.unsafeMake<void>(Effect.runSync(Effect.fiberId))
+    const gate = Deferred.unsafeMake<void>(FiberId.none)
     let woken = 0
     const waits = Effect.zipRight(Deferred.await(gate), Effect.sync(() => woken++))
     assert.strictEqual(Sim.run(waits, { seed: 1 }).end, "deadlock")
