@@ -26,6 +26,7 @@ import { runtimeIdOf, SessionId } from "../src/domain/Ids.js"
 import type { Input } from "../src/domain/Input.js"
 import { stateOfOpen, stateOfTerminal } from "../src/domain/InputRecord.js"
 import { visible } from "../src/domain/RuntimeState.js"
+import { recover, recycle, reset, retire } from "../src/kernel/commands/lifecycle.js"
 import { promote, retract, setSilentIntents } from "../src/kernel/commands/queue.js"
 import { requestCancel, requestYield } from "../src/kernel/commands/run.js"
 import * as Ledger from "../src/kernel/Ledger.js"
@@ -36,6 +37,7 @@ import { attach, escortCancel } from "./internal/attach.js"
 import { driverError, invalid } from "./internal/driverError.js"
 import type { Entry } from "./internal/entry.js"
 import * as FreshIds from "./internal/freshIds.js"
+import * as Lifecycle from "./internal/lifecycle.js"
 import * as Registry from "./internal/registry.js"
 import * as SessionHandle from "./internal/sessionHandle.js"
 import * as Spawn from "./internal/spawn.js"
@@ -215,6 +217,26 @@ const make = Effect.gen(function*() {
       ),
     cancelAfterBoundary: (sessionId, reason) =>
       traced("cancelAfterBoundary", Effect.asVoid(onSession(sessionId, requestYield({ reason })))),
+    stopRuntimeExecutor: (sessionId, reason) =>
+      traced(
+        "stopRuntimeExecutor",
+        Effect.flatMap(registry.lookup(sessionId), (entry) => Lifecycle.stop(attachDeps, entry, reason))
+      ),
+    retireRuntime: (sessionId) => traced("retireRuntime", onSession(sessionId, retire)),
+    resetRuntime: (sessionId) =>
+      traced("resetRuntime", Effect.map(onSession(sessionId, reset), (report) => ({ ...report, joined: true }))),
+    recycleRuntime: (sessionId) => traced("recycleRuntime", onSession(sessionId, recycle)),
+    recoverRuntime: (sessionId) => traced("recoverRuntime", onSession(sessionId, recover)),
+    destroyRuntime: (sessionId) =>
+      traced(
+        "destroyRuntime",
+        Effect.flatMap(registry.lookup(sessionId), (entry) => Lifecycle.destroy(attachDeps, entry))
+      ),
+    publishEvent: (sessionId, event) =>
+      traced(
+        "publishEvent",
+        Effect.flatMap(registry.lookup(sessionId), (entry) => entry.authority.publish({ _tag: "Custom", ...event }))
+      ),
     runtimeState: (sessionId) =>
       Effect.map(registry.lookup(sessionId), (entry) => visible(entry.authority.unsafeState().lifecycle)),
     inputState: (sessionId, inputId) =>

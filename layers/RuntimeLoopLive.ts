@@ -210,7 +210,7 @@ const loop = (deps: LoopDeps, options: LoopOptions): Effect.Effect<LoopEnd, Subm
         const health = yield* options.authority.health
         if (health._tag === "ReloadRequired") return { _tag: "ReloadRequired", reason: health.reason } as const
         const state = options.authority.unsafeState()
-        if (!owns(state, options.token)) return { _tag: "Released" } as const
+        if (options.released() || !owns(state, options.token)) return { _tag: "Released" } as const
         const now = yield* Clock.currentTimeMillis
         if (isDrained(state)) return { _tag: "Drained" } as const
         if (!mayRun(state) || selectBatch(state, now).length === 0) {

@@ -11,6 +11,7 @@ import type { Internal, RuntimeDriverError } from "../src/domain/Errors.js"
 import type { EpochId, InputId, RunId, SessionId } from "../src/domain/Ids.js"
 import type { Input } from "../src/domain/Input.js"
 import type { InputState } from "../src/domain/InputRecord.js"
+import type { Json } from "../src/domain/Json.js"
 import type { ContentBlock, Message } from "../src/domain/Message.js"
 import type { RunBoundaryReceipt } from "../src/domain/Receipt.js"
 import type { RuntimeEventEnvelope } from "../src/domain/RuntimeEvent.js"
@@ -57,6 +58,32 @@ export interface UnregisterReport {
   readonly forced: boolean
   /** false when called from inside the session: it was begun, not awaited */
   readonly joined: boolean
+}
+
+/** What a stop, reset or destroy came to. @since 0.1.0 @category models */
+export interface EndReport {
+  readonly inputsAbandoned: number
+  /** false when called from inside the session: it was begun, not awaited */
+  readonly joined: boolean
+}
+
+/** @since 0.1.0 @category models */
+export interface RetireReport {
+  readonly inputsAbandoned: number
+  /** inputs that still run, those of the current run included */
+  readonly inputsPendingDrain: number
+}
+
+/** @since 0.1.0 @category models */
+export interface RecycleReport {
+  readonly inputsTransferred: number
+}
+
+/** @since 0.1.0 @category models */
+export interface RecoverReport {
+  readonly inputsRecovered: number
+  readonly inputsAbandoned: number
+  readonly inputsRequeued: number
 }
 
 /** Live facts of a session for people and tests; reading it changes nothing. @since 0.1.0 @category models */
@@ -144,6 +171,11 @@ export interface SessionHandle {
   readonly cancel: (reason: string) => Effect.Effect<void, RuntimeDriverError>
   /** Asks the current run to yield at its next boundary. */
   readonly yieldRun: (reason: string) => Effect.Effect<void, RuntimeDriverError>
+  readonly stop: (reason: string) => Effect.Effect<EndReport, RuntimeDriverError>
+  readonly retire: Effect.Effect<RetireReport, RuntimeDriverError>
+  readonly reset: Effect.Effect<EndReport, RuntimeDriverError>
+  readonly recycle: Effect.Effect<RecycleReport, RuntimeDriverError>
+  readonly destroy: Effect.Effect<EndReport, RuntimeDriverError>
   /** The committed body. */
   readonly history: Stream.Stream<Message, RuntimeDriverError>
   /** A snapshot, then everything that happens. */
@@ -206,6 +238,26 @@ export interface MeerkatMachineService {
   // --- runs
   readonly hardCancelCurrentRun: (sessionId: SessionId, reason: string) => Effect.Effect<void, RuntimeDriverError>
   readonly cancelAfterBoundary: (sessionId: SessionId, reason: string) => Effect.Effect<void, RuntimeDriverError>
+  // --- lifecycle
+  /** Ends the loop after the current run, abandons the queue; the session is `stopped` until it is registered anew. */
+  readonly stopRuntimeExecutor: (
+    sessionId: SessionId,
+    reason: string
+  ) => Effect.Effect<EndReport, RuntimeDriverError>
+  /** Accepts nothing more; a live loop drains what is there, without one it is abandoned. */
+  readonly retireRuntime: (sessionId: SessionId) => Effect.Effect<RetireReport, RuntimeDriverError>
+  /** Abandons the queue; the session goes on. Refused while running. */
+  readonly resetRuntime: (sessionId: SessionId) => Effect.Effect<EndReport, RuntimeDriverError>
+  /** Keeps the queue and brings a retired session back. Refused while running. */
+  readonly recycleRuntime: (sessionId: SessionId) => Effect.Effect<RecycleReport, RuntimeDriverError>
+  readonly recoverRuntime: (sessionId: SessionId) => Effect.Effect<RecoverReport, RuntimeDriverError>
+  /** Ends the session for good, its run included. */
+  readonly destroyRuntime: (sessionId: SessionId) => Effect.Effect<EndReport, RuntimeDriverError>
+  /** Tells the session's subscribers something of one's own. */
+  readonly publishEvent: (
+    sessionId: SessionId,
+    event: { readonly kind: string; readonly payload: Json }
+  ) => Effect.Effect<void, RuntimeDriverError>
   // --- reads
   readonly runtimeState: (sessionId: SessionId) => Effect.Effect<RuntimeState, RuntimeDriverError>
   readonly inputState: (

@@ -35,6 +35,8 @@ export interface LoopOptions {
   readonly token: number
   readonly operations: TurnOperations
   readonly control: (control: RunControl) => void
+  /** true once somebody else sees to the end of this loop: no further batch begins */
+  readonly released: () => boolean
   /** the run in progress was asked to yield; called once per run, synchronously */
   readonly onYield: (reason: string) => void
 }

@@ -14,6 +14,8 @@ export * as MachineAuthorityLive from "../layers/MachineAuthorityLive.js"
 /** @since 0.1.0 */
 export * as MeerkatMachineLive from "../layers/MeerkatMachineLive.js"
 /** @since 0.1.0 */
+export * as RuntimeControlPlaneLive from "../layers/RuntimeControlPlaneLive.js"
+/** @since 0.1.0 */
 export * as RuntimeLoopLive from "../layers/RuntimeLoopLive.js"
 /** @since 0.1.0 */
 export * as RuntimeStoreMemory from "../layers/RuntimeStoreMemory.js"
@@ -29,6 +31,8 @@ export * as MachineAuthority from "../services/MachineAuthority.js"
 export * as MeerkatMachine from "../services/MeerkatMachine.js"
 /** @since 0.1.0 */
 export * as MeerkatMachineConfig from "../services/MeerkatMachineConfig.js"
+/** @since 0.1.0 */
+export * as RuntimeControlPlane from "../services/RuntimeControlPlane.js"
 /** @since 0.1.0 */
 export * as RuntimeLoop from "../services/RuntimeLoop.js"
 /** @since 0.1.0 */

@@ -70,6 +70,16 @@ export const stopHookLogged = (
   reason: string
 ): Effect.Effect<void> => logged("stop")(stopHook(deps, entry, attachment, reason))
 
+/** The cleanup hook, after the end is durable. */
+export const cleanupHookLogged = (
+  deps: Pick<AttachDeps, "config">,
+  entry: Entry,
+  attachment: Attachment
+): Effect.Effect<void> => {
+  const hook = attachment.executor.cleanupAfterStop
+  return hook === undefined ? Effect.void : logged("cleanupAfterStop")(callHook(deps, entry, "cleanupAfterStop", hook))
+}
+
 /** Carries the request of a run to yield to the executor's handle, if it has one. */
 const yieldHook = (deps: AttachDeps, entry: Entry, attachment: Attachment, reason: string): void => {
   const runId = attachment.control?.current() ?? null
@@ -110,7 +120,7 @@ export const escortCancel = (
 /** What follows the end of a loop, for whatever reason it ended. */
 const afterLoop = (deps: AttachDeps, entry: Entry, attachment: Attachment, end: LoopEnd | null) =>
   Effect.gen(function*() {
-    if (entry.attachment !== attachment || entry.closing !== null) return
+    if (entry.attachment !== attachment || entry.closing !== null || attachment.takenOver) return
     entry.attachment = null
     yield* Effect.ignore(entry.authority.submit(detach(attachment.token)))
     yield* stopHookLogged(deps, entry, attachment, "runtime loop exited")
@@ -139,6 +149,7 @@ const launch = (
       control: (control) => {
         if (cell.attachment !== null) cell.attachment.control = control
       },
+      released: () => cell.attachment?.takenOver === true,
       onYield: (reason) => {
         if (cell.attachment !== null) yieldHook(deps, entry, cell.attachment, reason)
       }
@@ -153,7 +164,7 @@ const launch = (
             : afterLoop(deps, entry, cell.attachment, Exit.isSuccess(exit) ? exit.value : null)
       )
     )
-    const attachment: Attachment = { token, scope, executor, loop, control: null, stopCalled: false }
+    const attachment: Attachment = { token, scope, executor, loop, control: null, stopCalled: false, takenOver: false }
     cell.attachment = attachment
     return { attachment, open: Effect.asVoid(gate.open) }
   })

@@ -19,6 +19,8 @@ export interface Attachment {
   control: RunControl | null
   /** the stop hook was called: it is called once, whoever ends the attachment */
   stopCalled: boolean
+  /** a stop, destroy or unregister sees to its end: no further batch, and the loop's own epilogue keeps out of it */
+  takenOver: boolean
 }
 
 /**

@@ -180,6 +180,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
         for (const [id, outcome] of outcomes) inputs.settle(id, Exit.succeed(outcome))
         cell.reload(reason, [])
       }),
+    nudge: Effect.sync(() => cell.publish({ ...cell.state })),
     busy: Effect.sync(() => worker !== null || arrivals.length > 0),
     shutdown: Effect.suspend(() => {
       closed = true

@@ -77,6 +77,11 @@ export const make = (
     promote: (inputId) => guarded(machine.promoteInput(sessionId, inputId)),
     cancel: (reason) => guarded(machine.hardCancelCurrentRun(sessionId, reason)),
     yieldRun: (reason) => guarded(machine.cancelAfterBoundary(sessionId, reason)),
+    stop: (reason) => guarded(machine.stopRuntimeExecutor(sessionId, reason)),
+    retire: guarded(machine.retireRuntime(sessionId)),
+    reset: guarded(machine.resetRuntime(sessionId)),
+    recycle: guarded(machine.recycleRuntime(sessionId)),
+    destroy: guarded(machine.destroyRuntime(sessionId)),
     history: machine.history(sessionId),
     events: machine.runtimeEvents(sessionId),
     snapshot: Effect.matchEffect(resolve, {

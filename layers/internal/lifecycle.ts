@@ -1,0 +1,123 @@
+/** @since 0.1.0 */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Scope from "effect/Scope"
+import { CurrentSession } from "../../services/CoreExecutor.js"
+import type { EndReport } from "../../services/MeerkatMachine.js"
+import type { RuntimeDriverError } from "../../src/domain/Errors.js"
+import { Internal } from "../../src/domain/Errors.js"
+import { detach } from "../../src/kernel/commands/attach.js"
+import { destroy as destroyCommand, stop as stopCommand } from "../../src/kernel/commands/lifecycle.js"
+import type { AttachDeps } from "./attach.js"
+import { cleanupHookLogged, stopHook, stopHookLogged } from "./attach.js"
+import { driverError, invalid } from "./driverError.js"
+import type { Attachment, Entry } from "./entry.js"
+import { endsWithin, interruptWithin } from "./spawn.js"
+
+/** Ends an attachment whose loop has ended: nobody of it acts any more. */
+const closeAttachment = (deps: AttachDeps, entry: Entry, attachment: Attachment): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (entry.attachment === attachment) entry.attachment = null
+    const fiber = deps.spawner.spawn(entry.scope, Scope.close(attachment.scope, Exit.void))
+    return Effect.asVoid(endsWithin(fiber, Duration.toMillis(deps.config.teardownTimeout)))
+  })
+
+/** The stop did not come about: the session goes on without a loop, its inputs stay queued (D25). */
+const stopFailed = (deps: AttachDeps, entry: Entry, attachment: Attachment, error: RuntimeDriverError) =>
+  entry.authority.submit(detach(attachment.token, { waiters: "runtime loop exited" })).pipe(
+    Effect.ignore,
+    Effect.zipRight(closeAttachment(deps, entry, attachment)),
+    Effect.zipRight(Effect.fail(error))
+  )
+
+/**
+ * Stops with a live loop (D25): the run in progress ends as it would, no further batch begins; the hook is called outside
+ * the arrival queue; then `stopped` becomes durable, then visible; then the cleanup hook.
+ */
+const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, reason: string) =>
+  Effect.gen(function*() {
+    attachment.takenOver = true
+    yield* entry.authority.nudge
+    yield* Effect.exit(attachment.loop.await)
+    const hooked = yield* Effect.either(stopHook(deps, entry, attachment, reason))
+    if (hooked._tag === "Left") {
+      const error = new Internal({
+        detail: `the stop hook of session "${entry.sessionId}" failed: ${hooked.left.detail}`,
+        cause: hooked.left,
+        retryable: false
+      })
+      return yield* stopFailed(deps, entry, attachment, error)
+    }
+    const report = yield* Effect.catchAll(
+      Effect.mapError(entry.authority.submit(stopCommand), driverError(entry.authority)),
+      (error) => stopFailed(deps, entry, attachment, error)
+    )
+    yield* cleanupHookLogged(deps, entry, attachment)
+    yield* closeAttachment(deps, entry, attachment)
+    return report
+  })
+
+const stopNow = (deps: AttachDeps, entry: Entry, reason: string) =>
+  Effect.suspend(() => {
+    const { attachment } = entry
+    return attachment === null
+      ? Effect.mapError(entry.authority.submit(stopCommand), driverError(entry.authority))
+      : stopAttached(deps, entry, attachment, reason)
+  })
+
+/** Destroys (D25): durable first, then the loop is ended and joined, then the hooks. A failed commit interrupts nothing. */
+const destroyNow = (deps: AttachDeps, entry: Entry) =>
+  Effect.gen(function*() {
+    const { attachment } = entry
+    if (attachment !== null) attachment.takenOver = true
+    const report = yield* Effect.mapError(entry.authority.submit(destroyCommand), driverError(entry.authority)).pipe(
+      Effect.tapError(() =>
+        Effect.sync(() => {
+          if (attachment !== null) attachment.takenOver = false
+        })
+      )
+    )
+    if (attachment === null) return report
+    const limit = Duration.toMillis(deps.config.teardownTimeout)
+    if (attachment.control !== null) yield* attachment.control.interrupt("destroyed")
+    if (!(yield* endsWithin(attachment.loop, limit))) yield* interruptWithin(attachment.loop, 0)
+    yield* Effect.forEach(Array.from(entry.operations.values()), (fiber) => interruptWithin(fiber, limit))
+    yield* stopHookLogged(deps, entry, attachment, "runtime destroyed")
+    yield* cleanupHookLogged(deps, entry, attachment)
+    yield* closeAttachment(deps, entry, attachment)
+    return report
+  })
+
+type Work = Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError>
+
+/**
+ * Runs an end in a fiber of the session, whatever becomes of its caller; a call from inside the session only begins it,
+ * since it would wait for itself (D7).
+ */
+const begun = (deps: AttachDeps, entry: Entry, work: Work): Effect.Effect<EndReport, RuntimeDriverError> =>
+  Effect.flatMap(CurrentSession, (current): Effect.Effect<EndReport, RuntimeDriverError> => {
+    const done = Deferred.unsafeMake<{ readonly inputsAbandoned: number }, RuntimeDriverError>(FiberId.none)
+    deps.spawner.spawn(entry.scope, Effect.intoDeferred(Effect.uninterruptible(work), done))
+    return current !== null && current.sessionId === entry.sessionId
+      ? Effect.succeed({ inputsAbandoned: 0, joined: false })
+      : Effect.map(Deferred.await(done), (report) => ({ ...report, joined: true }))
+  })
+
+/** Stops the session's executor; a session that is stopped already refuses. */
+export const stop = (deps: AttachDeps, entry: Entry, reason: string): Effect.Effect<EndReport, RuntimeDriverError> =>
+  Effect.suspend(() => {
+    const { lifecycle } = entry.authority.unsafeState()
+    if (lifecycle._tag === "Stopped") {
+      return Effect.fail(invalid({ _tag: "Conflict", detail: `session "${entry.sessionId}" is stopped already` }))
+    }
+    if (entry.attachment?.takenOver === true) {
+      return Effect.fail(invalid({ _tag: "Conflict", detail: `session "${entry.sessionId}" is being ended already` }))
+    }
+    return begun(deps, entry, stopNow(deps, entry, reason))
+  })
+
+export const destroy = (deps: AttachDeps, entry: Entry): Effect.Effect<EndReport, RuntimeDriverError> =>
+  begun(deps, entry, destroyNow(deps, entry))
