@@ -55,6 +55,8 @@ export interface OpeningRequest {
 export interface OpenedSession {
   readonly state: SessionState
   readonly report: OpeningReport
+  /** rows of the transition table that fired, for coverage */
+  readonly rows: ReadonlyArray<string>
 }
 
 /**
@@ -79,7 +81,7 @@ export const planOpening = (
           fold.state,
           fold.emits
         ),
-        value: { state: fold.state, report: report(request, fold, operations) }
+        value: { state: fold.state, report: report(request, fold, operations), rows: fold.rows }
       })
     })
   })

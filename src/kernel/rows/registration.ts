@@ -51,7 +51,10 @@ export const registrationRows: Table<RegistrationTriggers> = {
     }),
     registrationRow("abortDraining", {
       from: ["Draining"],
-      guards: { token_matches: (state, payload) => holds(state, payload) },
+      guards: {
+        token_matches: (state, payload) => holds(state, payload),
+        not_published: (state) => !isPublished(state)
+      },
       update: (state) => become(state, { _tag: "Draining", token: null })
     })
   ],
@@ -108,6 +111,10 @@ export const tokenOf = ({ registration }: SessionState): number | null =>
 const queuing: Registration = { _tag: "Queuing" }
 
 const become = (state: SessionState, registration: Registration): SessionState => ({ ...state, registration })
+
+/** The loop is part of the lifecycle already: it ends, it is not aborted. */
+const isPublished = ({ lifecycle }: SessionState): boolean =>
+  lifecycle._tag === "Attached" || (lifecycle._tag === "Running" && lifecycle.returnTo === "Attached")
 
 /** A late act of an older attachment is refused. */
 const holds = (state: SessionState, { token }: Attachment): boolean => tokenOf(state) === token

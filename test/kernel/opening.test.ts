@@ -1,0 +1,163 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Either from "effect/Either"
+import type { InputRecord } from "../../src/domain/InputRecord.js"
+import type { RuntimeImage } from "../../src/domain/RuntimeCommit.js"
+import { violations } from "../../src/kernel/invariants.js"
+import * as Ledger from "../../src/kernel/Ledger.js"
+import { event, held, inputId, prompt, record, runId } from "../support/inputs.js"
+import { epochCandidate, imageWith, noImage, opened, plan, recordOf, staging } from "../support/kernel.js"
+import { attaching, play } from "../support/kernel.js"
+import { started } from "../support/operations.js"
+import { after, env, session } from "../support/operations.js"
+import { decide } from "../support/operations.js"
+
+const staged = (n: number, facts: Partial<InputRecord> = {}, run = 1): InputRecord =>
+  record(prompt(n), { status: { type: "staged", runId: runId(run) }, lastRunId: runId(run), attempts: 1, ...facts })
+
+const corruption = (image: RuntimeImage) => {
+  const error = Either.match(plan(image), { onLeft: (left) => left, onRight: () => null })
+  return error?._tag === "RecoveryCorruption" ? error : null
+}
+
+describe("opening a session", () => {
+  it("REG-03 REG-18 a new one is idle, its epoch is in the opening commit", () => {
+    const { commit, report, state } = opened(noImage)
+    assert.strictEqual(state.lifecycle._tag, "Idle")
+    assert.strictEqual(commit.lifecycle, "idle")
+    assert.strictEqual(commit.epoch?.epochId, epochCandidate)
+    assert.deepInclude(report, { created: true, epoch: "created", inputsRecovered: 0 })
+  })
+
+  it("RCV-01 a queued input stays as it is and is not written", () => {
+    const { commit, report, state } = opened(imageWith([record(prompt(1))]))
+    assert.deepStrictEqual(recordOf(state, 1), record(prompt(1)))
+    assert.deepStrictEqual(commit.inputs, [])
+    assert.deepInclude(report, { inputsRecovered: 1, inputsRequeued: [], inputsAbandoned: [] })
+  })
+
+  it("RCV-04 a staged input is queued again, attempts kept, counted as lost with the process", () => {
+    const { commit, report, state } = opened(imageWith([staged(1, { attempts: 2 })]))
+    assert.deepInclude(recordOf(state, 1), { attempts: 2, crashed: 1, charged: 0, solo: false })
+    assert.deepStrictEqual(recordOf(state, 1)?.status, { type: "queued" })
+    assert.deepStrictEqual(commit.inputs.map(({ _tag }) => _tag), ["Update"])
+    assert.deepStrictEqual(report.inputsRequeued, [inputId(1)])
+  })
+
+  it("RCV-04 the members of a lost batch are retried alone, what only rode along is not counted", () => {
+    const rider = held(event(1), { status: { type: "staged", runId: runId(1) }, attempts: 1 })
+    const { state } = opened(imageWith([rider, staged(2)]))
+    assert.deepInclude(recordOf(state, 1), { crashed: 0, solo: false, hold: true })
+    assert.deepInclude(recordOf(state, 2), { crashed: 1, solo: true })
+  })
+
+  it("D10 an input whose crash budget is used up is given up in the opening commit", () => {
+    const { commit, report, state } = opened(imageWith([staged(1, { attempts: 3, crashed: 2 }), staged(2, {}, 2)]))
+    assert.isUndefined(recordOf(state, 1))
+    assert.deepInclude(recordOf(state, 2), { crashed: 1 })
+    assert.deepStrictEqual(report.inputsAbandoned, [inputId(1)])
+    const put = commit.inputs.find((put) => put._tag === "Terminal")
+    assert.deepInclude(put?.row, {
+      terminal: { type: "abandoned", reason: { type: "crash_budget_exhausted", crashes: 3 } },
+      outcome: { _tag: "Abandoned", reason: "its run ended with the process 3 times" },
+      crashed: 3
+    })
+  })
+
+  it("D11 what comes out of an image is staged by a hard commit, however often it was staged before", () => {
+    const state = play(opened(imageWith([record(prompt(1))])).state, ...attaching)
+    assert.isTrue(decide(state, staging()).reply?.hard)
+  })
+
+  it("RCV-08 what lived in memory only is dropped", () => {
+    const row = record(prompt(1, undefined, { durability: "ephemeral" }))
+    assert.strictEqual(Ledger.size(opened(imageWith([row])).state.ledger), 0)
+  })
+
+  it("RCV-11 lanes are rebuilt by lane and admission order, whatever the ids are", () => {
+    const late = record(prompt(1), { admissionSeq: 7 })
+    const { state } = opened(imageWith([late, record(prompt(2)), record(prompt(3, { handlingMode: "steer" }))]))
+    assert.deepStrictEqual(Ledger.lane(state.ledger, "queue").map((r) => r.inputId), [inputId(2), inputId(1)])
+    assert.deepStrictEqual(Ledger.lane(state.ledger, "steer").map((r) => r.inputId), [inputId(3)])
+    assert.strictEqual(Ledger.nextSeq(state.ledger), 8)
+    assert.deepStrictEqual(violations(state), [])
+  })
+
+  it("RCV-12 RCV-16 RCV-24 a row that cannot be read fails the whole opening and is named", () => {
+    const corrupt = [{ table: "inputs", key: "7", detail: "payload is missing" }]
+    assert.deepInclude(corruption(imageWith([record(prompt(1))], { corrupt })), {
+      table: "inputs",
+      key: "7",
+      reason: "payload is missing"
+    })
+  })
+
+  it("RCV-13 a stamp that is not the one of policy and kind is corruption", () => {
+    const bad = record(prompt(1), { semantics: { boundary: "immediate", executionKind: "content_turn" } })
+    assert.deepInclude(corruption(imageWith([record(prompt(2)), bad])), { table: "input", key: inputId(1) })
+  })
+
+  it("RCV-15 rows that contradict each other or their words are corruption", () => {
+    const bad: ReadonlyArray<ReadonlyArray<InputRecord>> = [
+      [record(prompt(1)), record(prompt(2), { admissionSeq: 1 })],
+      [record(prompt(1), { idempotencyKey: "k" })],
+      [record(prompt(1), { kind: "flow_step" })],
+      [record(prompt(1), { durability: "derived" })],
+      [{ ...record(prompt(1)), inputId: inputId(2) }]
+    ]
+    for (const inputs of bad) assert.isNotNull(corruption(imageWith(inputs)))
+    assert.isNotNull(corruption(imageWith([record(prompt(5))], { nextAdmissionSeq: 5 })))
+    assert.isNotNull(corruption(imageWith([], { slices: [{ name: "silentIntents", value: [1] }] })))
+  })
+
+  it("RCV-17 a stopped or destroyed session with open inputs is corruption", () => {
+    for (const lifecycle of ["stopped", "destroyed"] as const) {
+      const error = corruption(imageWith([record(prompt(1)), record(prompt(2))], { lifecycle }))
+      assert.include(error?.reason, lifecycle)
+      assert.include(error?.reason, "2")
+    }
+  })
+
+  it("D4 REG-09 destroyed is final, retired stays, stopped revives", () => {
+    const left = Either.flip(plan(imageWith([], { lifecycle: "destroyed" })))
+    assert.strictEqual(Either.getOrThrow(left)._tag, "Destroyed")
+    assert.strictEqual(opened(imageWith([], { lifecycle: "retired" })).state.lifecycle._tag, "Retired")
+    const revived = opened(imageWith([], { lifecycle: "stopped" }))
+    assert.strictEqual(revived.state.lifecycle._tag, "Idle")
+    assert.strictEqual(revived.commit.lifecycle, "idle")
+    assert.isTrue(revived.report.revived)
+  })
+
+  it("REG-17 D28 D30 the stored epoch is adopted, operations of the last process are terminated", () => {
+    const { operations } = after(session, [...started(1), ...started(2, { owner: "external" })])
+    const image = imageWith([], {
+      epoch: operations.epoch,
+      operations: Array.from(operations.records).map(([, r]) => r)
+    })
+    const { commit, report, state } = opened(image)
+    assert.strictEqual(state.operations.epoch.epochId, operations.epoch.epochId)
+    assert.deepStrictEqual(report.operationsTerminated.length, 1)
+    assert.deepStrictEqual(commit.feed.map(({ outcome }) => outcome), [{
+      _tag: "Terminated",
+      reason: "runtime restarted"
+    }])
+    assert.strictEqual(commit.epoch?.lastSeq, 1)
+    assert.strictEqual(report.epoch, "adopted")
+  })
+
+  it("slices come back, silent intents in their place", () => {
+    const slices = [{ name: "silentIntents", value: ["a", "b"] }, { name: "toolVisibility", value: { x: 1 } }]
+    const { commit, state } = opened(imageWith([], { slices }))
+    assert.deepStrictEqual(state.silentIntents, ["a", "b"])
+    assert.deepStrictEqual(state.slices, { toolVisibility: { x: 1 } })
+    assert.deepStrictEqual(commit.slices, [])
+  })
+
+  it("property 19: opening what an opening wrote changes nothing more", () => {
+    const first = opened(imageWith([record(prompt(1)), staged(2)]))
+    const { epoch } = first.state.operations
+    const again = opened(imageWith(Ledger.all(first.state.ledger), { epoch }), env(2_000))
+    assert.deepStrictEqual(again.commit.inputs, [])
+    assert.isUndefined(again.commit.epoch)
+    assert.deepStrictEqual(Ledger.all(again.state.ledger), Ledger.all(first.state.ledger))
+  })
+})
