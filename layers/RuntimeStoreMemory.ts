@@ -27,7 +27,17 @@ import { type Member, type MemberError, verbs, workerOptions } from "./internal/
 export interface MemoryOptions {
   /** how long one commit may take. Default 30 s */
   readonly commitDeadline?: Duration.DurationInput
+  /** what the store holds; keep it to build a second store on it, as after a restart */
+  readonly image?: MemoryImage
 }
+
+/** The contents of a memory store, apart from the layer that serves them. @since 0.1.0 @category models */
+export interface MemoryImage {
+  readonly runtimes: Map<RuntimeId, Tables.Tables>
+}
+
+/** An empty store's contents. @since 0.1.0 @category constructors */
+export const makeImage = (): MemoryImage => ({ runtimes: new Map() })
 
 /** A store in memory. @since 0.1.0 @category layers */
 export const layer: Layer.Layer<RuntimeStore> = Layer.suspend(() =>
@@ -45,7 +55,7 @@ type Runtimes = Map<RuntimeId, Tables.Tables>
 const make = (options: MemoryOptions) =>
   Effect.gen(function*() {
     const handover = yield* Handover
-    const runtimes: Runtimes = new Map()
+    const { runtimes } = options.image ?? makeImage()
     const worker = yield* GroupCommit.make({
       ...workerOptions<undefined>(Duration.decode(options.commitDeadline ?? "30 seconds")),
       handover,

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
-import type { EpochId, InputId, RequestId, RunId, RuntimeId, SessionId } from "../domain/Ids.js"
+import type { InputId, RequestId, RunId, RuntimeId, SessionId } from "../domain/Ids.js"
 import { sessionIdOf } from "../domain/Ids.js"
 import type { TerminalInput } from "../domain/InputRecord.js"
 import type { FeedCursors } from "../domain/Operation.js"
@@ -37,6 +37,8 @@ export interface RuntimeHead {
   /** terminal inputs ever written */
   readonly terminals: number
   readonly body: SessionHead
+  /** messages of earlier generations: numbers the current one's in a row over all generations */
+  readonly bodyStart: number
   readonly epoch: EpochFacts | null
   readonly updatedAt: number
 }
@@ -55,6 +57,29 @@ export type Verdict =
   | { readonly _tag: "Replayed"; readonly revision: number }
   | { readonly _tag: "Apply"; readonly head: RuntimeHead; readonly writesReceipt: boolean }
 
+/**
+ * A view that objects to nothing which the constraints of a store find out by themselves.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const trusting = (head: RuntimeHead, commit: RuntimeCommit): CommitView => {
+  const fresh = new Set<InputId>()
+  const open = new Set<InputId>()
+  for (const put of commit.inputs) {
+    const id = inputIdOf(put)
+    if (put._tag === "Insert" || put._tag === "InsertTerminal") fresh.add(id)
+    else if (!fresh.has(id)) open.add(id)
+  }
+  return {
+    head,
+    isOpen: (id) => open.has(id),
+    isTerminal: () => false,
+    keyOwner: () => undefined,
+    receipt: () => undefined
+  }
+}
+
 const noBody: SessionHead = { generation: 0, messageCount: 0, digest: null }
 
 /** The head of a runtime that was never opened. @since 0.1.0 @category constructors */
@@ -70,6 +95,7 @@ export const unseen = (runtimeId: RuntimeId, sessionId: SessionId): RuntimeHead 
   ended: 0,
   terminals: 0,
   body: noBody,
+  bodyStart: 0,
   epoch: null,
   updatedAt: 0
 })
@@ -169,9 +195,7 @@ const checkInputs = (commit: RuntimeCommit, view: CommitView): CommitError | und
     const known = state.get(id) ?? (view.isOpen(id) ? "open" : view.isTerminal(id) ? "terminal" : undefined)
     const fresh = put._tag === "Insert" || put._tag === "InsertTerminal"
     if (fresh && known !== undefined) return new InputConflict({ inputId: id, detail: `the id is known: ${known}` })
-    if (!fresh && known !== "open") {
-      return new InputConflict({ inputId: id, detail: known === undefined ? "no such input" : "it has ended already" })
-    }
+    if (!fresh && known !== "open") return new InputConflict({ inputId: id, detail: "no such input is open" })
     const key = newKeyOf(put)
     if (key !== undefined) {
       const owner = taken.get(key) ?? (cleared.has(key) ? undefined : view.keyOwner(key))
@@ -296,10 +320,10 @@ const nextHead = (commit: RuntimeCommit, head: RuntimeHead, writesReceipt: boole
     ended: head.ended + terminals + (writesReceipt ? 1 : 0),
     terminals: head.terminals + terminals,
     body: commit.session?.head ?? head.body,
+    bodyStart: commit.session === undefined || commit.session._tag === "Append"
+      ? head.bodyStart
+      : head.bodyStart + head.body.messageCount,
     epoch: nextEpoch(commit, head.epoch),
     updatedAt: commit.at
   }
 }
-
-/** The epoch whose feed a head holds. @since 0.1.0 @category accessors */
-export const epochIdOf = (head: RuntimeHead): EpochId | null => head.epoch?.epochId ?? null

@@ -1,6 +1,5 @@
 /**
- * The rows of all members of a round as a handful of statements. A statement costs more than a row, so each table
- * gets one statement for everybody: many-row VALUES where bytes are written, a JSON list where rows are named.
+ * What the members of a round write, as a handful of statements whatever their number.
  *
  * @since 0.1.0
  */
@@ -8,7 +7,9 @@ import * as Effect from "effect/Effect"
 import type { RuntimeCommit } from "../../../src/domain/RuntimeCommit.js"
 import type { RuntimeHead } from "../../../src/kernel/validateCommit.js"
 import { ConstraintFailed, type Database, type SqlFault, type Value } from "./database.js"
-import type { EndedRow, Encoded } from "./encode.js"
+import type { Encoded, EndedRow } from "./encode.js"
+import { keyOf } from "./schema.js"
+import { into, over, type Statement, target, upsert } from "./statements.js"
 
 /** A member that passed the check: what it writes and the head it leaves. @since 0.1.0 @category models */
 export interface Accepted {
@@ -20,9 +21,15 @@ export interface Accepted {
   readonly writesReceipt: boolean
 }
 
+/** What all members of a batch are stamped with. @since 0.1.0 @category models */
+export interface Stamp {
+  readonly token: number
+  readonly commitSeq: number
+}
+
 /**
- * Writes the members of a round, each of another runtime. The round was checked against what this transaction read; a
- * row count that is not the expected one means that the check missed something and fails like a constraint.
+ * Writes the members of a round, each of another runtime. Constraints and row counts stand behind the check: known
+ * ids, taken keys, heads that moved on and a writer that was fenced off all fail as `ConstraintFailed`.
  *
  * @since 0.1.0
  * @category writing
@@ -30,10 +37,10 @@ export interface Accepted {
 export const apply = (
   db: Database,
   members: ReadonlyArray<Accepted>,
-  commitSeq: number
+  stamp: Stamp
 ): Effect.Effect<void, SqlFault> =>
   Effect.gen(function*() {
-    for (const { expect, params, sql } of statementsOf(members, commitSeq)) {
+    for (const { expect, params, sql } of statementsOf(members, stamp)) {
       const changed = yield* db.run(sql, params)
       if (expect !== undefined && changed !== expect) {
         return yield* new ConstraintFailed({ detail: `${changed} rows instead of ${expect}: ${sql.slice(0, 40)}` })
@@ -43,59 +50,61 @@ export const apply = (
 
 // --- internal ---
 
-interface Statement {
-  readonly sql: string
-  readonly params: ReadonlyArray<Value>
-  /** rows it must change; absent where it may find nothing */
-  readonly expect?: number
-}
+type Rows = ReadonlyArray<ReadonlyArray<Value>>
 
-const statementsOf = (members: ReadonlyArray<Accepted>, commitSeq: number): ReadonlyArray<Statement> => [
-  ...insert(runtimes, members.map((member) => headRow(member, commitSeq))),
-  ...remove(clearKeys, members.flatMap(({ commit, rt }) => commit.clearKeys.map((key) => [rt, key]))),
-  ...insert(keys, members.flatMap(({ rows, rt }) => rows.keys.map(({ id, key }) => [rt, key, id]))),
-  ...insert(openInputs, members.flatMap(openRows)),
-  ...named(changeInputs, members.flatMap(({ rows, rt }) => rows.changed.map(({ facts, id }) => [rt, id, facts]))),
-  ...named(closeInputs, members.flatMap(({ rows, rt }) => rows.closed.map((id) => [rt, id]))),
+const statementsOf = (members: ReadonlyArray<Accepted>, stamp: Stamp): ReadonlyArray<Statement> => [
+  ...over(runtimes, members.map((member) => headRow(member, stamp))),
+  ...inputStatements(members),
   ...endedStatements(members),
   ...bodyStatements(members),
   ...operationStatements(members),
-  ...insert(slices, members.flatMap(({ rows, rt }) => rows.slices.map((row) => [rt, row.name, row.doc, row.digest])))
+  ...over(slices, members.flatMap(({ rows, rt }): Rows => rows.slices.map((row) => [rt, row.name, row.doc, row.digest])))
 ]
 
-// --- a row for each member ---
+/** With the token of the writer, which the guard of the statement compares. */
+const headRow = ({ head, rt }: Accepted, stamp: Stamp): ReadonlyArray<Value> => [
+  rt,
+  head.runtimeId,
+  head.sessionId,
+  head.incarnation,
+  head.open ? 1 : 0,
+  head.revision,
+  head.lifecycle,
+  head.lastRequestId,
+  stamp.commitSeq,
+  stamp.token,
+  head.nextAdmissionSeq,
+  head.ended,
+  head.terminals,
+  head.body.generation,
+  head.body.messageCount,
+  head.body.digest,
+  head.bodyStart,
+  ...epochColumns(head.epoch),
+  head.updatedAt
+]
 
-const headRow = ({ head, rt }: Accepted, commitSeq: number): ReadonlyArray<Value> => {
-  const { body, epoch } = head
-  return [
-    rt,
-    head.runtimeId,
-    head.sessionId,
-    head.incarnation,
-    head.open ? 1 : 0,
-    head.revision,
-    head.lifecycle,
-    head.lastRequestId,
-    commitSeq,
-    head.nextAdmissionSeq,
-    head.ended,
-    head.terminals,
-    body.generation,
-    body.messageCount,
-    body.digest,
-    epoch === null ? null : epoch.epochId,
-    epoch !== null && epoch.retired ? 1 : 0,
-    epoch?.lastSeq ?? 0,
-    epoch?.droppedThrough ?? 0,
-    epoch?.cursors.agentApplied ?? 0,
-    epoch?.cursors.observed ?? 0,
-    epoch?.cursors.injected ?? 0,
-    head.updatedAt
+const epochColumns = (epoch: RuntimeHead["epoch"]): ReadonlyArray<Value> =>
+  epoch === null ? [null, 0, 0, 0, 0, 0, 0] : [
+    epoch.epochId,
+    epoch.retired ? 1 : 0,
+    epoch.lastSeq,
+    epoch.droppedThrough,
+    epoch.cursors.agentApplied,
+    epoch.cursors.observed,
+    epoch.cursors.injected
   ]
-}
 
-const openRows = ({ rows, rt }: Accepted): ReadonlyArray<ReadonlyArray<Value>> =>
-  rows.opened.map(({ digest, doc, facts, id }) => [rt, id, facts, doc, digest])
+const inputStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statement> => [
+  ...over(clearKeys, members.flatMap(({ commit, rt }): Rows => commit.clearKeys.map((key) => [rt, key]))),
+  ...over(keys, members.flatMap(({ rows, rt }): Rows => rows.keys.map(({ id, key }) => [rt, key, id]))),
+  ...over(newIds, members.flatMap(({ rows, rt }): Rows => rows.opened.map(({ id }) => [id, rt, -1, null]))),
+  ...over(openInputs, members.flatMap(({ rows, rt }): Rows =>
+    rows.opened.map(({ digest, doc, facts, id, seq }) => [keyOf(rt, seq), id, facts, doc, digest]))),
+  ...over(changeInputs, members.flatMap(({ rows, rt }): Rows =>
+    rows.changed.map(({ facts, id, seq }) => [keyOf(rt, seq), id, facts]))),
+  ...over(closeInputs, members.flatMap(({ rows, rt }): Rows => rows.closed.map(({ id, seq }) => [keyOf(rt, seq), id])))
+]
 
 /** Receipt first, then the inputs it ended: an input's row never names a receipt that comes later. */
 const endedOf = ({ rows, writesReceipt }: Accepted): ReadonlyArray<EndedRow> =>
@@ -103,94 +112,74 @@ const endedOf = ({ rows, writesReceipt }: Accepted): ReadonlyArray<EndedRow> =>
 
 const endedStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statement> => {
   const ended: Array<ReadonlyArray<Value>> = []
+  const fresh: Array<ReadonlyArray<Value>> = []
   const known: Array<ReadonlyArray<Value>> = []
   for (const member of members) {
     let ordinal = member.before.terminals
     for (const [i, row] of endedOf(member).entries()) {
       const n = member.before.ended + i
-      const order = row.kind === "input" ? ordinal++ : 0
-      ended.push([member.rt, n, row.kind, order, row.at, row.doc, row.digest])
-      known.push([row.id, member.rt, row.sequence, n])
+      ended.push([keyOf(member.rt, n), row.kind, row.kind === "input" ? ordinal++ : 0, row.at, row.doc, row.digest])
+      if (row.wasOpen) known.push([row.id, member.rt, n])
+      else fresh.push([row.id, member.rt, row.sequence, n])
     }
   }
-  return [...insert(endedTable, ended), ...insert(knownTable, known), ...members.flatMap(trim)]
+  return [...over(endedTable, ended), ...over(newIds, fresh), ...over(endIds, known), ...members.flatMap(trim)]
 }
 
 const bodyStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statement> => {
-  const messages = members.flatMap(({ head, rows, rt }) =>
-    rows.messages.map((row) => [rt, head.body.generation, row.position, row.doc, row.digest])
-  )
-  const opaque = members.flatMap(({ rows, rt }) =>
-    rows.opaque === undefined ? [] : [[rt, rows.opaque.bytes, rows.opaque.digest]]
-  )
-  const replaced = members.filter(({ commit }) => commit.session?._tag === "Replace").map(({ rt }) => [rt])
-  const older = members.filter(({ commit, head }) => commit.session !== undefined && head.body.generation > 0)
+  const parts = members.filter(({ commit }) => commit.session !== undefined)
+  if (parts.length === 0) return []
   return [
-    ...insert(messageTable, messages),
-    ...insert(opaqueTable, opaque),
-    ...remove(dropOpaque, replaced),
-    ...remove(sweepMessages, older.map(({ head, rt }) => [rt, head.body.generation]))
+    ...over(messages, parts.flatMap(({ head, rows, rt }): Rows =>
+      rows.messages.map((row) => [keyOf(rt, head.bodyStart + row.position), row.doc, row.digest]))),
+    ...over(opaqueBodies, parts.flatMap(({ rows: { opaque }, rt }): Rows =>
+      opaque === undefined ? [] : [[rt, opaque.bytes, opaque.digest]])),
+    ...over(dropOpaque, parts.flatMap(({ commit, rt }): Rows => commit.session?._tag === "Replace" ? [[rt]] : [])),
+    ...parts.flatMap(({ head, rt }) =>
+      head.bodyStart === 0 ? [] : [{ sql: sweep, params: [keyOf(rt, 0), keyOf(rt, head.bodyStart)] }]
+    )
   ]
 }
 
 const operationStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statement> => [
-  ...insert(
-    operations,
-    members.flatMap(({ rows, rt }) =>
-      rows.operations.map((row) => [rt, row.id, row.completionSeq === null ? 0 : 1, row.completionSeq, row.doc, row.digest])
-    )
-  ),
-  ...remove(dropOperations, members.flatMap(({ commit, rt }) => commit.dropOperations.map((id) => [rt, id]))),
-  ...remove(dropFeed, members.filter(dropsFeed).map(({ before, head, rt }) => [
-    rt,
-    before.epoch?.epochId === head.epoch?.epochId ? head.epoch?.droppedThrough ?? 0 : Number.MAX_SAFE_INTEGER
-  ])),
-  ...insert(
-    feed,
-    members.flatMap(({ rows, rt }) => rows.feed.map((row) => [rt, row.seq, row.operationId, row.doc, row.digest]))
-  )
+  ...over(operations, members.flatMap(({ rows, rt }): Rows =>
+    rows.operations.map(({ completionSeq, digest, doc, id }) => [
+      rt,
+      id,
+      completionSeq === null ? 0 : 1,
+      completionSeq,
+      doc,
+      digest
+    ]))),
+  ...over(dropOperations, members.flatMap(({ commit, rt }): Rows => commit.dropOperations.map((id) => [rt, id]))),
+  ...members.filter(dropsFeed).map(({ before, head, rt }) => ({
+    sql: dropFeed,
+    params: [rt, before.epoch?.epochId === head.epoch?.epochId ? head.epoch?.droppedThrough ?? 0 : Number.MAX_SAFE_INTEGER]
+  })),
+  ...over(feed, members.flatMap(({ rows, rt }): Rows =>
+    rows.feed.map((row) => [rt, row.seq, row.operationId, row.doc, row.digest])))
 ]
 
 const dropsFeed = ({ before, head }: Accepted): boolean =>
-  before.epoch !== null &&
+  before.epoch !== null && before.epoch.lastSeq > 0 &&
   (before.epoch.epochId !== head.epoch?.epochId || before.epoch.droppedThrough < head.epoch.droppedThrough)
 
-/** At most 16 rows of what ended longest ago; a receipt stays as long as twice as many rows follow it. */
+/** At most 16 rows of what ended longest ago; a receipt stays until twice as many rows follow it. */
 const trim = ({ commit, head, rt }: Accepted): ReadonlyArray<Statement> => {
-  if (commit.retainTerminal === undefined || head.terminals <= commit.retainTerminal) return []
-  const params = [rt, head.terminals - commit.retainTerminal, head.ended - 2 * commit.retainTerminal]
+  const retain = commit.retainTerminal
+  if (retain === undefined || head.terminals <= retain) return []
+  const oldest = [keyOf(rt, 0), keyOf(rt + 1, 0), head.terminals - retain, keyOf(rt, Math.max(0, head.ended - 2 * retain))]
   return [
-    { sql: trimKeys, params: [...params, rt, rt] },
-    { sql: trimKnown, params: [...params, rt] },
-    { sql: trimEnded, params: [...params, rt] }
+    { sql: trimKeys, params: [rt, ...oldest] },
+    { sql: trimIds, params: [rt, ...oldest] },
+    { sql: trimEnded, params: oldest }
   ]
 }
 
 // --- statement texts ---
 
-interface Target {
-  readonly head: string
-  readonly width: number
-  readonly tail: string
-  /** statement text by number of rows */
-  readonly texts: Map<number, string>
-}
-
-const into = (table: string, columns: ReadonlyArray<string>, tail = ""): Target => ({
-  head: `INSERT INTO ${table} (${columns.join(", ")}) VALUES `,
-  width: columns.length,
-  tail,
-  texts: new Map()
-})
-
-const upsert = (table: string, key: ReadonlyArray<string>, values: ReadonlyArray<string>): Target =>
-  into(
-    table,
-    [...key, ...values],
-    ` ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${values.map((name) => `${name} = excluded.${name}`).join(", ")}`
-  )
-
-const runtimes: Target = upsert("runtime", ["rt"], [
+const guard = " WHERE runtime.revision = excluded.revision - 1 AND excluded.token = (SELECT writer_token FROM store_meta)"
+const runtimes = upsert("runtime", ["rt"], [
   "runtime_id",
   "session_id",
   "incarnation",
@@ -199,12 +188,14 @@ const runtimes: Target = upsert("runtime", ["rt"], [
   "lifecycle",
   "last_request_id",
   "commit_seq",
+  "token",
   "next_admission_seq",
   "ended",
   "terminals",
   "generation",
   "message_count",
   "body_digest",
+  "body_start",
   "epoch_id",
   "epoch_retired",
   "last_seq",
@@ -213,70 +204,43 @@ const runtimes: Target = upsert("runtime", ["rt"], [
   "observed",
   "injected",
   "updated_at"
-])
+], guard)
 const keys = into("dedup_key", ["rt", "key", "input_id"])
-const openInputs = into("input_open", ["rt", "input_id", "facts", "payload", "digest"])
-const endedTable = into("ended", ["rt", "n", "kind", "ordinal", "at", "doc", "digest"])
-const knownTable = into("known", ["id", "rt", "sequence", "n"])
-const messageTable = into("message", ["rt", "generation", "position", "doc", "digest"])
-const opaqueTable = upsert("opaque_body", ["rt"], ["bytes", "digest"])
+const clearKeys = target("DELETE FROM dedup_key WHERE (rt, key) IN (VALUES ", 2, ")", false)
+const newIds = into("known", ["id", "rt", "sequence", "ended"])
+const endIds = target(
+  "WITH v (id, rt, n) AS (VALUES ",
+  3,
+  `) UPDATE known SET ended = v.n FROM v
+    WHERE known.id = v.id AND known.rt = v.rt AND known.sequence = -1 AND known.ended IS NULL`,
+  true
+)
+const openInputs = into("input_open", ["key", "input_id", "facts", "payload", "digest"])
+const changeInputs = target(
+  "WITH v (key, input_id, facts) AS (VALUES ",
+  3,
+  ") UPDATE input_open SET facts = v.facts FROM v WHERE input_open.key = v.key AND input_open.input_id = v.input_id",
+  true
+)
+const closeInputs = target("DELETE FROM input_open WHERE (key, input_id) IN (VALUES ", 2, ")", true)
+const endedTable = into("ended", ["key", "kind", "ordinal", "at", "doc", "digest"])
+const messages = into("message", ["key", "doc", "digest"])
+const opaqueBodies = upsert("opaque_body", ["rt"], ["bytes", "digest"])
+const dropOpaque = target("DELETE FROM opaque_body WHERE rt IN (VALUES ", 1, ")", false)
+/** Messages of earlier generations, some per commit, so that no commit pays for a whole old body. */
+const sweep = "DELETE FROM message WHERE key IN (SELECT key FROM message WHERE key >= ? AND key < ? LIMIT 64)"
 const operations = upsert("operation", ["rt", "operation_id"], ["terminal", "completion_seq", "doc", "digest"])
+const dropOperations = target("DELETE FROM operation WHERE (rt, operation_id) IN (VALUES ", 2, ")", false)
 const feed = into("feed", ["rt", "seq", "operation_id", "doc", "digest"])
+const dropFeed = "DELETE FROM feed WHERE rt = ? AND seq <= ?"
 const slices = upsert("slice", ["rt", "name"], ["doc", "digest"])
 
-const changeInputs = `UPDATE input_open SET facts = j.value ->> 2 FROM json_each(?) AS j
-  WHERE rt = j.value ->> 0 AND input_id = j.value ->> 1`
-const pairs = "SELECT value ->> 0, value ->> 1 FROM json_each(?)"
-const closeInputs = `DELETE FROM input_open WHERE (rt, input_id) IN (${pairs})`
-const clearKeys = `DELETE FROM dedup_key WHERE (rt, key) IN (${pairs})`
-const dropOperations = `DELETE FROM operation WHERE (rt, operation_id) IN (${pairs})`
-const dropOpaque = "DELETE FROM opaque_body WHERE rt IN (SELECT value ->> 0 FROM json_each(?))"
-const dropFeed = `DELETE FROM feed WHERE (rt, seq) IN (
-  SELECT f.rt, f.seq FROM json_each(?) AS j CROSS JOIN feed AS f WHERE f.rt = j.value ->> 0 AND f.seq <= j.value ->> 1)`
-/** Rows of earlier generations, some per commit, so that no commit pays for a whole old body. */
-const sweepMessages = `DELETE FROM message WHERE (rt, generation, position) IN (
-  SELECT m.rt, m.generation, m.position FROM json_each(?) AS j CROSS JOIN message AS m
-  WHERE m.rt = j.value ->> 0 AND m.generation < j.value ->> 1 LIMIT 64)`
-const oldest = `SELECT n FROM ended WHERE rt = ? AND ((kind = 'input' AND ordinal < ?) OR n < ?) ORDER BY n LIMIT 16`
-const trimKeys = `DELETE FROM dedup_key WHERE (key, input_id) IN (
-  SELECT doc ->> 'idempotencyKey', doc ->> 'inputId' FROM ended WHERE n IN (${oldest}) AND rt = ?) AND rt = ?`
-const trimKnown = `DELETE FROM known WHERE (id, rt, sequence) IN (
-  SELECT CASE kind WHEN 'input' THEN doc ->> 'inputId' ELSE doc -> 'receipt' ->> 'runId' END, rt,
+const oldest = `SELECT key FROM ended WHERE key >= ? AND key < ? AND ((kind = 'input' AND ordinal < ?) OR key < ?)
+  ORDER BY key LIMIT 16`
+const trimKeys = `DELETE FROM dedup_key WHERE rt = ? AND (key, input_id) IN (
+  SELECT doc ->> 'idempotencyKey', doc ->> 'inputId' FROM ended WHERE key IN (${oldest}))`
+const trimIds = `DELETE FROM known WHERE rt = ? AND (id, sequence) IN (
+  SELECT CASE kind WHEN 'input' THEN doc ->> 'inputId' ELSE doc -> 'receipt' ->> 'runId' END,
     CASE kind WHEN 'input' THEN -1 ELSE doc -> 'receipt' ->> 'sequence' END
-  FROM ended WHERE n IN (${oldest}) AND rt = ?)`
-const trimEnded = `DELETE FROM ended WHERE n IN (${oldest}) AND rt = ?`
-
-// --- how rows become statements ---
-
-/** Row counts of prepared statements: few texts, and few statements for any number of rows. */
-const buckets = [64, 16, 4, 1] as const
-
-const insert = (target: Target, rows: ReadonlyArray<ReadonlyArray<Value>>): ReadonlyArray<Statement> => {
-  const statements: Array<Statement> = []
-  let from = 0
-  for (const size of buckets) {
-    while (rows.length - from >= size) {
-      const chunk = rows.slice(from, from + size)
-      statements.push({ sql: textOf(target, size), params: chunk.flat(), expect: size })
-      from += size
-    }
-  }
-  return statements
-}
-
-const textOf = (target: Target, size: number): string => {
-  const known = target.texts.get(size)
-  if (known !== undefined) return known
-  const row = `(${Array.from({ length: target.width }, () => "?").join(",")})`
-  const text = target.head + Array.from({ length: size }, () => row).join(",") + target.tail
-  target.texts.set(size, text)
-  return text
-}
-
-/** Rows that must be there. */
-const named = (sql: string, list: ReadonlyArray<ReadonlyArray<Value>>): ReadonlyArray<Statement> =>
-  list.length === 0 ? [] : [{ sql, params: [JSON.stringify(list)], expect: list.length }]
-
-/** Rows that may be gone already. */
-const remove = (sql: string, list: ReadonlyArray<ReadonlyArray<Value>>): ReadonlyArray<Statement> =>
-  list.length === 0 ? [] : [{ sql, params: [JSON.stringify(list)] }]
+  FROM ended WHERE key IN (${oldest}))`
+const trimEnded = `DELETE FROM ended WHERE key IN (${oldest})`

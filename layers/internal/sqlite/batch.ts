@@ -1,6 +1,7 @@
 /**
- * One batch, one transaction. Members that are refused are left out; a failure of the whole is repeated member by
- * member when that can tell the culprit from its neighbours.
+ * One batch, one transaction, in up to three attempts. The first trusts: heads come from memory, and constraints and
+ * row counts find what is wrong, without telling whose fault it is. The second checks every member against the
+ * tables and leaves out who is refused. The third goes member by member, for what only the whole can run into.
  *
  * @since 0.1.0
  */
@@ -17,7 +18,7 @@ import {
   StoreIo,
   StoreOutcomeUnknown
 } from "../../../src/domain/StoreErrors.js"
-import { type RuntimeHead, unseen, validateCommit } from "../../../src/kernel/validateCommit.js"
+import { type CommitView, type RuntimeHead, trusting, unseen, validateCommit } from "../../../src/kernel/validateCommit.js"
 import type { Member, MemberError } from "../storeMember.js"
 import { type Accepted, apply } from "./apply.js"
 import type { Database, SqlFault } from "./database.js"
@@ -25,6 +26,8 @@ import { encode, type Encoded } from "./encode.js"
 import * as Lookup from "./lookup.js"
 import type { OpenFile } from "./open.js"
 import type { Quarantine } from "./quarantine.js"
+import type { StoredHead } from "./rows.js"
+import { rowsPerRuntime } from "./schema.js"
 import * as Transaction from "./transaction.js"
 
 /** @since 0.1.0 @category models */
@@ -47,7 +50,7 @@ export const make = (
 ): Effect.Effect<BatchWriter, SqlFault> =>
   Effect.map(file.writer.all("SELECT coalesce(max(rt), 0) + 1 AS next FROM runtime"), (rows) => {
     const nextRt = Number(rows[0]?.["next"])
-    const cells: Cells = { file, quarantine, patience, nextRt, commitSeq: file.commitSeq, broken: undefined }
+    const cells: Cells = { file, quarantine, patience, nextRt, commitSeq: file.commitSeq, heads: new Map(), broken: undefined }
     return {
       begin: (restore) => begin(cells, restore),
       write: (members) => write(cells, members)
@@ -63,6 +66,8 @@ interface Cells {
   readonly patience: Duration.Duration
   nextRt: number
   commitSeq: number
+  /** heads of the open runtimes, as the last batch left them */
+  readonly heads: Map<RuntimeId, StoredHead>
   /** the file is damaged or not ours any more: nothing is written again */
   broken: CommitError | undefined
 }
@@ -75,36 +80,50 @@ const begin = (cells: Cells, restore: Transaction.Restore): Effect.Effect<void, 
   )
 
 const write = (cells: Cells, members: ReadonlyArray<Member<Encoded>>): Effect.Effect<ReadonlyArray<Answer>> =>
-  attempt(cells, members).pipe(
-    Effect.catchAll((fault) => {
-      const single = members.length === 1
-      if (!single && (fault._tag === "ConstraintFailed" || fault._tag === "StoreFull")) return oneByOne(cells, members)
-      return Effect.succeed(members.map((member) => Exit.fail(answerOf(fault, member))))
-    })
+  attempt(cells, members, "trusting").pipe(
+    Effect.catchTag("ConstraintFailed", () =>
+      Effect.zipRight(begin(cells, withoutPause), attempt(cells, members, "checking"))),
+    Effect.catchAll((fault) =>
+      members.length > 1 && (fault._tag === "ConstraintFailed" || fault._tag === "StoreFull")
+        ? oneByOne(cells, members)
+        : Effect.succeed(members.map((member): Answer => Exit.fail(answerOf(fault, member))))
+    )
   )
+
+/** Inside an uninterruptible batch there is nothing to restore. */
+const withoutPause: Transaction.Restore = (self) => self
 
 const oneByOne = (cells: Cells, members: ReadonlyArray<Member<Encoded>>): Effect.Effect<ReadonlyArray<Answer>> =>
   Effect.forEach(members, (member) =>
-    begin(cells, (self) => self).pipe(
+    begin(cells, withoutPause).pipe(
       Effect.zipRight(write(cells, [member])),
       Effect.map((answers): Answer => answers[0] ?? Exit.die("a batch has one exit per member")),
       Effect.catchAll((error) => Effect.succeed<Answer>(Exit.fail(error)))
     ))
 
-type Fault = SqlFault | CommitError
+type Fault = SqlFault | MemberError
+
+type Mode = "trusting" | "checking"
 
 /** Inside the transaction that was begun; afterwards there is none, whatever happened. */
 const attempt = (
   cells: Cells,
-  members: ReadonlyArray<Member<Encoded>>
+  members: ReadonlyArray<Member<Encoded>>,
+  mode: Mode
 ): Effect.Effect<ReadonlyArray<Answer>, Fault> =>
   Effect.gen(function*() {
+    if (mode === "checking") cells.heads.clear()
+    const heads = new Map<RuntimeId, StoredHead>()
     const db = cells.file.writer
     const answers = new Map<Member<Encoded>, Answer>()
     const written: Array<Accepted> = []
-    for (const round of roundsOf(members)) written.push(...(yield* runRound(cells, round, answers, members.length)))
+    for (const round of roundsOf(members)) {
+      const accepted = yield* runRound({ cells, heads, answers, mode, batchSize: members.length }, round)
+      for (const { head, rt } of accepted) heads.set(head.runtimeId, { rt, head })
+      written.push(...accepted)
+    }
     if (written.length === 0) yield* Transaction.rollback(db)
-    else yield* finish(cells, written)
+    else yield* finish(cells, written, heads)
     return members.map((member) => answers.get(member) ?? Exit.die("a member of a batch was forgotten"))
   }).pipe(
     Effect.tapError((fault) =>
@@ -134,31 +153,57 @@ interface Candidate extends Lookup.Asked {
   readonly rows: Encoded
 }
 
+/** One attempt of a batch. */
+interface Attempt {
+  readonly cells: Cells
+  /** heads that this attempt wrote */
+  readonly heads: ReadonlyMap<RuntimeId, StoredHead>
+  readonly answers: Map<Member<Encoded>, Answer>
+  readonly mode: Mode
+  readonly batchSize: number
+}
+
 const runRound = (
-  cells: Cells,
-  round: ReadonlyArray<Member<Encoded>>,
-  answers: Map<Member<Encoded>, Answer>,
-  batchSize: number
+  self: Attempt,
+  round: ReadonlyArray<Member<Encoded>>
 ): Effect.Effect<ReadonlyArray<Accepted>, Fault> =>
   Effect.gen(function*() {
+    const { cells, mode } = self
     const db = cells.file.writer
-    const heads = yield* Lookup.heads(db, cells.file.token, round.map((member) => member.runtimeId))
+    const heads = yield* headsOf(self, round)
     const images = yield* Lookup.images(db, openings(round, heads))
     const candidates: Array<Candidate> = []
     for (const member of round) {
       const candidate = candidateOf(cells, member, heads, images)
       if (Exit.isSuccess(candidate)) candidates.push(candidate.value)
-      else answers.set(member, Exit.failCause(candidate.cause))
+      else self.answers.set(member, Exit.failCause(candidate.cause))
     }
-    const views = yield* Lookup.views(db, candidates)
+    const views = mode === "trusting"
+      ? candidates.map(({ commit, head }) => trusting(head, commit))
+      : yield* Lookup.views(db, candidates)
     const accepted: Array<Accepted> = []
     for (const [i, candidate] of candidates.entries()) {
       const view = views[i]
-      if (view !== undefined) judge(candidate, view, answers, accepted, batchSize)
+      if (view !== undefined) judge(self, candidate, view, accepted)
     }
-    yield* apply(db, accepted, cells.commitSeq + 1)
+    yield* apply(db, accepted, { token: cells.file.token, commitSeq: cells.commitSeq + 1 })
     return accepted
   })
+
+/** From memory when all of the round is there; an opening always reads. */
+const headsOf = (
+  { cells, heads, mode }: Attempt,
+  round: ReadonlyArray<Member<Encoded>>
+): Effect.Effect<Lookup.Heads, Fault> => {
+  const found = new Map<string, Either.Either<StoredHead>>()
+  for (const member of round) {
+    const head = heads.get(member.runtimeId) ?? cells.heads.get(member.runtimeId)
+    if (head !== undefined && member._tag === "Commit") found.set(member.runtimeId, Either.right(head))
+  }
+  return mode === "trusting" && found.size === round.length
+    ? Effect.succeed(found)
+    : Lookup.heads(cells.file.writer, cells.file.token, round.map((member) => member.runtimeId))
+}
 
 const openings = (round: ReadonlyArray<Member<Encoded>>, heads: Lookup.Heads): ReadonlyArray<number> =>
   round.flatMap((member) => {
@@ -212,16 +257,18 @@ const imageOf = (head: RuntimeHead, rows: Lookup.ImageRows): RuntimeImage => ({
 })
 
 const judge = (
+  { answers, batchSize }: Attempt,
   candidate: Candidate,
-  view: Parameters<typeof validateCommit>[1],
-  answers: Map<Member<Encoded>, Answer>,
-  accepted: Array<Accepted>,
-  batchSize: number
+  view: CommitView,
+  accepted: Array<Accepted>
 ): void => {
   const { commit, head, member, rows, rt } = candidate
   const verdict = validateCommit(commit, view, member._tag === "Open" ? "open" : "commit")
   const ack = { requestId: commit.requestId, batchSize }
   if (Either.isLeft(verdict)) answers.set(member, Exit.fail(verdict.left))
+  else if (verdict.right._tag === "Apply" && isBeyond(verdict.right.head)) {
+    answers.set(member, Exit.fail(new CommitRefused({ runtimeId: member.runtimeId, detail: "the session is full" })))
+  }
   else if (verdict.right._tag === "Replayed") {
     answers.set(member, Exit.succeed({ ...ack, revision: verdict.right.revision, replayed: true }))
   } else {
@@ -230,13 +277,25 @@ const judge = (
   }
 }
 
+/** More rows than a runtime can number. */
+const isBeyond = (head: RuntimeHead): boolean =>
+  Math.max(head.nextAdmissionSeq, head.ended, head.bodyStart + head.body.messageCount) >= rowsPerRuntime
+
 /** COMMIT. When it fails and the transaction is gone, the rows tell whether it happened. */
-const finish = (cells: Cells, written: ReadonlyArray<Accepted>): Effect.Effect<void, Fault> =>
+const finish = (
+  cells: Cells,
+  written: ReadonlyArray<Accepted>,
+  heads: ReadonlyMap<RuntimeId, StoredHead>
+): Effect.Effect<void, Fault> =>
   cells.quarantine.write(cells.file.writer).pipe(
     Effect.zipRight(Transaction.commit(cells.file.writer, cells.patience)),
     Effect.catchTag("CommitAmbiguous", ({ detail }) => resolve(cells.file.writer, written, detail)),
     Effect.zipRight(Effect.suspend(() => {
       cells.commitSeq++
+      for (const [id, stored] of heads) {
+        if (stored.head.open) cells.heads.set(id, stored)
+        else cells.heads.delete(id)
+      }
       cells.quarantine.written()
       return cells.file.acknowledged(cells.commitSeq)
     }))

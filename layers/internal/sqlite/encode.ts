@@ -22,17 +22,26 @@ export interface EndedRow extends Doc {
   readonly id: string
   /** of a receipt; -1 for an input */
   readonly sequence: number
+  /** its id is known already: it was open */
+  readonly wasOpen: boolean
   readonly at: number
+}
+
+/** An open input by its place and its name. @since 0.1.0 @category models */
+export interface Named {
+  readonly seq: number
+  readonly id: InputId
 }
 
 /** Rows of one commit, without the runtime's key. @since 0.1.0 @category models */
 export interface Encoded {
-  readonly opened: ReadonlyArray<{ readonly id: InputId; readonly facts: string } & Doc>
-  readonly changed: ReadonlyArray<{ readonly id: InputId; readonly facts: string }>
-  readonly closed: ReadonlyArray<InputId>
+  readonly opened: ReadonlyArray<Named & { readonly facts: string } & Doc>
+  readonly changed: ReadonlyArray<Named & { readonly facts: string }>
+  readonly closed: ReadonlyArray<Named>
   readonly keys: ReadonlyArray<{ readonly key: string; readonly id: string }>
   readonly receipt: EndedRow | undefined
   readonly terminals: ReadonlyArray<EndedRow>
+  /** by the position of their first message */
   readonly messages: ReadonlyArray<{ readonly position: number } & Doc>
   readonly operations: ReadonlyArray<{ readonly id: string; readonly completionSeq: number | null } & Doc>
   readonly feed: ReadonlyArray<{ readonly seq: number; readonly operationId: string } & Doc>
@@ -72,8 +81,8 @@ const docOf = (value: unknown): Doc => {
 
 const inputRows = (commit: RuntimeCommit): Pick<Encoded, "opened" | "changed" | "closed" | "keys" | "terminals"> => {
   const opened: Array<Encoded["opened"][number]> = []
-  const changed = new Map<InputId, string>()
-  const closed: Array<InputId> = []
+  const changed = new Map<InputId, Encoded["changed"][number]>()
+  const closed: Array<Named> = []
   const keys: Array<Encoded["keys"][number]> = []
   const terminals: Array<EndedRow> = []
   for (const put of commit.inputs) {
@@ -82,30 +91,36 @@ const inputRows = (commit: RuntimeCommit): Pick<Encoded, "opened" | "changed" | 
         opened.push(openRow(put.record))
         break
       case "Update":
-        changed.set(put.facts.inputId, JSON.stringify(put.facts))
+        changed.set(put.facts.inputId, { ...nameOf(put.facts), facts: JSON.stringify(put.facts) })
         break
       case "Terminal":
-        closed.push(put.row.inputId)
-        terminals.push(terminalRow(put.row))
+        closed.push(nameOf(put.row))
+        terminals.push(terminalRow(put.row, true))
         break
       case "InsertTerminal":
-        terminals.push(terminalRow(put.row))
+        terminals.push(terminalRow(put.row, false))
         break
     }
     const key = newKeyOf(put)
     if (key !== undefined) keys.push({ key, id: inputIdOf(put) })
   }
-  return { opened, changed: Array.from(changed, ([id, facts]) => ({ id, facts })), closed, keys, terminals }
+  return { opened, changed: [...changed.values()], closed, keys, terminals }
 }
+
+const nameOf = (of: { readonly admissionSeq: number; readonly inputId: InputId }): Named => ({
+  seq: of.admissionSeq,
+  id: of.inputId
+})
 
 const openRow = (record: InputRecord): Encoded["opened"][number] => {
   const { input, ...facts } = record
-  return { id: record.inputId, facts: factsText(facts), ...docOf(input) }
+  return { ...nameOf(record), facts: factsText(facts), ...docOf(input) }
 }
 
 const factsText = (facts: InputFacts): string => JSON.stringify(facts)
 
-const terminalRow = (row: TerminalInput): EndedRow => ({
+const terminalRow = (row: TerminalInput, wasOpen: boolean): EndedRow => ({
+  wasOpen,
   kind: "input",
   id: row.inputId,
   sequence: -1,
@@ -116,6 +131,7 @@ const terminalRow = (row: TerminalInput): EndedRow => ({
 const receiptRow = (commit: RuntimeCommit): EndedRow | undefined =>
   commit.receipt === undefined ? undefined : {
     kind: "receipt",
+    wasOpen: false,
     id: commit.receipt.receipt.runId,
     sequence: commit.receipt.receipt.sequence,
     at: commit.at,

@@ -13,6 +13,7 @@ import { WriterFenced } from "../../../src/domain/StoreErrors.js"
 import { type CommitView, inputIdOf, newKeyOf, type RuntimeHead } from "../../../src/kernel/validateCommit.js"
 import type { Database, Row, SqlFault } from "./database.js"
 import * as Rows from "./rows.js"
+import { rowsPerRuntime } from "./schema.js"
 
 /** Heads of the runtimes that exist; a head that cannot be read is its own runtime's problem. @since 0.1.0 @category models */
 export type Heads = ReadonlyMap<string, Either.Either<Rows.StoredHead, StoreCorrupt>>
@@ -30,12 +31,12 @@ export const heads = (
 ): Effect.Effect<Heads, SqlFault | WriterFenced> =>
   Effect.flatMap(
     db.all(
-      `SELECT (SELECT writer_token FROM store_meta) AS token, r.* FROM json_each(?) AS j
+      `SELECT (SELECT writer_token FROM store_meta) AS writer, r.* FROM json_each(?) AS j
         LEFT JOIN runtime AS r ON r.runtime_id = j.value`,
       [JSON.stringify(ids)]
     ),
     (rows) => {
-      const current = rows[0]?.["token"]
+      const current = rows[0]?.["writer"]
       if (current !== token) return Effect.fail(new WriterFenced({ held: token, current: Number(current) }))
       const found = rows.filter((row) => row["rt"] !== null)
       return Effect.succeed(new Map(found.map((row) => [String(row["runtime_id"]), Rows.headOf(row)])))
@@ -61,23 +62,18 @@ export const views = (
 ): Effect.Effect<ReadonlyArray<CommitView>, SqlFault> =>
   Effect.gen(function*() {
     const puts = asked.flatMap(({ commit, rt }) => commit.inputs.map((put) => ({ rt, put })))
-    const open = yield* openIds(db, puts.map(({ put, rt }) => [rt, inputIdOf(put)]))
-    const fresh = puts.filter(({ put }) => put._tag === "Insert" || put._tag === "InsertTerminal")
     const receipts = asked.flatMap(({ commit: { receipt }, rt }) =>
       receipt === undefined ? [] : [[receipt.receipt.runId, rt, receipt.receipt.sequence] as const]
     )
-    const known = yield* knownIds(db, [
-      ...fresh.map(({ put, rt }) => [inputIdOf(put), rt, -1] as const),
-      ...receipts
-    ])
+    const known = yield* knownIds(db, [...puts.map(({ put, rt }) => [inputIdOf(put), rt, -1] as const), ...receipts])
     const keys = yield* keyOwners(db, puts.flatMap(({ put, rt }) => {
       const key = newKeyOf(put)
       return key === undefined ? [] : [[rt, key] as const]
     }))
     return asked.map(({ head, rt }): CommitView => ({
       head,
-      isOpen: (id) => open.has(`${rt} ${id}`),
-      isTerminal: (id) => known.has(`${id} ${rt} -1`),
+      isOpen: (id) => known.get(`${id} ${rt} -1`)?.["ended"] === null,
+      isTerminal: (id) => typeof known.get(`${id} ${rt} -1`)?.["ended"] === "number",
       keyOwner: (key) => keys.get(`${rt} ${key}`),
       receipt: (runId, sequence) => receiptOf(known.get(`${runId} ${rt} ${sequence}`), runId)
     }))
@@ -107,7 +103,7 @@ export const images = (
     const feed = yield* rowsOf(db, feedSql, rts, Rows.feedEntryOf, corrupt)
     const slices = yield* rowsOf(db, slicesSql, rts, Rows.sliceOf, corrupt)
     return new Map(rts.map((rt): [number, ImageRows] => [rt, {
-      inputs: (inputs.get(rt) ?? []).sort((a, b) => a.admissionSeq - b.admissionSeq),
+      inputs: inputs.get(rt) ?? [],
       operations: operations.get(rt) ?? [],
       feed: feed.get(rt) ?? [],
       slices: slices.get(rt) ?? [],
@@ -118,7 +114,8 @@ export const images = (
 // --- internal ---
 
 const named = "json_each(?) AS j CROSS JOIN"
-const inputsSql = `SELECT t.rt, input_id, facts, payload AS doc, digest FROM ${named} input_open AS t WHERE t.rt = j.value`
+const inputsSql = `SELECT j.value AS rt, input_id, facts, payload AS doc, digest FROM ${named} input_open AS t
+  WHERE t.key >= j.value * ${rowsPerRuntime} AND t.key < (j.value + 1) * ${rowsPerRuntime} ORDER BY t.key`
 const operationsSql = `SELECT t.rt, operation_id, doc, digest FROM ${named} operation AS t WHERE t.rt = j.value`
 const feedSql = `SELECT t.rt, seq, doc, digest FROM ${named} feed AS t WHERE t.rt = j.value ORDER BY t.rt, seq`
 const slicesSql = `SELECT t.rt, name, doc, digest FROM ${named} slice AS t WHERE t.rt = j.value`
@@ -147,18 +144,12 @@ const listOf = <A>(map: Map<number, Array<A>>, key: number): Array<A> => {
   return list
 }
 
-const openIds = (db: Database, list: ReadonlyArray<readonly [number, string]>) =>
-  Effect.map(
-    ask(db, `SELECT t.rt, t.input_id FROM ${named} input_open AS t WHERE t.rt = j.value ->> 0 AND t.input_id = j.value ->> 1`, list),
-    (rows) => new Set(rows.map((row) => `${String(row["rt"])} ${String(row["input_id"])}`))
-  )
-
 const knownIds = (db: Database, list: ReadonlyArray<readonly [string, number, number]>) =>
   Effect.map(
     ask(
       db,
-      `SELECT t.id, t.rt, t.sequence, e.n, e.doc, e.digest FROM ${named} known AS t
-        LEFT JOIN ended AS e ON e.rt = t.rt AND e.n = t.n AND t.sequence >= 0
+      `SELECT t.id, t.rt, t.sequence, t.ended, e.key, e.doc, e.digest FROM ${named} known AS t
+        LEFT JOIN ended AS e ON e.key = t.rt * ${rowsPerRuntime} + t.ended AND t.sequence >= 0
         WHERE t.id = j.value ->> 0 AND t.rt = j.value ->> 1 AND t.sequence = j.value ->> 2`,
       list
     ),

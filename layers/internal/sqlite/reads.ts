@@ -14,6 +14,7 @@ import * as Stream from "effect/Stream"
 import type { CompletionOutcome } from "../../../src/domain/Completion.js"
 import { RequestId, RuntimeId, SessionId } from "../../../src/domain/Ids.js"
 import { type InputState, stateOfOpen, stateOfTerminal, type TerminalInput } from "../../../src/domain/InputRecord.js"
+import type { Message } from "../../../src/domain/Message.js"
 import type { CommitWitness, CorruptRow, KeyFact } from "../../../src/domain/RuntimeCommit.js"
 import { PersistedRuntimeState } from "../../../src/domain/RuntimeState.js"
 import { type ReadError, StoreCorrupt, StoreIo } from "../../../src/domain/StoreErrors.js"
@@ -22,6 +23,7 @@ import type { Database, Row, SqlFault, Value } from "./database.js"
 import { matches } from "./digest.js"
 import type { Quarantine } from "./quarantine.js"
 import * as Rows from "./rows.js"
+import { rowsPerRuntime } from "./schema.js"
 import { patiently } from "./transaction.js"
 
 /** The reading half of a store. @since 0.1.0 @category models */
@@ -40,7 +42,7 @@ export const make = (db: Database, quarantine: Quarantine): Reads => {
     findKey: (id, key) => first(all(keySql, [id, key]), keyFactOf(key)),
     inputs: (id) => Stream.unwrap(Effect.map(allInputs(all, setAside, id), Stream.fromIterable)),
     receipt: (id, runId, sequence) => ended.receipt(id, runId, sequence),
-    receipts: (id) => pages(receiptsSql, [id], (row) => Number(row["n"])).pipe(skimming(Rows.receiptOf, setAside)),
+    receipts: (id) => pages(receiptsSql, [id, id], keyOf).pipe(skimming(Rows.receiptOf, setAside)),
     operation: (id, operationId) => first(all(operationSql, [id, operationId]), valid(Rows.operationOf)),
     operations: (id) =>
       pages(operationsSql, [id], (row) => String(row["operation_id"]), "").pipe(skimming(Rows.operationOf, setAside)),
@@ -69,22 +71,24 @@ const witnessSql = "SELECT incarnation, revision, last_request_id FROM runtime W
 const keySql = `SELECT d.input_id, e.at, r.terminals - 1 - e.ordinal AS newer
   FROM runtime AS r JOIN dedup_key AS d ON d.rt = r.rt
   LEFT JOIN known AS k ON k.id = d.input_id AND k.rt = d.rt AND k.sequence = -1
-  LEFT JOIN ended AS e ON e.rt = k.rt AND e.n = k.n
+  LEFT JOIN ended AS e ON e.key = k.rt * ${rowsPerRuntime} + k.ended
   WHERE r.runtime_id = ? AND d.key = ?`
-const endedSql = `SELECT e.n, e.doc, e.digest, e.at FROM known AS k JOIN ended AS e ON e.rt = k.rt AND e.n = k.n
+const endedSql = `SELECT e.key, e.doc, e.digest FROM known AS k JOIN ended AS e ON e.key = k.rt * ${rowsPerRuntime} + k.ended
   WHERE k.rt = ${ofRuntime} AND k.id = ? AND k.sequence = ?`
-const openSql = `SELECT input_id, facts, payload AS doc, digest FROM input_open WHERE rt = ${ofRuntime} AND input_id > ?
-  ORDER BY input_id LIMIT ${pageRows}`
-const endedPageSql = `SELECT n, kind, doc, digest FROM ended WHERE rt = ${ofRuntime} AND n > ? ORDER BY n LIMIT ${pageRows}`
-const receiptsSql = `SELECT n, doc, digest FROM ended WHERE rt = ${ofRuntime} AND kind = 'receipt' AND n > ?
-  ORDER BY n LIMIT ${pageRows}`
+/** Rows of a runtime, after the last one of the page before. */
+const numbered = `key >= ${ofRuntime} * ${rowsPerRuntime} AND key < (${ofRuntime} + 1) * ${rowsPerRuntime} AND key > ?
+  ORDER BY key LIMIT ${pageRows}`
+const openSql = `SELECT key, input_id, facts, payload AS doc, digest FROM input_open WHERE ${numbered}`
+const endedPageSql = `SELECT key, kind, doc, digest FROM ended WHERE ${numbered}`
+const receiptsSql = `SELECT key, doc, digest FROM ended WHERE kind = 'receipt' AND ${numbered}`
 const operationSql = `SELECT operation_id, doc, digest FROM operation WHERE rt = ${ofRuntime} AND operation_id = ?`
 const operationsSql = `SELECT operation_id, doc, digest FROM operation WHERE rt = ${ofRuntime} AND operation_id > ?
   ORDER BY operation_id LIMIT ${pageRows}`
 const opaqueSql = `SELECT bytes, digest FROM opaque_body WHERE rt = ${ofRuntime}`
 const sessionsSql = `SELECT * FROM (
     SELECT rt, runtime_id, session_id, lifecycle, message_count, updated_at,
-      (SELECT count(*) FROM input_open AS i WHERE i.rt = r.rt) AS pending
+      (SELECT count(*) FROM input_open AS i
+        WHERE i.key >= r.rt * ${rowsPerRuntime} AND i.key < (r.rt + 1) * ${rowsPerRuntime}) AS pending
     FROM runtime AS r
     WHERE lifecycle IN (SELECT value FROM json_each(?)) AND substr(session_id, 1, length(?)) = ?
   ) WHERE pending >= ? AND rt > ? ORDER BY rt LIMIT ${pageRows}`
@@ -123,6 +127,8 @@ const pager = (all: All) => (sql: string, params: ReadonlyArray<Value>, keyOf: (
       const last = rows.length < pageRows ? undefined : rows[rows.length - 1]
       return [Chunk.unsafeFromArray(rows), Option.map(Option.fromNullable(last), keyOf)]
     }))
+
+const keyOf = (row: Row): number => Number(row["key"])
 
 /** Rows that can be read; the others are set aside and passed over. */
 const skimming = <A>(
@@ -226,10 +232,10 @@ const endedReader = (all: All, setAside: (row: CorruptRow, raw: Row) => Effect.E
 const allInputs = (all: All, setAside: (row: CorruptRow, raw: Row) => Effect.Effect<void>, id: RuntimeId) =>
   Effect.gen(function*() {
     const states: Array<InputState> = []
-    const open = yield* Stream.runCollect(pager(all)(openSql, [id], (row) => String(row["input_id"]), ""))
+    const open = yield* Stream.runCollect(pager(all)(openSql, [id, id], keyOf))
     for (const row of open) states.push(stateOfOpen(yield* valid(Rows.openInputOf)(row)))
     const outcomes = new Map<string, CompletionOutcome>()
-    const ended = pager(all)(endedPageSql, [id], (row) => Number(row["n"]))
+    const ended = pager(all)(endedPageSql, [id, id], keyOf)
     yield* Stream.runForEach(ended, (row) => {
       const added = addEnded(row, states, outcomes)
       return Either.isRight(added) ? Effect.void : setAside(added.left, row)
@@ -262,21 +268,28 @@ const feedOf = (all: All, id: RuntimeId, after: number) =>
     }
   })
 
-const historySql = `SELECT m.position, m.doc, m.digest FROM runtime AS r JOIN message AS m
-    ON m.rt = r.rt AND m.generation = r.generation
-  WHERE r.runtime_id = ? AND m.position >= coalesce(
-    (SELECT max(position) FROM message WHERE rt = r.rt AND generation = r.generation AND position <= ?), 0)
-  ORDER BY m.position LIMIT ${pageRows}`
+const bodySql = `SELECT rt * ${rowsPerRuntime} + body_start AS start, message_count AS count FROM runtime WHERE runtime_id = ?`
+/** The row that holds a position begins at it or before it. */
+const historySql = `SELECT key, doc, digest FROM message WHERE key < ? AND key >= coalesce(
+    (SELECT max(key) FROM message WHERE key <= ? AND key >= ?), ?) ORDER BY key LIMIT ${pageRows}`
 
-/** The row that holds `from` may begin before it; later pages begin after what was given out. */
+/** The body of this moment: a replacement that comes later does not join in. */
 const history = (all: All, id: RuntimeId, from: number) =>
-  Stream.paginateChunkEffect(from, (next) =>
-    Effect.gen(function*() {
-      const rows = yield* all(historySql, [id, next])
-      const chunks = yield* Effect.forEach(rows, (row) =>
-        Effect.map(valid(Rows.messagesOf)(row), (messages) => ({ position: Number(row["position"]), messages })))
-      const found = chunks.flatMap(({ messages, position }) => messages.slice(Math.max(0, next - position)))
-      const end = chunks[chunks.length - 1]
-      const more = end === undefined || rows.length < pageRows ? Option.none<number>() : Option.some(end.position + end.messages.length)
-      return [Chunk.unsafeFromArray(found), more] as const
-    }))
+  Stream.unwrap(Effect.map(all(bodySql, [id]), ([body]) => {
+    const start = Number(body?.["start"] ?? 0)
+    const end = start + Number(body?.["count"] ?? 0)
+    return Stream.paginateChunkEffect(start + Math.max(0, from), (next) => messagePage(all, start, next, end))
+  }))
+
+const messagePage = (all: All, start: number, next: number, end: number) =>
+  Effect.gen(function*() {
+    const rows = yield* all(historySql, [end, next, start, next])
+    const found: Array<Message> = []
+    let after = next
+    for (const row of rows) {
+      const messages = yield* valid(Rows.messagesOf)(row)
+      found.push(...messages.slice(Math.max(0, next - keyOf(row))))
+      after = keyOf(row) + messages.length
+    }
+    return [Chunk.unsafeFromArray(found), rows.length < pageRows ? Option.none<number>() : Option.some(after)] as const
+  })

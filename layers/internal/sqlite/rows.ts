@@ -74,15 +74,15 @@ export const sliceOf = (row: Row): Either.Either<SliceDocument, CorruptRow> =>
 
 /** @since 0.1.0 @category decoding */
 export const terminalOf = (row: Row): Either.Either<TerminalInput, CorruptRow> =>
-  docOf("ended", String(row["n"]), row, decodeTerminal)
+  docOf("ended", String(row["key"]), row, decodeTerminal)
 
 /** @since 0.1.0 @category decoding */
 export const receiptOf = (row: Row): Either.Either<typeof StoredReceipt.Type, CorruptRow> =>
-  docOf("ended", String(row["n"]), row, decodeReceipt)
+  docOf("ended", String(row["key"]), row, decodeReceipt)
 
 /** @since 0.1.0 @category decoding */
 export const messagesOf = (row: Row): Either.Either<ReadonlyArray<Message>, CorruptRow> =>
-  docOf("message", String(row["position"]), row, decodeMessages)
+  docOf("message", String(row["key"]), row, decodeMessages)
 
 /** @since 0.1.0 @category errors */
 export const corrupt = (row: CorruptRow): StoreCorrupt => new StoreCorrupt(row)
@@ -121,6 +121,7 @@ const HeadRow = Schema.Struct({
   generation: Schema.Number,
   message_count: Schema.Number,
   body_digest: Schema.NullOr(Sha256),
+  body_start: Schema.Number,
   epoch_id: Schema.NullOr(EpochId),
   epoch_retired: Schema.Number,
   last_seq: Schema.Number,
@@ -145,6 +146,7 @@ const toHead = (row: typeof HeadRow.Type): RuntimeHead => ({
   ended: row.ended,
   terminals: row.terminals,
   body: { generation: row.generation, messageCount: row.message_count, digest: row.body_digest },
+  bodyStart: row.body_start,
   epoch: row.epoch_id === null ? null : {
     epochId: row.epoch_id,
     retired: row.epoch_retired === 1,

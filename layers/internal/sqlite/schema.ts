@@ -1,7 +1,11 @@
 /**
  * The tables. What a small turn touches decides what a turn costs, since each page it changes is written whole:
- * accepting changes `runtime` and `input_open`; a boundary changes those two, appends to `message` and `ended` and
- * enters the ids in `known`. Nothing else is written, and no page is common to all batches.
+ * accepting changes `runtime` and adds to `input_open` and `known`; a boundary changes those and appends to `message`
+ * and `ended`. No page is common to all batches.
+ *
+ * Rows of a runtime are numbered, and `rt * 2^28 + number` is their key: one integer, rows of a runtime side by side
+ * in the order in which they came, and room in a page for whole documents (a row under a composite key leaves its
+ * page at a quarter of it).
  *
  * @since 0.1.0
  */
@@ -14,6 +18,12 @@ export const schemaVersion = 1
 
 /** Small pages: a commit writes few rows of a hundred bytes each, and whole pages. @since 0.1.0 @category schema */
 export const pageSize = 1024
+
+/** Rows that one runtime can number in a table. @since 0.1.0 @category schema */
+export const rowsPerRuntime = 2 ** 28
+
+/** Key of a runtime's row. @since 0.1.0 @category schema */
+export const keyOf = (rt: number, n: number): number => rt * rowsPerRuntime + n
 
 /** The tables by name, as `sqlite_schema` returns them. @since 0.1.0 @category schema */
 export const tables: Readonly<Record<string, string>> = {
@@ -34,12 +44,14 @@ export const tables: Readonly<Record<string, string>> = {
   lifecycle TEXT NOT NULL CHECK (lifecycle IN ('idle', 'retired', 'stopped', 'destroyed')),
   last_request_id TEXT NOT NULL,
   commit_seq INTEGER NOT NULL CHECK (commit_seq >= 1),
+  token INTEGER NOT NULL,
   next_admission_seq INTEGER NOT NULL,
   ended INTEGER NOT NULL,
   terminals INTEGER NOT NULL,
   generation INTEGER NOT NULL,
   message_count INTEGER NOT NULL,
   body_digest TEXT,
+  body_start INTEGER NOT NULL,
   epoch_id TEXT,
   epoch_retired INTEGER NOT NULL CHECK (epoch_retired IN (0, 1)),
   last_seq INTEGER NOT NULL CHECK (last_seq >= 0),
@@ -50,28 +62,25 @@ export const tables: Readonly<Record<string, string>> = {
   updated_at INTEGER NOT NULL
 ) STRICT`,
   input_open: `CREATE TABLE input_open (
-  rt INTEGER NOT NULL REFERENCES runtime (rt),
+  key INTEGER PRIMARY KEY,
   input_id TEXT NOT NULL,
   facts TEXT NOT NULL,
   payload TEXT NOT NULL,
-  digest BLOB NOT NULL CHECK (length(digest) = 32),
-  PRIMARY KEY (rt, input_id)
-) STRICT, WITHOUT ROWID`,
+  digest BLOB NOT NULL CHECK (length(digest) = 32)
+) STRICT`,
   ended: `CREATE TABLE ended (
-  rt INTEGER NOT NULL REFERENCES runtime (rt),
-  n INTEGER NOT NULL CHECK (n >= 0),
+  key INTEGER PRIMARY KEY,
   kind TEXT NOT NULL CHECK (kind IN ('input', 'receipt')),
   ordinal INTEGER NOT NULL,
   at INTEGER NOT NULL,
   doc TEXT NOT NULL,
-  digest BLOB NOT NULL CHECK (length(digest) = 32),
-  PRIMARY KEY (rt, n)
-) STRICT, WITHOUT ROWID`,
+  digest BLOB NOT NULL CHECK (length(digest) = 32)
+) STRICT`,
   known: `CREATE TABLE known (
   id TEXT NOT NULL,
   rt INTEGER NOT NULL REFERENCES runtime (rt),
   sequence INTEGER NOT NULL CHECK (sequence >= -1),
-  n INTEGER NOT NULL,
+  ended INTEGER,
   PRIMARY KEY (id, rt, sequence)
 ) STRICT, WITHOUT ROWID`,
   dedup_key: `CREATE TABLE dedup_key (
@@ -81,13 +90,10 @@ export const tables: Readonly<Record<string, string>> = {
   PRIMARY KEY (rt, key)
 ) STRICT, WITHOUT ROWID`,
   message: `CREATE TABLE message (
-  rt INTEGER NOT NULL REFERENCES runtime (rt),
-  generation INTEGER NOT NULL,
-  position INTEGER NOT NULL CHECK (position >= 0),
+  key INTEGER PRIMARY KEY,
   doc TEXT NOT NULL,
-  digest BLOB NOT NULL CHECK (length(digest) = 32),
-  PRIMARY KEY (rt, generation, position)
-) STRICT, WITHOUT ROWID`,
+  digest BLOB NOT NULL CHECK (length(digest) = 32)
+) STRICT`,
   opaque_body: `CREATE TABLE opaque_body (
   rt INTEGER PRIMARY KEY REFERENCES runtime (rt),
   bytes BLOB NOT NULL,
