@@ -5,10 +5,18 @@ import type { RuntimeImage } from "../../src/domain/RuntimeCommit.js"
 import { violations } from "../../src/kernel/invariants.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
 import { event, held, inputId, prompt, record, runId } from "../support/inputs.js"
-import { epochCandidate, imageWith, noImage, opened, plan, recordOf, staging } from "../support/kernel.js"
+import {
+  attaching,
+  epochCandidate,
+  imageWith,
+  noImage,
+  opened,
+  plan,
+  play,
+  recordOf,
+  staging
+} from "../support/kernel.js"
 import { attaching, play } from "../support/kernel.js"
-import { started } from "../support/operations.js"
-import { after, env, session } from "../support/operations.js"
 import { decide } from "../support/operations.js"
 
 const staged = (n: number, facts: Partial<InputRecord> = {}, run = 1): InputRecord =>

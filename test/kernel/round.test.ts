@@ -1,0 +1,84 @@
+import { assert, describe, it } from "@effect/vitest"
+import type { Emit } from "../../src/domain/Command.js"
+import type { SessionState } from "../../src/domain/SessionState.js"
+import { retract } from "../../src/kernel/commands/queue.js"
+import { foldDirty, isHard, toCommit } from "../../src/kernel/round.js"
+import { inputId, prompt } from "../support/inputs.js"
+import { attaching, committing, fresh, play, requestId, staging, take } from "../support/kernel.js"
+import { after, decide, finished, session, started } from "../support/operations.js"
+
+const attached = play(fresh, ...attaching)
+const base = { requestId, incarnation: 3, basis: 7, at: 9 }
+
+/** What a round of several commands comes to. */
+const round = (state: SessionState, ...commands: ReadonlyArray<Parameters<typeof decide>[1]>) =>
+  commands.reduce<{ readonly state: SessionState; readonly emits: ReadonlyArray<Emit> }>(
+    (soFar, command) => {
+      const { emits, state } = decide(soFar.state, command)
+      return { state, emits: [...soFar.emits, ...emits] }
+    },
+    { state, emits: [] }
+  )
+
+describe("the commit of a round", () => {
+  it("names its session, fence and basis", () => {
+    assert.deepInclude(toCommit({ ...base, retainTerminal: 4 }, fresh, []), {
+      ...base,
+      runtimeId: fresh.runtimeId,
+      sessionId: fresh.sessionId,
+      retainTerminal: 4,
+      close: false
+    })
+  })
+
+  it("an input that is accepted and staged in one round is inserted as staged, whatever the order of the emits", () => {
+    const { emits, state } = round(attached, take(prompt(1)), staging())
+    const dirty = foldDirty(state)
+    for (const all of [[...dirty.emits, ...emits], [...emits, ...dirty.emits]]) {
+      const commit = toCommit(base, dirty.state, all)
+      assert.deepStrictEqual(commit.inputs.map(({ _tag }) => _tag), ["Insert"])
+      const [put] = commit.inputs
+      assert.strictEqual(put?._tag === "Insert" ? put.record.status.type : "", "staged")
+    }
+  })
+
+  it("an input that comes and goes in one round is inserted as ended", () => {
+    const { emits, state } = round(attached, take(prompt(1)), retract(inputId(1)))
+    assert.deepStrictEqual(toCommit(base, state, emits).inputs.map(({ _tag }) => _tag), ["InsertTerminal"])
+  })
+
+  it("facts are written without words, once per input", () => {
+    const { emits, state } = round(play(attached, take(prompt(1)), staging()), committing(), take(prompt(2)))
+    const commit = toCommit(base, state, emits)
+    assert.deepStrictEqual(commit.inputs.map(({ _tag }) => _tag), ["Terminal", "Insert"])
+    const flushed = foldDirty(play(attached, take(prompt(1)), staging()))
+    const [put] = toCommit(base, flushed.state, flushed.emits).inputs
+    assert.notProperty(put?._tag === "Update" ? put.facts : { input: 1 }, "input")
+  })
+
+  it("a feed comes with its epoch, and operations with what they are now", () => {
+    const { emits, state } = round(session, ...started(1), ...finished(2))
+    const dirty = foldDirty(state)
+    const commit = toCommit(base, dirty.state, [...dirty.emits, ...emits])
+    assert.deepStrictEqual(commit.feed.map(({ seq }) => seq), [1])
+    assert.strictEqual(commit.epoch?.lastSeq, 1)
+    assert.deepStrictEqual(commit.operations.map(({ status }) => status).sort(), ["completed", "running"])
+  })
+
+  it("what is soft owes nothing once it was folded in", () => {
+    const state = after(session, started(1))
+    const dirty = foldDirty(state)
+    assert.isTrue(isHard(dirty.emits))
+    assert.deepStrictEqual(foldDirty(dirty.state), { state: dirty.state, emits: [] })
+  })
+
+  it("settlements and events are no reason to commit", () => {
+    const soft: ReadonlyArray<Emit> = [
+      { _tag: "Settle", inputId: inputId(1), outcome: { _tag: "Cancelled" } },
+      { _tag: "SettleAll", outcome: { _tag: "Cancelled" } },
+      { _tag: "Event", event: { _tag: "StateChanged", from: "idle", to: "attached" } }
+    ]
+    assert.isFalse(isHard(soft))
+    assert.isTrue(isHard([{ _tag: "Close" }]))
+  })
+})
