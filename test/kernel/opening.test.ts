@@ -16,8 +16,7 @@ import {
   recordOf,
   staging
 } from "../support/kernel.js"
-import { attaching, play } from "../support/kernel.js"
-import { decide } from "../support/operations.js"
+import { after, decide, env, session, started } from "../support/operations.js"
 
 const staged = (n: number, facts: Partial<InputRecord> = {}, run = 1): InputRecord =>
   record(prompt(n), { status: { type: "staged", runId: runId(run) }, lastRunId: runId(run), attempts: 1, ...facts })
