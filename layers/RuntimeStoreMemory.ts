@@ -40,9 +40,7 @@ export interface MemoryImage {
 export const makeImage = (): MemoryImage => ({ runtimes: new Map() })
 
 /** A store in memory. @since 0.1.0 @category layers */
-export const layer: Layer.Layer<RuntimeStore> = Layer.suspend(() =>
-  Layer.provide(layerNoDeps(), HandoverLive.layer)
-)
+export const layer: Layer.Layer<RuntimeStore> = Layer.suspend(() => Layer.provide(layerNoDeps(), HandoverLive.layer))
 
 /** The same with the event loop taken from outside, and with options. @since 0.1.0 @category layers */
 export const layerNoDeps = (options: MemoryOptions = {}): Layer.Layer<RuntimeStore, never, Handover> =>
@@ -79,7 +77,9 @@ const write = (
 ): Exit.Exit<CommitAck, MemberError> => {
   const session = sessionIdOf(member.runtimeId)
   if (Option.isNone(session)) {
-    return Exit.fail(new CommitRefused({ runtimeId: member.runtimeId, detail: "it is not the runtime id of a session" }))
+    return Exit.fail(
+      new CommitRefused({ runtimeId: member.runtimeId, detail: "it is not the runtime id of a session" })
+    )
   }
   const tables = runtimes.get(member.runtimeId) ?? { head: unseen(member.runtimeId, session.value) }
   const planned = commitOf(member, tables)
@@ -88,7 +88,9 @@ const write = (
   const verdict = validateCommit(commit, Tables.viewOf(tables), member._tag === "Open" ? "open" : "commit")
   if (Either.isLeft(verdict)) return Exit.fail(verdict.left)
   const ack = { requestId: commit.requestId, batchSize }
-  if (verdict.right._tag === "Replayed") return Exit.succeed({ ...ack, revision: verdict.right.revision, replayed: true })
+  if (verdict.right._tag === "Replayed") {
+    return Exit.succeed({ ...ack, revision: verdict.right.revision, replayed: true })
+  }
   Tables.apply(tables, commit, verdict.right)
   runtimes.set(member.runtimeId, tables)
   return Exit.succeed({ ...ack, revision: verdict.right.head.revision, replayed: false })
@@ -111,7 +113,8 @@ const reads = (runtimes: Runtimes): Omit<RuntimeStore["Type"], "kind" | "openRun
   const list = <A>(id: RuntimeId, f: (tables: Tables.Tables) => Iterable<A>): Stream.Stream<A> =>
     Stream.unwrap(Effect.map(ask(id, f), (rows) => Stream.fromIterable(Option.getOrElse(rows, (): Iterable<A> => []))))
   return {
-    witness: (id) => ask(id, ({ head: { incarnation, lastRequestId, revision } }) => ({ incarnation, lastRequestId, revision })),
+    witness: (id) =>
+      ask(id, ({ head: { incarnation, lastRequestId, revision } }) => ({ incarnation, lastRequestId, revision })),
     terminalInput: (id, inputId) => ask(id, (tables) => terminalOf(tables, tables.ended?.get(inputId))),
     findKey: (id, key) => ask(id, (tables) => keyFactOf(tables, key)),
     inputs: (id) => list(id, inputsOf),
@@ -123,7 +126,9 @@ const reads = (runtimes: Runtimes): Omit<RuntimeStore["Type"], "kind" | "openRun
     history: (id, from = 0) => list(id, ({ messages }) => messages?.slice(from) ?? []),
     opaqueBody: (id) => ask(id, ({ opaque }) => opaque),
     sessions: (filter = {}) =>
-      Stream.unwrap(Effect.sync(() => Stream.fromIterable([...runtimes.values()].map(sessionOf).filter(chosen(filter))))),
+      Stream.unwrap(
+        Effect.sync(() => Stream.fromIterable([...runtimes.values()].map(sessionOf).filter(chosen(filter))))
+      ),
     quarantined: Effect.succeed([])
   }
 }
