@@ -1,0 +1,123 @@
+/**
+ * How the program ends when it does not end well: an exit code, and one or two sentences.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Predicate from "effect/Predicate"
+import type { CompletionOutcome } from "../domain/Completion.js"
+import { describe } from "../domain/Completion.js"
+import type { RuntimeDriverError } from "../domain/Errors.js"
+import type { OpenError, ReadError } from "../domain/StoreErrors.js"
+
+/** @since 0.1.0 @category constructors */
+export const exitCodes = {
+  answer: 0,
+  failed: 1,
+  usage: 2,
+  locked: 3,
+  unusable: 4,
+  refused: 5,
+  timeout: 124,
+  interrupted: 130
+} as const
+
+/** @since 0.1.0 @category models */
+export type ExitCode = typeof exitCodes[keyof typeof exitCodes]
+
+/** The end of the program. An empty message says that everything was said already. @since 0.1.0 @category errors */
+export class CliFailure extends Data.TaggedError("CliFailure")<{
+  readonly code: ExitCode
+  readonly message: string
+}> {}
+
+/** The command line is wrong; nothing was opened, nothing was written. @since 0.1.0 @category constructors */
+export const usage = (message: string): CliFailure => new CliFailure({ code: exitCodes.usage, message })
+
+/** The store could not be opened. @since 0.1.0 @category constructors */
+export const ofOpenError = (db: string) => (error: OpenError): CliFailure =>
+  error._tag === "StoreLocked"
+    ? new CliFailure({
+      code: exitCodes.locked,
+      message: `${error.path} is locked by ${error.holder}; nothing was written. Wait for that process to end, ` +
+        "or name another file with --db."
+    })
+    : new CliFailure({ code: exitCodes.unusable, message: openSentence(db, error) })
+
+/** The store could not be read. @since 0.1.0 @category constructors */
+export const ofReadError = (db: string) => (error: ReadError): CliFailure =>
+  new CliFailure({ code: exitCodes.unusable, message: `${db} cannot be read: ${detailOf(error)}` })
+
+/** The session did not take the command. @since 0.1.0 @category constructors */
+export const ofDriverError = (error: RuntimeDriverError): CliFailure => {
+  switch (error._tag) {
+    case "NotReady":
+    case "Destroyed":
+      return new CliFailure({ code: exitCodes.refused, message: `${sentence(error.message)} Use another --session.` })
+    case "ValidationFailed":
+      return usage(sentence(error.message))
+    case "RecoveryCorruption":
+      return new CliFailure({ code: exitCodes.unusable, message: sentence(error.message) })
+    case "Internal":
+      return new CliFailure({
+        code: exitCodes.unusable,
+        message: `${sentence(error.message)}${error.retryable ? " The same command may be repeated." : ""}`
+      })
+  }
+}
+
+/** How an input ended, as an exit code. @since 0.1.0 @category accessors */
+export const codeOf = (outcome: CompletionOutcome): ExitCode => {
+  switch (outcome._tag) {
+    case "Completed":
+    case "CompletedWithoutResult":
+      return exitCodes.answer
+    case "CompletedWithFinalizationFailure":
+    case "RuntimeTerminated":
+      return exitCodes.unusable
+    case "AbandonedWithError":
+      return outcome.error.kind === "time_budget_exceeded" ? exitCodes.timeout : exitCodes.failed
+    case "CallbackPending":
+    case "Cancelled":
+    case "Abandoned":
+      return exitCodes.failed
+  }
+}
+
+/** Why there is no answer, for people. @since 0.1.0 @category accessors */
+export const whyOf = (outcome: CompletionOutcome): string =>
+  outcome._tag === "Abandoned" || outcome._tag === "AbandonedWithError"
+    ? outcome.reason.replace(/^apply failed: /, "")
+    : describe(outcome)
+
+// --- internal ---
+
+const sentence = (text: string): string => /[.!?]$/.test(text) ? text : `${text}.`
+
+const detailOf = (error: ReadError | OpenError): string =>
+  Predicate.hasProperty(error, "detail") && typeof error.detail === "string" ? error.detail : error._tag
+
+const openSentence = (db: string, error: Exclude<OpenError, { readonly _tag: "StoreLocked" }>): string => {
+  switch (error._tag) {
+    case "StoreUnavailable":
+      return `${error.path} cannot be used as a store: ${sentence(error.detail)} Name another file with --db.`
+    case "SchemaUnsupported":
+      return `${error.path} is not a store of meerkat: ${sentence(error.detail)} It was left as it is; name another ` +
+        "file with --db."
+    case "SchemaFromFuture":
+      return `${error.path} was written by a newer version of meerkat (schema ${error.found}, this one knows ` +
+        `${error.supported}). It was left as it is; upgrade meerkat to use it.`
+    case "StoreRegressed":
+      return `${error.path} is older than what it acknowledged (commit ${error.found} instead of ` +
+        `${error.acknowledged}): it was restored from a copy, moved, or lost its log. It was left as it is; put the ` +
+        "newer file back."
+    case "StoreCorrupt":
+      return `${db} is damaged (${error.table} ${error.key}: ${error.detail}). It was left as it is.`
+    case "StoreBusy":
+      return `${db} is held by another program (${error.operation}, waited ${error.waitedMs} ms). Try again later.`
+    case "StoreFull":
+      return `There is no space left for ${db}: ${sentence(error.detail)} Nothing was written.`
+    case "StoreIo":
+      return `${db} cannot be opened: ${error.operation} failed with ${error.code}: ${sentence(error.detail)}`
+  }
+}

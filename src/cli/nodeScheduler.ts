@@ -1,0 +1,17 @@
+/** @since 0.1.0 */
+import * as Scheduler from "effect/Scheduler"
+
+/**
+ * A scheduler that hands over to the event loop with `setImmediate` after so many rounds of microtasks, so that timers,
+ * signals and sockets get their turn while fibers keep each other busy.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (maxMicrotasks: number): Scheduler.Scheduler => {
+  const runner = Scheduler.SchedulerRunner.cached((depth, drain) => {
+    if (depth >= maxMicrotasks) setImmediate(() => drain(0))
+    else queueMicrotask(() => drain(depth + 1))
+  })
+  return Scheduler.make((task, priority, fiber) => runner(fiber).scheduleTask(task, priority))
+}

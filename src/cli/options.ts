@@ -1,0 +1,116 @@
+/**
+ * Options that several commands share.
+ *
+ * @since 0.1.0
+ */
+import * as Args from "@effect/cli/Args"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as Options from "@effect/cli/Options"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { SessionId } from "../domain/Ids.js"
+
+/** @since 0.1.0 @category options */
+export const db = Options.text("db").pipe(
+  Options.withPseudoName("FILE"),
+  Options.withFallbackConfig(Config.string("MEERKAT_DB")),
+  Options.withDefault("meerkat.db"),
+  Options.withDescription("The store. Default: $MEERKAT_DB, else meerkat.db in the working directory.")
+)
+
+/** @since 0.1.0 @category options */
+export const json = Options.boolean("json").pipe(
+  Options.withDescription("Print JSON documents, one per line.")
+)
+
+/** @since 0.1.0 @category options */
+export const session = Args.text({ name: "session" }).pipe(
+  Args.withDescription("Name of the session."),
+  Args.mapEffect((name) => Effect.mapError(Schema.decode(SessionId)(name), (error) => HelpDoc.p(error.message)))
+)
+
+/** What makes an executor of a program. @since 0.1.0 @category options */
+export const executor = {
+  exec: Options.text("exec").pipe(
+    Options.withPseudoName("CMD"),
+    Options.optional,
+    Options.withDescription(
+      "The agent: a shell command that reads the prompt on standard input and writes its answer to standard output. " +
+        "Instead: -- PROGRAM ARG… at the end of the line, without a shell."
+    )
+  ),
+  input: Options.choice("input", ["text", "json"]).pipe(
+    Options.withDefault("text"),
+    Options.withDescription("What the program reads: the prompt, or the whole turn with its history as JSON.")
+  ),
+  output: Options.choice("output", ["text", "json"]).pipe(
+    Options.withDefault("text"),
+    Options.withDescription(
+      "What the program writes: the answer, or a JSON document {\"text\": …, \"data\"?: …, \"usage\"?: …}."
+    )
+  ),
+  timeout: Options.text("timeout").pipe(
+    Options.withPseudoName("DURATION"),
+    Options.mapEffect((text) => parsed("timeout", durationOf(text), "a duration such as 90, 90s, 500ms, 5m or 2h")),
+    Options.optional,
+    Options.withDescription("Bound of one attempt (90 or 90s, 500ms, 5m, 2h). Default: none.")
+  ),
+  attempts: Options.integer("attempts").pipe(
+    Options.withPseudoName("N"),
+    Options.mapEffect((n) => parsed("attempts", n >= 1 ? Option.some(n) : Option.none(), "a number of at least 1")),
+    Options.withDefault(1),
+    Options.withDescription("How often an input may fail before it is given up. Default: 1.")
+  ),
+  allowEmpty: Options.boolean("allow-empty").pipe(
+    Options.withDescription("An empty answer is an answer.")
+  ),
+  maxOutput: Options.text("max-output").pipe(
+    Options.withPseudoName("SIZE"),
+    Options.mapEffect((text) => parsed("max-output", sizeOf(text), "a size such as 1000, 64KiB or 16MiB")),
+    Options.withDefault(16 * 1024 * 1024),
+    Options.withDescription("Most that the program may write (bytes, KiB, MiB). Default: 16MiB.")
+  )
+}
+
+/** What a command knows of its executor. @since 0.1.0 @category models */
+export interface ExecutorFlags {
+  readonly exec: Option.Option<string>
+  readonly input: "text" | "json"
+  readonly output: "text" | "json"
+  readonly timeout: Option.Option<Duration.Duration>
+  readonly attempts: number
+  readonly allowEmpty: boolean
+  readonly maxOutput: number
+}
+
+// --- internal ---
+
+const parsed = <A>(
+  name: string,
+  value: Option.Option<A>,
+  wanted: string
+): Effect.Effect<A, ValidationError.ValidationError> =>
+  Effect.mapError(value, () => ValidationError.invalidValue(HelpDoc.p(`--${name} takes ${wanted}`)))
+
+const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const sizes = { b: 1, k: 1024, kib: 1024, m: 1024 ** 2, mib: 1024 ** 2, g: 1024 ** 3, gib: 1024 ** 3 }
+
+/** A number with a unit; the amount in the unit 1, none unless it is positive and finite. */
+const amount = (text: string, factors: Readonly<Record<string, number>>, plain: string): Option.Option<number> => {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text)
+  const unit = match?.[2]?.toLowerCase()
+  const factor = factors[unit === undefined || unit === "" ? plain : unit]
+  return Option.fromNullable(match?.[1]).pipe(
+    Option.flatMap((digits) => factor === undefined ? Option.none() : Option.some(Math.round(Number(digits) * factor))),
+    Option.filter((n) => n > 0 && Number.isSafeInteger(n))
+  )
+}
+
+const durationOf = (text: string): Option.Option<Duration.Duration> =>
+  Option.map(amount(text, units, "s"), Duration.millis)
+
+const sizeOf = (text: string): Option.Option<number> => amount(text, sizes, "b")

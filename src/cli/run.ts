@@ -1,0 +1,35 @@
+/** @since 0.1.0 */
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as Effect from "effect/Effect"
+import * as Common from "./options.js"
+
+/** `meerkat run`: one turn of a session. @since 0.1.0 @category commands */
+export const run = Command.make(
+  "run",
+  {
+    db: Common.db,
+    session: Options.text("session").pipe(
+      Options.withPseudoName("ID"),
+      Options.optional,
+      Options.withDescription("The session to begin or to continue. Default: a new one, whose name is printed.")
+    ),
+    ...Common.executor,
+    key: Options.text("key").pipe(
+      Options.withPseudoName("KEY"),
+      Options.optional,
+      Options.withDescription(
+        "Names this input within its session: once it has an outcome, the same key prints that and runs nothing."
+      )
+    ),
+    json: Common.json,
+    prompt: Args.text({ name: "prompt" }).pipe(
+      Args.repeated,
+      Args.withDescription("The prompt; - reads it from standard input.")
+    )
+  },
+  (flags) => Effect.flatMap(Effect.promise(() => import("./runTurn.js")), ({ runTurn }) => runTurn(flags))
+).pipe(
+  Command.withDescription("Run one turn of a session and print the answer.")
+)

@@ -1,0 +1,164 @@
+/**
+ * What `meerkat run` does.
+ *
+ * @since 0.1.0
+ */
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import type { Completion } from "../../services/MeerkatMachine.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import { RuntimeStore } from "../../services/RuntimeStore.js"
+import type { CompletionOutcome } from "../domain/Completion.js"
+import { runtimeIdOf, SessionId } from "../domain/Ids.js"
+import * as Executor from "./executor.js"
+import { type CliFailure, codeOf, exitCodes, ofDriverError, ofReadError, usage, whyOf } from "./failure.js"
+import * as Machine from "./machine.js"
+import type { ExecutorFlags } from "./options.js"
+import { note } from "./output.js"
+import { ended, pendingOf } from "./pending.js"
+import * as Progress from "./progress.js"
+import * as Report from "./report.js"
+
+/** @since 0.1.0 @category models */
+export interface RunFlags extends ExecutorFlags {
+  readonly db: string
+  readonly session: Option.Option<string>
+  readonly key: Option.Option<string>
+  readonly json: boolean
+  readonly prompt: ReadonlyArray<string>
+}
+
+/** Runs one turn and prints its answer. @since 0.1.0 @category commands */
+export const runTurn = (flags: RunFlags): Effect.Effect<void, CliFailure> =>
+  Effect.gen(function*() {
+    yield* noStrayOption(flags.prompt)
+    const command = yield* Executor.command(flags.exec)
+    const key = yield* keyOf(flags.key)
+    const sessionId = yield* sessionOf(flags.session)
+    const text = yield* promptOf(flags.prompt)
+    const job: Job = { flags, command, sessionId, key, text, admitted: false }
+    yield* turn(job).pipe(
+      Machine.provide(flags),
+      Effect.onInterrupt(() => note(farewell(job)))
+    )
+  })
+
+// --- internal ---
+
+interface Job {
+  readonly flags: RunFlags
+  readonly command: Parameters<typeof Executor.make>[0]
+  readonly sessionId: SessionId
+  readonly key: string | null
+  readonly text: string
+  /** the input is durable */
+  admitted: boolean
+}
+
+const sessionOf = (given: Option.Option<string>): Effect.Effect<SessionId, CliFailure> =>
+  Option.isSome(given)
+    ? Effect.mapError(Schema.decode(SessionId)(given.value), () =>
+      usage("--session takes a name of 1 to 200 characters without control characters."))
+    : Effect.gen(function*() {
+      const now = yield* Clock.currentTimeMillis
+      const random = yield* Random.nextIntBetween(0, 36 ** 4)
+      return SessionId.make(`run-${now.toString(36)}${random.toString(36).padStart(4, "0")}`)
+    })
+
+const keyOf = (given: Option.Option<string>): Effect.Effect<string | null, CliFailure> =>
+  Option.isSome(given) && given.value.trim() === ""
+    ? Effect.fail(usage("--key is empty."))
+    : Effect.succeed(Option.getOrNull(given))
+
+/** A word that looks like an option and is none: a typing error must not become a prompt. */
+const noStrayOption = (words: ReadonlyArray<string>): Effect.Effect<void, CliFailure> => {
+  const stray = words.find((word) => /^--?[A-Za-z][\w-]*(?:=.*)?$/.test(word))
+  return stray === undefined ? Effect.void : Effect.fail(usage(
+    `There is no option ${stray.replace(/=.*/, "")}. A prompt that begins with a dash goes through standard input: -`
+  ))
+}
+
+const promptOf = (words: ReadonlyArray<string>): Effect.Effect<string, CliFailure> =>
+  Effect.flatMap(
+    words.length === 1 && words[0] === "-" ? standardInput : Effect.succeed(words.join(" ")),
+    (text) =>
+      text.trim() === ""
+        ? Effect.fail(usage("The prompt is empty. Give it as arguments, or - to read it from standard input."))
+        : Effect.succeed(text)
+  )
+
+/** Without the line end that `echo` and editors add. */
+const standardInput: Effect.Effect<string, CliFailure> = NodeStream.toString(() => process.stdin, {
+  onFailure: (cause) => usage(`Standard input cannot be read: ${String(cause)}`)
+}).pipe(Effect.map((text) => text.replace(/[\r\n]+$/, "")))
+
+const farewell = ({ admitted, sessionId }: Job): string =>
+  admitted
+    ? `interrupted: the input is kept in session "${sessionId}" and runs with the next run or resume there`
+    : "interrupted: nothing was added"
+
+const turn = (job: Job) =>
+  Effect.gen(function*() {
+    const store = yield* RuntimeStore
+    if (Option.isNone(job.flags.session)) yield* note(`session: ${job.sessionId}`)
+    const stored = yield* storedOutcome(job)
+    const last = Option.isSome(stored) ? stored.value : yield* fresh(job)
+    return yield* Report.finish(store, { ...last, ...(job.key === null ? {} : { key: job.key }) }, job.flags.json)
+  })
+
+/** The outcome that the store has for `--key`, in whatever state the session is. */
+const storedOutcome = ({ flags, key, sessionId }: Job) =>
+  Effect.gen(function*() {
+    if (key === null) return Option.none<Report.Ended>()
+    const store = yield* RuntimeStore
+    const runtimeId = runtimeIdOf(sessionId)
+    const owner = yield* store.findKey(runtimeId, key)
+    if (Option.isNone(owner) || owner.value.completedAt === null) return Option.none<Report.Ended>()
+    const { inputId } = owner.value
+    const row = yield* store.terminalInput(runtimeId, inputId)
+    return Option.map(row, ({ outcome }): Report.Ended => ({ sessionId, inputId, outcome, stored: true }))
+  }).pipe(Effect.mapError(ofReadError(flags.db)))
+
+/** Adds the input, runs what the session has, and waits for the input's end. */
+const fresh = (job: Job) =>
+  Effect.scoped(Effect.gen(function*() {
+    const { flags, key, sessionId } = job
+    const machine = yield* MeerkatMachine
+    const progress = yield* Progress.make
+    yield* machine.registerSession(sessionId)
+    const open = yield* pendingOf(machine, sessionId)
+    const options = key === null ? {} : { idempotencyKey: key }
+    const { completion } = yield* Effect.uninterruptible(Effect.tap(
+      machine.session(sessionId).prompt(job.text, options),
+      () =>
+        Effect.sync(() => {
+          job.admitted = true
+        })
+    ))
+    yield* progress.follow(machine, sessionId)
+    const others = yield* tellOthers(progress, open.filter(({ inputId }) => inputId !== completion.inputId))
+    yield* machine.ensureSessionWithExecutor(sessionId, Executor.make(job.command, flags, progress.onStderr))
+    const outcome = yield* completion.wait
+    yield* Effect.forEach(others, ({ fiber, inputId }) =>
+      Effect.flatMap(ended(machine, sessionId, inputId), (end) =>
+        Option.isSome(end) ? Fiber.join(fiber) : Fiber.interrupt(fiber)))
+    return { sessionId, inputId: completion.inputId, outcome }
+  })).pipe(Effect.mapError(ofDriverError))
+
+/** What was pending runs first; its answers are for the person who watches. */
+const tellOthers = (progress: Progress.Progress, open: ReadonlyArray<Completion>) =>
+  Effect.forEach(open, ({ inputId, wait }) =>
+    Effect.map(
+      Effect.forkScoped(Effect.flatMap(wait, (outcome) => progress.note(`pending input ${inputId}: ${told(outcome)}`))),
+      (fiber) => ({ inputId, fiber })
+    ))
+
+const told = (outcome: CompletionOutcome): string => {
+  if (outcome._tag === "Completed") return outcome.result.text
+  return codeOf(outcome) === exitCodes.answer ? "done" : `failed: ${whyOf(outcome)}`
+}
