@@ -1,0 +1,12 @@
+/**
+ * For tests of programs on this library: a deterministic world, an executor that can be held, a store that can fail.
+ *
+ * @since 0.1.0
+ */
+
+/** @since 0.1.0 */
+export * as FaultyStore from "./FaultyStore.js"
+/** @since 0.1.0 */
+export * as LatchedExecutor from "./LatchedExecutor.js"
+/** @since 0.1.0 */
+export * as Sim from "./Sim.js"
