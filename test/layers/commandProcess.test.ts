@@ -301,9 +301,9 @@ describe("the death of the parent", () => {
   it.live("by SIGKILL ends every command it had", () =>
     Effect.scoped(Effect.gen(function*() {
       const dir = yield* folder
-      const child = yield* parent(dir, 300, [
+      const child = yield* parent(dir, 1_000, [
         // a shell that reports its killed child to nobody would end by SIGPIPE before its trap
-        "exec 2>/dev/null; trap 'echo bye > bye; exit 0' TERM; echo $$ > polite; while :; do sleep 0.01; done",
+        "exec 2>/dev/null; trap 'sleep 0.1; echo bye > bye; exit 0' TERM; echo $$ > polite; while :; do sleep 0.01; done",
         `${ignoring}; echo $$ > stubborn; (sleep 60 & echo $! > grandchild; wait)`,
         "exec <&- >&- 2>&-; sleep 60 & echo $! > quiet; wait",
         "sleep 60 & echo $! > background; sh -c 'trap \"\" TERM; echo $$ > orphan; exec sleep 60' & sleep 60"
