@@ -125,7 +125,27 @@ const commitOf = (deps: WorkerDeps, cell: Cell, round: Round, requestId: Request
   return { commit, round: { ...round, state: dirty.state } }
 }
 
-/** One round through steps 2 to 5 (DESIGN 4). Uninterruptible as a whole; the store bounds how long it lasts. */
+/** Writes a folded round and tells its members; a refused one is repeated command by command: only the culprit fails. */
+const commitRound = (deps: WorkerDeps, cell: Cell, folded: Round, now: number): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { commit, round } = commitOf(deps, cell, folded, yield* deps.ids.request, now)
+    const written = yield* write(deps, commit)
+    const members = folded.members.map((member) => member.pending)
+    switch (written._tag) {
+      case "Written":
+        cell.revision = written.revision
+        return settle(cell, round, now)
+      case "Lost":
+        return cell.reload(written.reason, members)
+      case "Refused":
+        if (members.length > 1) {
+          return yield* Effect.forEach(members, (member) => runRound(deps, cell, [member]), { discard: true })
+        }
+        for (const member of members) member.fail({ _tag: "CommitFailed", error: written.error })
+    }
+  })
+
+/** Steps 2 to 5 (DESIGN 4) for what has arrived. Uninterruptible as a whole; the store bounds how long it lasts. */
 export const runRound = (
   deps: WorkerDeps,
   cell: Cell,
@@ -140,20 +160,7 @@ export const runRound = (
     const now = yield* Clock.currentTimeMillis
     const env: Env = { now, continuationId: yield* deps.ids.input, limits: deps.limits }
     const folded = fold(cell.state, members, env)
-    if (!Rounds.isHard(folded.emits)) return settle(cell, folded, now)
-    const { commit, round } = commitOf(deps, cell, folded, yield* deps.ids.request, now)
-    const written = yield* write(deps, commit)
-    switch (written._tag) {
-      case "Written":
-        cell.revision = written.revision
-        return settle(cell, round, now)
-      case "Lost":
-        return cell.reload(written.reason, members)
-      case "Refused":
-        if (members.length > 1) {
-          // Only the culprit fails: the round is repeated command by command.
-          return yield* Effect.forEach(members, (member) => runRound(deps, cell, [member]), { discard: true })
-        }
-        for (const member of members) member.fail({ _tag: "CommitFailed", error: written.error })
-    }
+    if (Rounds.isHard(folded.emits)) yield* commitRound(deps, cell, folded, now)
+    else settle(cell, folded, now)
+    if (folded.rest.length > 0) yield* runRound(deps, cell, folded.rest)
   }).pipe(Effect.uninterruptible)

@@ -67,6 +67,7 @@ export const simulate = (options: SimulationOptions): SimulationReport => {
   let steps = 0
   let trace = 0
   for (let life = 0; life <= options.crashes; life++) {
+    journal.pending.clear()
     const last = life === options.crashes
     const result = Sim.run(lifeOf(options, image, journal, counts, violations, last), {
       seed: Math.imul(options.seed + 1, 7919) + life,
@@ -79,7 +80,9 @@ export const simulate = (options: SimulationOptions): SimulationReport => {
     if (result.end === "exit" && result.exit !== null && result.exit._tag === "Failure") {
       violations.push(`life ${life} died: ${Cause.pretty(result.exit.cause)}`)
     }
-    if (result.end === "deadlock" || result.end === "stepLimit") violations.push(`life ${life} ended in ${result.end}`)
+    if (result.end === "deadlock" || result.end === "stepLimit") {
+      violations.push(`life ${life} ended in ${result.end}, pending: ${Array.from(journal.pending).join("; ")}`)
+    }
   }
   return {
     seed: options.seed,

@@ -19,10 +19,18 @@ export interface Journal {
   readonly outcomes: Map<InputId, CompletionOutcome>
   readonly operations: Record<string, number>
   readonly errors: Record<string, number>
+  /** calls that have not come back */
+  readonly pending: Set<string>
 }
 
 /** @since 0.1.0 @category constructors */
-export const newJournal = (): Journal => ({ accepted: new Map(), outcomes: new Map(), operations: {}, errors: {} })
+export const newJournal = (): Journal => ({
+  accepted: new Map(),
+  outcomes: new Map(),
+  operations: {},
+  errors: {},
+  pending: new Set()
+})
 
 /** Probabilities of how a turn goes. @since 0.1.0 @category models */
 export interface ExecutorScript {
@@ -155,6 +163,10 @@ const choose = Effect.map(Random.nextIntBetween(0, total), (drawn) => {
   return [actions[0]?.[0] ?? "register", actions[0]?.[2] ?? (() => Effect.void)] as const
 })
 
+/** A stop waits for the run in progress, and one that hangs never ends: its caller gives up. Nothing else may hang. */
+const bounded = <E>(name: string, call: Effect.Effect<unknown, E>): Effect.Effect<unknown, E> =>
+  name === "stop" ? Effect.timeoutOption(call, "1 minute") : call
+
 /** One client: random calls on random sessions, some of them interrupted in the middle. @since 0.1.0 @category running */
 export const client = (
   machine: MeerkatMachineService,
@@ -167,8 +179,14 @@ export const client = (
       const [name, act] = yield* choose
       const id = sessions[yield* Random.nextIntBetween(0, sessions.length)] ?? SessionIdSchema.make("s0")
       bump(journal.operations, name)
-      const call = Effect.catchAll(act(machine, id, journal), (error) =>
-        Effect.sync(() => bump(journal.errors, error._tag)))
+      const label = `${name} of ${id} (${i})`
+      const call = Effect.suspend(() => {
+        journal.pending.add(label)
+        return Effect.catchAll(bounded(name, act(machine, id, journal)), (error) =>
+          Effect.sync(() => bump(journal.errors, error._tag)))
+      }).pipe(Effect.ensuring(Effect.sync(() =>
+        journal.pending.delete(label)
+      )))
       if ((yield* Random.next) < 0.1) {
         const fiber = yield* Effect.fork(call)
         yield* Effect.sleep(Duration.millis(yield* Random.nextIntBetween(0, 5)))
