@@ -1,0 +1,14 @@
+/** Writes the kernel's table, phase matrix and state diagram into docs/kernel.md, from the rows that run. */
+import { readFileSync, writeFileSync } from "node:fs"
+import { document } from "../src/kernel/matrix.js"
+import { rows } from "../src/kernel/table.js"
+
+const path = new URL("../docs/kernel.md", import.meta.url)
+const text = document(rows)
+if (process.argv.includes("--check")) {
+  const current = readFileSync(path, "utf8") === text
+  console.log(current ? "docs/kernel.md is current" : "docs/kernel.md is out of date: run `npm run diagram`")
+  process.exitCode = current ? 0 : 1
+} else {
+  writeFileSync(path, text)
+}
