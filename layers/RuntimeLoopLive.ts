@@ -16,7 +16,7 @@ import { RuntimeLoop } from "../services/RuntimeLoop.js"
 import { RuntimeStore } from "../services/RuntimeStore.js"
 import type { Command, StagedRun } from "../src/domain/Command.js"
 import type { CompletionOutcome } from "../src/domain/Completion.js"
-import type { RunId } from "../src/domain/Ids.js"
+import type { InputId, RunId } from "../src/domain/Ids.js"
 import type { SessionState } from "../src/domain/SessionState.js"
 import { isRetryable } from "../src/domain/StoreErrors.js"
 import { cancelRun, commitRun, failRun, requeueRun, stage } from "../src/kernel/commands/run.js"
@@ -47,22 +47,19 @@ const notBefore = (config: MeerkatMachineOptions, charged: number): Effect.Effec
     return now + Math.round(Math.min(pause, Duration.toMillis(config.retryCap)) * (0.8 + random * 0.4))
   })
 
-/** What waiters of a batch are told when its commit is lost: a result that exists is not kept from them (D21). */
+/**
+ * What waiters of a batch are told when its commit is lost: a result that exists is not kept from them. Without one they
+ * are told, like everybody else, that the session must be reloaded: their input is queued and runs again (D21).
+ */
 const finalizationFailure = (staged: StagedRun, outcome: CompletionOutcome | null) => (reason: string) =>
-  staged.records.map((record): readonly [typeof record.inputId, CompletionOutcome] => {
-    const error = {
-      kind: "runtime_apply_failure",
-      terminal: true,
-      outcome: "failed",
-      detail: reason
-    } as const
-    return [
-      record.inputId,
-      outcome?._tag === "Completed"
-        ? { _tag: "CompletedWithFinalizationFailure", result: outcome.result, error }
-        : { _tag: "AbandonedWithError", reason: `runtime finalization failed: ${reason}`, error }
-    ]
-  })
+  outcome?._tag !== "Completed" ? [] : staged.records.map((record): readonly [InputId, CompletionOutcome] => [
+    record.inputId,
+    {
+      _tag: "CompletedWithFinalizationFailure",
+      result: outcome.result,
+      error: { kind: "runtime_apply_failure", terminal: true, outcome: "failed", detail: reason }
+    }
+  ])
 
 /**
  * Submits what a run came to until it is durable. Pauses between tries are here, in the loop, and end early when the
