@@ -6,6 +6,7 @@ import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -38,6 +39,7 @@ import { driverError, invalid } from "./internal/driverError.js"
 import type { Entry } from "./internal/entry.js"
 import * as FreshIds from "./internal/freshIds.js"
 import * as Lifecycle from "./internal/lifecycle.js"
+import * as Metrics from "./internal/metrics.js"
 import * as Registry from "./internal/registry.js"
 import * as SessionHandle from "./internal/sessionHandle.js"
 import * as Spawn from "./internal/spawn.js"
@@ -77,6 +79,11 @@ const make = Effect.gen(function*() {
     operations: (entry: Entry) => turnOperations({ entry, spawner, ids })
   }
 
+  const acquire = (sessionId: SessionId) =>
+    Effect.tap(
+      registry.acquire(sessionId),
+      ({ created }) => created ? Metric.set(Metrics.sessions, registry.all().length) : Effect.void
+    )
   const submit = <A>(entry: Entry, command: Command<A>) =>
     Effect.mapError(entry.authority.submit(command), driverError(entry.authority))
   const onSession = <A>(sessionId: SessionId, command: Command<A>) =>
@@ -112,7 +119,7 @@ const make = Effect.gen(function*() {
     { readonly outcome: AttachOutcome; readonly entry: Entry; readonly created: boolean },
     RuntimeDriverError | E
   > =>
-    Effect.flatMap(registry.acquire(sessionId), ({ created, entry }) =>
+    Effect.flatMap(acquire(sessionId), ({ created, entry }) =>
       attach(attachDeps, entry, executor).pipe(
         Effect.map((outcome) => ({ outcome, entry, created })),
         Effect.tapErrorCause(() =>
@@ -158,7 +165,7 @@ const make = Effect.gen(function*() {
     )
 
   const machine: Omit<MeerkatMachineService, "session" | "sessionScoped"> = {
-    registerSession: (sessionId) => traced("registerSession", Effect.asVoid(registry.acquire(sessionId))),
+    registerSession: (sessionId) => traced("registerSession", Effect.asVoid(acquire(sessionId))),
     unregisterSession: (sessionId) =>
       traced("unregisterSession", Effect.flatMap(registry.lookup(sessionId), unregisterEntry)),
     unregisterSessionIfEpoch: (sessionId, epochId) =>

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Random from "effect/Random"
 import { IdGen } from "../services/IdGen.js"
 import type { SubmitError } from "../services/MachineAuthority.js"
@@ -23,6 +24,7 @@ import { cancelRun, commitRun, failRun, requeueRun, stage } from "../src/kernel/
 import * as Ledger from "../src/kernel/Ledger.js"
 import { nextReadyAt, selectBatch } from "../src/kernel/selection.js"
 import * as FreshIds from "./internal/freshIds.js"
+import * as Metrics from "./internal/metrics.js"
 import type { RunEnd, RunFiber } from "./internal/runFiber.js"
 import { start } from "./internal/runFiber.js"
 import { sizeOf, toRunOutput } from "./internal/runOutput.js"
@@ -83,7 +85,10 @@ const persist = <A>(
             Effect.fail<SubmitError>({ _tag: "ReloadRequired", reason })
           )
         }
-        return Effect.flatMap(pause(tries), (released) => attempt(tries + 1, released))
+        return Effect.flatMap(
+          Effect.zipRight(Metric.increment(Metrics.commitRetries), pause(tries)),
+          (released) => attempt(tries + 1, released)
+        )
       }
     })
   const pause = (tries: number): Effect.Effect<boolean> =>
@@ -189,6 +194,7 @@ const runBatch = (
       Effect.onInterrupt(() => Effect.zipRight(run.interrupt("requeue"), run.end))
     )
     yield* settleRun(deps, options, staged, run, end)
+    yield* Metric.increment(Metric.tagged(Metrics.runs, "end", end._tag))
   }).pipe(Effect.ensuring(Effect.sync(control.end)))
 
 /** Waits for another state, or for the time at which a failed input may run again. */

@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { CurrentSession } from "../../services/CoreExecutor.js"
@@ -25,6 +26,7 @@ import * as Ledger from "../../src/kernel/Ledger.js"
 import { driverError, invalid } from "./driverError.js"
 import type { Entry } from "./entry.js"
 import type { FreshIds } from "./freshIds.js"
+import * as Metrics from "./metrics.js"
 
 export interface AdmissionDeps {
   readonly store: RuntimeStore["Type"]
@@ -133,11 +135,13 @@ export const admit = (
     const refused = tooLarge(deps, input)
     if (refused !== null) return yield* Effect.fail(refused)
     const known = yield* lookUp(deps, entry, input, options.fresh)
+    const trace = yield* traceOfCall
     const cell: { deferred: Deferred.Deferred<CompletionOutcome> | null } = { deferred: null }
     const command = accept({
       input,
       wake: options.wake,
       ...known,
+      ...trace,
       ...(options.expectedRunId === undefined ? {} : { expectedRunId: options.expectedRunId })
     })
     const reply = yield* entry.authority.submit(command, {
@@ -153,6 +157,7 @@ export const admit = (
         return lost === null ? Effect.fail(driverError(entry.authority)(error)) : Effect.succeed(lost)
       })
     )
+    yield* Metric.increment(Metric.tagged(Metrics.accepts, "outcome", reply._tag))
     const inputId = reply._tag === "Accepted" ? reply.inputId : reply.existingId
     return {
       outcome: reply._tag === "Accepted"
@@ -161,6 +166,13 @@ export const admit = (
       completion: Option.map(Option.fromNullable(cell.deferred), (deferred) => waiter(entry, inputId, deferred))
     }
   })
+
+/** The trace context of the accepting call; stored with the input, linked from the span of its run. */
+const traceOfCall = Effect.map(Effect.option(Effect.currentSpan), (span) =>
+  Option.match(span, {
+    onNone: () => ({}),
+    onSome: ({ sampled, spanId, traceId }) => ({ trace: { traceId, spanId, sampled } })
+  }))
 
 /** Decodes what came from outside the type system: an input as a caller built it. */
 export const checked = (input: Input): Effect.Effect<Input, RuntimeDriverError> =>

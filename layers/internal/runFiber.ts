@@ -6,6 +6,7 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import type { CoreExecutor, Turn, TurnOperations, TurnOutput } from "../../services/CoreExecutor.js"
 import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { SessionAuthority } from "../../services/MachineAuthority.js"
@@ -108,6 +109,12 @@ const endOf = (
   return { _tag: "Failed", failure: Either.isLeft(failure) ? ofError(failure.left) : ofCause(failure.right) }
 }
 
+/** The calls that accepted the run's inputs: they caused it, though none of them is its parent. */
+const linksOf = (staged: StagedRun): ReadonlyArray<Tracer.SpanLink> =>
+  staged.records.flatMap(({ inputId, trace }) =>
+    trace === undefined ? [] : [{ _tag: "SpanLink", span: Tracer.externalSpan(trace), attributes: { inputId } }]
+  )
+
 /**
  * Starts a run as a child of the loop's fiber. The fork is made interruptible on purpose: one made inside an
  * uninterruptible region could never be ended.
@@ -133,7 +140,10 @@ export const start = (
     const fiber = yield* Effect.fork(Effect.interruptible(
       Effect.suspend(() => deps.executor.apply(turn)).pipe(
         Effect.provideService(CurrentSession, { sessionId, runId: staged.runId, role: "run" }),
-        Effect.withSpan("MeerkatMachine.run", { attributes: { sessionId, runId: staged.runId } })
+        Effect.withSpan("MeerkatMachine.run", {
+          attributes: { sessionId, runId: staged.runId },
+          links: linksOf(staged)
+        })
       )
     ))
     return {

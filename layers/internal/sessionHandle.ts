@@ -65,7 +65,7 @@ export const make = (
         ...(options.expectedRunId === undefined ? {} : { expectedRunId: options.expectedRunId })
       })
       return yield* Admission.withCompletion(deps, entry, admitted)
-    })
+    }).pipe(Effect.withSpan("MeerkatMachine.prompt", { captureStackTrace: false }))
   const guarded = <A, E>(effect: Effect.Effect<A, E>) => Effect.zipRight(resolve, effect)
   const handle: SessionHandle = {
     sessionId,

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
+import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import type { UnregisterReport } from "../../services/MeerkatMachine.js"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
@@ -12,6 +13,7 @@ import { beginUnregister, closeSession } from "../../src/kernel/commands/close.j
 import { stopHookLogged } from "./attach.js"
 import { driverError } from "./driverError.js"
 import type { Attachment, Entry } from "./entry.js"
+import * as Metrics from "./metrics.js"
 import type { Registry } from "./registry.js"
 import type { Spawner } from "./spawn.js"
 import { endsWithin, interruptWithin } from "./spawn.js"
@@ -43,6 +45,7 @@ const endLoop = (deps: TeardownDeps, attachment: Attachment): Effect.Effect<bool
     const ended = yield* endsWithin(loop, limit)
     if (ended) return true
     deps.abandoned.count++
+    yield* Metric.increment(Metrics.abandonedFibers)
     yield* interruptWithin(loop, 0)
     return false
   })
@@ -98,6 +101,7 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     if (attachment !== null) yield* stopHookLogged(deps, entry, attachment, unregistered)
     const scopesClosed = yield* closeScopes(deps, entry, attachment)
     deps.registry().remove(entry)
+    yield* Metric.set(Metrics.sessions, deps.registry().all().length)
     return { ...closed, forced: !(loopEnded && operationsEnded && scopesClosed), joined: true }
   })
 
