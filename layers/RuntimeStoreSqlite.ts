@@ -20,6 +20,7 @@ import { encode, type Encoded } from "./internal/sqlite/encode.js"
 import * as Open from "./internal/sqlite/open.js"
 import * as Quarantine from "./internal/sqlite/quarantine.js"
 import * as Reads from "./internal/sqlite/reads.js"
+import * as Shapes from "./internal/sqlite/shapes.js"
 import { verbs, workerOptions } from "./internal/storeMember.js"
 
 /** @since 0.1.0 @category models */
@@ -71,8 +72,9 @@ const make = (options: SqliteOptions) =>
       freshId: yield* ids.next
     })
     const quarantine = Quarantine.make()
+    const shapes = yield* Effect.mapError(Shapes.make(file.writer), Open.openFault(file.path))
     const batch = yield* Effect.mapError(
-      Batch.make(file, quarantine, Duration.decode(options.busyPatience ?? "5 seconds")),
+      Batch.make(file, quarantine, shapes, Duration.decode(options.busyPatience ?? "5 seconds")),
       Open.openFault(file.path)
     )
     const worker = yield* GroupCommit.make({
@@ -84,7 +86,7 @@ const make = (options: SqliteOptions) =>
     const maxCommitBytes = options.maxCommitBytes ?? 16 * megabyte
     return RuntimeStore.of({
       kind: "sqlite",
-      ...verbs(worker, { maxCommitBytes, prepare: encode }),
+      ...verbs(worker, { maxCommitBytes, prepare: encode(shapes) }),
       ...Reads.make(file.reader, quarantine)
     })
   }).pipe(Effect.withTracerEnabled(false))

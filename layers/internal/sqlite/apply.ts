@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type { RuntimeCommit } from "../../../src/domain/RuntimeCommit.js"
 import type { RuntimeHead } from "../../../src/kernel/validateCommit.js"
 import { ConstraintFailed, type Database, type SqlFault, type Value } from "./database.js"
-import type { Encoded, EndedRow } from "./encode.js"
+import { type Encoded, type EndedRow, endedRows } from "./encode.js"
 import { keyOf } from "./schema.js"
 import { into, over, type Statement, target, upsert } from "./statements.js"
 
@@ -100,27 +100,31 @@ const inputStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statem
   ...over(keys, members.flatMap(({ rows, rt }): Rows => rows.keys.map(({ id, key }) => [rt, key, id]))),
   ...over(newIds, members.flatMap(({ rows, rt }): Rows => rows.opened.map(({ id }) => [id, rt, -1, null]))),
   ...over(openInputs, members.flatMap(({ rows, rt }): Rows =>
-    rows.opened.map(({ digest, doc, facts, id, seq }) => [keyOf(rt, seq), id, facts, doc, digest]))),
+    rows.opened.map(({ digest, doc, facts, id, seq, shape }) => [keyOf(rt, seq), id, shape, facts, doc, digest]))),
   ...over(changeInputs, members.flatMap(({ rows, rt }): Rows =>
-    rows.changed.map(({ facts, id, seq }) => [keyOf(rt, seq), id, facts]))),
+    rows.changed.map(({ facts, id, seq, shape }) => [keyOf(rt, seq), id, shape, facts]))),
   ...over(closeInputs, members.flatMap(({ rows, rt }): Rows => rows.closed.map(({ id, seq }) => [keyOf(rt, seq), id])))
 ]
 
-/** Receipt first, then the inputs it ended: an input's row never names a receipt that comes later. */
-const endedOf = ({ rows, writesReceipt }: Accepted): ReadonlyArray<EndedRow> =>
-  writesReceipt && rows.receipt !== undefined ? [rows.receipt, ...rows.terminals] : rows.terminals
+const endedOf = ({ commit, rows, writesReceipt }: Accepted): ReadonlyArray<EndedRow> =>
+  writesReceipt || commit.receipt === undefined ? rows.ended : endedRows(commit, false)
 
 const endedStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statement> => {
   const ended: Array<ReadonlyArray<Value>> = []
   const fresh: Array<ReadonlyArray<Value>> = []
   const known: Array<ReadonlyArray<Value>> = []
   for (const member of members) {
-    let ordinal = member.before.terminals
-    for (const [i, row] of endedOf(member).entries()) {
-      const n = member.before.ended + i
-      ended.push([keyOf(member.rt, n), row.kind, row.kind === "input" ? ordinal++ : 0, row.at, row.doc, row.digest])
-      if (row.wasOpen) known.push([row.id, member.rt, n])
-      else fresh.push([row.id, member.rt, row.sequence, n])
+    const { before, rt } = member
+    let ordinal = before.terminals
+    for (const [i, { digest, doc, inputs, receipt }] of endedOf(member).entries()) {
+      const n = before.ended + i
+      ended.push([keyOf(rt, n), receipt === undefined ? 0 : 1, ordinal, inputs.length, doc, digest])
+      if (receipt !== undefined) fresh.push([receipt.runId, rt, receipt.sequence, n])
+      for (const { id, wasOpen } of inputs) {
+        if (wasOpen) known.push([id, rt, n])
+        else fresh.push([id, rt, -1, n])
+      }
+      ordinal += inputs.length
     }
   }
   return [...over(endedTable, ended), ...over(newIds, fresh), ...over(endIds, known), ...members.flatMap(trim)]
@@ -164,14 +168,14 @@ const dropsFeed = ({ before, head }: Accepted): boolean =>
   before.epoch !== null && before.epoch.lastSeq > 0 &&
   (before.epoch.epochId !== head.epoch?.epochId || before.epoch.droppedThrough < head.epoch.droppedThrough)
 
-/** At most 16 rows of what ended longest ago; a receipt stays until twice as many rows follow it. */
+/** At most 16 rows of what ended longest ago, each once all of its inputs are surplus. */
 const trim = ({ commit, head, rt }: Accepted): ReadonlyArray<Statement> => {
   const retain = commit.retainTerminal
   if (retain === undefined || head.terminals <= retain) return []
-  const oldest = [keyOf(rt, 0), keyOf(rt + 1, 0), head.terminals - retain, keyOf(rt, Math.max(0, head.ended - 2 * retain))]
+  const oldest = [keyOf(rt, 0), keyOf(rt + 1, 0), head.terminals - retain]
   return [
     { sql: trimKeys, params: [rt, ...oldest] },
-    { sql: trimIds, params: [rt, ...oldest] },
+    { sql: trimIds, params: [rt, ...oldest, ...oldest] },
     { sql: trimEnded, params: oldest }
   ]
 }
@@ -179,9 +183,8 @@ const trim = ({ commit, head, rt }: Accepted): ReadonlyArray<Statement> => {
 // --- statement texts ---
 
 const guard = " WHERE runtime.revision = excluded.revision - 1 AND excluded.token = (SELECT writer_token FROM store_meta)"
-const runtimes = upsert("runtime", ["rt"], [
-  "runtime_id",
-  "session_id",
+/** Name and session never change: setting them would rewrite their index. */
+const runtimes = upsert("runtime", ["rt", "runtime_id", "session_id"], ["rt"], [
   "incarnation",
   "open",
   "revision",
@@ -215,32 +218,33 @@ const endIds = target(
     WHERE known.id = v.id AND known.rt = v.rt AND known.sequence = -1 AND known.ended IS NULL`,
   true
 )
-const openInputs = into("input_open", ["key", "input_id", "facts", "payload", "digest"])
+const openInputs = into("input_open", ["key", "input_id", "shape", "facts", "payload", "digest"])
 const changeInputs = target(
-  "WITH v (key, input_id, facts) AS (VALUES ",
-  3,
-  ") UPDATE input_open SET facts = v.facts FROM v WHERE input_open.key = v.key AND input_open.input_id = v.input_id",
+  "WITH v (key, input_id, shape, facts) AS (VALUES ",
+  4,
+  ") UPDATE input_open SET shape = v.shape, facts = v.facts FROM v WHERE input_open.key = v.key AND input_open.input_id = v.input_id",
   true
 )
 const closeInputs = target("DELETE FROM input_open WHERE (key, input_id) IN (VALUES ", 2, ")", true)
-const endedTable = into("ended", ["key", "kind", "ordinal", "at", "doc", "digest"])
+const endedTable = into("ended", ["key", "has_receipt", "ordinal", "inputs", "doc", "digest"])
 const messages = into("message", ["key", "doc", "digest"])
-const opaqueBodies = upsert("opaque_body", ["rt"], ["bytes", "digest"])
+const opaqueBodies = upsert("opaque_body", ["rt"], ["rt"], ["bytes", "digest"])
 const dropOpaque = target("DELETE FROM opaque_body WHERE rt IN (VALUES ", 1, ")", false)
 /** Messages of earlier generations, some per commit, so that no commit pays for a whole old body. */
 const sweep = "DELETE FROM message WHERE key IN (SELECT key FROM message WHERE key >= ? AND key < ? LIMIT 64)"
-const operations = upsert("operation", ["rt", "operation_id"], ["terminal", "completion_seq", "doc", "digest"])
+const operations = upsert("operation", ["rt", "operation_id"], ["rt", "operation_id"], ["terminal", "completion_seq", "doc", "digest"])
 const dropOperations = target("DELETE FROM operation WHERE (rt, operation_id) IN (VALUES ", 2, ")", false)
 const feed = into("feed", ["rt", "seq", "operation_id", "doc", "digest"])
 const dropFeed = "DELETE FROM feed WHERE rt = ? AND seq <= ?"
-const slices = upsert("slice", ["rt", "name"], ["doc", "digest"])
+const slices = upsert("slice", ["rt", "name"], ["rt", "name"], ["doc", "digest"])
 
-const oldest = `SELECT key FROM ended WHERE key >= ? AND key < ? AND ((kind = 'input' AND ordinal < ?) OR key < ?)
-  ORDER BY key LIMIT 16`
+const oldest = "SELECT key FROM ended WHERE key >= ? AND key < ? AND ordinal + inputs <= ? ORDER BY key LIMIT 16"
 const trimKeys = `DELETE FROM dedup_key WHERE rt = ? AND (key, input_id) IN (
-  SELECT doc ->> 'idempotencyKey', doc ->> 'inputId' FROM ended WHERE key IN (${oldest}))`
+  SELECT i.value ->> 'idempotencyKey', i.value ->> 'inputId' FROM ended, json_each(doc, '$.inputs') AS i
+  WHERE ended.key IN (${oldest}))`
 const trimIds = `DELETE FROM known WHERE rt = ? AND (id, sequence) IN (
-  SELECT CASE kind WHEN 'input' THEN doc ->> 'inputId' ELSE doc -> 'receipt' ->> 'runId' END,
-    CASE kind WHEN 'input' THEN -1 ELSE doc -> 'receipt' ->> 'sequence' END
-  FROM ended WHERE key IN (${oldest}))`
+  SELECT i.value ->> 'inputId', -1 FROM ended, json_each(doc, '$.inputs') AS i WHERE ended.key IN (${oldest})
+  UNION ALL
+  SELECT doc -> 'receipt' ->> 'runId', doc -> 'receipt' ->> 'sequence' FROM ended
+  WHERE has_receipt = 1 AND key IN (${oldest}))`
 const trimEnded = `DELETE FROM ended WHERE key IN (${oldest})`

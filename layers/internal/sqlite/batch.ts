@@ -28,6 +28,7 @@ import type { OpenFile } from "./open.js"
 import type { Quarantine } from "./quarantine.js"
 import type { StoredHead } from "./rows.js"
 import { rowsPerRuntime } from "./schema.js"
+import type { Shapes } from "./shapes.js"
 import * as Transaction from "./transaction.js"
 
 /** @since 0.1.0 @category models */
@@ -46,11 +47,12 @@ export interface BatchWriter {
 export const make = (
   file: OpenFile,
   quarantine: Quarantine,
+  shapes: Shapes,
   patience: Duration.Duration
 ): Effect.Effect<BatchWriter, SqlFault> =>
   Effect.map(file.writer.all("SELECT coalesce(max(rt), 0) + 1 AS next FROM runtime"), (rows) => {
     const nextRt = Number(rows[0]?.["next"])
-    const cells: Cells = { file, quarantine, patience, nextRt, commitSeq: file.commitSeq, heads: new Map(), broken: undefined }
+    const cells: Cells = { file, quarantine, shapes, patience, nextRt, commitSeq: file.commitSeq, heads: new Map(), broken: undefined }
     return {
       begin: (restore) => begin(cells, restore),
       write: (members) => write(cells, members)
@@ -63,6 +65,7 @@ export const make = (
 interface Cells {
   readonly file: OpenFile
   readonly quarantine: Quarantine
+  readonly shapes: Shapes
   readonly patience: Duration.Duration
   nextRt: number
   commitSeq: number
@@ -186,6 +189,7 @@ const runRound = (
       const view = views[i]
       if (view !== undefined) judge(self, candidate, view, accepted)
     }
+    if (accepted.length > 0) yield* cells.shapes.write(db)
     yield* apply(db, accepted, { token: cells.file.token, commitSeq: cells.commitSeq + 1 })
     return accepted
   })
@@ -230,7 +234,7 @@ const candidateOf = (
     rt,
     head,
     commit,
-    rows: encode(commit).prepared
+    rows: encode(cells.shapes)(commit).prepared
   }))
 }
 
@@ -297,6 +301,7 @@ const finish = (
         else cells.heads.delete(id)
       }
       cells.quarantine.written()
+      cells.shapes.written()
       return cells.file.acknowledged(cells.commitSeq)
     }))
   )

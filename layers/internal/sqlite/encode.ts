@@ -9,6 +9,7 @@ import type { Message } from "../../../src/domain/Message.js"
 import type { RuntimeCommit } from "../../../src/domain/RuntimeCommit.js"
 import { inputIdOf, newKeyOf } from "../../../src/kernel/validateCommit.js"
 import { sha256 } from "./digest.js"
+import type { Shapes } from "./shapes.js"
 
 /** A document and the digest of its bytes. @since 0.1.0 @category models */
 export interface Doc {
@@ -16,15 +17,10 @@ export interface Doc {
   readonly digest: Uint8Array
 }
 
-/** A receipt or a terminal input: a row of `ended` and its entry in `known`. @since 0.1.0 @category models */
+/** What one commit ended: a receipt and inputs, in one row of `ended`. @since 0.1.0 @category models */
 export interface EndedRow extends Doc {
-  readonly kind: "input" | "receipt"
-  readonly id: string
-  /** of a receipt; -1 for an input */
-  readonly sequence: number
-  /** its id is known already: it was open */
-  readonly wasOpen: boolean
-  readonly at: number
+  readonly receipt: { readonly runId: string; readonly sequence: number } | undefined
+  readonly inputs: ReadonlyArray<{ readonly id: InputId; readonly wasOpen: boolean }>
 }
 
 /** An open input by its place and its name. @since 0.1.0 @category models */
@@ -33,14 +29,19 @@ export interface Named {
   readonly id: InputId
 }
 
+/** Facts of an input; what many inputs share lies in the row of their shape. @since 0.1.0 @category models */
+export interface Facts {
+  readonly facts: string
+  readonly shape: number
+}
+
 /** Rows of one commit, without the runtime's key. @since 0.1.0 @category models */
 export interface Encoded {
-  readonly opened: ReadonlyArray<Named & { readonly facts: string } & Doc>
-  readonly changed: ReadonlyArray<Named & { readonly facts: string }>
+  readonly opened: ReadonlyArray<Named & Facts & Doc>
+  readonly changed: ReadonlyArray<Named & Facts>
   readonly closed: ReadonlyArray<Named>
   readonly keys: ReadonlyArray<{ readonly key: string; readonly id: string }>
-  readonly receipt: EndedRow | undefined
-  readonly terminals: ReadonlyArray<EndedRow>
+  readonly ended: ReadonlyArray<EndedRow>
   /** by the position of their first message */
   readonly messages: ReadonlyArray<{ readonly position: number } & Doc>
   readonly operations: ReadonlyArray<{ readonly id: string; readonly completionSeq: number | null } & Doc>
@@ -50,10 +51,10 @@ export interface Encoded {
 }
 
 /** @since 0.1.0 @category constructors */
-export const encode = (commit: RuntimeCommit): { readonly prepared: Encoded; readonly bytes: number } => {
+export const encode = (shapes: Shapes) => (commit: RuntimeCommit): { readonly prepared: Encoded; readonly bytes: number } => {
   const prepared: Encoded = {
-    ...inputRows(commit),
-    receipt: receiptRow(commit),
+    ...inputRows(commit, shapes),
+    ended: endedRows(commit, true),
     messages: messageRows(commit),
     operations: commit.operations.map((record) => ({
       id: record.spec.id,
@@ -69,7 +70,40 @@ export const encode = (commit: RuntimeCommit): { readonly prepared: Encoded; rea
   return { prepared, bytes: bytesOf(prepared) }
 }
 
+/**
+ * Rows of what a commit ended. Without its receipt when that is stored already.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const endedRows = (commit: RuntimeCommit, withReceipt: boolean): ReadonlyArray<EndedRow> => {
+  const ended: Array<{ readonly row: TerminalInput; readonly wasOpen: boolean }> = []
+  for (const put of commit.inputs) {
+    if (put._tag === "Terminal" || put._tag === "InsertTerminal") {
+      ended.push({ row: put.row, wasOpen: put._tag === "Terminal" })
+    }
+  }
+  const receipt = withReceipt ? commit.receipt : undefined
+  const rows: Array<EndedRow> = []
+  for (let i = 0; i < ended.length || (i === 0 && receipt !== undefined); i += endedPerRow) {
+    const chunk = ended.slice(i, i + endedPerRow)
+    rows.push({
+      receipt: i === 0 ? receipt?.receipt : undefined,
+      inputs: chunk.map(({ row, wasOpen }) => ({ id: row.inputId, wasOpen })),
+      ...docOf({
+        committedAt: commit.at,
+        ...(i === 0 ? receipt : undefined),
+        inputs: chunk.map(({ row }) => row)
+      })
+    })
+  }
+  return rows
+}
+
 // --- internal ---
+
+/** Terminal inputs per row: bounds what looking one of them up costs. */
+const endedPerRow = 32
 
 /** Messages per row of the body: bounds the row, and what reading one position costs. */
 const messagesPerRow = 64
@@ -79,32 +113,19 @@ const docOf = (value: unknown): Doc => {
   return { doc, digest: sha256(doc) }
 }
 
-const inputRows = (commit: RuntimeCommit): Pick<Encoded, "opened" | "changed" | "closed" | "keys" | "terminals"> => {
+const inputRows = (commit: RuntimeCommit, shapes: Shapes): Pick<Encoded, "opened" | "changed" | "closed" | "keys"> => {
   const opened: Array<Encoded["opened"][number]> = []
   const changed = new Map<InputId, Encoded["changed"][number]>()
   const closed: Array<Named> = []
   const keys: Array<Encoded["keys"][number]> = []
-  const terminals: Array<EndedRow> = []
   for (const put of commit.inputs) {
-    switch (put._tag) {
-      case "Insert":
-        opened.push(openRow(put.record))
-        break
-      case "Update":
-        changed.set(put.facts.inputId, { ...nameOf(put.facts), facts: JSON.stringify(put.facts) })
-        break
-      case "Terminal":
-        closed.push(nameOf(put.row))
-        terminals.push(terminalRow(put.row, true))
-        break
-      case "InsertTerminal":
-        terminals.push(terminalRow(put.row, false))
-        break
-    }
+    if (put._tag === "Insert") opened.push(openRow(put.record, shapes))
+    else if (put._tag === "Update") changed.set(put.facts.inputId, { ...nameOf(put.facts), ...factsOf(put.facts, shapes) })
+    else if (put._tag === "Terminal") closed.push(nameOf(put.row))
     const key = newKeyOf(put)
     if (key !== undefined) keys.push({ key, id: inputIdOf(put) })
   }
-  return { opened, changed: [...changed.values()], closed, keys, terminals }
+  return { opened, changed: [...changed.values()], closed, keys }
 }
 
 const nameOf = (of: { readonly admissionSeq: number; readonly inputId: InputId }): Named => ({
@@ -112,31 +133,18 @@ const nameOf = (of: { readonly admissionSeq: number; readonly inputId: InputId }
   id: of.inputId
 })
 
-const openRow = (record: InputRecord): Encoded["opened"][number] => {
+const openRow = (record: InputRecord, shapes: Shapes): Encoded["opened"][number] => {
   const { input, ...facts } = record
-  return { ...nameOf(record), facts: factsText(facts), ...docOf(input) }
+  return { ...nameOf(record), ...factsOf(facts, shapes), ...docOf(input) }
 }
 
-const factsText = (facts: InputFacts): string => JSON.stringify(facts)
-
-const terminalRow = (row: TerminalInput, wasOpen: boolean): EndedRow => ({
-  wasOpen,
-  kind: "input",
-  id: row.inputId,
-  sequence: -1,
-  at: row.completedAt,
-  ...docOf(row)
-})
-
-const receiptRow = (commit: RuntimeCommit): EndedRow | undefined =>
-  commit.receipt === undefined ? undefined : {
-    kind: "receipt",
-    wasOpen: false,
-    id: commit.receipt.receipt.runId,
-    sequence: commit.receipt.receipt.sequence,
-    at: commit.at,
-    ...docOf({ ...commit.receipt, committedAt: commit.at })
-  }
+/** What hardly varies goes into the shape; the id is a column of its own. */
+const factsOf = (facts: InputFacts, shapes: Shapes): Facts => {
+  const { admissionSeq, createdAt, idempotencyKey, inputId: _, lastRunId, notBefore, status, trace, updatedAt, ...shared } =
+    facts
+  const own = { admissionSeq, status, createdAt, updatedAt, idempotencyKey, lastRunId, notBefore, trace }
+  return { facts: JSON.stringify(own), shape: shapes.idOf(JSON.stringify(shared)) }
+}
 
 const messageRows = (commit: RuntimeCommit): Encoded["messages"] => {
   const part = commit.session
@@ -157,5 +165,5 @@ const sum = (rows: ReadonlyArray<{ readonly doc?: string; readonly facts?: strin
 }
 
 const bytesOf = (rows: Encoded): number =>
-  sum(rows.opened) + sum(rows.changed) + sum(rows.terminals) + sum(rows.messages) + sum(rows.operations) +
-  sum(rows.feed) + sum(rows.slices) + (rows.receipt?.doc.length ?? 0) + (rows.opaque?.bytes.length ?? 0)
+  sum(rows.opened) + sum(rows.changed) + sum(rows.ended) + sum(rows.messages) + sum(rows.operations) +
+  sum(rows.feed) + sum(rows.slices) + (rows.opaque?.bytes.length ?? 0)

@@ -114,7 +114,8 @@ export const images = (
 // --- internal ---
 
 const named = "json_each(?) AS j CROSS JOIN"
-const inputsSql = `SELECT j.value AS rt, input_id, facts, payload AS doc, digest FROM ${named} input_open AS t
+const inputsSql = `SELECT j.value AS rt, input_id, facts, s.doc AS shape, payload AS doc, digest
+  FROM ${named} input_open AS t JOIN shape AS s ON s.id = t.shape
   WHERE t.key >= j.value * ${rowsPerRuntime} AND t.key < (j.value + 1) * ${rowsPerRuntime} ORDER BY t.key`
 const operationsSql = `SELECT t.rt, operation_id, doc, digest FROM ${named} operation AS t WHERE t.rt = j.value`
 const feedSql = `SELECT t.rt, seq, doc, digest FROM ${named} feed AS t WHERE t.rt = j.value ORDER BY t.rt, seq`
@@ -175,8 +176,8 @@ const ask = (db: Database, sql: string, list: ReadonlyArray<unknown>): Effect.Ef
 /** A stored receipt that cannot be read still occupies its number: it equals none. */
 const receiptOf = (row: Row | undefined, runId: RunId): RunBoundaryReceipt | undefined => {
   if (row === undefined) return undefined
-  const stored = Rows.receiptOf(row)
-  return Either.isRight(stored) ? stored.right.receipt : {
+  const stored = Rows.endedOf(row)
+  return Either.isRight(stored) && stored.right.receipt !== undefined ? stored.right.receipt : {
     runId,
     sequence: -1,
     boundary: "immediate",

@@ -39,10 +39,10 @@ export const make = (db: Database, quarantine: Quarantine): Reads => {
   return {
     witness: (id) => first(all(witnessSql, [id]), witnessOf),
     terminalInput: (id, inputId) => ended.terminal(id, inputId),
-    findKey: (id, key) => first(all(keySql, [id, key]), keyFactOf(key)),
+    findKey: (id, key) => first(all(keySql, [id, key]), keyFactOf(key, setAside)),
     inputs: (id) => Stream.unwrap(Effect.map(allInputs(all, setAside, id), Stream.fromIterable)),
     receipt: (id, runId, sequence) => ended.receipt(id, runId, sequence),
-    receipts: (id) => pages(receiptsSql, [id, id], keyOf).pipe(skimming(Rows.receiptOf, setAside)),
+    receipts: (id) => pages(receiptsSql, [id, id], keyOf).pipe(skimming(Rows.endedOf, setAside), Stream.filterMap(receiptOf)),
     operation: (id, operationId) => first(all(operationSql, [id, operationId]), valid(Rows.operationOf)),
     operations: (id) =>
       pages(operationsSql, [id], (row) => String(row["operation_id"]), "").pipe(skimming(Rows.operationOf, setAside)),
@@ -68,7 +68,7 @@ const pageRows = 256
 
 const ofRuntime = "(SELECT rt FROM runtime WHERE runtime_id = ?)"
 const witnessSql = "SELECT incarnation, revision, last_request_id FROM runtime WHERE runtime_id = ?"
-const keySql = `SELECT d.input_id, e.at, r.terminals - 1 - e.ordinal AS newer
+const keySql = `SELECT d.input_id, r.terminals, e.key, e.ordinal, e.doc, e.digest
   FROM runtime AS r JOIN dedup_key AS d ON d.rt = r.rt
   LEFT JOIN known AS k ON k.id = d.input_id AND k.rt = d.rt AND k.sequence = -1
   LEFT JOIN ended AS e ON e.key = k.rt * ${rowsPerRuntime} + k.ended
@@ -78,9 +78,10 @@ const endedSql = `SELECT e.key, e.doc, e.digest FROM known AS k JOIN ended AS e 
 /** Rows of a runtime, after the last one of the page before. */
 const numbered = `key >= ${ofRuntime} * ${rowsPerRuntime} AND key < (${ofRuntime} + 1) * ${rowsPerRuntime} AND key > ?
   ORDER BY key LIMIT ${pageRows}`
-const openSql = `SELECT key, input_id, facts, payload AS doc, digest FROM input_open WHERE ${numbered}`
-const endedPageSql = `SELECT key, kind, doc, digest FROM ended WHERE ${numbered}`
-const receiptsSql = `SELECT key, doc, digest FROM ended WHERE kind = 'receipt' AND ${numbered}`
+const openSql = `SELECT key, input_id, facts, s.doc AS shape, payload AS doc, digest
+  FROM input_open JOIN shape AS s ON s.id = input_open.shape WHERE ${numbered}`
+const endedPageSql = `SELECT key, doc, digest FROM ended WHERE ${numbered}`
+const receiptsSql = `SELECT key, doc, digest FROM ended WHERE has_receipt = 1 AND ${numbered}`
 const operationSql = `SELECT operation_id, doc, digest FROM operation WHERE rt = ${ofRuntime} AND operation_id = ?`
 const operationsSql = `SELECT operation_id, doc, digest FROM operation WHERE rt = ${ofRuntime} AND operation_id > ?
   ORDER BY operation_id LIMIT ${pageRows}`
@@ -133,7 +134,7 @@ const keyOf = (row: Row): number => Number(row["key"])
 /** Rows that can be read; the others are set aside and passed over. */
 const skimming = <A>(
   decode: (row: Row) => Either.Either<A, CorruptRow>,
-  setAside: (row: CorruptRow, raw: Row) => Effect.Effect<void>
+  setAside: Quarantine["add"]
 ) =>
 (rows: Stream.Stream<Row, ReadError>): Stream.Stream<A, ReadError> =>
   Stream.filterMapEffect(rows, (row) => {
@@ -161,14 +162,28 @@ const witnessOf = (row: Row): Effect.Effect<CommitWitness, ReadError> =>
     lastRequestId: last_request_id
   }))
 
-const keyRow = decoded("dedup_key", Schema.Struct({ at: Schema.NullOr(Schema.Number), newer: Schema.NullOr(Schema.Number) }))
-const keyFactOf = (key: string) => (row: Row): Effect.Effect<KeyFact, ReadError> =>
-  Effect.zipWith(Rows.inputIdOf(row["input_id"]), keyRow(row), (inputId, { at, newer }) => ({
-    key,
-    inputId,
-    completedAt: at,
-    newerTerminals: newer ?? 0
-  }))
+/** A key whose terminal input cannot be read fails: the input did run, and must not be taken for a new one. */
+const keyFactOf = (key: string, setAside: Quarantine["add"]) => (row: Row): Effect.Effect<KeyFact, ReadError> =>
+  Effect.flatMap(Rows.inputIdOf(row["input_id"]), (inputId): Effect.Effect<KeyFact, ReadError> => {
+    if (row["key"] === null) return Effect.succeed({ key, inputId, completedAt: null, newerTerminals: 0 })
+    return Effect.map(checked(row, setAside), (ended) => {
+      const place = ended.inputs.findIndex((input) => input.inputId === inputId)
+      return {
+        key,
+        inputId,
+        completedAt: ended.inputs[place]?.completedAt ?? ended.committedAt,
+        newerTerminals: Number(row["terminals"]) - 1 - Number(row["ordinal"]) - Math.max(0, place)
+      }
+    })
+  })
+
+/** An unreadable row is set aside and fails the call. */
+const checked = (row: Row, setAside: Quarantine["add"]): Effect.Effect<Rows.Ended, ReadError> => {
+  const ended = Rows.endedOf(row)
+  return Either.isRight(ended)
+    ? Effect.succeed(ended.right)
+    : Effect.zipRight(setAside(ended.left, row), Effect.fail(Rows.corrupt(ended.left)))
+}
 
 const sessionRow = decoded("runtime", Schema.Struct({
   runtime_id: RuntimeId,
@@ -195,67 +210,59 @@ const opaqueOf = (id: RuntimeId) => (row: Row): Effect.Effect<Uint8Array, ReadEr
     : Effect.fail(new StoreCorrupt({ table: "opaque_body", key: id, detail: "the digest does not match" }))
 }
 
-/** Receipts and terminal inputs by id; an unreadable one is set aside and fails the call: fail closed. */
-const endedReader = (all: All, setAside: (row: CorruptRow, raw: Row) => Effect.Effect<void>) => {
-  const find = <A>(
-    id: RuntimeId,
-    name: string,
-    sequence: number,
-    decode: (row: Row) => Either.Either<A, CorruptRow>
-  ): Effect.Effect<Option.Option<A>, ReadError> =>
-    first(all(endedSql, [id, name, sequence]), (row) => {
-      const value = decode(row)
-      return Either.isRight(value)
-        ? Effect.succeed(value.right)
-        : Effect.zipRight(setAside(value.left, row), Effect.fail(Rows.corrupt(value.left)))
-    })
+const receiptOf = ({ committedAt, outcome, receipt }: Rows.Ended): Option.Option<StoredReceipt> =>
+  receipt === undefined || outcome === undefined ? Option.none() : Option.some({ receipt, outcome, committedAt })
+
+/** Receipts and terminal inputs by id. */
+const endedReader = (all: All, setAside: Quarantine["add"]) => {
+  const find = (id: RuntimeId, name: string, sequence: number) =>
+    first(all(endedSql, [id, name, sequence]), (row) => checked(row, setAside))
+  const receipt = (id: RuntimeId, runId: string, sequence: number) =>
+    Effect.map(find(id, runId, sequence), Option.flatMap(receiptOf))
   const outcomeOf = (id: RuntimeId, row: TerminalInput): Effect.Effect<CompletionOutcome, ReadError> => {
     if (row.outcome !== undefined) return Effect.succeed(row.outcome)
-    const missing = new StoreCorrupt({ table: "ended", key: row.inputId, detail: "it names no stored receipt" })
-    return row.lastRunId === undefined
-      ? Effect.fail(missing)
-      : Effect.flatMap(find(id, row.lastRunId, row.lastSequence ?? 0, Rows.receiptOf), (stored) =>
-        Option.isSome(stored) ? Effect.succeed(stored.value.outcome) : Effect.fail(missing))
+    return Effect.flatMap(
+      row.lastRunId === undefined ? Effect.succeedNone : receipt(id, row.lastRunId, row.lastSequence ?? 0),
+      (stored) =>
+        Option.isSome(stored)
+          ? Effect.succeed(stored.value.outcome)
+          : Effect.fail(new StoreCorrupt({ table: "ended", key: row.inputId, detail: "it names no stored receipt" }))
+    )
   }
-  return {
-    terminal: (id: RuntimeId, inputId: string) =>
-      Effect.flatMap(find(id, inputId, -1, Rows.terminalOf), (row) =>
-        Option.isNone(row)
-          ? Effect.succeedNone
-          : Effect.asSome(Effect.map(outcomeOf(id, row.value), (outcome) => ({ ...row.value, outcome })))),
-    receipt: (id: RuntimeId, runId: string, sequence: number): Effect.Effect<Option.Option<StoredReceipt>, ReadError> =>
-      find(id, runId, sequence, Rows.receiptOf)
-  }
+  const terminal = (id: RuntimeId, inputId: string) =>
+    Effect.gen(function*() {
+      const ended = yield* find(id, inputId, -1)
+      const row = Option.getOrUndefined(ended)?.inputs.find((input) => input.inputId === inputId)
+      if (row === undefined) return Option.none()
+      return Option.some({ ...row, outcome: yield* outcomeOf(id, row) })
+    })
+  return { terminal, receipt }
 }
 
 /** Open and ended inputs lie in two tables, neither in admission order: they are gathered and sorted. */
-const allInputs = (all: All, setAside: (row: CorruptRow, raw: Row) => Effect.Effect<void>, id: RuntimeId) =>
+const allInputs = (all: All, setAside: Quarantine["add"], id: RuntimeId) =>
   Effect.gen(function*() {
     const states: Array<InputState> = []
     const open = yield* Stream.runCollect(pager(all)(openSql, [id, id], keyOf))
     for (const row of open) states.push(stateOfOpen(yield* valid(Rows.openInputOf)(row)))
     const outcomes = new Map<string, CompletionOutcome>()
-    const ended = pager(all)(endedPageSql, [id, id], keyOf)
-    yield* Stream.runForEach(ended, (row) => {
-      const added = addEnded(row, states, outcomes)
-      return Either.isRight(added) ? Effect.void : setAside(added.left, row)
-    })
+    const ended = pager(all)(endedPageSql, [id, id], keyOf).pipe(skimming(Rows.endedOf, setAside))
+    yield* Stream.runForEach(ended, (row) => Effect.sync(() => addEnded(row, states, outcomes)))
     return states.sort((a, b) => a.admissionSeq - b.admissionSeq)
   })
 
+/** A receipt lies with the inputs it ended, or before them. */
 const addEnded = (
-  row: Row,
+  { inputs, outcome, receipt }: Rows.Ended,
   states: Array<InputState>,
   outcomes: Map<string, CompletionOutcome>
-): Either.Either<void, CorruptRow> =>
-  row["kind"] === "receipt"
-    ? Either.map(Rows.receiptOf(row), ({ outcome, receipt }) => {
-      outcomes.set(`${receipt.runId} ${receipt.sequence}`, outcome)
-    })
-    : Either.map(Rows.terminalOf(row), (terminal) => {
-      const outcome = terminal.outcome ?? outcomes.get(`${terminal.lastRunId ?? ""} ${terminal.lastSequence ?? 0}`)
-      states.push(stateOfTerminal(outcome === undefined ? terminal : { ...terminal, outcome }))
-    })
+): void => {
+  if (receipt !== undefined && outcome !== undefined) outcomes.set(`${receipt.runId} ${receipt.sequence}`, outcome)
+  for (const input of inputs) {
+    const known = input.outcome ?? outcomes.get(`${input.lastRunId ?? ""} ${input.lastSequence ?? 0}`)
+    states.push(stateOfTerminal(known === undefined ? input : { ...input, outcome: known }))
+  }
+}
 
 const feedOf = (all: All, id: RuntimeId, after: number) =>
   Effect.gen(function*() {

@@ -10,7 +10,7 @@ import { CompletionOutcome } from "../../../src/domain/Completion.js"
 import { EpochId, InputId, RequestId, RuntimeId, SessionId, Sha256 } from "../../../src/domain/Ids.js"
 import { Input } from "../../../src/domain/Input.js"
 import { InputFacts, type InputRecord, type SliceDocument, TerminalInput } from "../../../src/domain/InputRecord.js"
-import { Json } from "../../../src/domain/Json.js"
+import { Json, optional } from "../../../src/domain/Json.js"
 import { Message } from "../../../src/domain/Message.js"
 import { CompletionEntry, OperationRecord } from "../../../src/domain/Operation.js"
 import { RunBoundaryReceipt } from "../../../src/domain/Receipt.js"
@@ -53,7 +53,7 @@ export const openInputOf = (row: Row): Either.Either<InputRecord, CorruptRow> =>
   const key = String(row["input_id"])
   const input = docOf("input_open", key, row, decodeInput)
   if (Either.isLeft(input)) return Either.left(input.left)
-  const facts = decodeFacts(String(row["facts"]))
+  const facts = decodeFacts(joined(String(row["shape"]), String(row["facts"]), JSON.stringify({ inputId: key })))
   return Either.mapBoth(facts, {
     onLeft: (issue): CorruptRow => ({ table: "input_open", key, detail: issue.message }),
     onRight: (value): InputRecord => ({ ...value, input: input.right })
@@ -72,13 +72,12 @@ export const feedEntryOf = (row: Row): Either.Either<CompletionEntry, CorruptRow
 export const sliceOf = (row: Row): Either.Either<SliceDocument, CorruptRow> =>
   Either.map(docOf("slice", String(row["name"]), row, decodeJson), (value) => ({ name: String(row["name"]), value }))
 
-/** @since 0.1.0 @category decoding */
-export const terminalOf = (row: Row): Either.Either<TerminalInput, CorruptRow> =>
-  docOf("ended", String(row["key"]), row, decodeTerminal)
+/** What one commit ended. @since 0.1.0 @category models */
+export type Ended = typeof Ended.Type
 
 /** @since 0.1.0 @category decoding */
-export const receiptOf = (row: Row): Either.Either<typeof StoredReceipt.Type, CorruptRow> =>
-  docOf("ended", String(row["key"]), row, decodeReceipt)
+export const endedOf = (row: Row): Either.Either<Ended, CorruptRow> =>
+  docOf("ended", String(row["key"]), row, decodeEnded)
 
 /** @since 0.1.0 @category decoding */
 export const messagesOf = (row: Row): Either.Either<ReadonlyArray<Message>, CorruptRow> =>
@@ -89,11 +88,15 @@ export const corrupt = (row: CorruptRow): StoreCorrupt => new StoreCorrupt(row)
 
 // --- internal ---
 
-const StoredReceipt = Schema.Struct({
-  receipt: RunBoundaryReceipt,
-  outcome: CompletionOutcome,
-  committedAt: Schema.Number
+const Ended = Schema.Struct({
+  committedAt: Schema.Number,
+  receipt: optional(RunBoundaryReceipt),
+  outcome: optional(CompletionOutcome),
+  inputs: Schema.Array(TerminalInput)
 })
+
+/** JSON objects without common names, as one. */
+const joined = (...objects: ReadonlyArray<string>): string => `{${objects.map((text) => text.slice(1, -1)).join(",")}}`
 
 const parsed = <A, I>(schema: Schema.Schema<A, I>) => Schema.decodeUnknownEither(Schema.parseJson(schema))
 
@@ -102,8 +105,7 @@ const decodeFacts = parsed(InputFacts)
 const decodeOperation = parsed(OperationRecord)
 const decodeEntry = parsed(CompletionEntry)
 const decodeJson = parsed(Json)
-const decodeTerminal = parsed(TerminalInput)
-const decodeReceipt = parsed(StoredReceipt)
+const decodeEnded = parsed(Ended)
 const decodeMessages = parsed(Schema.Array(Message))
 
 const HeadRow = Schema.Struct({

@@ -17,7 +17,7 @@ export const applicationId = 0x4d656552
 export const schemaVersion = 1
 
 /** Small pages: a commit writes few rows of a hundred bytes each, and whole pages. @since 0.1.0 @category schema */
-export const pageSize = 1024
+export const pageSize = 512
 
 /** Rows that one runtime can number in a table. @since 0.1.0 @category schema */
 export const rowsPerRuntime = 2 ** 28
@@ -61,18 +61,23 @@ export const tables: Readonly<Record<string, string>> = {
   injected INTEGER NOT NULL CHECK (injected BETWEEN 0 AND last_seq),
   updated_at INTEGER NOT NULL
 ) STRICT`,
+  shape: `CREATE TABLE shape (
+  id INTEGER PRIMARY KEY,
+  doc TEXT NOT NULL UNIQUE
+) STRICT`,
   input_open: `CREATE TABLE input_open (
   key INTEGER PRIMARY KEY,
   input_id TEXT NOT NULL,
+  shape INTEGER NOT NULL REFERENCES shape (id),
   facts TEXT NOT NULL,
   payload TEXT NOT NULL,
   digest BLOB NOT NULL CHECK (length(digest) = 32)
 ) STRICT`,
   ended: `CREATE TABLE ended (
   key INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL CHECK (kind IN ('input', 'receipt')),
+  has_receipt INTEGER NOT NULL CHECK (has_receipt IN (0, 1)),
   ordinal INTEGER NOT NULL,
-  at INTEGER NOT NULL,
+  inputs INTEGER NOT NULL,
   doc TEXT NOT NULL,
   digest BLOB NOT NULL CHECK (length(digest) = 32)
 ) STRICT`,

@@ -38,15 +38,16 @@ export const target = (head: string, width: number, tail: string, exact: boolean
 export const into = (table: string, columns: ReadonlyArray<string>, tail = ""): Target =>
   target(`INSERT INTO ${table} (${columns.join(", ")}) VALUES `, columns.length, tail, true)
 
-/** Rows that are new or replace the one with their key, `guard` permitting. @since 0.1.0 @category constructors */
+/** Rows that are new or give the one with their key new values, `guard` permitting. @since 0.1.0 @category constructors */
 export const upsert = (
   table: string,
+  fixed: ReadonlyArray<string>,
   key: ReadonlyArray<string>,
   values: ReadonlyArray<string>,
   guard = ""
 ): Target => {
   const set = values.map((name) => `${name} = excluded.${name}`).join(", ")
-  return into(table, [...key, ...values], ` ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${set}${guard}`)
+  return into(table, [...fixed, ...values], ` ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${set}${guard}`)
 }
 
 /** The statements that write the rows. @since 0.1.0 @category constructors */
