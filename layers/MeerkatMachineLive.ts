@@ -69,7 +69,8 @@ const make = Effect.gen(function*() {
     authorities,
     spawner,
     home,
-    drop: (entry) => Effect.asVoid(Effect.exit(Deferred.await(Teardown.unregister(teardown, entry, "reload"))))
+    drop: (entry) => Effect.asVoid(Effect.exit(Deferred.await(Teardown.unregister(teardown, entry, "reload")))),
+    finish: (entry) => Effect.asVoid(Deferred.await(Teardown.unregister(teardown, entry, "unregister")))
   })
   const admission: Admission.AdmissionDeps = { store, config, ids }
   const attachDeps = {
@@ -216,8 +217,9 @@ const make = Effect.gen(function*() {
       traced(
         "hardCancelCurrentRun",
         Effect.flatMap(registry.lookup(sessionId), (entry) =>
-          Effect.map(submit(entry, requestCancel({ reason })), ({ runId }) => {
-            if (entry.attachment !== null) {
+          Effect.map(submit(entry, requestCancel({ reason })), ({ first, runId }) => {
+            // A request is delivered once; repeating it neither calls the handle again nor begins another grace (D16).
+            if (first && entry.attachment !== null) {
               escortCancel(attachDeps, entry, entry.attachment, runId, reason)
             }
           }))

@@ -179,6 +179,17 @@ const makeControl = () => {
 
 type Control = ReturnType<typeof makeControl>
 
+/** What was asked between the staging and the start of the run found no fiber to end: it holds all the same. */
+const catchUp = (options: LoopOptions, run: RunFiber): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const state = options.authority.unsafeState()
+    const { lifecycle } = state
+    if (lifecycle._tag === "Destroyed") return run.interrupt("destroyed")
+    if (!owns(state, options.token)) return run.interrupt("requeue")
+    const cancelled = lifecycle._tag === "Running" && lifecycle.runId === run.runId && lifecycle.cancel !== null
+    return cancelled ? run.interrupt("cancelled") : Effect.void
+  })
+
 const runBatch = (
   deps: LoopDeps,
   options: LoopOptions,
@@ -189,6 +200,7 @@ const runBatch = (
   Effect.gen(function*() {
     const run = yield* start({ ...options, store: deps.store }, staged, options.onYield)
     control.begin(run)
+    yield* catchUp(options, run)
     const end = yield* restore(run.end).pipe(
       // The loop itself was interrupted: its run goes back into the queue, uncharged.
       Effect.onInterrupt(() => Effect.zipRight(run.interrupt("requeue"), run.end))

@@ -92,8 +92,8 @@ const yieldHook = (deps: AttachDeps, entry: Entry, attachment: Attachment, reaso
 }
 
 /**
- * Ends a run that was cancelled (D17): the executor's interrupt handle first, the run's fiber after the grace. Both in
- * a fiber of the attachment, so that nobody waits for user code.
+ * Ends a run that was cancelled (D17): the executor's interrupt handle at once, the run's fiber after the grace, whatever
+ * became of the handle. Both in fibers of the attachment, so that nobody waits for user code.
  */
 export const escortCancel = (
   deps: Pick<AttachDeps, "config" | "spawner">,
@@ -108,13 +108,13 @@ export const escortCancel = (
       ? attachment.control.interrupt("cancelled")
       : Effect.void
   )
-  const grace = handle === undefined ? Effect.void : Effect.zipRight(
-    logged("hardCancel")(callHook(deps, entry, "hardCancel", handle({ runId, reason }))).pipe(
-      Effect.timeoutOption(deps.config.cancelGrace)
-    ),
-    Effect.sleep(deps.config.cancelGrace)
-  )
-  deps.spawner.spawn(attachment.scope, Effect.zipRight(grace, interrupt))
+  if (handle === undefined) {
+    deps.spawner.spawn(attachment.scope, interrupt)
+    return
+  }
+  const called = logged("hardCancel")(callHook(deps, entry, "hardCancel", handle({ runId, reason })))
+  deps.spawner.spawn(attachment.scope, called)
+  deps.spawner.spawn(attachment.scope, Effect.delay(interrupt, deps.config.cancelGrace))
 }
 
 /** What follows the end of a loop, for whatever reason it ended. */

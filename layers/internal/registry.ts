@@ -44,6 +44,8 @@ export interface RegistryDeps {
   readonly home: Scope.Scope
   /** drops an entry that must be opened anew (D21) */
   readonly drop: (entry: Entry) => Effect.Effect<void>
+  /** ends an unregistration whose closing commit failed (D7) */
+  readonly finish: (entry: Entry) => Effect.Effect<void, RuntimeDriverError>
 }
 
 const openEntry = (deps: RegistryDeps, sessionId: SessionId): Effect.Effect<Entry, RuntimeDriverError> =>
@@ -123,7 +125,9 @@ export const make = (deps: RegistryDeps): Registry => {
       if (entry.closing !== null) return Effect.zipRight(Effect.exit(Deferred.await(entry.closing)), acquire(sessionId))
       return Effect.flatMap(entry.authority.health, (health) => {
         if (health._tag === "ReloadRequired") return Effect.zipRight(deps.drop(entry), acquire(sessionId))
-        return entry.authority.unsafeState().lifecycle._tag === "Destroyed"
+        const { lifecycle, registration } = entry.authority.unsafeState()
+        if (registration._tag === "Draining") return Effect.zipRight(deps.finish(entry), acquire(sessionId))
+        return lifecycle._tag === "Destroyed"
           ? Effect.fail(new Destroyed({ sessionId }))
           : Effect.succeed({ entry, created: false })
       })
