@@ -1,0 +1,120 @@
+/**
+ * Measures the machine against raw programs of the same run and prints one table.
+ *
+ * `npm run bench -- [--quick] [--write] [--only name,name] [--profile folder]`
+ *
+ * Every workload runs in a process of its own, on JavaScript that was transpiled beforehand. Ratios are medians of
+ * pairs that were measured in turns; L is what a raw program with one row per FULL commit reaches in the same process.
+ */
+import { build } from "esbuild"
+import { spawnSync } from "node:child_process"
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { cpus } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import type { Row } from "./bench/support.js"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const given = process.argv.slice(2)
+const has = (flag: string): boolean => given.includes(flag)
+const quick = has("--quick")
+const only = has("--only") ? (given[given.indexOf("--only") + 1] ?? "").split(",") : null
+
+/** Below the project, so that its packages are found; a folder per process, since runs may overlap. */
+const out = join(root, "node_modules", ".cache", `meerkat-bench-${process.pid}`)
+
+const sources = (folder: string): ReadonlyArray<string> =>
+  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => join(root, folder, name))
+
+const transpile = async (): Promise<void> => {
+  await build({
+    entryPoints: ["src", "services", "layers", join("scripts", "bench")].flatMap(sources),
+    outdir: out,
+    outbase: root,
+    format: "esm",
+    target: "node20",
+    logLevel: "warning"
+  })
+  writeFileSync(join(out, "package.json"), JSON.stringify({ type: "module", name: "effect-meerkat", version: "0.0.0" }))
+}
+
+const child = (flags: ReadonlyArray<string>, name: string) =>
+  spawnSync(
+    process.execPath,
+    ["--expose-gc", ...flags, join(out, "scripts", "bench", "child.js"), name, JSON.stringify({ quick })],
+    { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: 900_000, maxBuffer: 2 ** 26 }
+  )
+
+const failed = (name: string, note: string): Row => ({
+  what: name,
+  value: Number.NaN,
+  unit: "",
+  atMost: true,
+  bar: null,
+  moonshot: null,
+  note: `failed: ${note}`
+})
+
+const measure = (name: string): ReadonlyArray<Row> => {
+  process.stderr.write(`${name} …\n`)
+  const folder = has("--profile") ? given[given.indexOf("--profile") + 1] ?? "profiles" : null
+  const flags = folder === null ? [] : ["--cpu-prof", `--cpu-prof-name=${name}.cpuprofile`, `--cpu-prof-dir=${folder}`]
+  const { status, stderr, stdout } = child(flags, name)
+  process.stderr.write(stderr)
+  const lines = stderr.split("\n").filter((line) => line.includes("Error"))
+  return status === 0
+    ? JSON.parse(stdout.trim().split("\n").at(-1) ?? "[]") as ReadonlyArray<Row>
+    : [failed(name, (lines[0] ?? `exit ${status}`).slice(0, 120))]
+}
+
+const shown = (value: number, unit: string): string => {
+  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : Math.abs(value) >= 1 ? 2 : 4
+  return `${Number(value.toFixed(digits))} ${unit}`.trim()
+}
+
+const verdictOf = ({ atMost, bar, moonshot, value }: Row): string => {
+  if (Number.isNaN(value)) return "–"
+  const meets = (level: number) => atMost ? value <= level : value >= level
+  if (moonshot !== null && meets(moonshot)) return "moonshot"
+  if (bar === null) return "–"
+  if (meets(bar)) return "bar"
+  return bar === 0 ? "missed" : `missed by ${Math.round(Math.abs(value - bar) / bar * 100)} %`
+}
+
+const line = (row: Row): string => {
+  const side = row.atMost ? "≤" : "≥"
+  const level = (value: number | null) => value === null ? "–" : `${side} ${shown(value, row.unit)}`
+  const value = Number.isNaN(row.value) ? "–" : shown(row.value, row.unit)
+  const note = row.note === undefined || row.note === "" ? "" : ` (${row.note})`
+  return `| ${row.what} | ${level(row.bar)} | ${level(row.moonshot)} | ${value}${note} | ${verdictOf(row)} |`
+}
+
+const header = (): ReadonlyArray<string> => [
+  "# Benchmarks",
+  "",
+  `${new Date().toISOString().slice(0, 10)}, node ${process.version}, ${process.platform} ${process.arch}, ` +
+  `${cpus().length} cores, \`npm run bench${quick ? " -- --quick" : ""}\`.`,
+  "",
+  "Ratios are medians of pairs measured in turns. L is what a raw program with one small row per commit reaches in the",
+  "same process at the same time (better-sqlite3, WAL, `synchronous = FULL`). Where other work shares the machine,",
+  "figures move by a fifth or more from run to run: compare the ratios, not the milliseconds.",
+  "",
+  "| what | bar | moonshot | measured | verdict |",
+  "|---|---|---|---|---|"
+]
+
+try {
+  await transpile()
+  const names = JSON.parse(child([], "names").stdout) as ReadonlyArray<string>
+  const rows = names.filter((name) => only === null || only.includes(name)).flatMap(measure)
+  const table = [...header(), ...rows.map(line), ""].join("\n")
+  process.stdout.write(table)
+  if (has("--write")) {
+    mkdirSync(join(root, "docs"), { recursive: true })
+    writeFileSync(join(root, "docs", "benchmarks.md"), table)
+  }
+} finally {
+  rmSync(out, { recursive: true, force: true })
+}

@@ -1,0 +1,125 @@
+/** One session and many: latency, throughput, COMMITs per input. */
+import * as Effect from "effect/Effect"
+import { join } from "node:path"
+import type { SessionHandle } from "../../services/MeerkatMachine.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import {
+  atLeast,
+  atMost,
+  batches,
+  executor,
+  inFolder,
+  median,
+  onMachine,
+  quantile,
+  rate,
+  raw,
+  say,
+  twoCommits
+} from "./support.js"
+import type { Row, Workload } from "./support.js"
+
+const sessions = (count: number, ms: number) =>
+  Effect.flatMap(MeerkatMachine, (machine) =>
+    Effect.forEach(
+      Array.from({ length: count }, (_, i) => `s${i}`),
+      (id) => machine.sessionScoped(id, executor(ms)),
+      { concurrency: 64 }
+    ))
+
+const asks = (session: SessionHandle, times: number, taken: Array<number>) =>
+  Effect.gen(function*() {
+    for (let i = 0; i < times; i++) {
+      const since = performance.now()
+      yield* session.ask(`hello ${i}`)
+      taken.push(performance.now() - since)
+    }
+  })
+
+/** Pairs of raw program and machine, in turns, in the same file system at the same time. */
+const one = (ms: number, bar: number | null, moonshot: number | null): Workload => ({ quick }) =>
+  inFolder(async (folder) => {
+    const program = raw(join(folder, "raw.db"))
+    say(`raw: ${program.pragmas}`)
+    const filename = join(folder, "store.db")
+    const times = quick ? 150 : 400
+    const ratios: Array<number> = []
+    const p50: Array<number> = []
+    let perInput = 0
+    await onMachine(
+      filename,
+      Effect.scoped(Effect.gen(function*() {
+        const [session] = yield* sessions(1, ms)
+        if (session === undefined) return
+        yield* asks(session, 300, [])
+        yield* Effect.promise(() => twoCommits(program, 100, 0))
+        for (let round = 0; round < (quick ? 5 : 9); round++) {
+          const base = yield* Effect.promise(() => twoCommits(program, times, ms))
+          const before = batches(filename)
+          const taken: Array<number> = []
+          yield* asks(session, times, taken)
+          perInput = (batches(filename) - before) / times
+          p50.push(median(taken))
+          ratios.push(median(taken) / base)
+        }
+      }))
+    )
+    program.close()
+    const kind = ms === 0 ? "at once" : `${ms} ms`
+    const note = `p50 ${median(p50).toFixed(2)} ms`
+    const over = ms === 0 ? "over two raw commits" : `over two raw commits with ${ms} ms between`
+    return [
+      atMost(`one session, apply ${kind}: accept → completed p50, ${over}`, median(ratios), "×", bar, moonshot, note),
+      atMost(`COMMITs per completed input, 1 session, apply ${kind}`, perInput, "", 2.05, 2)
+    ]
+  })
+
+const many =
+  (count: number, ms: number, rateBars: readonly [number, number], commitBars: readonly [number, number]): Workload =>
+  ({ quick }) =>
+    inFolder(async (folder) => {
+      const program = raw(join(folder, "raw.db"))
+      const filename = join(folder, "store.db")
+      const each = Math.max(3, Math.round((quick ? 6000 : 20_000) / count))
+      const ratios: Array<number> = []
+      const rates: Array<number> = []
+      const slow: Array<number> = []
+      let perInput = 0
+      await onMachine(
+        filename,
+        Effect.scoped(Effect.gen(function*() {
+          const all = yield* sessions(count, ms)
+          yield* Effect.forEach(all, (session) => asks(session, 2, []), { concurrency: "unbounded" })
+          rate(program, 200)
+          for (let round = 0; round < (quick ? 3 : 7); round++) {
+            const l = rate(program, 500)
+            const before = batches(filename)
+            const taken: Array<number> = []
+            const since = performance.now()
+            yield* Effect.forEach(all, (session) => asks(session, each, taken), { concurrency: "unbounded" })
+            const perSecond = count * each / (performance.now() - since) * 1000
+            perInput = (batches(filename) - before) / (count * each)
+            rates.push(perSecond)
+            ratios.push(perSecond / l)
+            slow.push(quantile(taken, 0.99))
+          }
+        }))
+      )
+      program.close()
+      const kind = ms === 0 ? "at once" : `${ms} ms`
+      const note = `${Math.round(median(rates))}/s, p99 ${median(slow).toFixed(0)} ms`
+      const rows: ReadonlyArray<Row> = [
+        atLeast(`${count} sessions, apply ${kind}: completed inputs/s`, median(ratios), "L", ...rateBars, note),
+        atMost(`COMMITs per completed input, ${count} sessions, apply ${kind}`, perInput, "", ...commitBars)
+      ]
+      return rows
+    })
+
+export const workloads: Record<string, Workload> = {
+  one: one(0, 3, 1.6),
+  one5: one(5, null, null),
+  hundred: many(100, 0, [1, 2.5], [0.1, 0.03]),
+  hundred5: many(100, 5, [1, 2.5], [0.1, 0.03]),
+  thousand: many(1000, 0, [1.2, 3], [0.02, 0.005]),
+  thousand5: many(1000, 5, [1.2, 3], [0.02, 0.005])
+}
