@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
 import type { CoreExecutor, TurnOperations } from "../../services/CoreExecutor.js"
@@ -12,7 +13,7 @@ import type { AttachOutcome } from "../../services/MeerkatMachine.js"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { LoopEnd, RuntimeLoop } from "../../services/RuntimeLoop.js"
 import type { ControlFailed, RuntimeDriverError } from "../../src/domain/Errors.js"
-import { NotReady, sessionGone } from "../../src/domain/Errors.js"
+import { Internal, NotReady, sessionGone } from "../../src/domain/Errors.js"
 import type { RunId } from "../../src/domain/Ids.js"
 import { visible } from "../../src/domain/RuntimeState.js"
 import { abortAttach, beginAttach, detach, publishAttachment } from "../../src/kernel/commands/attach.js"
@@ -169,6 +170,11 @@ const launch = (
     return { attachment, open: Effect.asVoid(gate.open) }
   })
 
+const notMade = (entry: Entry, cause: unknown): Effect.Effect<never, Internal> =>
+  Effect.fail(
+    new Internal({ detail: `the executor of session "${entry.sessionId}" could not be made`, cause, retryable: false })
+  )
+
 /** Makes the attachment while the claim is held: build, publish, then let the loop go. */
 const attachClaimed = <E>(
   deps: AttachDeps,
@@ -187,9 +193,16 @@ const attachClaimed = <E>(
         Scope.close(scope, Exit.void)
       )
       const attached = Effect.gen(function*() {
-        const executor = yield* restore(Scope.extend(make, scope))
+        const executor = yield* Effect.catchAllDefect(
+          restore(Scope.extend(make, scope)),
+          (defect) => notMade(entry, defect)
+        )
         const launched = yield* launch(deps, entry, token, scope, executor)
-        yield* Effect.mapError(authority.submit(publishAttachment(token)), fail)
+        // A scope that was closed meanwhile owns nothing any more: the loop is ended by hand.
+        yield* Effect.onError(
+          Effect.mapError(authority.submit(publishAttachment(token)), fail),
+          () => Fiber.interruptFork(launched.attachment.loop)
+        )
         return launched
       })
       const { attachment, open } = yield* Effect.onError(attached, () => undo)
