@@ -21,8 +21,9 @@ import * as LogLevel from "effect/LogLevel"
 import * as Argv from "./argv.js"
 import { meerkat } from "./commands.js"
 import { CliFailure, type ExitCode, exitCodes } from "./failure.js"
+import * as Help from "./help.js"
 import * as NodeScheduler from "./nodeScheduler.js"
-import { note, withPlainConsole } from "./output.js"
+import { line, note, withHelpfulConsole } from "./output.js"
 import { version } from "./version.js"
 
 /** Warnings of the machine are for the person who watches, never part of an answer. */
@@ -73,9 +74,13 @@ process.stdout.on("error", () => process.exit(exitCodes.answer))
 
 const { own, program } = Argv.split(process.argv)
 
-Command.run(meerkat, { name: "meerkat", version })(own).pipe(
+const main = Help.asksForOverview(own.slice(2))
+  ? line(Help.overview)
+  : Command.run(meerkat, { name: "meerkat", version })(own)
+
+main.pipe(
   Effect.provideService(Argv.ProgramArgv, program),
-  withPlainConsole,
+  withHelpfulConsole,
   Effect.catchAllCause(say),
   Effect.provide(environment),
   Logger.withMinimumLogLevel(LogLevel.Warning),

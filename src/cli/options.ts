@@ -33,6 +33,21 @@ export const session = Args.text({ name: "session" }).pipe(
   Args.mapEffect((name) => Effect.mapError(Schema.decode(SessionId)(name), (error) => HelpDoc.p(error.message)))
 )
 
+/** @since 0.1.0 @category options */
+export const prompt = Args.text({ name: "prompt" }).pipe(
+  Args.repeated,
+  Args.withDescription("The prompt; - reads it from standard input.")
+)
+
+/** @since 0.1.0 @category options */
+export const key = Options.text("key").pipe(
+  Options.withPseudoName("KEY"),
+  Options.optional,
+  Options.withDescription(
+    "Names this input within its session: once it has an outcome, the same key prints that and runs nothing."
+  )
+)
+
 /** What makes an executor of a program. @since 0.1.0 @category options */
 export const executor = {
   exec: Options.text("exec").pipe(

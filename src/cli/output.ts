@@ -6,6 +6,7 @@
 import * as Console from "effect/Console"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import { colours, condensed } from "./help.js"
 
 /** A line of data. @since 0.1.0 @category output */
 export const line = (text: string): Effect.Effect<void> => Effect.sync(() => void process.stdout.write(`${text}\n`))
@@ -36,8 +37,8 @@ export const brief = (text: string, limit = 60): string => {
   return flat.length > limit ? `${flat.slice(0, limit - 1)}…` : flat
 }
 
-/** Without colours where nobody sees them. @since 0.1.0 @category output */
-export const withPlainConsole = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+/** Help condensed, and without colours where nobody sees them. @since 0.1.0 @category output */
+export const withHelpfulConsole = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Console.consoleWith((console) =>
     Effect.withConsole(self, {
       ...console,
@@ -48,9 +49,9 @@ export const withPlainConsole = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.
 
 // --- internal ---
 
-const colours = /\u001b\[[0-9;]*m/g
-
 const plain = (isTerminal: boolean, args: ReadonlyArray<unknown>): ReadonlyArray<unknown> =>
-  isTerminal && process.env["NO_COLOR"] === undefined
-    ? args
-    : args.map((arg) => typeof arg === "string" ? arg.replace(colours, "").trimEnd() : arg)
+  args.map((arg) => typeof arg !== "string" ? arg : isTerminal && hasColours() ? condensed(arg) : bare(arg))
+
+const hasColours = (): boolean => process.env["NO_COLOR"] === undefined
+
+const bare = (text: string): string => condensed(text).replace(colours, "").trimEnd()

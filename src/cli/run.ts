@@ -1,5 +1,4 @@
 /** @since 0.1.0 */
-import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"
@@ -16,18 +15,9 @@ export const run = Command.make(
       Options.withDescription("The session to begin or to continue. Default: a new one, whose name is printed.")
     ),
     ...Common.executor,
-    key: Options.text("key").pipe(
-      Options.withPseudoName("KEY"),
-      Options.optional,
-      Options.withDescription(
-        "Names this input within its session: once it has an outcome, the same key prints that and runs nothing."
-      )
-    ),
+    key: Common.key,
     json: Common.json,
-    prompt: Args.text({ name: "prompt" }).pipe(
-      Args.repeated,
-      Args.withDescription("The prompt; - reads it from standard input.")
-    )
+    prompt: Common.prompt
   },
   (flags) => Effect.flatMap(Effect.promise(() => import("./runTurn.js")), ({ runTurn }) => runTurn(flags))
 ).pipe(

@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -22,6 +21,7 @@ import type { ExecutorFlags } from "./options.js"
 import { note } from "./output.js"
 import { ended, pendingOf } from "./pending.js"
 import * as Progress from "./progress.js"
+import { noStrayOption, promptOf } from "./prompt.js"
 import * as Report from "./report.js"
 
 /** @since 0.1.0 @category models */
@@ -74,28 +74,6 @@ const keyOf = (given: Option.Option<string>): Effect.Effect<string | null, CliFa
   Option.isSome(given) && given.value.trim() === ""
     ? Effect.fail(usage("--key is empty."))
     : Effect.succeed(Option.getOrNull(given))
-
-/** A word that looks like an option and is none: a typing error must not become a prompt. */
-const noStrayOption = (words: ReadonlyArray<string>): Effect.Effect<void, CliFailure> => {
-  const stray = words.find((word) => /^--?[A-Za-z][\w-]*(?:=.*)?$/.test(word))
-  return stray === undefined ? Effect.void : Effect.fail(usage(
-    `There is no option ${stray.replace(/=.*/, "")}. A prompt that begins with a dash goes through standard input: -`
-  ))
-}
-
-const promptOf = (words: ReadonlyArray<string>): Effect.Effect<string, CliFailure> =>
-  Effect.flatMap(
-    words.length === 1 && words[0] === "-" ? standardInput : Effect.succeed(words.join(" ")),
-    (text) =>
-      text.trim() === ""
-        ? Effect.fail(usage("The prompt is empty. Give it as arguments, or - to read it from standard input."))
-        : Effect.succeed(text)
-  )
-
-/** Without the line end that `echo` and editors add. */
-const standardInput: Effect.Effect<string, CliFailure> = NodeStream.toString(() => process.stdin, {
-  onFailure: (cause) => usage(`Standard input cannot be read: ${String(cause)}`)
-}).pipe(Effect.map((text) => text.replace(/[\r\n]+$/, "")))
 
 const farewell = ({ admitted, sessionId }: Job): string =>
   admitted

@@ -1,0 +1,16 @@
+/** @since 0.1.0 */
+import * as Stream from "effect/Stream"
+import { textOf } from "../domain/Message.js"
+import { json as document, line } from "./output.js"
+import { ofSession } from "./reading.js"
+
+/** `meerkat history`. @since 0.1.0 @category commands */
+export const history = ofSession(
+  "history",
+  "Print the conversation of a session.",
+  (reads, { runtimeId }, { json }) =>
+    Stream.runForEach(
+      reads.history(runtimeId),
+      (message) => json ? document(message) : line(`${message.role}: ${textOf(message.blocks)}`)
+    )
+)

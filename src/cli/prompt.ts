@@ -1,0 +1,29 @@
+/** @since 0.1.0 */
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import * as Effect from "effect/Effect"
+import { type CliFailure, usage } from "./failure.js"
+
+/** A word that looks like an option and is none: a typing error must not become a prompt. @since 0.1.0 @category parsing */
+export const noStrayOption = (words: ReadonlyArray<string>): Effect.Effect<void, CliFailure> => {
+  const stray = words.find((word) => /^--?[A-Za-z][\w-]*(?:=.*)?$/.test(word))
+  return stray === undefined ? Effect.void : Effect.fail(usage(
+    `There is no option ${stray.replace(/=.*/, "")}. A prompt that begins with a dash goes through standard input: -`
+  ))
+}
+
+/** The words of the command line, or standard input for a single dash. @since 0.1.0 @category parsing */
+export const promptOf = (words: ReadonlyArray<string>): Effect.Effect<string, CliFailure> =>
+  Effect.flatMap(
+    words.length === 1 && words[0] === "-" ? standardInput : Effect.succeed(words.join(" ")),
+    (text) =>
+      text.trim() === ""
+        ? Effect.fail(usage("The prompt is empty. Give it as arguments, or - to read it from standard input."))
+        : Effect.succeed(text)
+  )
+
+// --- internal ---
+
+/** Without the line end that `echo` and editors add. */
+const standardInput: Effect.Effect<string, CliFailure> = NodeStream.toString(() => process.stdin, {
+  onFailure: (cause) => usage(`Standard input cannot be read: ${String(cause)}`)
+}).pipe(Effect.map((text) => text.replace(/[\r\n]+$/, "")))

@@ -1,0 +1,67 @@
+/**
+ * What the reading commands share. They work beside a process that has the store open.
+ *
+ * @since 0.1.0
+ */
+import * as Command from "@effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { Reads } from "../../layers/internal/sqlite/reads.js"
+import type { StoredSession } from "../../services/RuntimeStore.js"
+import type { CompletionOutcome } from "../domain/Completion.js"
+import type { SessionId } from "../domain/Ids.js"
+import type { ReadError } from "../domain/StoreErrors.js"
+import { type CliFailure, whyOf } from "./failure.js"
+import * as Common from "./options.js"
+import { brief, json, table } from "./output.js"
+
+/** @since 0.1.0 @category models */
+export interface SessionFlags {
+  readonly db: string
+  readonly json: boolean
+  readonly session: SessionId
+}
+
+/** @since 0.1.0 @category models */
+export interface Columns<A> {
+  readonly header: ReadonlyArray<string>
+  readonly row: (value: A) => ReadonlyArray<string>
+}
+
+type Reading = Effect.Effect<void, ReadError | CliFailure>
+
+/** Looks into a store; what is native is loaded here and not before. @since 0.1.0 @category running */
+export const look = (db: string, use: (reads: Reads) => Reading): Effect.Effect<void, CliFailure> =>
+  Effect.flatMap(Effect.promise(() => import("./readStore.js")), (store) => store.look(db, use))
+
+/** A command that looks at one session. @since 0.1.0 @category constructors */
+export const ofSession = <Name extends string>(
+  name: Name,
+  description: string,
+  use: (reads: Reads, session: StoredSession, flags: SessionFlags) => Reading
+) =>
+  Command.make(
+    name,
+    { db: Common.db, json: Common.json, session: Common.session },
+    (flags) =>
+      Effect.flatMap(Effect.promise(() => import("./readStore.js")), (store) =>
+        store.look(flags.db, (reads) =>
+          Effect.flatMap(
+            store.sessionOf(flags.db, reads, flags.session),
+            (session) =>
+              use(reads, session, flags)
+          )))
+  ).pipe(Command.withDescription(description))
+
+/** Rows as a table, or as JSON documents. @since 0.1.0 @category output */
+export const listed = <A>(asJson: boolean, rows: Stream.Stream<A, ReadError>, columns: Columns<A>): Reading =>
+  asJson
+    ? Stream.runForEach(rows, json)
+    : Effect.flatMap(
+      Stream.runCollect(Stream.map(rows, columns.row)),
+      (found) => table(columns.header, Array.from(found))
+    )
+
+/** How something ended, in a few words. @since 0.1.0 @category output */
+export const summary = (outcome: CompletionOutcome): string =>
+  outcome._tag === "Completed" ? brief(outcome.result.text) : brief(whyOf(outcome))

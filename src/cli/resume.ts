@@ -1,0 +1,17 @@
+/** @since 0.1.0 */
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Common from "./options.js"
+
+/** `meerkat resume`: runs what is pending. @since 0.1.0 @category commands */
+export const resume = Command.make(
+  "resume",
+  {
+    db: Common.db,
+    ...Common.executor,
+    json: Common.json,
+    sessions: Common.session.pipe(Args.repeated)
+  },
+  (flags) => Effect.flatMap(Effect.promise(() => import("./runPending.js")), ({ runPending }) => runPending(flags))
+).pipe(Command.withDescription("Run what is pending, in the named sessions or in all, one session after the other."))

@@ -1,0 +1,44 @@
+/**
+ * What `meerkat send` does.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import type { SessionId } from "../domain/Ids.js"
+import { type CliFailure, ofDriverError } from "./failure.js"
+import * as Machine from "./machine.js"
+import { json, line } from "./output.js"
+import { noStrayOption, promptOf } from "./prompt.js"
+
+/** @since 0.1.0 @category models */
+export interface SendFlags {
+  readonly db: string
+  readonly session: SessionId
+  readonly key: Option.Option<string>
+  readonly json: boolean
+  readonly prompt: ReadonlyArray<string>
+}
+
+/** Queues a prompt and prints the id of its input; it is durable then. @since 0.1.0 @category commands */
+export const sendPrompt = (flags: SendFlags): Effect.Effect<void, CliFailure> =>
+  Effect.gen(function*() {
+    yield* noStrayOption(flags.prompt)
+    const text = yield* promptOf(flags.prompt)
+    yield* Machine.provide({ db: flags.db, attempts: 1, maxOutput: 0 })(queue(flags, text))
+  })
+
+// --- internal ---
+
+const queue = ({ json: asJson, key, session }: SendFlags, text: string) =>
+  Effect.gen(function*() {
+    const machine = yield* MeerkatMachine
+    yield* machine.registerSession(session)
+    const { completion, outcome } = yield* machine.session(session).prompt(
+      text,
+      Option.isSome(key) ? { idempotencyKey: key.value } : {}
+    )
+    const known = outcome._tag === "Deduplicated"
+    yield* asJson ? json({ session, input: completion.inputId, known }) : line(completion.inputId)
+  }).pipe(Effect.mapError(ofDriverError))
