@@ -118,6 +118,7 @@ export const validateCommit = (
   const objection = checkFence(commit, view.head, mode) ??
     checkInputs(commit, view) ??
     checkBody(commit, view.head) ??
+    checkOperations(commit) ??
     checkFeed(commit, view.head)
   if (objection !== undefined) return Either.left(objection)
   const receipt = checkReceipt(commit, view)
@@ -231,6 +232,19 @@ const checkBody = (commit: RuntimeCommit, head: RuntimeHead): CommitError | unde
         ? undefined
         : refused(commit, "an opaque body begins the next generation")
   }
+}
+
+const liveStatuses: ReadonlySet<string> = new Set(["provisioning", "running", "retiring"])
+
+/** Status, outcome and place in the feed say the same. */
+const checkOperations = (commit: RuntimeCommit): CommitError | undefined => {
+  for (const { completionSeq, outcome, spec, status } of commit.operations) {
+    const terminal = !liveStatuses.has(status)
+    if (terminal !== (outcome !== undefined) || terminal !== (completionSeq !== undefined)) {
+      return refused(commit, `operation ${spec.id} is ${status} with ${outcome === undefined ? "no" : "an"} outcome`)
+    }
+  }
+  return undefined
 }
 
 const checkFeed = (commit: RuntimeCommit, head: RuntimeHead): CommitError | undefined => {

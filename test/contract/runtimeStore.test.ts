@@ -1,0 +1,565 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { mkdtempSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
+import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
+import { RuntimeStore } from "../../services/RuntimeStore.js"
+import { OperationId, RuntimeId, runtimeIdOf, SessionId, Sha256 } from "../../src/domain/Ids.js"
+import type { InputRecord } from "../../src/domain/InputRecord.js"
+import * as Message from "../../src/domain/Message.js"
+import type { CompletionEntry, OperationRecord } from "../../src/domain/Operation.js"
+import type { OpenError } from "../../src/domain/StoreErrors.js"
+import * as C from "../support/commits.js"
+
+const folder = mkdtempSync(join(tmpdir(), "meerkat-contract-"))
+
+const backends: ReadonlyArray<readonly [string, Layer.Layer<RuntimeStore, OpenError>]> = [
+  ["memory", RuntimeStoreMemory.layer],
+  ["sqlite", RuntimeStoreSqlite.layer({ filename: join(folder, "store.db") })]
+]
+
+const texts = (messages: Iterable<Message.Message>) => Array.from(messages, ({ blocks }) => Message.textOf(blocks))
+
+const historyOf = (runtimeId: RuntimeId, from?: number) =>
+  Effect.flatMap(RuntimeStore, (store) => Effect.map(Stream.runCollect(store.history(runtimeId, from)), texts))
+
+const accepted = (record: InputRecord) =>
+  Effect.flatMap(C.open(C.sessionId()), ({ at }) => C.commit(at, { inputs: [C.insert(record)] }))
+
+const operationOf = (id: OperationId, seq?: number): OperationRecord => ({
+  spec: { id, kind: "background_tool_op", owner: "external", displayName: "build", sourceLabel: "ci", expectPeerChannel: false },
+  peerReady: false,
+  progressCount: 0,
+  createdAt: 1,
+  ...(seq === undefined
+    ? { status: "running" }
+    : { status: "failed", outcome: { _tag: "Failed", error: "red" }, completionSeq: seq, completedAt: 2 })
+})
+
+const entryOf = (seq: number, operationId: OperationId): CompletionEntry => ({
+  seq,
+  operationId,
+  kind: "background_tool_op",
+  displayName: "build",
+  outcome: { _tag: "Failed", error: "red" },
+  completedAt: 2
+})
+
+for (const [name, layer] of backends) {
+  it.layer(layer)(`RuntimeStore over ${name}`, (it) => {
+    describe("commits", () => {
+      it.effect("STO-01 body, receipt and inputs of a boundary come back unchanged", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const record = C.recordOf(0, { text: "two words", key: "k" })
+          const at = yield* accepted(record)
+          const run = C.runId()
+          const parts = C.boundary(record, C.noBody, "one answer", run)
+          yield* C.commit(at, { ...parts, lifecycle: "retired" })
+          const receipt = yield* store.receipt(at.runtimeId, run, 0)
+          assert.deepStrictEqual(Option.getOrThrow(receipt).receipt, parts.receipt?.receipt)
+          const row = Option.getOrThrow(yield* store.terminalInput(at.runtimeId, record.inputId))
+          assert.deepStrictEqual(row, { ...C.terminalOf(record, run), outcome: { _tag: "Completed", result: { text: "one answer" } } })
+          assert.deepStrictEqual(yield* historyOf(at.runtimeId), ["two words", "one answer"])
+          const image = yield* C.imageOf(at.sessionId)
+          assert.deepStrictEqual(image.head, parts.session.head)
+          assert.strictEqual(image.lifecycle, "retired")
+          assert.deepStrictEqual(image.inputs, [])
+          assert.strictEqual(image.nextAdmissionSeq, 1)
+        }))
+
+      it.effect("STO-02 when one part is refused, none is written", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const record = C.recordOf(0)
+          const at = yield* accepted(record)
+          const run = C.runId()
+          const parts = C.boundary(record, C.noBody, "answer", run)
+          const error = yield* C.refusal(at, {
+            ...parts,
+            lifecycle: "stopped",
+            inputs: [...parts.inputs ?? [], { _tag: "Update", facts: C.recordOf(7) }]
+          })
+          assert.strictEqual(error._tag, "InputConflict")
+          assert.isTrue(Option.isNone(yield* store.receipt(at.runtimeId, run, 0)))
+          assert.isTrue(Option.isNone(yield* store.terminalInput(at.runtimeId, record.inputId)))
+          assert.deepStrictEqual(yield* historyOf(at.runtimeId), [])
+          const image = yield* C.imageOf(at.sessionId)
+          assert.strictEqual(image.lifecycle, "idle")
+          assert.deepStrictEqual(image.inputs, [record])
+        }))
+
+      it.effect("STO-03 a runtime of another session is refused and nothing is written", () =>
+        Effect.gen(function*() {
+          const { at } = yield* C.open(C.sessionId())
+          const error = yield* C.refusal({ ...at, sessionId: C.sessionId() }, { lifecycle: "retired" })
+          assert.strictEqual(error._tag, "CommitRefused")
+          assert.strictEqual((yield* C.imageOf(at.sessionId)).lifecycle, "idle")
+        }))
+
+      it.effect("STO-04 receipts (run, 0) and (run, 1) are independent", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const run = C.runId()
+          const [a, b] = [C.recordOf(0), C.recordOf(1)]
+          const at = yield* Effect.flatMap(accepted(a), (at) => C.commit(at, { inputs: [C.insert(b)] }))
+          const first = C.boundary(a, C.noBody, "first", run)
+          const next = yield* C.commit(at, first)
+          const second = C.boundary(b, first.session.head, "second", run)
+          const receipt = second.receipt ?? assert.fail("a boundary has a receipt")
+          yield* C.commit(next, { ...second, receipt: { ...receipt, receipt: { ...receipt.receipt, sequence: 1 } } })
+          const both = yield* Stream.runCollect(store.receipts(at.runtimeId))
+          assert.deepStrictEqual(Array.from(both, ({ outcome }) => outcome), [
+            { _tag: "Completed", result: { text: "first" } },
+            { _tag: "Completed", result: { text: "second" } }
+          ])
+          assert.strictEqual(Option.getOrThrow(yield* store.receipt(at.runtimeId, run, 1)).receipt.messageCount, 4)
+        }))
+
+      it.effect("STO-05 another receipt under the same run and sequence is refused with everything beside it", () =>
+        Effect.gen(function*() {
+          const run = C.runId()
+          const [a, b] = [C.recordOf(0), C.recordOf(1)]
+          const at = yield* Effect.flatMap(accepted(a), (at) => C.commit(at, { inputs: [C.insert(b)] }))
+          const first = C.boundary(a, C.noBody, "first", run)
+          const next = yield* C.commit(at, first)
+          const error = yield* C.refusal(next, C.boundary(b, first.session.head, "second", run))
+          assert.strictEqual(error._tag, "ReceiptConflict")
+          assert.deepStrictEqual((yield* C.imageOf(at.sessionId)).inputs, [b])
+          assert.strictEqual((yield* historyOf(at.runtimeId)).length, 2)
+        }))
+
+      it.effect("STO-06 the same receipt again is fine and is kept once", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const record = C.recordOf(0)
+          const at = yield* accepted(record)
+          const parts = C.boundary(record, C.noBody)
+          const next = yield* C.commit(at, parts)
+          yield* C.commit(next, parts.receipt === undefined ? {} : { receipt: parts.receipt, lifecycle: "stopped" })
+          assert.strictEqual(Chunk.size(yield* Stream.runCollect(store.receipts(at.runtimeId))), 1)
+          assert.strictEqual((yield* C.imageOf(at.sessionId)).lifecycle, "stopped")
+        }))
+
+      it.effect("the same request again is acknowledged and not applied twice", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const { at } = yield* C.open(C.sessionId())
+          const commit = C.commitOf(at, { inputs: [C.insert(C.recordOf(0))] })
+          const first = yield* store.commit(commit)
+          const again = yield* store.commit(commit)
+          assert.deepStrictEqual([first.replayed, again.replayed], [false, true])
+          assert.strictEqual(again.revision, first.revision)
+          assert.strictEqual((yield* C.imageOf(at.sessionId)).inputs.length, 1)
+        }))
+
+      it.effect("STO-09 the lifecycle is stored; what is stored never says attached or running", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          for (const lifecycle of ["retired", "stopped", "destroyed", "idle"] as const) {
+            const { at } = yield* C.open(C.sessionId())
+            yield* C.commit(at, { lifecycle })
+            const found = yield* Stream.runCollect(store.sessions({ prefix: at.sessionId }))
+            assert.deepStrictEqual(Array.from(found, (session) => session.lifecycle), [lifecycle])
+            assert.strictEqual((yield* C.imageOf(at.sessionId)).lifecycle, lifecycle)
+          }
+        }))
+    })
+
+    describe("fences", () => {
+      it.effect("a commit from another revision is refused", () =>
+        Effect.gen(function*() {
+          const { at } = yield* C.open(C.sessionId())
+          yield* C.commit(at, {})
+          const error = yield* C.refusal(at, {})
+          assert.strictEqual(error._tag, "RevisionConflict")
+        }))
+
+      it.effect("a commit of an earlier opening is fenced off", () =>
+        Effect.gen(function*() {
+          const { at: old } = yield* C.open(C.sessionId())
+          const { at: now } = yield* C.open(old.sessionId)
+          assert.strictEqual((yield* C.refusal({ ...old, basis: now.basis }, {}))._tag, "RuntimeFenced")
+          yield* C.commit(now, {})
+        }))
+
+      it.effect("nothing is accepted after a closing commit but an opening", () =>
+        Effect.gen(function*() {
+          const { at } = yield* C.open(C.sessionId())
+          const closed = yield* C.commit(at, { close: true })
+          assert.strictEqual((yield* C.refusal(closed, {}))._tag, "RuntimeFenced")
+          const again = yield* C.open(at.sessionId)
+          yield* C.commit(again.at, {})
+        }))
+
+      it.effect("a session that was never opened accepts nothing", () =>
+        Effect.gen(function*() {
+          const session = C.sessionId()
+          const at = { sessionId: session, runtimeId: runtimeIdOf(session), incarnation: 0, basis: 0 }
+          assert.strictEqual((yield* C.refusal(at, {}))._tag, "RuntimeFenced")
+        }))
+
+      it.effect("a plan that says no writes nothing and gives its own error", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const id = runtimeIdOf(C.sessionId())
+          const error = yield* Effect.flip(store.openRuntime(id, () => Either.left("not today")))
+          assert.strictEqual(error, "not today")
+          assert.isTrue(Option.isNone(yield* store.witness(id)))
+        }))
+
+      it.effect("a plan that throws harms its own session only", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const broken = store.openRuntime(runtimeIdOf(C.sessionId()), () => Option.getOrThrow(Option.none()))
+          const [exit, ok] = yield* Effect.all([Effect.exit(broken), Effect.exit(C.open(C.sessionId()))], { concurrency: 2 })
+          assert.isTrue(Exit.isFailure(exit))
+          assert.isTrue(Exit.isSuccess(ok))
+        }))
+
+      it.effect("the witness names the last request", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const { at } = yield* C.open(C.sessionId())
+          const commit = C.commitOf(at)
+          yield* store.commit(commit)
+          assert.deepStrictEqual(Option.getOrThrow(yield* store.witness(at.runtimeId)), {
+            incarnation: 1,
+            revision: 2,
+            lastRequestId: commit.requestId
+          })
+        }))
+
+      it.effect("an id that is not that of a session's runtime is refused", () =>
+        Effect.gen(function*() {
+          const session = C.sessionId()
+          const at = { sessionId: session, runtimeId: RuntimeId.make(session), incarnation: 1, basis: 0 }
+          assert.strictEqual((yield* C.refusal(at, {}))._tag, "CommitRefused")
+        }))
+    })
+
+    describe("inputs and keys", () => {
+      it.effect("a known id is refused, open or terminal", () =>
+        Effect.gen(function*() {
+          const record = C.recordOf(0)
+          const at = yield* accepted(record)
+          const again = { ...C.recordOf(1, { id: record.inputId }) }
+          assert.strictEqual((yield* C.refusal(at, { inputs: [C.insert(again)] }))._tag, "InputConflict")
+          const next = yield* C.commit(at, C.boundary(record, C.noBody))
+          assert.strictEqual((yield* C.refusal(next, { inputs: [C.insert(again)] }))._tag, "InputConflict")
+        }))
+
+      it.effect("changed facts replace the stored ones and the words stay", () =>
+        Effect.gen(function*() {
+          const record = C.recordOf(0, { text: "stay" })
+          const at = yield* accepted(record)
+          const { input, ...facts } = record
+          const staged = { ...facts, attempts: 2, status: { type: "staged", runId: C.runId() } as const, trace: { traceId: "t", spanId: "s", sampled: true } }
+          yield* C.commit(at, { inputs: [{ _tag: "Update", facts: { ...facts, attempts: 1 } }, { _tag: "Update", facts: staged }] })
+          assert.deepStrictEqual((yield* C.imageOf(at.sessionId)).inputs, [{ ...staged, input }])
+        }))
+
+      it.effect("a key belongs to one input of its session, until it is cleared", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const [a, b] = [C.recordOf(0, { key: "once" }), C.recordOf(1, { key: "once" })]
+          const at = yield* accepted(a)
+          const error = yield* C.refusal(at, { inputs: [C.insert(b)] })
+          assert.strictEqual(error._tag === "IdempotencyConflict" && error.ownerInputId, a.inputId)
+          yield* accepted(C.recordOf(0, { key: "once" }))
+          const done = yield* C.commit(at, C.boundary(a, C.noBody))
+          const fact = Option.getOrThrow(yield* store.findKey(at.runtimeId, "once"))
+          assert.deepStrictEqual([fact.inputId, fact.completedAt, fact.newerTerminals], [a.inputId, 1_700_000_000_500, 0])
+          yield* C.commit(done, { clearKeys: ["once"], inputs: [C.insert(b)] })
+          assert.deepStrictEqual(Option.getOrThrow(yield* store.findKey(at.runtimeId, "once")), {
+            key: "once",
+            inputId: b.inputId,
+            completedAt: null,
+            newerTerminals: 0
+          })
+          assert.isTrue(Option.isNone(yield* store.findKey(at.runtimeId, "never")))
+        }))
+
+      it.effect("a key counts the terminal inputs that came after", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const records = [0, 1, 2, 3].map((seq) => C.recordOf(seq, { key: `k${seq}` }))
+          const { at } = yield* C.open(C.sessionId())
+          const run = C.runId()
+          const rows = records.map((record) => ({ ...C.terminalOf(record, run), outcome: { _tag: "Cancelled" } as const }))
+          yield* C.commit(at, { inputs: rows.map((row) => ({ _tag: "InsertTerminal", row })) })
+          const newer = yield* Effect.forEach(records, (_, i) => store.findKey(at.runtimeId, `k${i}`))
+          assert.deepStrictEqual(newer.map((fact) => Option.getOrThrow(fact).newerTerminals), [3, 2, 1, 0])
+        }))
+
+      it.effect("an input may be admitted and ended by one commit", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const record = C.recordOf(0)
+          const { at } = yield* C.open(C.sessionId())
+          const row = { ...C.terminalOf(record, C.runId()), outcome: { _tag: "Cancelled" } as const }
+          yield* C.commit(at, { inputs: [C.insert(record), { _tag: "Terminal", row }] })
+          assert.strictEqual(Option.getOrThrow(yield* store.terminalInput(at.runtimeId, record.inputId)).outcome._tag, "Cancelled")
+          assert.deepStrictEqual((yield* C.imageOf(at.sessionId)).inputs, [])
+        }))
+
+      it.effect("all inputs are listed in admission order, with their outcomes", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const [a, b, c] = [C.recordOf(0), C.recordOf(1), C.recordOf(2)]
+          const { at } = yield* C.open(C.sessionId())
+          const queued = yield* C.commit(at, { inputs: [a, b, c].map(C.insert) })
+          yield* C.commit(queued, C.boundary(b, C.noBody, "b"))
+          const states = Array.from(yield* Stream.runCollect(store.inputs(at.runtimeId)))
+          assert.deepStrictEqual(states.map(({ inputId, phase }) => [inputId, phase]), [
+            [a.inputId, "queued"],
+            [b.inputId, "consumed"],
+            [c.inputId, "queued"]
+          ])
+          assert.deepStrictEqual(states[1]?.outcome, { _tag: "Completed", result: { text: "b" } })
+        }))
+
+      it.effect("ephemeral inputs are never stored", () =>
+        Effect.gen(function*() {
+          const { at } = yield* C.open(C.sessionId())
+          const error = yield* C.refusal(at, { inputs: [C.insert({ ...C.recordOf(0), durability: "ephemeral" })] })
+          assert.strictEqual(error._tag, "CommitRefused")
+        }))
+
+      it.effect("retention trims the oldest terminal rows, frees their keys, and at most 16 a commit", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          let { at } = yield* C.open(C.sessionId())
+          for (let seq = 0; seq < 24; seq++) {
+            const outcome = { _tag: "Cancelled" } as const
+            const row = { ...C.terminalOf(C.recordOf(seq, { key: `k${seq}` }), C.runId()), outcome }
+            at = yield* C.commit(at, { inputs: [{ _tag: "InsertTerminal", row }] })
+          }
+          const count = Effect.map(Stream.runCollect(store.inputs(at.runtimeId)), Chunk.size)
+          at = yield* C.commit(at, { retainTerminal: 4 })
+          assert.strictEqual(yield* count, 8)
+          at = yield* C.commit(at, { retainTerminal: 4 })
+          assert.strictEqual(yield* count, 4)
+          assert.isTrue(Option.isNone(yield* store.findKey(at.runtimeId, "k0")))
+          assert.isTrue(Option.isSome(yield* store.findKey(at.runtimeId, "k23")))
+        }))
+    })
+
+    describe("the body", () => {
+      it.effect("appends add up, and history begins where it is asked to", () =>
+        Effect.gen(function*() {
+          let { at } = yield* C.open(C.sessionId())
+          let head = C.noBody
+          for (let i = 0; i < 5; i++) {
+            const session = C.append(head, [0, 1, 2].map((k) => Message.ofText("user", `${i * 3 + k}`)))
+            at = yield* C.commit(at, { session })
+            head = session.head
+          }
+          const all = Array.from({ length: 15 }, (_, i) => `${i}`)
+          for (const from of [0, 1, 3, 7, 14, 15, 99]) {
+            assert.deepStrictEqual(yield* historyOf(at.runtimeId, from), all.slice(from))
+          }
+        }))
+
+      it.effect("a replacement begins a new generation, however long the old one was", () =>
+        Effect.gen(function*() {
+          const { at } = yield* C.open(C.sessionId())
+          const long = C.append(C.noBody, Array.from({ length: 300 }, (_, i) => Message.ofText("user", `${i}`)))
+          let now = yield* C.commit(at, { session: long })
+          assert.strictEqual((yield* historyOf(at.runtimeId)).length, 300)
+          const digest = Sha256.make("f".repeat(64))
+          const head = { generation: 1, messageCount: 1, digest }
+          now = yield* C.commit(now, {
+            session: { _tag: "Replace", base: long.head, messages: [Message.ofText("system", "summary")], head }
+          })
+          assert.deepStrictEqual(yield* historyOf(at.runtimeId), ["summary"])
+          yield* C.commit(now, { session: C.append(head, [Message.ofText("user", "on")]) })
+          assert.deepStrictEqual(yield* historyOf(at.runtimeId), ["summary", "on"])
+          assert.deepStrictEqual(yield* historyOf(at.runtimeId, 1), ["on"])
+        }))
+
+      it.effect("a body computed from another head is refused", () =>
+        Effect.gen(function*() {
+          const { at } = yield* C.open(C.sessionId())
+          const one = C.append(C.noBody, [Message.ofText("user", "1")])
+          const next = yield* C.commit(at, { session: one })
+          assert.strictEqual((yield* C.refusal(next, { session: one }))._tag, "CommitRefused")
+        }))
+
+      it.effect("an opaque body comes back byte for byte", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const { at } = yield* C.open(C.sessionId())
+          const bytes = Uint8Array.from({ length: 5000 }, (_, i) => i % 251)
+          const head = { generation: 1, messageCount: 7, digest: null }
+          yield* C.commit(at, { session: { _tag: "Opaque", base: C.noBody, bytes, head } })
+          assert.deepStrictEqual(Array.from(Option.getOrThrow(yield* store.opaqueBody(at.runtimeId))), Array.from(bytes))
+          assert.deepStrictEqual((yield* C.imageOf(at.sessionId)).head, head)
+        }))
+    })
+
+    describe("operations, feed, slices", () => {
+      it.effect("STO-11 operations, feed and cursors come back; cursors never move back", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const epoch = C.newEpoch()
+          const { at } = yield* C.open(C.sessionId(), { epoch })
+          const [a, b] = [OperationId.make(C.uuid()), OperationId.make(C.uuid())]
+          let now = yield* C.commit(at, { operations: [operationOf(a), operationOf(b)] })
+          const seen = { agentApplied: 1, observed: 1, injected: 0 }
+          now = yield* C.commit(now, {
+            operations: [operationOf(a, 1)],
+            feed: [entryOf(1, a)],
+            epoch: { ...epoch, lastSeq: 1, cursors: seen }
+          })
+          now = yield* C.commit(now, { epoch: { ...epoch, lastSeq: 1 } })
+          const image = yield* C.imageOf(at.sessionId)
+          assert.deepStrictEqual(image.epoch, { ...epoch, lastSeq: 1, cursors: seen })
+          assert.deepStrictEqual(image.feed, [entryOf(1, a)])
+          assert.sameDeepMembers([...image.operations], [operationOf(a, 1), operationOf(b)])
+          assert.deepStrictEqual(yield* store.feed(at.runtimeId, 0), {
+            entries: [entryOf(1, a)],
+            watermark: 1,
+            droppedThrough: 0
+          })
+          assert.deepStrictEqual(Option.getOrThrow(yield* store.operation(at.runtimeId, b)), operationOf(b))
+        }))
+
+      it.effect("R4, R5 gaps in the feed and operations that contradict themselves are refused", () =>
+        Effect.gen(function*() {
+          const { at } = yield* C.open(C.sessionId())
+          const id = OperationId.make(C.uuid())
+          const refused = [
+            { feed: [entryOf(2, id)] },
+            { feed: [entryOf(1, id), entryOf(2, id)] },
+            { operations: [{ ...operationOf(id), status: "failed" as const }] },
+            { operations: [{ ...operationOf(id, 1), status: "running" as const }] }
+          ]
+          for (const parts of refused) assert.strictEqual((yield* C.refusal(at, parts))._tag, "CommitRefused")
+        }))
+
+      it.effect("R6 a retired epoch takes no entries, and a new one begins at 1", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const epoch = C.newEpoch()
+          const { at } = yield* C.open(C.sessionId(), { epoch })
+          const id = OperationId.make(C.uuid())
+          let now = yield* C.commit(at, { feed: [entryOf(1, id)], operations: [operationOf(id, 1)] })
+          now = yield* C.commit(now, { epoch: { ...epoch, lastSeq: 1, retired: true } })
+          assert.strictEqual((yield* C.refusal(now, { feed: [entryOf(2, OperationId.make(C.uuid()))] }))._tag, "CommitRefused")
+          yield* C.commit(now, { epoch: C.newEpoch() })
+          assert.deepStrictEqual(yield* store.feed(at.runtimeId, 0), { entries: [], watermark: 0, droppedThrough: 0 })
+        }))
+
+      it.effect("dropped feed entries and operations go away", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const epoch = C.newEpoch()
+          const { at } = yield* C.open(C.sessionId(), { epoch })
+          const ids = [1, 2, 3].map(() => OperationId.make(C.uuid()))
+          const feed = ids.map((id, i) => entryOf(i + 1, id))
+          const now = yield* C.commit(at, { feed, operations: ids.map((id, i) => operationOf(id, i + 1)) })
+          yield* C.commit(now, { dropOperations: ids.slice(0, 2), epoch: { ...epoch, lastSeq: 3, droppedThrough: 2 } })
+          const left = yield* store.feed(at.runtimeId, 0)
+          assert.deepStrictEqual([left.entries, left.droppedThrough, left.watermark], [feed.slice(2), 2, 3])
+          assert.strictEqual(Chunk.size(yield* Stream.runCollect(store.operations(at.runtimeId))), 1)
+        }))
+
+      it.effect("slices are stored by name, the last value wins", () =>
+        Effect.gen(function*() {
+          const { at } = yield* C.open(C.sessionId())
+          const now = yield* C.commit(at, { slices: [{ name: "a", value: [1] }, { name: "b", value: { x: null } }] })
+          yield* C.commit(now, { slices: [{ name: "a", value: "two" }] })
+          assert.sameDeepMembers([...(yield* C.imageOf(at.sessionId)).slices], [
+            { name: "a", value: "two" },
+            { name: "b", value: { x: null } }
+          ])
+        }))
+    })
+
+    describe("listing", () => {
+      it.effect("sessions are filtered by prefix, lifecycle and pending inputs", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const prefix = C.uuid()
+          const [a, b, c] = ["a", "b", "c"].map((part) => SessionId.make(`${prefix}:${part}`))
+          const { at } = yield* C.open(a ?? C.sessionId())
+          yield* C.commit(at, { inputs: [C.insert(C.recordOf(0)), C.insert(C.recordOf(1))] })
+          yield* C.open(b ?? C.sessionId(), { lifecycle: "stopped" })
+          yield* C.open(c ?? C.sessionId())
+          const list = (filter: Parameters<typeof store.sessions>[0]) =>
+            Effect.map(Stream.runCollect(store.sessions({ prefix, ...filter })), (found) =>
+              Array.from(found, ({ pendingInputs, sessionId }) => [sessionId, pendingInputs]))
+          assert.deepStrictEqual(yield* list({}), [[a, 2], [b, 0], [c, 0]])
+          assert.deepStrictEqual(yield* list({ pendingOnly: true }), [[a, 2]])
+          assert.deepStrictEqual(yield* list({ lifecycle: ["stopped"] }), [[b, 0]])
+        }))
+    })
+
+    describe("many at once", () => {
+      it.effect("W4 members that are refused change nothing for their neighbours", () =>
+        Effect.gen(function*() {
+          const sessions = yield* Effect.forEach(Array.from({ length: 200 }), () => C.open(C.sessionId()), { concurrency: "unbounded" })
+          const exits = yield* Effect.forEach(sessions, ({ at }, i) => {
+            const record = C.recordOf(0, { key: "k" })
+            const inputs = i % 7 === 0 ? [C.insert(record), C.insert(C.recordOf(1, { key: "k" }))] : [C.insert(record)]
+            return Effect.exit(C.commit(i % 11 === 0 ? { ...at, basis: 99 } : at, { inputs }))
+          }, { concurrency: "unbounded" })
+          assert.deepStrictEqual(exits.map(Exit.isSuccess), sessions.map((_, i) => i % 7 !== 0 && i % 11 !== 0))
+          const images = yield* Effect.forEach(sessions, ({ at }) => C.imageOf(at.sessionId), { concurrency: "unbounded" })
+          assert.deepStrictEqual(images.map(({ inputs }) => inputs.length), exits.map((exit) => Exit.isSuccess(exit) ? 1 : 0))
+        }))
+
+      it.effect("conflicts that only the tables know are found among neighbours", () =>
+        Effect.gen(function*() {
+          const known = C.recordOf(0, { key: "k" })
+          const first = yield* accepted(known)
+          const rest = yield* Effect.forEach(Array.from({ length: 30 }), () => C.open(C.sessionId()), { concurrency: "unbounded" })
+          const clash = Effect.exit(C.commit(first, { inputs: [C.insert(C.recordOf(1, { key: "k" }))] }))
+          const fine = rest.map(({ at }) => Effect.exit(C.commit(at, { inputs: [C.insert(C.recordOf(0, { key: "k" }))] })))
+          const [bad, ...good] = yield* Effect.all([clash, ...fine], { concurrency: "unbounded" })
+          assert.isTrue(Exit.isFailure(bad))
+          assert.isTrue(good.every(Exit.isSuccess))
+        }))
+
+      it.effect("two commits of one session in one batch apply in order", () =>
+        Effect.gen(function*() {
+          const { at } = yield* C.open(C.sessionId())
+          const both = yield* Effect.all([
+            Effect.exit(C.commit(at, { inputs: [C.insert(C.recordOf(0))] })),
+            Effect.exit(C.commit(C.next(at), { inputs: [C.insert(C.recordOf(1))] }))
+          ], { concurrency: 2 })
+          assert.isTrue(both.every(Exit.isSuccess))
+          assert.strictEqual((yield* C.imageOf(at.sessionId)).inputs.length, 2)
+        }))
+
+      it.effect("STO-14 W3 an interrupted submitter's commit happened whole or not at all, and the store goes on", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const outcomes = yield* Effect.forEach(Array.from({ length: 40 }), (_, i) =>
+            Effect.gen(function*() {
+              const record = C.recordOf(0)
+              const at = yield* accepted(record)
+              const fiber = yield* Effect.fork(C.commit(at, C.boundary(record, C.noBody)))
+              for (let k = 0; k < i % 8; k++) yield* Effect.yieldNow()
+              yield* Fiber.interrupt(fiber)
+              const image = yield* C.imageOf(at.sessionId)
+              const receipts = Chunk.size(yield* Stream.runCollect(store.receipts(at.runtimeId)))
+              const messages = (yield* historyOf(at.runtimeId)).length
+              return [image.inputs.length, receipts, messages].join()
+            }), { concurrency: 8 })
+          assert.isTrue(outcomes.every((outcome) => outcome === "1,0,0" || outcome === "0,1,2"), outcomes.join(" "))
+          yield* accepted(C.recordOf(0))
+        }))
+    })
+  })
+}
