@@ -13,6 +13,7 @@ import type { RequestId, RuntimeId } from "../../src/domain/Ids.js"
 import type { RuntimeCommit } from "../../src/domain/RuntimeCommit.js"
 import type { Env, KernelLimits, SessionState } from "../../src/domain/SessionState.js"
 import type { CommitError } from "../../src/domain/StoreErrors.js"
+import { StoreIo } from "../../src/domain/StoreErrors.js"
 import * as Rounds from "../../src/kernel/round.js"
 import type { Pending, Round } from "./commitRound.js"
 import { fold } from "./commitRound.js"
@@ -57,6 +58,10 @@ const losesSession = (error: CommitError): boolean => {
   }
 }
 
+/** The outcome is known now: nothing was written, and the same may be tried again. */
+const didNotHappen = (error: CommitError): CommitError =>
+  new StoreIo({ operation: "commit", code: "LOST", detail: "the commit did not happen", cause: error })
+
 /**
  * Looks an unknown outcome up (D21): the commit's own request id in the store means that it happened, the old revision
  * that it did not. Repeated until the store answers or the time is up.
@@ -74,7 +79,7 @@ const resolveUnknown = (deps: WorkerDeps, runtimeId: RuntimeId, commit: RuntimeC
       const { incarnation, lastRequestId, revision } = witness.value
       if (lastRequestId === commit.requestId) return { _tag: "Written", revision }
       return incarnation === commit.incarnation && revision === commit.basis
-        ? { _tag: "Refused", error }
+        ? { _tag: "Refused", error: didNotHappen(error) }
         : { _tag: "Lost", reason: "the store moved on without this session" }
     })
   )
