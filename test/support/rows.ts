@@ -29,7 +29,7 @@ import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
 import { textOf } from "../../src/domain/Message.js"
 import type { RuntimeCommit, RuntimeImage } from "../../src/domain/RuntimeCommit.js"
 import type { CommitError } from "../../src/domain/StoreErrors.js"
-import { StoreIo } from "../../src/domain/StoreErrors.js"
+import { StoreIo, StoreOutcomeUnknown } from "../../src/domain/StoreErrors.js"
 
 /** The session of a row. */
 export const sid = SessionId.make("row")
@@ -83,6 +83,8 @@ export type Verdict =
   | { readonly _tag: "Pass" }
   | { readonly _tag: "Fail"; readonly error: CommitError }
   | { readonly _tag: "Park"; readonly latch: Effect.Latch }
+  /** nobody knows whether it happened */
+  | { readonly _tag: "Lose"; readonly happened: boolean }
   | { readonly _tag: "CrashBefore" }
   | { readonly _tag: "CrashAfter" }
 
@@ -103,7 +105,7 @@ export interface Tap {
   onImage: (image: RuntimeImage) => RuntimeImage
   onOpen: Effect.Effect<void, CommitError>
   onFindKey: Effect.Effect<void>
-  readonly crashed: Deferred.Deferred<void>
+  crashed: Deferred.Deferred<void>
 }
 
 const newTap = (): Tap => ({
@@ -140,6 +142,10 @@ const tapped = (store: Store, tap: Tap, process: { dead: boolean }): Store => {
         return Effect.fail(verdict.error)
       case "Park":
         return Effect.zipRight(verdict.latch.await, store.commit(value))
+      case "Lose": {
+        const unknown = new StoreOutcomeUnknown({ requestId: value.requestId, detail: "the answer was lost" })
+        return verdict.happened ? Effect.zipRight(store.commit(value), Effect.fail(unknown)) : Effect.fail(unknown)
+      }
       case "CrashBefore":
         return crash
       case "CrashAfter":
