@@ -39,6 +39,8 @@ export interface RunDeps {
   readonly store: RuntimeStore["Type"]
   readonly executor: CoreExecutor
   readonly operations: TurnOperations
+  /** false once the session is being unregistered: what was staged until then goes back */
+  readonly mayStart: () => boolean
 }
 
 const requestOf = (state: SessionState, runId: RunId) =>
@@ -138,7 +140,11 @@ export const start = (
     })
     const { sessionId } = turn
     const fiber = yield* Effect.fork(Effect.interruptible(
-      Effect.suspend(() => deps.executor.apply(turn)).pipe(
+      Effect.suspend(() => {
+        if (deps.mayStart()) return deps.executor.apply(turn)
+        reason ??= "requeue"
+        return Effect.interrupt
+      }).pipe(
         Effect.provideService(CurrentSession, { sessionId, runId: staged.runId, role: "run" }),
         Effect.withSpan("MeerkatMachine.run", {
           attributes: { sessionId, runId: staged.runId },

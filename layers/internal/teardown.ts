@@ -10,6 +10,7 @@ import type { UnregisterReport } from "../../services/MeerkatMachine.js"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { beginUnregister, closeSession } from "../../src/kernel/commands/close.js"
+import * as Ledger from "../../src/kernel/Ledger.js"
 import { stopHookLogged } from "./attach.js"
 import { driverError } from "./driverError.js"
 import type { Attachment, Entry } from "./entry.js"
@@ -93,7 +94,10 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     const { authority } = entry
     if (mode === "unregister") yield* Effect.ignore(authority.submit(beginUnregister))
     const { attachment } = entry
+    const running = Ledger.staged(authority.unsafeState().ledger)
     const loopEnded = attachment === null || (yield* endLoop(deps, attachment))
+    const { ledger } = authority.unsafeState()
+    const returned = running.filter(({ inputId }) => Ledger.get(ledger, inputId)?.status.type === "queued").length
     const operationsEnded = yield* endOperations(deps, entry)
     const closed = yield* closingCommit(entry, mode)
     yield* authority.settleAll({ _tag: "RuntimeTerminated", reason: unregistered })
@@ -102,7 +106,12 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     const scopesClosed = yield* closeScopes(deps, entry, attachment)
     deps.registry().remove(entry)
     yield* Metric.set(Metrics.sessions, deps.registry().all().length)
-    return { ...closed, forced: !(loopEnded && operationsEnded && scopesClosed), joined: true }
+    return {
+      requeued: returned + closed.requeued,
+      terminatedOperations: closed.terminatedOperations,
+      forced: !(loopEnded && operationsEnded && scopesClosed),
+      joined: true
+    }
   })
 
 /**

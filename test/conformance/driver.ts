@@ -104,7 +104,7 @@ export const row = <G, W>(title: string, steps: Steps<G, W>, options: RowOptions
           assert.fail(`seed ${failed.seed}, preempt ${preempt}, step ${failed.steps}: ${why}`)
         }
       }
-    })
+    }, 60_000)
   })
 }
 

@@ -1,0 +1,424 @@
+import { assert } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Turn from "../../services/Turn.js"
+import type { CompletionOutcome } from "../../src/domain/Completion.js"
+import type { Input } from "../../src/domain/Input.js"
+import type { LatchedExecutor } from "../../src/testkit/index.js"
+import { inputId, prompt } from "../support/inputs.js"
+import type { Lab } from "./driver.js"
+import {
+  A,
+  B,
+  failing,
+  nothing,
+  rid,
+  row,
+  snapshotOf,
+  stateOf,
+  storedInputs,
+  storedPhases,
+  storedState
+} from "./driver.js"
+
+const ended: CompletionOutcome = { _tag: "RuntimeTerminated", reason: "runtime session unregistered" }
+
+const ensure = (lab: Lab, { executor }: LatchedExecutor.LatchedExecutor) =>
+  lab.machine.ensureSessionWithExecutor(A, executor)
+
+/** Accepts an input; how it ends is awaited by a fiber. */
+const waiting = (lab: Lab, input: Input) =>
+  Effect.gen(function*() {
+    const { completion } = yield* lab.machine.acceptInputWithCompletion(A, input)
+    return yield* Effect.forkScoped(Effect.flatMap(completion, ({ wait }) => wait))
+  })
+
+/** A session in the middle of a run that waits for its latch. */
+const running = (options: LatchedExecutor.LatchedOptions = {}) => (lab: Lab) =>
+  Effect.gen(function*() {
+    const executor = yield* lab.executor({ held: true, ...options })
+    yield* ensure(lab, executor)
+    const waiter = yield* waiting(lab, prompt(1))
+    yield* executor.started(1)
+    return { executor, waiter }
+  })
+
+/** A session whose teardown waits in the stop hook. */
+const tearing = (lab: Lab) =>
+  Effect.gen(function*() {
+    const latch = yield* lab.latch
+    const reached = yield* lab.latch
+    const executor = yield* lab.executor({ stop: Effect.zipRight(reached.open, latch.await) })
+    yield* ensure(lab, executor)
+    yield* lab.settle
+    const fiber = yield* Effect.forkScoped(lab.machine.unregisterSession(A))
+    yield* reached.await
+    return { latch, executor, fiber }
+  })
+
+row("UNR-01 an unregistered session is gone", {
+  given: ({ machine }) => machine.registerSession(A),
+  when: ({ machine }) => machine.unregisterSession(A),
+  then: ({ machine }) =>
+    Effect.gen(function*() {
+      assert.isFalse(yield* machine.containsSession(A))
+      assert.strictEqual(yield* failing(machine.runtimeState(A)), "NotReady{destroyed}")
+      assert.strictEqual(yield* failing(machine.acceptInput(A, prompt(1))), "NotReady{destroyed}")
+    })
+})
+
+row("UNR-02 an unknown session cannot be unregistered", {
+  given: nothing,
+  when: ({ machine }) => failing(machine.unregisterSession(A)),
+  then: (_, error) => Effect.sync(() => assert.strictEqual(error, "NotReady{destroyed}"))
+})
+
+row("UNR-03 everybody who waits is told", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      yield* lab.machine.registerSession(A)
+      return yield* Effect.forEach([prompt(1), prompt(1), prompt(2)], (input) => waiting(lab, input))
+    }),
+  when: ({ machine }, waiters) => Effect.zipRight(machine.unregisterSession(A), Fiber.join(Fiber.all(waiters))),
+  then: (_, outcomes) => Effect.sync(() => assert.deepStrictEqual(Array.from(outcomes), [ended, ended, ended]))
+})
+
+row("UNR-05 what is queued stays queued", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      yield* lab.machine.registerSession(A)
+      yield* lab.machine.acceptInput(A, prompt(1))
+      yield* lab.machine.acceptInput(A, prompt(2))
+    }),
+  when: ({ machine }) => Effect.zipRight(machine.unregisterSession(A), machine.registerSession(A)),
+  then: (lab) =>
+    Effect.gen(function*() {
+      const { queue } = yield* snapshotOf(lab, A)
+      assert.deepStrictEqual(queue.map(({ inputId, phase }) => [inputId, phase]), [
+        [inputId(1), "queued"],
+        [inputId(2), "queued"]
+      ])
+      assert.deepStrictEqual(yield* storedPhases(lab, A), ["queued", "queued"])
+    })
+})
+
+row("UNR-06 an idle loop is ended and joined", {
+  given: (lab) => Effect.tap(lab.executor(), (executor) => Effect.zipRight(ensure(lab, executor), lab.settle)),
+  when: (lab) =>
+    Effect.gen(function*() {
+      const report = yield* lab.machine.unregisterSession(A)
+      return { report, ended: lab.loops().every((loop) => loop.unsafePoll() !== null) }
+    }),
+  then: (lab, outcome, executor) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(outcome, {
+        report: { requeued: 0, terminatedOperations: 0, forced: false, joined: true },
+        ended: true
+      })
+      assert.strictEqual(executor.counts().stop, 1)
+      yield* lab.settle
+      assert.strictEqual(yield* lab.machine.fiberCount, 0)
+    })
+})
+
+row("UNR-07 a run is interrupted and goes back into the queue", {
+  given: running(),
+  when: ({ machine }) => machine.unregisterSession(A),
+  then: (lab, report, { executor, waiter }) =>
+    Effect.gen(function*() {
+      assert.strictEqual(report.requeued, 1)
+      assert.strictEqual(executor.counts().interrupted, 1)
+      assert.deepStrictEqual(yield* Fiber.join(waiter), ended)
+      const [input] = yield* storedInputs(lab, A)
+      assert.deepStrictEqual([input?.phase, input?.charged, input?.crashed], ["queued", 0, 0])
+      assert.strictEqual(yield* storedState(lab, A), "idle")
+    })
+})
+
+/** DESIGN 12: "a non-interruptible region" reads "calls `turn.finish`". */
+const finishing: LatchedExecutor.LatchedOptions = { begin: (turn) => turn.finish(Turn.reply("early")) }
+
+row("UNR-08 a result that was handed over is committed", {
+  given: running(finishing),
+  when: ({ machine }) => machine.unregisterSession(A),
+  then: (lab, report, { waiter }) =>
+    Effect.gen(function*() {
+      assert.strictEqual(report.requeued, 0)
+      assert.deepStrictEqual(yield* Fiber.join(waiter), { _tag: "Completed", result: { text: "early" } })
+      assert.deepStrictEqual(yield* storedPhases(lab, A), ["consumed"])
+    })
+})
+
+row("UNR-08 a run that ends within the grace is committed", {
+  given: running(),
+  when: (lab, { executor }) =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.forkScoped(lab.machine.unregisterSession(A))
+      yield* lab.settle
+      const early = fiber.unsafePoll()
+      yield* executor.open
+      return { early, report: yield* Fiber.join(fiber) }
+    }),
+  then: (lab, { early, report }, { waiter }) =>
+    Effect.gen(function*() {
+      assert.isNull(early)
+      assert.strictEqual(report.requeued, 0)
+      assert.deepStrictEqual(yield* Fiber.join(waiter), { _tag: "Completed", result: { text: "answer 1" } })
+      assert.deepStrictEqual(yield* storedPhases(lab, A), ["consumed"])
+    })
+}, { config: { unregisterGrace: Duration.seconds(10) } })
+
+for (const [how, options] of [["interrupted", {}], ["finished", finishing]] as const) {
+  row(`UNR-09 the old entry writes nothing more (${how})`, {
+    given: (lab) => Effect.zipLeft(running(options)(lab), lab.machine.unregisterSession(A)),
+    when: (lab, { executor }) =>
+      Effect.gen(function*() {
+        const writes = lab.faults.writes()
+        yield* executor.open
+        yield* lab.advance("1 hour")
+        return lab.faults.writes() - writes
+      }),
+    then: (lab, writes) =>
+      Effect.gen(function*() {
+        assert.strictEqual(writes, 0)
+        assert.strictEqual(yield* storedState(lab, A), "idle")
+        assert.deepStrictEqual(yield* storedPhases(lab, A), [how === "interrupted" ? "queued" : "consumed"])
+      })
+  })
+}
+
+row("UNR-10 the next executor runs what was put back", {
+  given: (lab) => Effect.zipRight(Effect.zipRight(running()(lab), lab.machine.unregisterSession(A)), lab.executor()),
+  when: (lab, second) =>
+    Effect.gen(function*() {
+      yield* lab.machine.registerSession(A)
+      yield* ensure(lab, second)
+      yield* second.started(1)
+      yield* lab.settle
+    }),
+  then: (lab, _, second) =>
+    Effect.gen(function*() {
+      assert.strictEqual(second.counts().apply, 1)
+      assert.deepStrictEqual(yield* storedPhases(lab, A), ["consumed"])
+    })
+})
+
+row("UNR-11 five callers, one teardown", {
+  given: tearing,
+  when: (lab, { fiber, latch }) =>
+    Effect.gen(function*() {
+      const others = yield* Effect.replicateEffect(Effect.forkScoped(lab.machine.unregisterSession(A)), 4)
+      yield* lab.settle
+      yield* latch.open
+      return yield* Fiber.join(Fiber.all([fiber, ...others]))
+    }),
+  then: (_, reports, { executor }) =>
+    Effect.sync(() => {
+      const [first, ...others] = Array.from(reports)
+      assert.isTrue(first?.joined)
+      assert.strictEqual(others.length, 4)
+      for (const report of others) assert.deepStrictEqual(report, first)
+      assert.strictEqual(executor.counts().stop, 1)
+    })
+})
+
+row("UNR-12 a teardown does not need its caller", {
+  given: tearing,
+  when: (lab, { fiber, latch }) => Effect.all([Fiber.interrupt(fiber), latch.open, lab.settle], { discard: true }),
+  then: (lab, _, { executor }) =>
+    Effect.gen(function*() {
+      assert.isFalse(yield* lab.machine.containsSession(A))
+      assert.strictEqual(executor.counts().stop, 1)
+      assert.strictEqual(yield* lab.machine.fiberCount, 0)
+    })
+})
+
+// DESIGN D7 and 12: commands answer `NotReady{destroyed}`; register and ensure wait for the end and start afresh
+row("UNR-13 nothing is admitted during a teardown", {
+  given: (lab) => Effect.map(tearing(lab), (parts) => ({ ...parts, writes: lab.faults.commits().length })),
+  when: (lab, { latch }) =>
+    Effect.gen(function*() {
+      const second = yield* lab.executor()
+      const error = yield* failing(lab.machine.acceptInput(A, prompt(1)))
+      const contained = yield* lab.machine.containsSession(A)
+      const waits = [
+        yield* Effect.forkScoped(lab.machine.registerSession(A)),
+        yield* Effect.forkScoped(ensure(lab, second))
+      ] as const
+      yield* lab.settle
+      const early = waits.map((fiber) => fiber.unsafePoll())
+      const commits = lab.faults.commits().length
+      yield* latch.open
+      yield* Fiber.join(waits[0])
+      yield* Fiber.join(waits[1])
+      return { error, contained, early, commits }
+    }),
+  then: (lab, outcome, { writes }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(outcome, {
+        error: "NotReady{destroyed}",
+        contained: true,
+        early: [null, null],
+        commits: writes
+      })
+      assert.deepStrictEqual(yield* storedPhases(lab, A), [])
+      assert.strictEqual(yield* stateOf(lab, A), "attached")
+    })
+})
+
+row("UNR-15 a loop that does not end is left behind", {
+  given: running({ stubborn: true }),
+  when: (lab) =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.forkScoped(lab.machine.unregisterSession(A))
+      yield* lab.settle
+      // once for the loop, once for its scope
+      yield* lab.advance("31 seconds")
+      yield* lab.advance("31 seconds")
+      return yield* Fiber.join(fiber)
+    }),
+  then: (lab, report, { waiter }) =>
+    Effect.gen(function*() {
+      assert.isTrue(report.forced)
+      assert.isFalse(yield* lab.machine.containsSession(A))
+      assert.deepStrictEqual(yield* Fiber.join(waiter), ended)
+      assert.deepStrictEqual(yield* storedPhases(lab, A), ["queued"])
+    })
+})
+
+row("UNR-17 an old handle does not end the replacement", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { executor } = yield* lab.executor()
+      yield* Scope.extend(lab.machine.sessionScoped(A, executor), scope)
+      const { epochId } = yield* snapshotOf(lab, A)
+      yield* lab.machine.unregisterSession(A)
+      yield* ensure(lab, yield* lab.executor())
+      return { scope, epochId, replaced: yield* snapshotOf(lab, A) }
+    }),
+  when: (_, { scope }) => Scope.close(scope, Exit.void),
+  then: (lab, _, { replaced }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* snapshotOf(lab, A), replaced)
+      assert.isTrue(yield* lab.machine.sessionHasExecutor(A))
+    })
+})
+
+row("UNR-17 only the session of that epoch is unregistered", {
+  given: ({ machine }) => Effect.zipRight(machine.registerSession(A), machine.registerSession(B)),
+  when: (lab) =>
+    Effect.gen(function*() {
+      const { epochId } = yield* snapshotOf(lab, B)
+      return yield* lab.machine.unregisterSessionIfEpoch(A, epochId)
+    }),
+  then: (lab, report) =>
+    Effect.gen(function*() {
+      assert.isTrue(Option.isNone(report))
+      assert.strictEqual(yield* stateOf(lab, A), "idle")
+    })
+})
+
+for (const outer of ["unregister", "stop"] as const) {
+  row(`UNR-18 unregistering from a hook of the session does not deadlock (${outer})`, {
+    given: (lab) =>
+      Effect.gen(function*() {
+        const nested: Array<string> = []
+        const again = Effect.suspend(() => lab.machine.unregisterSession(A)).pipe(
+          Effect.match({
+            onFailure: (error) => nested.push(error._tag),
+            onSuccess: ({ joined }) => nested.push(`joined: ${joined}`)
+          }),
+          Effect.asVoid
+        )
+        yield* ensure(lab, yield* lab.executor({ stop: again }))
+        yield* lab.settle
+        return nested
+      }),
+    when: ({ machine }) =>
+      Effect.exit<unknown, unknown, never>(
+        outer === "stop" ? machine.stopRuntimeExecutor(A, "why") : machine.unregisterSession(A)
+      ),
+    then: (lab, exit, nested) =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(nested, ["joined: false"])
+        if (outer === "unregister") assert.isTrue(Exit.isSuccess(exit))
+        yield* lab.settle
+        assert.isFalse(yield* lab.machine.containsSession(A))
+        assert.strictEqual(yield* lab.machine.fiberCount, 0)
+      })
+  })
+}
+
+row("UNR-19 a destroyed session can be unregistered", {
+  given: ({ machine }) => Effect.zipRight(machine.registerSession(A), machine.destroyRuntime(A)),
+  when: ({ machine }) => machine.unregisterSession(A),
+  then: ({ machine }, report) =>
+    Effect.gen(function*() {
+      assert.isTrue(report.joined)
+      assert.isFalse(yield* machine.containsSession(A))
+      assert.strictEqual(yield* failing(machine.registerSession(A)), "Destroyed")
+    })
+})
+
+row("UNR-22 what was accepted of an operation is durable", {
+  given: (lab) => {
+    const begin: LatchedExecutor.LatchedOptions["begin"] = ({ operations }) =>
+      Effect.orDie(Effect.asVoid(operations.external({ displayName: "elsewhere" })))
+    return Effect.zipRight(running({ begin })(lab), lab.settle)
+  },
+  when: ({ machine }) => machine.unregisterSession(A),
+  then: (lab) =>
+    Effect.gen(function*() {
+      const [operation] = yield* Stream.runCollect(lab.store.operations(rid(A)))
+      assert.strictEqual(operation?.spec.displayName, "elsewhere")
+      yield* lab.settle
+      assert.strictEqual(yield* lab.machine.fiberCount, 0)
+    })
+})
+
+row("UNR-24 never a half entry", {
+  given: nothing,
+  when: ({ machine }) =>
+    Effect.all([Effect.exit(machine.registerSession(A)), Effect.exit(machine.unregisterSession(A))], {
+      concurrency: "unbounded"
+    }),
+  then: (lab) =>
+    Effect.gen(function*() {
+      const contained = yield* lab.machine.containsSession(A)
+      const accepted = yield* failing(lab.machine.acceptInput(A, prompt(1)))
+      assert.strictEqual(accepted, contained ? "success" : "NotReady{destroyed}")
+      assert.strictEqual(yield* stateOf(lab, A), contained ? "idle" : null)
+    })
+}, { seeds: 500 })
+
+row("UNR-25 nothing starts once the teardown has begun", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const late: Array<string> = []
+      const begin = () =>
+        Effect.map(lab.machine.meerkatMachineSpineSnapshot(A), (snapshot) => {
+          if (Option.isNone(snapshot) || snapshot.value.registration === "Draining") late.push("started")
+        })
+      const executor = yield* lab.executor({ begin })
+      yield* ensure(lab, executor)
+      return { executor, late }
+    }),
+  when: ({ machine }) =>
+    Effect.all([failing(machine.acceptInput(A, prompt(1))), Effect.exit(machine.unregisterSession(A))], {
+      concurrency: "unbounded"
+    }),
+  then: (lab, [accepted], { executor, late }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(late, [])
+      const phases = yield* storedPhases(lab, A)
+      if (accepted === "success") assert.include(["queued", "consumed"], phases[0])
+      else assert.deepStrictEqual([accepted, phases], ["NotReady{destroyed}", []])
+      assert.isAtMost(executor.counts().apply, 1)
+    })
+})
