@@ -1,6 +1,16 @@
+import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+
 export default defineConfig({
+  // Examples import the package by name; tests run them on the sources.
+  resolve: {
+    alias: [
+      { find: /^effect-meerkat$/, replacement: source("./src/index.ts") },
+      { find: /^effect-meerkat\/sqlite$/, replacement: source("./layers/RuntimeStoreSqlite.ts") }
+    ]
+  },
   test: {
     include: ["test/**/*.test.ts"],
     setupFiles: ["./test/support/setup.ts"],

@@ -3,7 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { RunResult } from "../src/domain/Completion.js"
-import type { ControlFailed, ExecutorError, Internal, OperationError } from "../src/domain/Errors.js"
+import type { ControlFailed, ExecutorError, ExecutorFault, OperationError } from "../src/domain/Errors.js"
 import type { OperationId, RunId, SessionId } from "../src/domain/Ids.js"
 import type { Input } from "../src/domain/Input.js"
 import type { Json } from "../src/domain/Json.js"
@@ -76,8 +76,8 @@ export interface Turn {
   readonly executionKind: ExecutionKind
   /** background operations that ended since the last committed turn */
   readonly completions: ReadonlyArray<CompletionEntry>
-  /** the committed body, streamed from the store */
-  readonly history: Stream.Stream<Message, Internal>
+  /** the committed body, streamed from the store; a read that fails is a failed attempt like any other */
+  readonly history: Stream.Stream<Message, ExecutorFault>
   readonly head: SessionHead
   /** completes when the run is asked to yield at its next boundary; finishing early then is a success (D16) */
   readonly boundaryRequested: Effect.Effect<void>

@@ -14,7 +14,7 @@ import type { InterruptReason } from "../../services/RuntimeLoop.js"
 import type { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { StagedRun } from "../../src/domain/Command.js"
 import type { ExecutorError } from "../../src/domain/Errors.js"
-import { Internal } from "../../src/domain/Errors.js"
+import { ExecutorFault } from "../../src/domain/Errors.js"
 import type { RunId } from "../../src/domain/Ids.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
 import { primitive as toPrimitive } from "../../src/kernel/primitive.js"
@@ -65,7 +65,7 @@ const watchRequests = (deps: RunDeps, runId: RunId, onYield: (reason: string) =>
 const history = (deps: RunDeps): Turn["history"] =>
   Stream.mapError(
     deps.store.history(deps.authority.unsafeState().runtimeId),
-    (error) => new Internal({ detail: `the history could not be read: ${error._tag}`, cause: error, retryable: true })
+    (error) => new ExecutorFault({ detail: `the history could not be read: ${error._tag}`, retryable: true })
   )
 
 const makeTurn = (
