@@ -12,7 +12,7 @@ import { IdGen } from "../services/IdGen.js"
 import type { SubmitError } from "../services/MachineAuthority.js"
 import type { MeerkatMachineOptions } from "../services/MeerkatMachineConfig.js"
 import { MeerkatMachineConfig } from "../services/MeerkatMachineConfig.js"
-import type { InterruptReason, LoopEnd, LoopOptions, RunControl } from "../services/RuntimeLoop.js"
+import type { LoopEnd, LoopOptions, RunControl } from "../services/RuntimeLoop.js"
 import { RuntimeLoop } from "../services/RuntimeLoop.js"
 import { RuntimeStore } from "../services/RuntimeStore.js"
 import type { Command, StagedRun } from "../src/domain/Command.js"
@@ -151,41 +151,25 @@ const settleRun = (
     }
   })
 
-/**
- * The handle that the attachment's owner has on the run in progress. A run is known from the moment its batch is asked
- * for: whoever ends it before its fiber is there, ends it as soon as it is.
- */
+/** The handle that the attachment's owner has on the run in progress. */
 const makeControl = () => {
-  let runId: RunId | null = null
   let run: RunFiber | null = null
-  let pending: InterruptReason | null = null
   let idle: Deferred.Deferred<void> | null = null
   const control: RunControl = {
-    current: (): RunId | null => runId,
-    interrupt: (reason) =>
-      Effect.suspend(() => {
-        if (run !== null) return run.interrupt(reason)
-        if (runId !== null) pending ??= reason
-        return Effect.void
-      }),
+    current: (): RunId | null => run?.runId ?? null,
+    interrupt: (reason) => Effect.suspend(() => run === null ? Effect.void : run.interrupt(reason)),
     idle: Effect.suspend(() => {
-      if (runId === null) return Effect.void
+      if (run === null) return Effect.void
       idle ??= Deferred.unsafeMake<void>(FiberId.none)
       return Deferred.await(idle)
     })
   }
   return {
     control,
-    announce: (coming: RunId) => {
-      runId = coming
-      pending = null
-    },
-    begin: (started: RunFiber): Effect.Effect<void> => {
+    begin: (started: RunFiber) => {
       run = started
-      return pending === null ? Effect.void : started.interrupt(pending)
     },
     end: () => {
-      runId = null
       run = null
       if (idle !== null) Deferred.unsafeDone(idle, Exit.void)
       idle = null
@@ -216,7 +200,7 @@ const runBatch = (
   Effect.gen(function*() {
     const mayStart = () => owns(options.authority.unsafeState(), options.token)
     const run = yield* start({ ...options, store: deps.store, mayStart }, staged, options.onYield)
-    yield* control.begin(run)
+    control.begin(run)
     yield* catchUp(options, run)
     const end = yield* restore(run.end).pipe(
       // The loop itself was interrupted: its run goes back into the queue, uncharged.
@@ -250,11 +234,8 @@ const loop = (deps: LoopDeps, options: LoopOptions): Effect.Effect<LoopEnd, Subm
           continue
         }
         const runId = yield* deps.ids.run
-        control.announce(runId)
-        yield* restore(options.authority.submit(stage({ token: options.token, runId }))).pipe(
-          Effect.flatMap((staged) => staged === null ? Effect.void : runBatch(deps, options, control, staged, restore)),
-          Effect.ensuring(Effect.sync(control.end))
-        )
+        const staged = yield* restore(options.authority.submit(stage({ token: options.token, runId })))
+        if (staged !== null) yield* runBatch(deps, options, control, staged, restore)
         yield* Effect.yieldNow()
       }
     })
