@@ -68,17 +68,29 @@ export const keep = (
     const fs = yield* FileSystem.FileSystem
     let latest = commitSeq
     let writtenAt = 0
+    let writing = false
+    // one at a time: on a slow machine a write may still be going on when the next is due
+    const turn = yield* Effect.makeSemaphore(1)
     const store = Effect.suspend(() => write(db, { storeId, commitSeq: latest })).pipe(
-      Effect.provideService(FileSystem.FileSystem, fs)
+      Effect.provideService(FileSystem.FileSystem, fs),
+      turn.withPermits(1)
     )
     yield* Effect.addFinalizer(() => store)
     return {
       moved: (seq) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
           latest = seq
-          if (now - writtenAt < 1000) return Effect.void
+          // Two at once would write and rename the same file under each other.
+          if (writing || now - writtenAt < 1000) return Effect.void
           writtenAt = now
-          return Effect.asVoid(Effect.forkIn(Effect.uninterruptible(store), scope))
+          writing = true
+          const once = Effect.ensuring(
+            store,
+            Effect.sync(() => {
+              writing = false
+            })
+          )
+          return Effect.asVoid(Effect.forkIn(Effect.uninterruptible(once), scope))
         })
     }
   })

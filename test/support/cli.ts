@@ -1,0 +1,165 @@
+/**
+ * The program as a process. It is bundled once per test file from its sources, so that it is never an old build and a
+ * start costs a third of what the unbundled program or tsx would take.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { buildSync } from "esbuild"
+import { Buffer } from "node:buffer"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+/** Inside the project, where the native driver is found. */
+const build = (): string => {
+  const outdir = path.join(root, "node_modules", ".cache", "meerkat-cli", String(process.pid))
+  buildSync({
+    entryPoints: [path.join(root, "src/cli/main.ts")],
+    outdir,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    external: ["better-sqlite3"],
+    banner: { js: "import { createRequire as r } from 'node:module'; const require = r(import.meta.url);" }
+  })
+  process.once("exit", () => fs.rmSync(outdir, { recursive: true, force: true }))
+  return path.join(outdir, "main.js")
+}
+
+const main = build()
+
+export interface Ended {
+  readonly code: number | null
+  readonly signal: string | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Options {
+  readonly stdin?: string
+  readonly env?: Record<string, string>
+  /** runs as this user */
+  readonly uid?: number
+}
+
+export interface Running {
+  readonly pid: number
+  readonly kill: (signal: "SIGKILL" | "SIGINT" | "SIGTERM") => Effect.Effect<void>
+  readonly ended: Effect.Effect<Ended>
+}
+
+/** A folder of its own, gone afterwards, and the program inside it. */
+export interface Cli {
+  readonly folder: string
+  readonly run: (args: ReadonlyArray<string>, options?: Options) => Effect.Effect<Ended>
+  /** starts it; whatever happens, it does not outlive the test */
+  readonly start: (args: ReadonlyArray<string>, options?: Options) => Effect.Effect<Running, never, Scope.Scope>
+  readonly path: (name: string) => string
+  readonly write: (name: string, text: string | Uint8Array) => void
+  readonly read: (name: string) => string
+  readonly lines: (name: string) => ReadonlyArray<string>
+  /** every file with its bytes */
+  readonly bytes: () => Record<string, string>
+}
+
+const collect = (child: ChildProcess): Promise<Ended> => {
+  const out: Array<Buffer> = []
+  const err: Array<Buffer> = []
+  child.stdout?.on("data", (chunk: Buffer) => out.push(chunk))
+  child.stderr?.on("data", (chunk: Buffer) => err.push(chunk))
+  return new Promise((resolve) =>
+    child.on("close", (code, signal) =>
+      resolve({
+        code,
+        signal,
+        stdout: Buffer.concat(out).toString("utf8"),
+        stderr: Buffer.concat(err).toString("utf8")
+      }))
+  )
+}
+
+const launch = (
+  folder: string,
+  args: ReadonlyArray<string>,
+  options: Options
+): Running & { readonly child: ChildProcess } => {
+  const { MEERKAT_DB: _, ...env } = process.env
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: folder,
+    env: { ...env, NODE_OPTIONS: "", ...options.env },
+    stdio: ["pipe", "pipe", "pipe"],
+    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid })
+  })
+  child.stdin?.on("error", () => {})
+  child.stdin?.end(options.stdin ?? "")
+  const ended = collect(child)
+  return {
+    child,
+    pid: child.pid ?? 0,
+    kill: (signal) => Effect.sync(() => void child.kill(signal)),
+    ended: Effect.promise(() => ended)
+  }
+}
+
+export const make: Effect.Effect<Cli, never, Scope.Scope> = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => fs.realpathSync(fs.mkdtempSync(path.join(tmpdir(), "meerkat-cli-")))),
+    (folder) =>
+      Effect.sync(() => {
+        fs.chmodSync(folder, 0o700)
+        fs.rmSync(folder, { recursive: true, force: true })
+      })
+  ),
+  (folder): Cli => {
+    const at = (name: string) => path.join(folder, name)
+    const read = (name: string) => fs.existsSync(at(name)) ? fs.readFileSync(at(name), "utf8") : ""
+    return {
+      folder,
+      path: at,
+      read,
+      lines: (name) => read(name).split("\n").filter((line) => line !== ""),
+      write: (name, text) => fs.writeFileSync(at(name), text),
+      bytes: () =>
+        Object.fromEntries(fs.readdirSync(folder).sort().map((name) => [name, fs.readFileSync(at(name), "base64")])),
+      run: (args, options = {}) => Effect.suspend(() => launch(folder, args, options).ended),
+      start: (args, options = {}) =>
+        Effect.acquireRelease(
+          Effect.sync(() => launch(folder, args, options)),
+          ({ child, ended }) => Effect.zipRight(Effect.sync(() => void child.kill("SIGKILL")), ended)
+        )
+    }
+  }
+)
+
+/** Waits for a fact, at most ten seconds. */
+export const until = (fact: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => fact() ? Effect.void : Effect.zipRight(Effect.sleep("20 millis"), until(fact))).pipe(
+    Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => new Error("it did not come true in time") }),
+    Effect.orDie
+  )
+
+export const isAlive = (pid: number): boolean => {
+  const stat = fs.existsSync(`/proc/${pid}/stat`) ? fs.readFileSync(`/proc/${pid}/stat`, "latin1") : null
+  if (stat !== null) return !/\) [ZX] /.test(stat)
+  if (process.platform === "linux") return false
+  return spawnSync("kill", ["-0", String(pid)]).status === 0
+}
+
+/** A user for whom permissions count: ourselves, or nobody when we are root and nobody can read the program. */
+export const plainUser = (): { readonly uid?: number } | null => {
+  if (process.getuid?.() !== 0) return {}
+  const uid = 65534
+  const probe = spawnSync(process.execPath, [main, "--version"], {
+    uid,
+    gid: uid,
+    cwd: tmpdir(),
+    env: { PATH: process.env["PATH"] ?? "", NODE_OPTIONS: "" }
+  })
+  return probe.status === 0 ? { uid } : null
+}
