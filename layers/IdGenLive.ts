@@ -7,10 +7,14 @@ import { IdGen } from "../services/IdGen.js"
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, "0")
 
-/** RFC 9562 version 7: 48 bits of milliseconds, then 74 random bits. */
-const format = (now: number, a: number, b: number, c: number, d: number): string => {
+const bits = (random: number, count: number): number => Math.floor(random * 2 ** count)
+
+/** RFC 9562 version 7: 48 bits of milliseconds, then 74 random bits: 26 and 48 of them, as the fields lie. */
+const format = (now: number, first: number, second: number): string => {
   const time = hex(Math.max(0, Math.floor(now)), 12)
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(a, 3)}-${hex(0x8000 | b, 4)}-${hex(c, 6)}${hex(d, 6)}`
+  const high = bits(first, 26)
+  const variant = hex(0x8000 | (high & 0x3fff), 4)
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(high >>> 14, 3)}-${variant}-${hex(bits(second, 48), 12)}`
 }
 
 /**
@@ -20,12 +24,8 @@ const format = (now: number, a: number, b: number, c: number, d: number): string
  * @category layers
  */
 export const layer: Layer.Layer<IdGen> = Layer.succeed(IdGen, {
-  next: Effect.zipWith(
+  next: Effect.flatMap(
     Clock.currentTimeMillis,
-    Effect.zip(
-      Effect.zip(Random.nextIntBetween(0, 0x1000), Random.nextIntBetween(0, 0x4000)),
-      Effect.zip(Random.nextIntBetween(0, 0x1000000), Random.nextIntBetween(0, 0x1000000))
-    ),
-    (now, [[a, b], [c, d]]) => format(now, a, b, c, d)
+    (now) => Effect.zipWith(Random.next, Random.next, (first, second) => format(now, first, second))
   )
 })
