@@ -1,0 +1,73 @@
+/** The executors that come with the package, through a machine in memory. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as CoreExecutorCommand from "../../layers/CoreExecutorCommand.js"
+import * as CoreExecutorEcho from "../../layers/CoreExecutorEcho.js"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import type { CoreExecutor } from "../../services/CoreExecutor.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import { describe as inWords } from "../../src/domain/Completion.js"
+
+/** Prompts a fresh session; the outcome in words, the answer and the attempts. */
+const ask = (executor: CoreExecutor, text: string) =>
+  Effect.gen(function*() {
+    const machine = yield* MeerkatMachine
+    const session = yield* machine.sessionScoped("s", executor)
+    const { completion } = yield* session.prompt(text)
+    const outcome = yield* completion.wait
+    const state = yield* machine.inputState(session.sessionId, completion.inputId)
+    const answer = outcome._tag === "Completed" ? outcome.result : null
+    return { answer, words: inWords(outcome), attempts: state._tag === "Some" ? state.value.attempts : 0 }
+  }).pipe(Effect.scoped, Effect.provide(Layer.fresh(MeerkatMachineLive.layerEphemeral)))
+
+const shell = (line: string, options: Partial<CoreExecutorCommand.CommandExecutorOptions> = {}) =>
+  CoreExecutorCommand.make({ command: { shell: line }, ...options })
+
+describe("CoreExecutorEcho", () => {
+  it.live("answers with the text of the turn", () =>
+    Effect.map(ask(CoreExecutorEcho.make, "a\nb"), ({ answer }) => assert.deepStrictEqual(answer, { text: "a\nb" })))
+})
+
+describe("CoreExecutorCommand", () => {
+  it.live("passes the prompt as it is and drops only the line end of the answer", () =>
+    Effect.gen(function*() {
+      const { answer } = yield* ask(shell("cat; echo; echo"), "  a\tß\n\nb")
+      assert.deepStrictEqual(answer, { text: "  a\tß\n\nb" })
+    }))
+
+  it.live("names session and attempt in the environment, and adds what it was given", () =>
+    Effect.gen(function*() {
+      const line = "echo $MEERKAT_SESSION $MEERKAT_ATTEMPT ${#MEERKAT_RUN} $EXTRA"
+      const { answer } = yield* ask(shell(line, { env: { EXTRA: "more" } }), "x")
+      assert.deepStrictEqual(answer, { text: "s 1 36 more" })
+    }))
+
+  it.live("a program that is not there is not tried again", () =>
+    Effect.gen(function*() {
+      const { attempts, words } = yield* ask(CoreExecutorCommand.make({ command: { argv: ["no-such-program"] } }), "x")
+      assert.match(words, /no-such-program did not start/)
+      assert.strictEqual(attempts, 1)
+    }))
+
+  it.live("an exit code, a timeout and an empty answer are tried again", () =>
+    Effect.gen(function*() {
+      const results = yield* Effect.all([
+        ask(shell("echo why >&2; exit 2"), "x"),
+        ask(shell("sleep 60", { timeout: "50 millis", grace: 0 }), "x"),
+        ask(shell("true"), "x")
+      ], { concurrency: 3 })
+      assert.deepStrictEqual(results.map(({ attempts }) => attempts), [3, 3, 3])
+      const [exited, timedOut, empty] = results.map(({ words }) => words)
+      assert.match(exited ?? "", /exited with code 2: why/)
+      assert.match(timedOut ?? "", /timed out after 50ms/)
+      assert.match(empty ?? "", /empty answer/)
+    }), 20_000)
+
+  it.live("tells what the program says on standard error", () =>
+    Effect.gen(function*() {
+      const heard: Array<string> = []
+      yield* ask(shell("echo working >&2; cat", { onStderr: (text) => void heard.push(text) }), "x")
+      assert.strictEqual(heard.join(""), "working\n")
+    }))
+})
