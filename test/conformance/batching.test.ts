@@ -123,6 +123,7 @@ describe("batching", () => {
           assert.isTrue(queue.every(({ lane }) => lane === "queue") && steer.every(({ lane }) => lane === "steer"))
         }
         assert.isAbove((yield* world.snapshot).queue.length, 10)
-      })
+      }),
+    { seeds: 0 }
   )
 })

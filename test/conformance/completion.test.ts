@@ -184,9 +184,10 @@ describe("completions", () => {
         seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648
         return Math.floor(seed / 65_536) % below
       }
+      let calm = false
       const runs = scripted({
         apply: (turn, n) =>
-          n % 5 === 0
+          n % 5 === 0 && !calm
             ? Effect.fail(new ApplyFailed({ cause: n % 2 === 0 ? "RuntimeTurn" : "HookDenied", detail: "no" }))
             : Effect.succeed(Turns.reply(turn.runId))
       })
@@ -229,6 +230,7 @@ describe("completions", () => {
           }
         }
       }
+      calm = true
       for (let hour = 0; hour < 12; hour++) yield* anHour
       yield* world.machine.acceptInput(sid, prompt(201))
       yield* untilPhase(world, inputId(201), "consumed")

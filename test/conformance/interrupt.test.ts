@@ -2,12 +2,24 @@ import { assert, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as TestClock from "effect/TestClock"
 import * as Turns from "../../services/Turn.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { inputId, prompt } from "../support/inputs.js"
 import type { World } from "../support/rows.js"
-import { accepted, anHour, attach, echo, inTime, phaseOf, row, scripted, settled, sid, until } from "../support/rows.js"
+import {
+  accepted,
+  advance,
+  anHour,
+  attach,
+  echo,
+  inTime,
+  phaseOf,
+  row,
+  scripted,
+  settled,
+  sid,
+  until
+} from "../support/rows.js"
 
 const outcomeOf = (error: RuntimeDriverError): string =>
   error._tag === "NotReady" ? `NotReady{${error.state}}` : error._tag
@@ -56,10 +68,10 @@ describe("interrupt", () => {
         yield* settled
         assert.deepStrictEqual(runs.calls.hardCancel, ["too slow"])
         assert.isTrue(Option.isNone(yield* Fiber.poll(waiting)))
-        yield* TestClock.adjust("4999 millis")
+        yield* advance("4999 millis")
         yield* settled
         assert.isTrue(Option.isNone(yield* Fiber.poll(waiting)))
-        yield* TestClock.adjust("1 millis")
+        yield* advance("1 millis")
         assert.deepStrictEqual(yield* Fiber.join(waiting), { _tag: "Cancelled" })
         const state = Option.getOrThrow(yield* world.machine.inputState(sid, inputId(1)))
         assert.deepStrictEqual(state.terminal, { type: "abandoned", reason: { type: "cancelled" } })
@@ -67,7 +79,8 @@ describe("interrupt", () => {
         yield* runs.openAll
         yield* until("the next run", Effect.map(phaseOf(world, inputId(2)), (phase) => phase === "consumed"))
         assert.deepStrictEqual(runs.calls.hardCancel, ["too slow"])
-      })
+      }),
+    { seeds: 0 }
   )
 
   row("INT-03 without a handle there is no grace", (world) =>
@@ -205,7 +218,7 @@ describe("interrupt", () => {
       yield* runs.started(1)
       yield* world.machine.hardCancelCurrentRun(sid, "x")
       yield* settled
-      yield* TestClock.adjust("5 seconds")
+      yield* advance("5 seconds")
       yield* settled
       const answer = yield* Fiber.poll(waiting)
       assert.isTrue(Option.isSome(answer), "the grace begins with the request, not with the end of the handle")

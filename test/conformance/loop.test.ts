@@ -3,13 +3,13 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as TestClock from "effect/TestClock"
 import * as Turns from "../../services/Turn.js"
 import { ApplyFailed, TerminalFailure, TurnCancelled } from "../../src/domain/Errors.js"
 import { continuation, inputId, message, peer, prompt } from "../support/inputs.js"
 import type { Scripted, World } from "../support/rows.js"
 import {
   accepted,
+  advance,
   anHour,
   attach,
   committed,
@@ -299,7 +299,7 @@ describe("runtime loop", () => {
       yield* runs.started(1)
       yield* settled
       assert.strictEqual(world.tap.commits.length, before + 1)
-      yield* TestClock.adjust("20 millis")
+      yield* advance("20 millis")
       yield* until("the staging", Effect.sync(() => world.tap.commits.length === before + 2))
       yield* anHour
       yield* runs.open(1)

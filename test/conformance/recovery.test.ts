@@ -4,7 +4,6 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import * as TestClock from "effect/TestClock"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { InputRecord } from "../../src/domain/InputRecord.js"
@@ -14,6 +13,7 @@ import { continuation, inputId, prompt, record, runId } from "../support/inputs.
 import type { Verdict, World } from "../support/rows.js"
 import {
   accepted,
+  advance,
   attach,
   committed,
   inTime,
@@ -263,7 +263,7 @@ describe("recovery", () => {
         const runs = scripted({ park: true })
         yield* attach(world, runs)
         yield* settled
-        yield* TestClock.adjust("1 second")
+        yield* advance("1 second")
         yield* settled
         turns.push(runs.turns.length)
         yield* world.crash

@@ -1,11 +1,14 @@
 import { assert, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -13,6 +16,7 @@ import * as TestClock from "effect/TestClock"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
@@ -30,6 +34,7 @@ import { textOf } from "../../src/domain/Message.js"
 import type { RuntimeCommit, RuntimeImage } from "../../src/domain/RuntimeCommit.js"
 import type { CommitError } from "../../src/domain/StoreErrors.js"
 import { StoreIo, StoreOutcomeUnknown } from "../../src/domain/StoreErrors.js"
+import * as Sim from "../../src/testkit/Sim.js"
 
 /** The session of a row. */
 export const sid = SessionId.make("row")
@@ -37,12 +42,18 @@ export const runtimeId = runtimeIdOf(sid)
 
 type Store = RuntimeStore["Type"]
 
-/** One turn of the event loop. */
-const turn = Effect.async<void>((resume) => {
+const eventLoop = Effect.async<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
 
-/** Lets everything that can go on go on until the condition holds. No time passes. */
+/** Under the test's clock nothing that waits for time goes on by itself; in a world of one seed time is cheap. */
+const timed = <A>(test: Effect.Effect<A>, simulated: Effect.Effect<A>): Effect.Effect<A> =>
+  Effect.clockWith((clock) => "adjust" in clock ? test : simulated)
+
+/** One turn of the event loop. */
+const turn = timed(eventLoop, Effect.sleep(1))
+
+/** Lets everything that can go on go on until the condition holds. */
 export const until = <E = never, R = never>(
   what: string,
   condition: Effect.Effect<boolean, E, R>
@@ -55,11 +66,15 @@ export const until = <E = never, R = never>(
     return yield* Effect.dieMessage(`never came about: ${what}`)
   })
 
-/** Lets everything that can go on go on; no time passes. */
-export const settled = Effect.repeatN(turn, 60)
+/** Lets everything that can go on go on; no time passes, or a millisecond of a seeded world. */
+export const settled = timed(Effect.asVoid(Effect.repeatN(eventLoop, 60)), Effect.sleep(1))
+
+/** Lets time pass. */
+export const advance = (duration: Duration.DurationInput): Effect.Effect<void> =>
+  Effect.zipRight(timed(TestClock.adjust(duration), Effect.sleep(duration)), settled)
 
 /** "Never" means: not after an hour. */
-export const anHour = Effect.zipRight(settled, Effect.zipRight(TestClock.adjust("1 hour"), settled))
+export const anHour = Effect.zipRight(settled, advance("1 hour"))
 
 /** Waits for something that needs time to pass. */
 export const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -69,7 +84,7 @@ export const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A
       yield* settled
       const exit = yield* Fiber.poll(fiber)
       if (Option.isSome(exit)) return yield* exit.value
-      yield* TestClock.adjust("500 millis")
+      yield* advance("500 millis")
     }
     return yield* Effect.dieMessage("it did not end in 100 seconds")
   })
@@ -246,24 +261,61 @@ const sqlite = Effect.gen(function*() {
 
 type Body = (world: World) => Effect.Effect<void, unknown, Scope.Scope>
 
-const on = (kind: World["kind"], name: string, body: Body, config: Partial<MeerkatMachineOptions>) =>
-  it.scoped(`${name} [${kind}]`, () =>
-    Effect.gen(function*() {
-      const store = yield* (kind === "memory" ? memory : sqlite)
-      const { end, world } = yield* buildWorld(kind, store, config)
-      yield* Effect.scoped(body(world))
-      yield* end
-    }))
-
-/** A row of the catalogue, over memory and over a file. */
-export const row = (name: string, body: Body, config: Partial<MeerkatMachineOptions> = {}): void => {
-  on("memory", name, body, config)
-  on("sqlite", name, body, config)
+export interface RowOptions {
+  readonly config?: Partial<MeerkatMachineOptions>
+  /** seeds per mode of preemption at most; 0 for a row that counts milliseconds, or that no schedule can change */
+  readonly seeds?: number
 }
 
-/** A row that only makes sense where nothing outlives the process, or that is about schedules and not about the store. */
-export const memoryRow = (name: string, body: Body, config: Partial<MeerkatMachineOptions> = {}): void =>
-  on("memory", name, body, config)
+const quiet = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.provide(effect, Logger.remove(Logger.defaultLogger))
+
+const play = <E>(
+  kind: World["kind"],
+  open: Effect.Effect<Store, E, Scope.Scope>,
+  body: Body,
+  { config = {} }: RowOptions
+) =>
+  quiet(Effect.scoped(Effect.gen(function*() {
+    const store = yield* open
+    const { end, world } = yield* buildWorld(kind, store, config)
+    yield* Effect.scoped(body(world))
+    yield* end
+  })))
+
+const simulated = Effect.map(
+  Layer.build(Layer.provide(RuntimeStoreMemory.layerNoDeps(), HandoverLive.layerYield)),
+  Context.get(RuntimeStore)
+)
+
+/** Worlds per row and mode of preemption; `ROW_SEEDS=20` for more than a glance. */
+const worlds = Number(process.env["ROW_SEEDS"] ?? 2)
+
+const inSeeds = (name: string, body: Body, options: RowOptions): void => {
+  const seeds = Math.min(options.seeds ?? worlds, worlds)
+  if (seeds === 0) return
+  it(`${name} [seeds]`, () => {
+    for (const preempt of [0, 0.1]) {
+      const failed = Sim.sweep(() => play("memory", simulated, body, options), { seeds, preempt, maxSteps: 1_000_000 })
+      if (failed === null) continue
+      const why = failed.exit !== null && Exit.isFailure(failed.exit) ? Cause.pretty(failed.exit.cause) : failed.end
+      return assert.fail(`seed ${failed.seed}, preempt ${preempt}, step ${failed.steps}: ${why}`)
+    }
+  }, 120_000)
+}
+
+/** A row of the catalogue: over memory, over a file, and over memory in seeded worlds. */
+export const row = (name: string, body: Body, options: RowOptions = {}): void => {
+  it.effect(`${name} [memory]`, () => play("memory", memory, body, options))
+  it.effect(`${name} [sqlite]`, () => play("sqlite", sqlite, body, options))
+  inSeeds(name, body, options)
+}
+
+/** A row that is about schedules and not about the store: no file. */
+export const memoryRow = (name: string, body: Body, options: RowOptions = {}): void => {
+  it.effect(`${name} [memory]`, () => play("memory", memory, body, options))
+  inSeeds(name, body, options)
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // the executor
