@@ -33,6 +33,8 @@ export interface SqliteOptions {
   readonly commitDeadline?: Duration.DurationInput
   /** how long a batch waits for a file that another process holds. Default 5 s */
   readonly busyPatience?: Duration.DurationInput
+  /** bytes the file grows to at most; a commit beyond them fails as on a full disk. Default: none */
+  readonly maxFileBytes?: number
   /** bytes of one commit at most. Default 16 MiB */
   readonly maxCommitBytes?: number
 }
@@ -69,6 +71,7 @@ const make = (options: SqliteOptions) =>
     const file = yield* Open.open({
       filename: options.filename,
       acceptRegress: options.acceptRegress ?? false,
+      maxFileBytes: options.maxFileBytes,
       freshId: yield* ids.next
     })
     const quarantine = Quarantine.make()

@@ -149,7 +149,10 @@ const submit = <M, A, E, T>(
       }
       state.queue.push(entry)
       state.latch.unsafeOpen()
-      const answer = Effect.onInterrupt(restore(Deferred.await(entry.answer)), () => Effect.sync(() => takeBack(state, entry)))
+      const answer = Effect.onInterrupt(
+        restore(Deferred.await(entry.answer)),
+        () => Effect.sync(() => takeBack(state, entry))
+      )
       if (state.watching) return answer
       state.watching = true
       return Effect.zipRight(watch, answer)

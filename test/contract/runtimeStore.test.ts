@@ -1,3 +1,4 @@
+// @effect-diagnostics nodeBuiltinImport:off
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -36,7 +37,14 @@ const accepted = (record: InputRecord) =>
   Effect.flatMap(C.open(C.sessionId()), ({ at }) => C.commit(at, { inputs: [C.insert(record)] }))
 
 const operationOf = (id: OperationId, seq?: number): OperationRecord => ({
-  spec: { id, kind: "background_tool_op", owner: "external", displayName: "build", sourceLabel: "ci", expectPeerChannel: false },
+  spec: {
+    id,
+    kind: "background_tool_op",
+    owner: "external",
+    displayName: "build",
+    sourceLabel: "ci",
+    expectPeerChannel: false
+  },
   peerReady: false,
   progressCount: 0,
   createdAt: 1,
@@ -68,7 +76,10 @@ for (const [name, layer] of backends) {
           const receipt = yield* store.receipt(at.runtimeId, run, 0)
           assert.deepStrictEqual(Option.getOrThrow(receipt).receipt, parts.receipt?.receipt)
           const row = Option.getOrThrow(yield* store.terminalInput(at.runtimeId, record.inputId))
-          assert.deepStrictEqual(row, { ...C.terminalOf(record, run), outcome: { _tag: "Completed", result: { text: "one answer" } } })
+          assert.deepStrictEqual(row, {
+            ...C.terminalOf(record, run),
+            outcome: { _tag: "Completed", result: { text: "one answer" } }
+          })
           assert.deepStrictEqual(yield* historyOf(at.runtimeId), ["two words", "one answer"])
           const image = yield* C.imageOf(at.sessionId)
           assert.deepStrictEqual(image.head, parts.session.head)
@@ -221,7 +232,9 @@ for (const [name, layer] of backends) {
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const broken = store.openRuntime(runtimeIdOf(C.sessionId()), () => Option.getOrThrow(Option.none()))
-          const [exit, ok] = yield* Effect.all([Effect.exit(broken), Effect.exit(C.open(C.sessionId()))], { concurrency: 2 })
+          const [exit, ok] = yield* Effect.all([Effect.exit(broken), Effect.exit(C.open(C.sessionId()))], {
+            concurrency: 2
+          })
           assert.isTrue(Exit.isFailure(exit))
           assert.isTrue(Exit.isSuccess(ok))
         }))
@@ -263,8 +276,15 @@ for (const [name, layer] of backends) {
           const record = C.recordOf(0, { text: "stay" })
           const at = yield* accepted(record)
           const { input, ...facts } = record
-          const staged = { ...facts, attempts: 2, status: { type: "staged", runId: C.runId() } as const, trace: { traceId: "t", spanId: "s", sampled: true } }
-          yield* C.commit(at, { inputs: [{ _tag: "Update", facts: { ...facts, attempts: 1 } }, { _tag: "Update", facts: staged }] })
+          const staged = {
+            ...facts,
+            attempts: 2,
+            status: { type: "staged", runId: C.runId() } as const,
+            trace: { traceId: "t", spanId: "s", sampled: true }
+          }
+          yield* C.commit(at, {
+            inputs: [{ _tag: "Update", facts: { ...facts, attempts: 1 } }, { _tag: "Update", facts: staged }]
+          })
           assert.deepStrictEqual((yield* C.imageOf(at.sessionId)).inputs, [{ ...staged, input }])
         }))
 
@@ -278,7 +298,11 @@ for (const [name, layer] of backends) {
           yield* accepted(C.recordOf(0, { key: "once" }))
           const done = yield* C.commit(at, C.boundary(a, C.noBody))
           const fact = Option.getOrThrow(yield* store.findKey(at.runtimeId, "once"))
-          assert.deepStrictEqual([fact.inputId, fact.completedAt, fact.newerTerminals], [a.inputId, 1_700_000_000_500, 0])
+          assert.deepStrictEqual([fact.inputId, fact.completedAt, fact.newerTerminals], [
+            a.inputId,
+            1_700_000_000_500,
+            0
+          ])
           yield* C.commit(done, { clearKeys: ["once"], inputs: [C.insert(b)] })
           assert.deepStrictEqual(Option.getOrThrow(yield* store.findKey(at.runtimeId, "once")), {
             key: "once",
@@ -295,7 +319,10 @@ for (const [name, layer] of backends) {
           const records = [0, 1, 2, 3].map((seq) => C.recordOf(seq, { key: `k${seq}` }))
           const { at } = yield* C.open(C.sessionId())
           const run = C.runId()
-          const rows = records.map((record) => ({ ...C.terminalOf(record, run), outcome: { _tag: "Cancelled" } as const }))
+          const rows = records.map((record) => ({
+            ...C.terminalOf(record, run),
+            outcome: { _tag: "Cancelled" } as const
+          }))
           yield* C.commit(at, { inputs: rows.map((row) => ({ _tag: "InsertTerminal", row })) })
           const newer = yield* Effect.forEach(records, (_, i) => store.findKey(at.runtimeId, `k${i}`))
           assert.deepStrictEqual(newer.map((fact) => Option.getOrThrow(fact).newerTerminals), [3, 2, 1, 0])
@@ -308,7 +335,10 @@ for (const [name, layer] of backends) {
           const { at } = yield* C.open(C.sessionId())
           const row = { ...C.terminalOf(record, C.runId()), outcome: { _tag: "Cancelled" } as const }
           yield* C.commit(at, { inputs: [C.insert(record), { _tag: "Terminal", row }] })
-          assert.strictEqual(Option.getOrThrow(yield* store.terminalInput(at.runtimeId, record.inputId)).outcome._tag, "Cancelled")
+          assert.strictEqual(
+            Option.getOrThrow(yield* store.terminalInput(at.runtimeId, record.inputId)).outcome._tag,
+            "Cancelled"
+          )
           assert.deepStrictEqual((yield* C.imageOf(at.sessionId)).inputs, [])
         }))
 
@@ -402,7 +432,10 @@ for (const [name, layer] of backends) {
           const bytes = Uint8Array.from({ length: 5000 }, (_, i) => i % 251)
           const head = { generation: 1, messageCount: 7, digest: null }
           yield* C.commit(at, { session: { _tag: "Opaque", base: C.noBody, bytes, head } })
-          assert.deepStrictEqual(Array.from(Option.getOrThrow(yield* store.opaqueBody(at.runtimeId))), Array.from(bytes))
+          assert.deepStrictEqual(
+            Array.from(Option.getOrThrow(yield* store.opaqueBody(at.runtimeId))),
+            Array.from(bytes)
+          )
           assert.deepStrictEqual((yield* C.imageOf(at.sessionId)).head, head)
         }))
     })
@@ -421,7 +454,7 @@ for (const [name, layer] of backends) {
             feed: [entryOf(1, a)],
             epoch: { ...epoch, lastSeq: 1, cursors: seen }
           })
-          now = yield* C.commit(now, { epoch: { ...epoch, lastSeq: 1 } })
+          yield* C.commit(now, { epoch: { ...epoch, lastSeq: 1 } })
           const image = yield* C.imageOf(at.sessionId)
           assert.deepStrictEqual(image.epoch, { ...epoch, lastSeq: 1, cursors: seen })
           assert.deepStrictEqual(image.feed, [entryOf(1, a)])
@@ -455,7 +488,10 @@ for (const [name, layer] of backends) {
           const id = OperationId.make(C.uuid())
           let now = yield* C.commit(at, { feed: [entryOf(1, id)], operations: [operationOf(id, 1)] })
           now = yield* C.commit(now, { epoch: { ...epoch, lastSeq: 1, retired: true } })
-          assert.strictEqual((yield* C.refusal(now, { feed: [entryOf(2, OperationId.make(C.uuid()))] }))._tag, "CommitRefused")
+          assert.strictEqual(
+            (yield* C.refusal(now, { feed: [entryOf(2, OperationId.make(C.uuid()))] }))._tag,
+            "CommitRefused"
+          )
           yield* C.commit(now, { epoch: C.newEpoch() })
           assert.deepStrictEqual(yield* store.feed(at.runtimeId, 0), { entries: [], watermark: 0, droppedThrough: 0 })
         }))
@@ -508,24 +544,35 @@ for (const [name, layer] of backends) {
     describe("many at once", () => {
       it.effect("W4 members that are refused change nothing for their neighbours", () =>
         Effect.gen(function*() {
-          const sessions = yield* Effect.forEach(Array.from({ length: 200 }), () => C.open(C.sessionId()), { concurrency: "unbounded" })
+          const sessions = yield* Effect.forEach(Array.from({ length: 200 }), () => C.open(C.sessionId()), {
+            concurrency: "unbounded"
+          })
           const exits = yield* Effect.forEach(sessions, ({ at }, i) => {
             const record = C.recordOf(0, { key: "k" })
             const inputs = i % 7 === 0 ? [C.insert(record), C.insert(C.recordOf(1, { key: "k" }))] : [C.insert(record)]
             return Effect.exit(C.commit(i % 11 === 0 ? { ...at, basis: 99 } : at, { inputs }))
           }, { concurrency: "unbounded" })
           assert.deepStrictEqual(exits.map(Exit.isSuccess), sessions.map((_, i) => i % 7 !== 0 && i % 11 !== 0))
-          const images = yield* Effect.forEach(sessions, ({ at }) => C.imageOf(at.sessionId), { concurrency: "unbounded" })
-          assert.deepStrictEqual(images.map(({ inputs }) => inputs.length), exits.map((exit) => Exit.isSuccess(exit) ? 1 : 0))
+          const images = yield* Effect.forEach(sessions, ({ at }) => C.imageOf(at.sessionId), {
+            concurrency: "unbounded"
+          })
+          assert.deepStrictEqual(
+            images.map(({ inputs }) => inputs.length),
+            exits.map((exit) => Exit.isSuccess(exit) ? 1 : 0)
+          )
         }))
 
       it.effect("conflicts that only the tables know are found among neighbours", () =>
         Effect.gen(function*() {
           const known = C.recordOf(0, { key: "k" })
           const first = yield* accepted(known)
-          const rest = yield* Effect.forEach(Array.from({ length: 30 }), () => C.open(C.sessionId()), { concurrency: "unbounded" })
+          const rest = yield* Effect.forEach(Array.from({ length: 30 }), () => C.open(C.sessionId()), {
+            concurrency: "unbounded"
+          })
           const clash = Effect.exit(C.commit(first, { inputs: [C.insert(C.recordOf(1, { key: "k" }))] }))
-          const fine = rest.map(({ at }) => Effect.exit(C.commit(at, { inputs: [C.insert(C.recordOf(0, { key: "k" }))] })))
+          const fine = rest.map(({ at }) =>
+            Effect.exit(C.commit(at, { inputs: [C.insert(C.recordOf(0, { key: "k" }))] }))
+          )
           const [bad, ...good] = yield* Effect.all([clash, ...fine], { concurrency: "unbounded" })
           assert.isTrue(Exit.isFailure(bad))
           assert.isTrue(good.every(Exit.isSuccess))

@@ -1,7 +1,16 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
-import { EpochId, InputId, RequestId, RunId, type RuntimeId, runtimeIdOf, SessionId, Sha256 } from "../../src/domain/Ids.js"
+import {
+  EpochId,
+  InputId,
+  RequestId,
+  RunId,
+  type RuntimeId,
+  runtimeIdOf,
+  SessionId,
+  Sha256
+} from "../../src/domain/Ids.js"
 import type { InputRecord, TerminalInput } from "../../src/domain/InputRecord.js"
 import * as Message from "../../src/domain/Message.js"
 import type { InputPut, RuntimeCommit, RuntimeImage, SessionHead, SessionPart } from "../../src/domain/RuntimeCommit.js"
@@ -72,7 +81,10 @@ export const open = (session: SessionId, parts: Partial<RuntimeCommit> = {}) =>
 
 /** Reads a session's image by opening it. */
 export const imageOf = (session: SessionId) =>
-  Effect.flatMap(open(session), ({ image }) => image === undefined ? Effect.dieMessage("no image") : Effect.succeed(image))
+  Effect.flatMap(
+    open(session),
+    ({ image }) => image === undefined ? Effect.dieMessage("no image") : Effect.succeed(image)
+  )
 
 export const commit = (at: Cursor, parts: Partial<RuntimeCommit>) =>
   Effect.gen(function*() {
@@ -85,7 +97,10 @@ export const commit = (at: Cursor, parts: Partial<RuntimeCommit>) =>
 export const refusal = (at: Cursor, parts: Partial<RuntimeCommit>): Effect.Effect<CommitError, unknown, RuntimeStore> =>
   Effect.flip(Effect.flatMap(RuntimeStore, (store) => store.commit(commitOf(at, parts))))
 
-export const recordOf = (admissionSeq: number, options: { text?: string; key?: string; id?: InputId } = {}): InputRecord => {
+export const recordOf = (
+  admissionSeq: number,
+  options: { text?: string; key?: string; id?: InputId } = {}
+): InputRecord => {
   const id = options.id ?? inputId()
   const key = options.key === undefined ? {} : { idempotencyKey: options.key }
   return {

@@ -58,7 +58,10 @@ const statementsOf = (members: ReadonlyArray<Accepted>, stamp: Stamp): ReadonlyA
   ...endedStatements(members),
   ...bodyStatements(members),
   ...operationStatements(members),
-  ...over(slices, members.flatMap(({ rows, rt }): Rows => rows.slices.map((row) => [rt, row.name, row.doc, row.digest])))
+  ...over(
+    slices,
+    members.flatMap(({ rows, rt }): Rows => rows.slices.map((row) => [rt, row.name, row.doc, row.digest]))
+  )
 ]
 
 /** With the token of the writer, which the guard of the statement compares. */
@@ -99,10 +102,18 @@ const inputStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statem
   ...over(clearKeys, members.flatMap(({ commit, rt }): Rows => commit.clearKeys.map((key) => [rt, key]))),
   ...over(keys, members.flatMap(({ rows, rt }): Rows => rows.keys.map(({ id, key }) => [rt, key, id]))),
   ...over(newIds, members.flatMap(({ rows, rt }): Rows => rows.opened.map(({ id }) => [id, rt, -1, null]))),
-  ...over(openInputs, members.flatMap(({ rows, rt }): Rows =>
-    rows.opened.map(({ digest, doc, facts, id, seq, shape }) => [keyOf(rt, seq), id, shape, facts, doc, digest]))),
-  ...over(changeInputs, members.flatMap(({ rows, rt }): Rows =>
-    rows.changed.map(({ facts, id, seq, shape }) => [keyOf(rt, seq), id, shape, facts]))),
+  ...over(
+    openInputs,
+    members.flatMap(({ rows, rt }): Rows =>
+      rows.opened.map(({ digest, doc, facts, id, seq, shape }) => [keyOf(rt, seq), id, shape, facts, doc, digest])
+    )
+  ),
+  ...over(
+    changeInputs,
+    members.flatMap(({ rows, rt }): Rows =>
+      rows.changed.map(({ facts, id, seq, shape }) => [keyOf(rt, seq), id, shape, facts])
+    )
+  ),
   ...over(closeInputs, members.flatMap(({ rows, rt }): Rows => rows.closed.map(({ id, seq }) => [keyOf(rt, seq), id])))
 ]
 
@@ -134,10 +145,16 @@ const bodyStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Stateme
   const parts = members.filter(({ commit }) => commit.session !== undefined)
   if (parts.length === 0) return []
   return [
-    ...over(messages, parts.flatMap(({ head, rows, rt }): Rows =>
-      rows.messages.map((row) => [keyOf(rt, head.bodyStart + row.position), row.doc, row.digest]))),
-    ...over(opaqueBodies, parts.flatMap(({ rows: { opaque }, rt }): Rows =>
-      opaque === undefined ? [] : [[rt, opaque.bytes, opaque.digest]])),
+    ...over(
+      messages,
+      parts.flatMap(({ head, rows, rt }): Rows =>
+        rows.messages.map((row) => [keyOf(rt, head.bodyStart + row.position), row.doc, row.digest])
+      )
+    ),
+    ...over(
+      opaqueBodies,
+      parts.flatMap(({ rows: { opaque }, rt }): Rows => opaque === undefined ? [] : [[rt, opaque.bytes, opaque.digest]])
+    ),
     ...over(dropOpaque, parts.flatMap(({ commit, rt }): Rows => commit.session?._tag === "Replace" ? [[rt]] : [])),
     ...parts.flatMap(({ head, rt }) =>
       head.bodyStart === 0 ? [] : [{ sql: sweep, params: [keyOf(rt, 0), keyOf(rt, head.bodyStart)] }]
@@ -146,22 +163,31 @@ const bodyStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Stateme
 }
 
 const operationStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statement> => [
-  ...over(operations, members.flatMap(({ rows, rt }): Rows =>
-    rows.operations.map(({ completionSeq, digest, doc, id }) => [
-      rt,
-      id,
-      completionSeq === null ? 0 : 1,
-      completionSeq,
-      doc,
-      digest
-    ]))),
+  ...over(
+    operations,
+    members.flatMap(({ rows, rt }): Rows =>
+      rows.operations.map(({ completionSeq, digest, doc, id }) => [
+        rt,
+        id,
+        completionSeq === null ? 0 : 1,
+        completionSeq,
+        doc,
+        digest
+      ])
+    )
+  ),
   ...over(dropOperations, members.flatMap(({ commit, rt }): Rows => commit.dropOperations.map((id) => [rt, id]))),
   ...members.filter(dropsFeed).map(({ before, head, rt }) => ({
     sql: dropFeed,
-    params: [rt, before.epoch?.epochId === head.epoch?.epochId ? head.epoch?.droppedThrough ?? 0 : Number.MAX_SAFE_INTEGER]
+    params: [
+      rt,
+      before.epoch?.epochId === head.epoch?.epochId ? head.epoch?.droppedThrough ?? 0 : Number.MAX_SAFE_INTEGER
+    ]
   })),
-  ...over(feed, members.flatMap(({ rows, rt }): Rows =>
-    rows.feed.map((row) => [rt, row.seq, row.operationId, row.doc, row.digest])))
+  ...over(
+    feed,
+    members.flatMap(({ rows, rt }): Rows => rows.feed.map((row) => [rt, row.seq, row.operationId, row.doc, row.digest]))
+  )
 ]
 
 const dropsFeed = ({ before, head }: Accepted): boolean =>
@@ -182,7 +208,8 @@ const trim = ({ commit, head, rt }: Accepted): ReadonlyArray<Statement> => {
 
 // --- statement texts ---
 
-const guard = " WHERE runtime.revision = excluded.revision - 1 AND excluded.token = (SELECT writer_token FROM store_meta)"
+const guard =
+  " WHERE runtime.revision = excluded.revision - 1 AND excluded.token = (SELECT writer_token FROM store_meta)"
 /** Name and session never change: setting them would rewrite their index. */
 const runtimes = upsert("runtime", ["rt", "runtime_id", "session_id"], ["rt"], [
   "incarnation",
@@ -232,7 +259,12 @@ const opaqueBodies = upsert("opaque_body", ["rt"], ["rt"], ["bytes", "digest"])
 const dropOpaque = target("DELETE FROM opaque_body WHERE rt IN (VALUES ", 1, ")", false)
 /** Messages of earlier generations, some per commit, so that no commit pays for a whole old body. */
 const sweep = "DELETE FROM message WHERE key IN (SELECT key FROM message WHERE key >= ? AND key < ? LIMIT 64)"
-const operations = upsert("operation", ["rt", "operation_id"], ["rt", "operation_id"], ["terminal", "completion_seq", "doc", "digest"])
+const operations = upsert("operation", ["rt", "operation_id"], ["rt", "operation_id"], [
+  "terminal",
+  "completion_seq",
+  "doc",
+  "digest"
+])
 const dropOperations = target("DELETE FROM operation WHERE (rt, operation_id) IN (VALUES ", 2, ")", false)
 const feed = into("feed", ["rt", "seq", "operation_id", "doc", "digest"])
 const dropFeed = "DELETE FROM feed WHERE rt = ? AND seq <= ?"

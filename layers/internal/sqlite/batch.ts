@@ -12,13 +12,14 @@ import * as Exit from "effect/Exit"
 import type { RuntimeId } from "../../../src/domain/Ids.js"
 import { sessionIdOf } from "../../../src/domain/Ids.js"
 import type { CommitAck, RuntimeCommit, RuntimeImage } from "../../../src/domain/RuntimeCommit.js"
+import { type CommitError, CommitRefused, StoreIo, StoreOutcomeUnknown } from "../../../src/domain/StoreErrors.js"
 import {
-  type CommitError,
-  CommitRefused,
-  StoreIo,
-  StoreOutcomeUnknown
-} from "../../../src/domain/StoreErrors.js"
-import { type CommitView, type RuntimeHead, trusting, unseen, validateCommit } from "../../../src/kernel/validateCommit.js"
+  type CommitView,
+  type RuntimeHead,
+  trusting,
+  unseen,
+  validateCommit
+} from "../../../src/kernel/validateCommit.js"
 import type { Member, MemberError } from "../storeMember.js"
 import { type Accepted, apply } from "./apply.js"
 import type { Database, SqlFault } from "./database.js"
@@ -52,7 +53,16 @@ export const make = (
 ): Effect.Effect<BatchWriter, SqlFault> =>
   Effect.map(file.writer.all("SELECT coalesce(max(rt), 0) + 1 AS next FROM runtime"), (rows) => {
     const nextRt = Number(rows[0]?.["next"])
-    const cells: Cells = { file, quarantine, shapes, patience, nextRt, commitSeq: file.commitSeq, heads: new Map(), broken: undefined }
+    const cells: Cells = {
+      file,
+      quarantine,
+      shapes,
+      patience,
+      nextRt,
+      commitSeq: file.commitSeq,
+      heads: new Map(),
+      broken: undefined
+    }
     return {
       begin: (restore) => begin(cells, restore),
       write: (members) => write(cells, members)
@@ -84,8 +94,10 @@ const begin = (cells: Cells, restore: Transaction.Restore): Effect.Effect<void, 
 
 const write = (cells: Cells, members: ReadonlyArray<Member<Encoded>>): Effect.Effect<ReadonlyArray<Answer>> =>
   attempt(cells, members, "trusting").pipe(
-    Effect.catchTag("ConstraintFailed", () =>
-      Effect.zipRight(begin(cells, withoutPause), attempt(cells, members, "checking"))),
+    Effect.catchTag(
+      "ConstraintFailed",
+      () => Effect.zipRight(begin(cells, withoutPause), attempt(cells, members, "checking"))
+    ),
     Effect.catchAll((fault) =>
       members.length > 1 && (fault._tag === "ConstraintFailed" || fault._tag === "StoreFull")
         ? oneByOne(cells, members)
@@ -225,7 +237,9 @@ const candidateOf = (
   if (stored !== undefined && Either.isLeft(stored)) return Exit.fail(stored.left)
   const session = sessionIdOf(member.runtimeId)
   if (session._tag === "None") {
-    return Exit.fail(new CommitRefused({ runtimeId: member.runtimeId, detail: "it is not the runtime id of a session" }))
+    return Exit.fail(
+      new CommitRefused({ runtimeId: member.runtimeId, detail: "it is not the runtime id of a session" })
+    )
   }
   const { head, rt } = stored?.right ?? { head: unseen(member.runtimeId, session.value), rt: cells.nextRt++ }
   if (member._tag === "Commit") return Exit.succeed({ member, rt, head, commit: member.commit, rows: member.prepared })
@@ -272,12 +286,18 @@ const judge = (
   if (Either.isLeft(verdict)) answers.set(member, Exit.fail(verdict.left))
   else if (verdict.right._tag === "Apply" && isBeyond(verdict.right.head)) {
     answers.set(member, Exit.fail(new CommitRefused({ runtimeId: member.runtimeId, detail: "the session is full" })))
-  }
-  else if (verdict.right._tag === "Replayed") {
+  } else if (verdict.right._tag === "Replayed") {
     answers.set(member, Exit.succeed({ ...ack, revision: verdict.right.revision, replayed: true }))
   } else {
     answers.set(member, Exit.succeed({ ...ack, revision: verdict.right.head.revision, replayed: false }))
-    accepted.push({ rt, commit, rows, before: head, head: verdict.right.head, writesReceipt: verdict.right.writesReceipt })
+    accepted.push({
+      rt,
+      commit,
+      rows,
+      before: head,
+      head: verdict.right.head,
+      writesReceipt: verdict.right.writesReceipt
+    })
   }
 }
 

@@ -66,7 +66,9 @@ export const classify = (operation: string, error: SqlError): SqlFault => {
   const cause = error.cause
   const code = Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : "UNKNOWN"
   const detail = Predicate.hasProperty(cause, "message") ? String(cause.message) : String(cause)
-  if (code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED")) return new StoreBusy({ operation, waitedMs: 0 })
+  if (code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED")) {
+    return new StoreBusy({ operation, waitedMs: 0 })
+  }
   if (code === "SQLITE_FULL") return new StoreFull({ operation, detail })
   if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") {
     return new StoreCorrupt({ table: "", key: operation, detail: `${code}: ${detail}` })

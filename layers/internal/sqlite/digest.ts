@@ -1,3 +1,4 @@
+// @effect-diagnostics nodeBuiltinImport:off
 /** @since 0.1.0 */
 import { createHash } from "node:crypto"
 

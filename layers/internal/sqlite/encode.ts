@@ -51,24 +51,25 @@ export interface Encoded {
 }
 
 /** @since 0.1.0 @category constructors */
-export const encode = (shapes: Shapes) => (commit: RuntimeCommit): { readonly prepared: Encoded; readonly bytes: number } => {
-  const prepared: Encoded = {
-    ...inputRows(commit, shapes),
-    ended: endedRows(commit, true),
-    messages: messageRows(commit),
-    operations: commit.operations.map((record) => ({
-      id: record.spec.id,
-      completionSeq: record.completionSeq ?? null,
-      ...docOf(record)
-    })),
-    feed: commit.feed.map((entry) => ({ seq: entry.seq, operationId: entry.operationId, ...docOf(entry) })),
-    slices: commit.slices.map((slice) => ({ name: slice.name, ...docOf(slice.value) })),
-    opaque: commit.session?._tag === "Opaque"
-      ? { bytes: commit.session.bytes, digest: sha256(commit.session.bytes) }
-      : undefined
+export const encode =
+  (shapes: Shapes) => (commit: RuntimeCommit): { readonly prepared: Encoded; readonly bytes: number } => {
+    const prepared: Encoded = {
+      ...inputRows(commit, shapes),
+      ended: endedRows(commit, true),
+      messages: messageRows(commit),
+      operations: commit.operations.map((record) => ({
+        id: record.spec.id,
+        completionSeq: record.completionSeq ?? null,
+        ...docOf(record)
+      })),
+      feed: commit.feed.map((entry) => ({ seq: entry.seq, operationId: entry.operationId, ...docOf(entry) })),
+      slices: commit.slices.map((slice) => ({ name: slice.name, ...docOf(slice.value) })),
+      opaque: commit.session?._tag === "Opaque"
+        ? { bytes: commit.session.bytes, digest: sha256(commit.session.bytes) }
+        : undefined
+    }
+    return { prepared, bytes: bytesOf(prepared) }
   }
-  return { prepared, bytes: bytesOf(prepared) }
-}
 
 /**
  * Rows of what a commit ended. Without its receipt when that is stored already.
@@ -120,8 +121,9 @@ const inputRows = (commit: RuntimeCommit, shapes: Shapes): Pick<Encoded, "opened
   const keys: Array<Encoded["keys"][number]> = []
   for (const put of commit.inputs) {
     if (put._tag === "Insert") opened.push(openRow(put.record, shapes))
-    else if (put._tag === "Update") changed.set(put.facts.inputId, { ...nameOf(put.facts), ...factsOf(put.facts, shapes) })
-    else if (put._tag === "Terminal") closed.push(nameOf(put.row))
+    else if (put._tag === "Update") {
+      changed.set(put.facts.inputId, { ...nameOf(put.facts), ...factsOf(put.facts, shapes) })
+    } else if (put._tag === "Terminal") closed.push(nameOf(put.row))
     const key = newKeyOf(put)
     if (key !== undefined) keys.push({ key, id: inputIdOf(put) })
   }
@@ -140,8 +142,18 @@ const openRow = (record: InputRecord, shapes: Shapes): Encoded["opened"][number]
 
 /** What hardly varies goes into the shape; the id is a column of its own. */
 const factsOf = (facts: InputFacts, shapes: Shapes): Facts => {
-  const { admissionSeq, createdAt, idempotencyKey, inputId: _, lastRunId, notBefore, status, trace, updatedAt, ...shared } =
-    facts
+  const {
+    admissionSeq,
+    createdAt,
+    idempotencyKey,
+    inputId: _,
+    lastRunId,
+    notBefore,
+    status,
+    trace,
+    updatedAt,
+    ...shared
+  } = facts
   const own = { admissionSeq, status, createdAt, updatedAt, idempotencyKey, lastRunId, notBefore, trace }
   return { facts: JSON.stringify(own), shape: shapes.idOf(JSON.stringify(shared)) }
 }

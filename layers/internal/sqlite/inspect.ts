@@ -37,25 +37,34 @@ export const inspect = (
 const has = (fs: FileSystem.FileSystem, path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
 
 const tidy = (path: string) =>
-  Effect.ignore(Effect.scoped(Effect.flatMap(Database.open(path, { readonly: false }), (db) => db.once("PRAGMA schema_version"))))
+  Effect.ignore(
+    Effect.scoped(Effect.flatMap(Database.open(path, { readonly: false }), (db) => db.once("PRAGMA schema_version")))
+  )
 
 const look = (path: string) =>
   Effect.gen(function*() {
     const db = yield* Database.open(path, { readonly: true })
-    const ask = (sql: string) => Effect.mapError(patiently(db.once(sql), Duration.seconds(5), (self) => self), refuse(path))
+    const ask = (sql: string) =>
+      Effect.mapError(patiently(db.once(sql), Duration.seconds(5), (self) => self), refuse(path))
     const id = (yield* ask("PRAGMA application_id"))[0]?.["application_id"]
     const version = (yield* ask("PRAGMA user_version"))[0]?.["user_version"]
     const found = yield* ask("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
     if (id === 0 && version === 0 && found.length === 0) return "fresh"
     if (id !== applicationId) {
-      return yield* new SchemaUnsupported({ path, detail: `it is the database of another program (application id ${String(id)})` })
+      return yield* new SchemaUnsupported({
+        path,
+        detail: `it is the database of another program (application id ${String(id)})`
+      })
     }
     if (typeof version === "number" && version > schemaVersion) {
       return yield* new SchemaFromFuture({ path, found: version, supported: schemaVersion })
     }
     const differing = differences(found)
     if (version !== schemaVersion || differing.length > 0) {
-      return yield* new SchemaUnsupported({ path, detail: `version ${String(version)}; altered: ${differing.join(", ")}` })
+      return yield* new SchemaUnsupported({
+        path,
+        detail: `version ${String(version)}; altered: ${differing.join(", ")}`
+      })
     }
     return "ours"
   })

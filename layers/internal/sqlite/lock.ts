@@ -49,7 +49,11 @@ export const acquire = (
     // runs before the connection of `hold` is closed: while it is removed, the lock is still ours
     yield* Effect.addFinalizer(() => kept ? Effect.void : Effect.ignore(fs.remove(path)))
     yield* nameHolder(db)
-    return { keep: Effect.sync(() => { kept = true }) }
+    return {
+      keep: Effect.sync(() => {
+        kept = true
+      })
+    }
   })
 
 // --- internal ---
@@ -62,7 +66,8 @@ const hold = (db: string, path: string) =>
   Effect.gen(function*() {
     const lock = yield* Database.open(path, { readonly: false })
     yield* Effect.catchTag(lock.once("BEGIN EXCLUSIVE"), "StoreBusy", () =>
-      Effect.flatMap(holderOf(db), (holder) => Effect.fail(new StoreLocked({ path: db, holder }))))
+      Effect.flatMap(holderOf(db), (holder) =>
+        Effect.fail(new StoreLocked({ path: db, holder }))))
   })
 
 const holderOf = (db: string): Effect.Effect<string, never, FileSystem.FileSystem> =>

@@ -66,10 +66,13 @@ export const views = (
       receipt === undefined ? [] : [[receipt.receipt.runId, rt, receipt.receipt.sequence] as const]
     )
     const known = yield* knownIds(db, [...puts.map(({ put, rt }) => [inputIdOf(put), rt, -1] as const), ...receipts])
-    const keys = yield* keyOwners(db, puts.flatMap(({ put, rt }) => {
-      const key = newKeyOf(put)
-      return key === undefined ? [] : [[rt, key] as const]
-    }))
+    const keys = yield* keyOwners(
+      db,
+      puts.flatMap(({ put, rt }) => {
+        const key = newKeyOf(put)
+        return key === undefined ? [] : [[rt, key] as const]
+      })
+    )
     return asked.map(({ head, rt }): CommitView => ({
       head,
       isOpen: (id) => known.get(`${id} ${rt} -1`)?.["ended"] === null,
@@ -159,7 +162,11 @@ const knownIds = (db: Database, list: ReadonlyArray<readonly [string, number, nu
 
 const keyOwners = (db: Database, list: ReadonlyArray<readonly [number, string]>) =>
   Effect.map(
-    ask(db, `SELECT t.rt, t.key, t.input_id FROM ${named} dedup_key AS t WHERE t.rt = j.value ->> 0 AND t.key = j.value ->> 1`, list),
+    ask(
+      db,
+      `SELECT t.rt, t.key, t.input_id FROM ${named} dedup_key AS t WHERE t.rt = j.value ->> 0 AND t.key = j.value ->> 1`,
+      list
+    ),
     (rows) => {
       const owners = new Map<string, InputId>()
       for (const row of rows) {

@@ -22,8 +22,8 @@ import {
   StoreUnavailable
 } from "../../../src/domain/StoreErrors.js"
 import * as Anchor from "./anchor.js"
-import { inspect } from "./inspect.js"
 import * as Database from "./database.js"
+import { inspect } from "./inspect.js"
 import * as Lock from "./lock.js"
 import { applicationId, pageSize, schemaVersion, tables } from "./schema.js"
 import { type CommitAmbiguous, describe, patiently, transaction } from "./transaction.js"
@@ -33,6 +33,8 @@ export interface OpenOptions {
   readonly filename: string
   /** opens a file that is older than what was acknowledged, and makes it the truth */
   readonly acceptRegress: boolean
+  /** bytes the file grows to at most */
+  readonly maxFileBytes: number | undefined
   /** id of the store if the file is fresh */
   readonly freshId: string
 }
@@ -69,6 +71,7 @@ export const open = (
     const meta = yield* Effect.mapError(claim(writer, path), openFault(path))
     if (!options.acceptRegress) yield* refuseRegress(path, anchor, meta)
     yield* Effect.mapError(take(writer, meta), openFault(path))
+    if (options.maxFileBytes !== undefined) yield* Effect.mapError(limit(writer, options.maxFileBytes), openFault(path))
     yield* lock.keep
     yield* Effect.addFinalizer(() => checkpoint(writer))
     const reader = yield* Database.open(path, { readonly: true })
@@ -144,7 +147,11 @@ const prepare = (db: Database.Database, state: "fresh" | "ours", freshId: string
     if (state === "fresh") yield* db.once(`PRAGMA page_size = ${pageSize}`)
     const mode = yield* patiently(db.once("PRAGMA journal_mode = WAL"), patience, (self) => self)
     if (mode[0]?.["journal_mode"] !== "wal") {
-      return yield* new StoreIo({ operation: "open", code: "WAL", detail: "the file system cannot hold a write-ahead log" })
+      return yield* new StoreIo({
+        operation: "open",
+        code: "WAL",
+        detail: "the file system cannot hold a write-ahead log"
+      })
     }
     yield* db.once("PRAGMA trusted_schema = OFF")
     yield* db.once("PRAGMA cell_size_check = ON")
@@ -204,6 +211,12 @@ const take = (db: Database.Database, meta: Meta) =>
     }
   })
 
+const limit = (db: Database.Database, bytes: number) =>
+  Effect.flatMap(
+    db.once("PRAGMA page_size"),
+    ([row]) => db.once(`PRAGMA max_page_count = ${Math.ceil(bytes / Number(row?.["page_size"]))}`)
+  )
+
 const marks = (path: string, db: Database.Database, meta: Meta) =>
   Effect.gen(function*() {
     const anchor = yield* Anchor.keep(path, meta.storeId, meta.commitSeq)
@@ -224,10 +237,15 @@ const markClean = (db: Database.Database, meta: Meta) =>
   transaction(
     db,
     patience,
-    db.run("UPDATE store_meta SET clean_shutdown = 1, commit_seq = ? WHERE writer_token = ?", [meta.commitSeq, meta.token])
+    db.run("UPDATE store_meta SET clean_shutdown = 1, commit_seq = ? WHERE writer_token = ?", [
+      meta.commitSeq,
+      meta.token
+    ])
   ).pipe(Effect.catchAll((fault) => Effect.logWarning(`the store was not marked as closed: ${describe(fault)}`)))
 
 /** A reader that is in the way is no error: the next opening finds the log and goes on from there. */
 const checkpoint = (db: Database.Database) =>
-  Effect.catchAll(db.once("PRAGMA wal_checkpoint(TRUNCATE)"), (fault) =>
-    Effect.logDebug(`the store's log was not emptied: ${describe(fault)}`))
+  Effect.catchAll(
+    db.once("PRAGMA wal_checkpoint(TRUNCATE)"),
+    (fault) => Effect.logDebug(`the store's log was not emptied: ${describe(fault)}`)
+  )

@@ -39,15 +39,19 @@ export const make = (): Quarantine => {
     pending: () => found.map(({ row }) => row),
     write: (db) => {
       inFlight = found
-      return Effect.forEach(inFlight, ({ at, bytes, evidence, row }) =>
-        db.run("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?)", [
-          row.table,
-          row.key,
-          evidence,
-          at,
-          row.detail,
-          bytes
-        ]), { discard: true })
+      return Effect.forEach(
+        inFlight,
+        ({ at, bytes, evidence, row }) =>
+          db.run("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?)", [
+            row.table,
+            row.key,
+            evidence,
+            at,
+            row.detail,
+            bytes
+          ]),
+        { discard: true }
+      )
     },
     written: () => {
       found = found.filter((row) => !inFlight.includes(row))

@@ -11,6 +11,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type { RuntimeStore, StoredReceipt } from "../../../services/RuntimeStore.js"
 import type { CompletionOutcome } from "../../../src/domain/Completion.js"
 import { RequestId, RuntimeId, SessionId } from "../../../src/domain/Ids.js"
 import { type InputState, stateOfOpen, stateOfTerminal, type TerminalInput } from "../../../src/domain/InputRecord.js"
@@ -18,7 +19,6 @@ import type { Message } from "../../../src/domain/Message.js"
 import type { CommitWitness, CorruptRow, KeyFact } from "../../../src/domain/RuntimeCommit.js"
 import { PersistedRuntimeState } from "../../../src/domain/RuntimeState.js"
 import { type ReadError, StoreCorrupt, StoreIo } from "../../../src/domain/StoreErrors.js"
-import type { RuntimeStore, StoredReceipt } from "../../../services/RuntimeStore.js"
 import type { Database, Row, SqlFault, Value } from "./database.js"
 import { matches } from "./digest.js"
 import type { Quarantine } from "./quarantine.js"
@@ -42,7 +42,8 @@ export const make = (db: Database, quarantine: Quarantine): Reads => {
     findKey: (id, key) => first(all(keySql, [id, key]), keyFactOf(key, setAside)),
     inputs: (id) => Stream.unwrap(Effect.map(allInputs(all, setAside, id), Stream.fromIterable)),
     receipt: (id, runId, sequence) => ended.receipt(id, runId, sequence),
-    receipts: (id) => pages(receiptsSql, [id, id], keyOf).pipe(skimming(Rows.endedOf, setAside), Stream.filterMap(receiptOf)),
+    receipts: (id) =>
+      pages(receiptsSql, [id, id], keyOf).pipe(skimming(Rows.endedOf, setAside), Stream.filterMap(receiptOf)),
     operation: (id, operationId) => first(all(operationSql, [id, operationId]), valid(Rows.operationOf)),
     operations: (id) =>
       pages(operationsSql, [id], (row) => String(row["operation_id"]), "").pipe(skimming(Rows.operationOf, setAside)),
@@ -52,7 +53,11 @@ export const make = (db: Database, quarantine: Quarantine): Reads => {
     sessions: (filter = {}) => {
       const lifecycle = JSON.stringify(filter.lifecycle ?? ["idle", "retired", "stopped", "destroyed"])
       const prefix = filter.prefix ?? ""
-      return pages(sessionsSql, [lifecycle, prefix, prefix, filter.pendingOnly === true ? 1 : 0], (row) => Number(row["rt"]))
+      return pages(
+        sessionsSql,
+        [lifecycle, prefix, prefix, filter.pendingOnly === true ? 1 : 0],
+        (row) => Number(row["rt"])
+      )
         .pipe(Stream.mapEffect(sessionOf))
     },
     quarantined: Effect.map(all(quarantineSql, []), (rows) => [...rows.map(asideOf), ...quarantine.pending()])
@@ -73,7 +78,8 @@ const keySql = `SELECT d.input_id, r.terminals, e.key, e.ordinal, e.doc, e.diges
   LEFT JOIN known AS k ON k.id = d.input_id AND k.rt = d.rt AND k.sequence = -1
   LEFT JOIN ended AS e ON e.key = k.rt * ${rowsPerRuntime} + k.ended
   WHERE r.runtime_id = ? AND d.key = ?`
-const endedSql = `SELECT e.key, e.doc, e.digest FROM known AS k JOIN ended AS e ON e.key = k.rt * ${rowsPerRuntime} + k.ended
+const endedSql =
+  `SELECT e.key, e.doc, e.digest FROM known AS k JOIN ended AS e ON e.key = k.rt * ${rowsPerRuntime} + k.ended
   WHERE k.rt = ${ofRuntime} AND k.id = ? AND k.sequence = ?`
 /** Rows of a runtime, after the last one of the page before. */
 const numbered = `key >= ${ofRuntime} * ${rowsPerRuntime} AND key < (${ofRuntime} + 1) * ${rowsPerRuntime} AND key > ?
@@ -122,12 +128,13 @@ const valid = <A>(decode: (row: Row) => Either.Either<A, CorruptRow>) => (row: R
   Effect.mapError(decode(row), Rows.corrupt)
 
 /** Pages of a statement whose last parameter is the key after which it goes on. */
-const pager = (all: All) => (sql: string, params: ReadonlyArray<Value>, keyOf: (row: Row) => Value, start: Value = -1) =>
-  Stream.paginateChunkEffect(start, (after) =>
-    Effect.map(all(sql, [...params, after]), (rows) => {
-      const last = rows.length < pageRows ? undefined : rows[rows.length - 1]
-      return [Chunk.unsafeFromArray(rows), Option.map(Option.fromNullable(last), keyOf)]
-    }))
+const pager =
+  (all: All) => (sql: string, params: ReadonlyArray<Value>, keyOf: (row: Row) => Value, start: Value = -1) =>
+    Stream.paginateChunkEffect(start, (after) =>
+      Effect.map(all(sql, [...params, after]), (rows) => {
+        const last = rows.length < pageRows ? undefined : rows[rows.length - 1]
+        return [Chunk.unsafeFromArray(rows), Option.map(Option.fromNullable(last), keyOf)]
+      }))
 
 const keyOf = (row: Row): number => Number(row["key"])
 
@@ -150,11 +157,14 @@ const decoded = <A, I>(table: string, schema: Schema.Schema<A, I>) => {
     Effect.mapError(decode(row), (issue) => new StoreCorrupt({ table, key: "", detail: issue.message }))
 }
 
-const witnessRow = decoded("runtime", Schema.Struct({
-  incarnation: Schema.Number,
-  revision: Schema.Number,
-  last_request_id: RequestId
-}))
+const witnessRow = decoded(
+  "runtime",
+  Schema.Struct({
+    incarnation: Schema.Number,
+    revision: Schema.Number,
+    last_request_id: RequestId
+  })
+)
 const witnessOf = (row: Row): Effect.Effect<CommitWitness, ReadError> =>
   Effect.map(witnessRow(row), ({ incarnation, last_request_id, revision }) => ({
     incarnation,
@@ -185,14 +195,17 @@ const checked = (row: Row, setAside: Quarantine["add"]): Effect.Effect<Rows.Ende
     : Effect.zipRight(setAside(ended.left, row), Effect.fail(Rows.corrupt(ended.left)))
 }
 
-const sessionRow = decoded("runtime", Schema.Struct({
-  runtime_id: RuntimeId,
-  session_id: SessionId,
-  lifecycle: PersistedRuntimeState,
-  pending: Schema.Number,
-  message_count: Schema.Number,
-  updated_at: Schema.Number
-}))
+const sessionRow = decoded(
+  "runtime",
+  Schema.Struct({
+    runtime_id: RuntimeId,
+    session_id: SessionId,
+    lifecycle: PersistedRuntimeState,
+    pending: Schema.Number,
+    message_count: Schema.Number,
+    updated_at: Schema.Number
+  })
+)
 const sessionOf = (row: Row) =>
   Effect.map(sessionRow(row), (session) => ({
     sessionId: session.session_id,
@@ -267,7 +280,10 @@ const addEnded = (
 const feedOf = (all: All, id: RuntimeId, after: number) =>
   Effect.gen(function*() {
     const [head] = yield* all("SELECT last_seq, dropped_through FROM runtime WHERE runtime_id = ?", [id])
-    const rows = yield* all(`SELECT seq, doc, digest FROM feed WHERE rt = ${ofRuntime} AND seq > ? ORDER BY seq`, [id, after])
+    const rows = yield* all(`SELECT seq, doc, digest FROM feed WHERE rt = ${ofRuntime} AND seq > ? ORDER BY seq`, [
+      id,
+      after
+    ])
     return {
       entries: yield* Effect.forEach(rows, valid(Rows.feedEntryOf)),
       watermark: Number(head?.["last_seq"] ?? 0),
@@ -275,7 +291,8 @@ const feedOf = (all: All, id: RuntimeId, after: number) =>
     }
   })
 
-const bodySql = `SELECT rt * ${rowsPerRuntime} + body_start AS start, message_count AS count FROM runtime WHERE runtime_id = ?`
+const bodySql =
+  `SELECT rt * ${rowsPerRuntime} + body_start AS start, message_count AS count FROM runtime WHERE runtime_id = ?`
 /** The row that holds a position begins at it or before it. */
 const historySql = `SELECT key, doc, digest FROM message WHERE key < ? AND key >= coalesce(
     (SELECT max(key) FROM message WHERE key <= ? AND key >= ?), ?) ORDER BY key LIMIT ${pageRows}`

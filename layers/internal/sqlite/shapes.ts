@@ -34,7 +34,8 @@ export const make = (db: Database): Effect.Effect<Shapes, SqlFault> =>
       write: (writer) =>
         Effect.suspend(() => {
           inFlight = fresh
-          return Effect.forEach(inFlight, (row) => writer.run("INSERT OR IGNORE INTO shape (id, doc) VALUES (?, ?)", row), {
+          return Effect.forEach(inFlight, (row) =>
+            writer.run("INSERT OR IGNORE INTO shape (id, doc) VALUES (?, ?)", row), {
             discard: true
           })
         }),

@@ -41,8 +41,10 @@ export const begin = (
 export const commit = (db: Database, patience: Duration.Duration): Effect.Effect<void, SqlFault | CommitAmbiguous> =>
   patiently(asVoid(db.run("COMMIT")), patience, (self) => self).pipe(
     Effect.catchAll((fault) =>
-      Effect.flatMap(rollback(db), (wasOpen) =>
-        Effect.fail(wasOpen ? fault : new CommitAmbiguous({ detail: describe(fault) })))
+      Effect.flatMap(
+        rollback(db),
+        (wasOpen) => Effect.fail(wasOpen ? fault : new CommitAmbiguous({ detail: describe(fault) }))
+      )
     )
   )
 

@@ -1,0 +1,486 @@
+// @effect-diagnostics nodeBuiltinImport:off globalTimers:off
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import { assert, describe, it } from "@effect/vitest"
+import Sqlite from "better-sqlite3"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { type ChildProcess, spawn } from "node:child_process"
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as Batch from "../../layers/internal/sqlite/batch.js"
+import type { Database } from "../../layers/internal/sqlite/database.js"
+import * as Open from "../../layers/internal/sqlite/open.js"
+import * as Quarantine from "../../layers/internal/sqlite/quarantine.js"
+import * as Shapes from "../../layers/internal/sqlite/shapes.js"
+import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
+import { RuntimeStore } from "../../services/RuntimeStore.js"
+import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
+import { type OpenError, StoreIo } from "../../src/domain/StoreErrors.js"
+import * as C from "../support/commits.js"
+
+const folder = () => fs.mkdtempSync(join(tmpdir(), "meerkat-store-"))
+const child = SessionId.make("child")
+
+const using = <A, E>(
+  filename: string,
+  self: Effect.Effect<A, E, RuntimeStore>,
+  options: Partial<RuntimeStoreSqlite.SqliteOptions> = {}
+) => Effect.provide(self, RuntimeStoreSqlite.layer({ ...options, filename }))
+
+const opening = (filename: string, options: Partial<RuntimeStoreSqlite.SqliteOptions> = {}) =>
+  Effect.exit(using(filename, Effect.void, options))
+
+const errorOf = (exit: Exit.Exit<unknown, OpenError>): OpenError | undefined =>
+  Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
+
+/** What a refused opening must leave as it is: names and bytes of the folder. */
+const snapshot = (dir: string) =>
+  fs.readdirSync(dir).sort().map((name) => [name, fs.readFileSync(join(dir, name), "hex")])
+
+const refused = (filename: string) =>
+  Effect.gen(function*() {
+    const dir = join(filename, "..")
+    const before = snapshot(dir)
+    const error = errorOf(yield* opening(filename))
+    assert.deepStrictEqual(snapshot(dir), before)
+    return error
+  })
+
+const edit = (filename: string, ...statements: ReadonlyArray<string>) =>
+  Effect.sync(() => {
+    const db = new Sqlite(filename)
+    for (const sql of statements) db.exec(sql)
+    db.close()
+  })
+
+/** A store with one session that ended one input, has another one open, and was closed. */
+const written = Effect.gen(function*() {
+  const filename = join(folder(), "s.db")
+  const done = C.recordOf(0, { key: "done" })
+  const open = C.recordOf(1, { key: "open" })
+  yield* using(
+    filename,
+    Effect.gen(function*() {
+      const { at } = yield* C.open(child)
+      const next = yield* C.commit(at, { inputs: [C.insert(done), C.insert(open)] })
+      yield* C.commit(next, C.boundary(done, C.noBody))
+    })
+  )
+  return { filename, done, open, runtimeId: (yield* using(filename, C.open(child))).at.runtimeId }
+})
+
+interface Holder {
+  readonly process: ChildProcess
+  readonly kill: Effect.Effect<void>
+}
+
+/** Another process that holds the store, having committed. */
+const holder = (filename: string, commits = 3, linger = 0): Effect.Effect<Holder, string, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.async<ChildProcess, string>((resume) => {
+      const script = new URL("../support/storeChild.ts", import.meta.url).pathname
+      const started = spawn(process.execPath, ["--import", "tsx", script, filename, String(commits), String(linger)])
+      started.stdout.on("data", (data: Buffer) => {
+        const line = data.toString()
+        resume(line.startsWith("ready") ? Effect.succeed(started) : Effect.fail(line))
+      })
+      started.on("exit", (code) => resume(Effect.fail(`ended with ${String(code)}`)))
+    }),
+    (started) => Effect.sync(() => started.kill("SIGKILL"))
+  ).pipe(Effect.map((started) => ({
+    process: started,
+    kill: Effect.async<void>((resume) => {
+      started.on("exit", () => resume(Effect.void))
+      started.kill("SIGKILL")
+    })
+  })))
+
+const inputsOf = (filename: string, options: Partial<RuntimeStoreSqlite.SqliteOptions> = {}) =>
+  using(filename, Effect.map(C.imageOf(child), ({ inputs }) => inputs.length), options)
+
+describe("a file that is no store of ours", () => {
+  it.live("S2 text, a truncated header, a folder: typed, untouched", () =>
+    Effect.gen(function*() {
+      const filename = join(folder(), "notes.txt")
+      fs.writeFileSync(filename, "dear diary, ".repeat(400))
+      assert.strictEqual((yield* refused(filename))?._tag, "SchemaUnsupported")
+      assert.strictEqual(errorOf(yield* opening(folder()))?._tag, "StoreUnavailable")
+    }))
+
+  it.live("S2 the database of another program, in either journal mode: typed, untouched, no new files", () =>
+    Effect.gen(function*() {
+      for (const mode of ["delete", "wal"]) {
+        const filename = join(folder(), "other.db")
+        yield* edit(filename, `PRAGMA journal_mode = ${mode}`, "CREATE TABLE t (a); INSERT INTO t VALUES (1)")
+        const error = yield* refused(filename)
+        assert.strictEqual(error?._tag, "SchemaUnsupported", mode)
+      }
+    }))
+
+  it.live("S2 an empty file is a fresh store", () =>
+    Effect.gen(function*() {
+      const filename = join(folder(), "s.db")
+      fs.writeFileSync(filename, "")
+      yield* using(filename, C.open(child))
+    }))
+
+  it.live("D5 no folder, no file name, memory: typed, and says what to do", () =>
+    Effect.gen(function*() {
+      const nowhere = errorOf(yield* opening(join(folder(), "missing", "s.db")))
+      assert.strictEqual(nowhere?._tag === "StoreUnavailable" && nowhere.detail.includes("create it first"), true)
+      for (const name of [":memory:", "", "  "]) {
+        assert.strictEqual(errorOf(yield* opening(name))?._tag, "StoreUnavailable")
+      }
+    }))
+
+  it.live("S1 a newer schema is refused before anything is touched", () =>
+    Effect.gen(function*() {
+      const { filename } = yield* written
+      yield* edit(filename, "PRAGMA user_version = 99")
+      const error = yield* refused(filename)
+      assert.deepInclude(error, { _tag: "SchemaFromFuture", found: 99, supported: 1 })
+    }))
+
+  it.live("S3 an altered table is refused and named", () =>
+    Effect.gen(function*() {
+      const { filename } = yield* written
+      yield* edit(filename, "ALTER TABLE known ADD COLUMN extra TEXT", "CREATE INDEX mine ON ended (doc)")
+      const error = yield* refused(filename)
+      assert.strictEqual(error?._tag === "SchemaUnsupported" && /known.*mine/.test(error.detail), true, String(error))
+    }))
+
+  it.live("T5 a file cut in half is refused as corrupt, or its sessions are", () =>
+    Effect.gen(function*() {
+      const { filename } = yield* written
+      fs.truncateSync(filename, Math.floor(fs.statSync(filename).size / 1024) * 512)
+      const exit = yield* Effect.exit(using(filename, C.imageOf(child)))
+      assert.isTrue(Exit.isFailure(exit) && Cause.isFailType(exit.cause), String(exit))
+    }))
+})
+
+describe("one writer", () => {
+  it.live("P4 the same process cannot open a store twice", () =>
+    Effect.gen(function*() {
+      const filename = join(folder(), "s.db")
+      const error = yield* using(filename, Effect.map(opening(filename), errorOf))
+      assert.strictEqual(
+        error?._tag === "StoreLocked" && error.holder.includes(`process ${process.pid} `),
+        true,
+        String(error)
+      )
+      yield* using(filename, C.open(child))
+    }))
+
+  it.live("P4 nor under another name", () =>
+    Effect.gen(function*() {
+      const dir = folder()
+      const filename = join(dir, "s.db")
+      yield* using(filename, Effect.void)
+      fs.symlinkSync(filename, join(dir, "alias.db"))
+      const error = yield* using(filename, Effect.map(opening(join(dir, "alias.db")), errorOf))
+      assert.strictEqual(error?._tag, "StoreLocked")
+    }))
+
+  it.scopedLive("P1, P2 a second process is told who holds the store; a killed holder holds nothing", () =>
+    Effect.gen(function*() {
+      const filename = join(folder(), "s.db")
+      const other = yield* holder(filename)
+      const error = errorOf(yield* opening(filename))
+      assert.strictEqual(
+        error?._tag === "StoreLocked" && error.holder.includes(`process ${String(other.process.pid)} `),
+        true
+      )
+      yield* other.kill
+      assert.strictEqual(yield* inputsOf(filename), 3)
+    }))
+
+  it.live("P3 a writer whose lock was taken away is fenced off and writes nothing", () =>
+    Effect.gen(function*() {
+      const filename = join(folder(), "s.db")
+      const first = yield* Scope.make()
+      const store = yield* Effect.provide(
+        RuntimeStore,
+        yield* Layer.buildWithScope(RuntimeStoreSqlite.layer({ filename }), first)
+      )
+      const { at } = yield* Effect.provideService(C.open(child), RuntimeStore, store)
+      fs.rmSync(`${filename}.lock`)
+      yield* using(filename, C.open(SessionId.make("second")))
+      const errors = yield* Effect.forEach([1, 2], () =>
+        Effect.flip(store.commit(C.commitOf(at, { lifecycle: "stopped" }))))
+      assert.deepStrictEqual(
+        errors.map((error) =>
+          error._tag
+        ),
+        ["WriterFenced", "WriterFenced"]
+      )
+      yield* Scope.close(first, Exit.void)
+      assert.strictEqual((yield* using(filename, C.imageOf(child))).lifecycle, "idle")
+    }))
+
+  it.live("T6 a damaged lock file is made anew, a damaged anchor counts as none", () =>
+    Effect.gen(function*() {
+      const { filename } = yield* written
+      fs.writeFileSync(`${filename}.lock`, "garbage ".repeat(200))
+      fs.writeFileSync(`${filename}.anchor`, "{")
+      assert.strictEqual(yield* inputsOf(filename), 1)
+      assert.isTrue(fs.readFileSync(`${filename}.anchor`, "utf8").includes("commitSeq"))
+    }))
+})
+
+describe("a store that lost what it acknowledged", () => {
+  let template: string | undefined
+
+  /** A store whose holder was killed after 20 acknowledged inputs; its process is started once. */
+  const killed = Effect.gen(function*() {
+    if (template === undefined) {
+      const dir = folder()
+      yield* using(join(dir, "s.db"), Effect.void)
+      yield* Effect.scoped(Effect.flatMap(holder(join(dir, "s.db"), 20, 1100), (other) => other.kill))
+      template = dir
+    }
+    const dir = folder()
+    fs.cpSync(template, dir, { recursive: true })
+    return join(dir, "s.db")
+  })
+
+  const lost = (damage: (filename: string) => void) =>
+    Effect.gen(function*() {
+      const filename = yield* killed
+      damage(filename)
+      const error = errorOf(yield* opening(filename))
+      assert.strictEqual(error?._tag, "StoreRegressed", String(error))
+      yield* using(filename, Effect.void, { acceptRegress: true })
+      assert.strictEqual(errorOf(yield* opening(filename)), undefined)
+    })
+
+  it.live("nothing is lost by a kill", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* inputsOf(yield* killed), 20)
+    }))
+
+  it.live("T1 the end of the log is torn off", () =>
+    lost((filename) => fs.truncateSync(`${filename}-wal`, fs.statSync(`${filename}-wal`).size - 700)))
+
+  it.live("T2 a bit of the log is flipped", () =>
+    lost((filename) => {
+      const bytes = fs.readFileSync(`${filename}-wal`)
+      const at = Math.floor(bytes.length / 2)
+      bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at)
+      fs.writeFileSync(`${filename}-wal`, bytes)
+    }))
+
+  it.live("T3 the log is gone", () => lost((filename) => fs.rmSync(`${filename}-wal`)))
+
+  it.live("T3 the file is gone", () =>
+    lost((filename) => {
+      fs.rmSync(`${filename}-wal`)
+      fs.rmSync(filename)
+    }))
+})
+
+describe("rows that cannot be read", () => {
+  const spoil = (table: string) => `UPDATE ${table} SET doc = replace(doc, 'a', 'b')`
+
+  it.live("R1 a terminal row: the session opens, its key fails closed, the row is set aside", () =>
+    Effect.gen(function*() {
+      const { done, filename, runtimeId } = yield* written
+      yield* edit(filename, spoil("ended"))
+      yield* using(
+        filename,
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const { at } = yield* C.open(child)
+          assert.strictEqual((yield* Effect.flip(store.terminalInput(runtimeId, done.inputId)))._tag, "StoreCorrupt")
+          assert.strictEqual((yield* Effect.flip(store.findKey(runtimeId, "done")))._tag, "StoreCorrupt")
+          assert.strictEqual(Chunk.size(yield* Stream.runCollect(store.inputs(runtimeId))), 1)
+          assert.deepStrictEqual((yield* store.quarantined).map(({ table }) => table), ["ended"])
+          yield* C.commit(at, {})
+        })
+      )
+      const aside = yield* using(filename, Effect.flatMap(RuntimeStore, (store) => store.quarantined))
+      assert.deepStrictEqual(aside.map(({ table }) => table), ["ended"])
+    }))
+
+  it.live("R2 an open input: that session's image says so, its row stays, other sessions open", () =>
+    Effect.gen(function*() {
+      const { filename, open } = yield* written
+      yield* edit(filename, "UPDATE input_open SET payload = '{}'")
+      yield* using(
+        filename,
+        Effect.gen(function*() {
+          const image = yield* C.imageOf(child)
+          assert.deepInclude(image.corrupt[0], { table: "input_open", key: open.inputId })
+          assert.deepStrictEqual((yield* C.imageOf(SessionId.make("other"))).corrupt, [])
+        })
+      )
+    }))
+
+  it.live("R2 facts of an open input", () =>
+    Effect.gen(function*() {
+      const { filename } = yield* written
+      yield* edit(filename, "UPDATE input_open SET facts = '{}'")
+      assert.strictEqual((yield* using(filename, C.imageOf(child))).corrupt.length, 1)
+    }))
+
+  it.live("R3 a message: reading the body fails, it is not taken for empty", () =>
+    Effect.gen(function*() {
+      const { filename, runtimeId } = yield* written
+      yield* edit(filename, spoil("message"))
+      const read = Effect.flatMap(RuntimeStore, (store) => Stream.runCollect(store.history(runtimeId)))
+      assert.strictEqual((yield* Effect.flip(using(filename, read)))._tag, "StoreCorrupt")
+    }))
+
+  it.live("T4 a bit flipped inside a message on the medium", () =>
+    Effect.gen(function*() {
+      const { filename, runtimeId } = yield* written
+      const bytes = fs.readFileSync(filename)
+      bytes.write("Qaris", bytes.indexOf("\"Paris.\"}]") + 1)
+      fs.writeFileSync(filename, bytes)
+      const read = Effect.flatMap(RuntimeStore, (store) => Stream.runCollect(store.history(runtimeId)))
+      assert.strictEqual((yield* Effect.flip(using(filename, read)))._tag, "StoreCorrupt")
+    }))
+})
+
+describe("a file that others use", () => {
+  it.live("B1 a commit waits while somebody writes, and the event loop goes on", () =>
+    Effect.gen(function*() {
+      const filename = join(folder(), "s.db")
+      yield* using(
+        filename,
+        Effect.gen(function*() {
+          const { at } = yield* C.open(child)
+          const other = new Sqlite(filename)
+          other.exec("BEGIN IMMEDIATE")
+          let ticks = 0
+          const timer = setInterval(() => ticks++, 10)
+          setTimeout(() => other.exec("COMMIT"), 200)
+          yield* C.commit(at, {})
+          clearInterval(timer)
+          other.close()
+          assert.isAtLeast(ticks, 8)
+        })
+      )
+    }))
+
+  it.live("B2 beyond its patience it is busy, nothing is written, and the next one works", () =>
+    Effect.gen(function*() {
+      const filename = join(folder(), "s.db")
+      yield* using(
+        filename,
+        Effect.gen(function*() {
+          const { at } = yield* C.open(child)
+          const other = new Sqlite(filename)
+          other.exec("BEGIN IMMEDIATE")
+          const error = yield* C.refusal(at, {})
+          other.close()
+          assert.strictEqual(error._tag, "StoreBusy")
+          yield* C.commit(at, {})
+        }),
+        { busyPatience: "100 millis" }
+      )
+    }))
+
+  it.live("B4, P5 a long reader keeps its snapshot, and neither commits nor closing mind", () =>
+    Effect.gen(function*() {
+      const { filename } = yield* written
+      const reader = yield* using(
+        filename,
+        Effect.gen(function*() {
+          const other = new Sqlite(filename, { readonly: true })
+          const count = other.prepare("SELECT revision FROM runtime")
+          other.exec("BEGIN")
+          const before = count.get()
+          const { at } = yield* C.open(child)
+          yield* C.commit(at, {})
+          assert.deepStrictEqual(count.get(), before)
+          return other
+        })
+      )
+      reader.close()
+      yield* using(filename, C.open(child))
+    }))
+
+  it.live("D1 with no room left commits fail as full, the small one of a batch still fits, and room helps", () =>
+    Effect.gen(function*() {
+      const filename = join(folder(), "s.db")
+      yield* using(
+        filename,
+        Effect.gen(function*() {
+          const { at: small } = yield* C.open(child)
+          const { at: big } = yield* C.open(SessionId.make("big"))
+          const full = yield* Effect.exit(
+            C.commit(big, { inputs: [C.insert(C.recordOf(0, { text: "x".repeat(600_000) }))] })
+          )
+          assert.isTrue(
+            Exit.isFailure(full) && Cause.isFailType(full.cause) && full.cause.error._tag === "StoreFull",
+            String(full)
+          )
+          yield* C.commit(small, { inputs: [C.insert(C.recordOf(0))] })
+          yield* C.commit(big, { inputs: [C.insert(C.recordOf(0))] })
+        }),
+        { maxFileBytes: 300_000 }
+      )
+    }))
+})
+
+describe("D3 a COMMIT that fails without a transaction left to roll back", () => {
+  type Fake = (real: Database) => Partial<Database>
+
+  const fault = new StoreIo({ operation: "COMMIT", code: "SQLITE_IOERR_FSYNC", detail: "fsync" })
+
+  /** The answer to a commit whose COMMIT is replaced. */
+  const answered = (fake: Fake) =>
+    Effect.gen(function*() {
+      const filename = join(folder(), "s.db")
+      const file = yield* Open.open({ filename, acceptRegress: false, freshId: C.uuid(), maxFileBytes: undefined })
+      const shapes = yield* Shapes.make(file.writer)
+      const faulty = { ...file, writer: { ...file.writer, ...fake(file.writer) } }
+      const batch = yield* Batch.make(faulty, Quarantine.make(), shapes, Duration.millis(10))
+      const commit = C.commitOf({ sessionId: child, runtimeId: runtimeIdOf(child), incarnation: 1, basis: 0 })
+      yield* batch.begin((self) => self)
+      const [answer] = yield* batch.write([
+        { _tag: "Open", runtimeId: commit.runtimeId, bytes: 0, decide: () => Either.right(commit) }
+      ])
+      const rows = yield* file.writer.all("SELECT revision FROM runtime")
+      return [
+        answer === undefined ? "" : Exit.match(answer, { onSuccess: () => "acknowledged", onFailure: tagOf }),
+        rows.length
+      ]
+    }).pipe(Effect.scoped, Effect.provide([NodeFileSystem.layer, NodePath.layer]))
+
+  const tagOf = (cause: Cause.Cause<{ readonly _tag: string }>) => cause._tag === "Fail" ? cause.error._tag : cause._tag
+
+  const onCommit = (real: Database, instead: string): Partial<Database> => ({
+    run: (sql, params) =>
+      sql === "COMMIT" ? Effect.zipRight(real.run(instead), Effect.fail(fault)) : real.run(sql, params)
+  })
+
+  it.live("it happened: acknowledged", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* answered((real) => onCommit(real, "COMMIT")), ["acknowledged", 1])
+    }))
+
+  it.live("it did not happen: an error that says so", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* answered((real) => onCommit(real, "ROLLBACK")), ["StoreIo", 0])
+    }))
+
+  it.live("nobody can tell: unknown", () =>
+    Effect.gen(function*() {
+      const blind: Fake = (real) => ({
+        ...onCommit(real, "COMMIT"),
+        all: (sql, params) => sql.includes("last_request_id") ? Effect.fail(fault) : real.all(sql, params)
+      })
+      assert.deepStrictEqual(yield* answered(blind), ["StoreOutcomeUnknown", 1])
+    }))
+})
