@@ -14,6 +14,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     setupFiles: ["./test/support/setup.ts"],
+    // Simulations and real processes take their time on a busy machine; nothing here measures time by a timeout.
+    testTimeout: 60_000,
     pool: "forks",
     poolOptions: { forks: { minForks: 1, maxForks: 2 } },
     fakeTimers: { toFake: undefined }
