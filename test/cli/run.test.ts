@@ -1,6 +1,7 @@
 /** `meerkat run` as people meet it: a real process, a real file, programs of all kinds. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { existsSync } from "node:fs"
 import * as Cli from "../support/cli.js"
 
 const said = ({ code, stderr, stdout }: Cli.Ended) => ({ code, stdout, stderr })

@@ -34,6 +34,9 @@ const build = (): string => {
 
 const main = build()
 
+/** The program that `npx meerkat` starts. */
+export const builtMain = path.join(root, "dist/src/cli/main.js")
+
 export interface Ended {
   readonly code: number | null
   readonly signal: string | null
@@ -44,6 +47,8 @@ export interface Ended {
 export interface Options {
   readonly stdin?: string
   readonly env?: Record<string, string>
+  /** what `npm run build` made, instead of the sources */
+  readonly built?: boolean
   /** runs as this user */
   readonly uid?: number
 }
@@ -90,7 +95,7 @@ const launch = (
   options: Options
 ): Running & { readonly child: ChildProcess } => {
   const { MEERKAT_DB: _, ...env } = process.env
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(process.execPath, [options.built === true ? builtMain : main, ...args], {
     cwd: folder,
     env: { ...env, NODE_OPTIONS: "", ...options.env },
     stdio: ["pipe", "pipe", "pipe"],
