@@ -28,6 +28,13 @@ describe.concurrent("run", () => {
       assert.strictEqual(history.stdout, "user: hello\nassistant: hello\nuser: again\nassistant: again\n")
     }), 60_000)
 
+  it.scopedLive.skipIf(!existsSync(Cli.builtMain))("answers as `npm install` built it", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      const ended = yield* cli.run(["run", "--session", "demo", "--exec", "tr a-z A-Z", "hello"], { built: true })
+      assert.deepStrictEqual(said(ended), { code: 0, stdout: "HELLO\n", stderr: "" })
+    }), 60_000)
+
   it.scopedLive(
     "the same key prints the stored outcome and runs nothing, also when it is a failure",
     () =>
