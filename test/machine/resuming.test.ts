@@ -1,0 +1,46 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as HandoverLive from "../../layers/HandoverLive.js"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
+import { make } from "../../services/CoreExecutor.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import * as Turn from "../../services/Turn.js"
+import { ExecutorFault } from "../../src/domain/Errors.js"
+import { SessionId } from "../../src/domain/Ids.js"
+
+const [a, b, c] = [SessionId.make("a"), SessionId.make("b"), SessionId.make("c")]
+
+describe("layerResuming", () => {
+  it.live("attaches what has pending work, and one session that cannot be attached stops none", () => {
+    const image = RuntimeStoreMemory.makeImage()
+    const onImage = Layer.provide(RuntimeStoreMemory.layerNoDeps({ image }), HandoverLive.layerYield)
+    const queue = Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const inputs = yield* Effect.forEach(
+        [a, b],
+        (id) => Effect.zipRight(machine.registerSession(id), machine.session(id).prompt("later"))
+      )
+      yield* machine.registerSession(c)
+      return inputs.map(({ completion }) => completion.inputId)
+    }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(onImage))
+    const resuming = MeerkatMachineLive.layerResuming({
+      executorFor: (id) =>
+        id === b ? new ExecutorFault({ detail: "no model" }) : make(() => Effect.succeed(Turn.reply("done")))
+    })
+    return Effect.gen(function*() {
+      const [first] = yield* queue
+      yield* Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        assert.isTrue(yield* machine.sessionHasExecutor(a))
+        assert.isFalse(yield* machine.sessionHasExecutor(b))
+        assert.isFalse(yield* machine.containsSession(c))
+        const outcome = machine.outcome(a, first ?? (yield* Effect.dieMessage("nothing was queued")))
+        const ended = yield* Effect.repeat(Effect.delay(outcome, "5 millis"), { until: Option.isSome, times: 400 })
+        assert.deepStrictEqual(Option.getOrNull(ended), { _tag: "Completed", result: { text: "done" } })
+      }).pipe(Effect.provide(resuming), Effect.provide(onImage))
+    })
+  })
+})
