@@ -81,7 +81,6 @@ export interface SessionAuthority {
   ) => Effect.Effect<void>
   /** wakes everybody who waits for another state, so that they look again */
   readonly nudge: Effect.Effect<void>
-  readonly busy: Effect.Effect<boolean>
   /** refuses new commands and waits for the worker to end */
   readonly shutdown: Effect.Effect<void>
 }

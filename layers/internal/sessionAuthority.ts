@@ -181,7 +181,6 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
         cell.reload(reason, [])
       }),
     nudge: Effect.sync(() => cell.publish({ ...cell.state })),
-    busy: Effect.sync(() => worker !== null || arrivals.length > 0),
     shutdown: Effect.suspend(() => {
       closed = true
       for (const member of arrivals.splice(0)) member.fail({ _tag: "Closed" })
