@@ -260,6 +260,8 @@ export interface MeerkatMachineService {
   ) => Effect.Effect<void, RuntimeDriverError>
   // --- reads
   readonly runtimeState: (sessionId: SessionId) => Effect.Effect<RuntimeState, RuntimeDriverError>
+  /** The state of now, then every change of it. */
+  readonly runtimeStateChanges: (sessionId: SessionId) => Stream.Stream<RuntimeState, RuntimeDriverError>
   readonly inputState: (
     sessionId: SessionId,
     inputId: InputId

@@ -9,7 +9,7 @@ import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { InputId, SessionId } from "../../src/domain/Ids.js"
 import * as Admission from "./admission.js"
 import { invalid } from "./driverError.js"
-import type { Entry } from "./entry.js"
+import type { MachineParts, Resolve } from "./machineParts.js"
 
 type Ask = Effect.Effect<RunResult, RuntimeDriverError | TurnFailed | DeadlineExceeded>
 
@@ -45,10 +45,10 @@ const ask = (session: SessionHandle, text: string, options: AskOptions): Ask =>
  * incarnation for that of `sessionScoped`.
  */
 export const make = (
-  deps: Admission.AdmissionDeps,
+  parts: MachineParts,
   machine: Omit<MeerkatMachineService, "session" | "sessionScoped">,
   sessionId: SessionId,
-  resolve: Effect.Effect<Entry, RuntimeDriverError>
+  resolve: Resolve
 ): SessionHandle => {
   const prompt = (
     text: string,
@@ -57,14 +57,14 @@ export const make = (
   ) =>
     Effect.gen(function*() {
       const entry = yield* resolve
-      const input = yield* Admission.promptInput(deps, text, options, steer)
-      const admitted = yield* Admission.admit(deps, entry, input, {
+      const input = yield* Admission.promptInput(parts, text, options, steer)
+      const admitted = yield* Admission.admit(parts, entry, input, {
         wake: options.hold !== true,
         completion: true,
         fresh: true,
         ...(options.expectedRunId === undefined ? {} : { expectedRunId: options.expectedRunId })
       })
-      return yield* Admission.withCompletion(deps, entry, admitted)
+      return yield* Admission.withCompletion(parts, entry, admitted)
     }).pipe(Effect.withSpan("MeerkatMachine.prompt", { captureStackTrace: false }))
   const guarded = <A, E>(effect: Effect.Effect<A, E>) => Effect.zipRight(resolve, effect)
   const handle: SessionHandle = {

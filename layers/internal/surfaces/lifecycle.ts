@@ -1,0 +1,62 @@
+/** @since 0.1.0 */
+import * as Effect from "effect/Effect"
+import type { MeerkatMachineService } from "../../../services/MeerkatMachine.js"
+import { recover, recycle, reset, retire } from "../../../src/kernel/commands/lifecycle.js"
+import { requestCancel, requestYield } from "../../../src/kernel/commands/run.js"
+import { escortCancel } from "../attach.js"
+import * as Lifecycle from "../lifecycle.js"
+import type { MachineParts } from "../machineParts.js"
+import { submit, submitTo, traced } from "../machineParts.js"
+
+/** Runs are interrupted, sessions retired, reset, stopped and destroyed. */
+export const lifecycle = (
+  parts: MachineParts
+): Pick<
+  MeerkatMachineService,
+  | "hardCancelCurrentRun"
+  | "cancelAfterBoundary"
+  | "stopRuntimeExecutor"
+  | "retireRuntime"
+  | "resetRuntime"
+  | "recycleRuntime"
+  | "recoverRuntime"
+  | "destroyRuntime"
+  | "publishEvent"
+> => {
+  const { attachments, registry } = parts
+  return {
+    hardCancelCurrentRun: (sessionId, reason) =>
+      traced(
+        "hardCancelCurrentRun",
+        Effect.flatMap(registry.lookup(sessionId), (entry) =>
+          Effect.map(submit(entry, requestCancel({ reason })), ({ first, runId }) => {
+            // A request is delivered once; repeating it neither calls the handle again nor begins another grace (D16).
+            if (first && entry.attachment !== null) {
+              escortCancel(attachments, entry, entry.attachment, runId, reason)
+            }
+          }))
+      ),
+    cancelAfterBoundary: (sessionId, reason) =>
+      traced("cancelAfterBoundary", Effect.asVoid(submitTo(parts, sessionId, requestYield({ reason })))),
+    stopRuntimeExecutor: (sessionId, reason) =>
+      traced(
+        "stopRuntimeExecutor",
+        Effect.flatMap(registry.lookup(sessionId), (entry) => Lifecycle.stop(attachments, entry, reason))
+      ),
+    retireRuntime: (sessionId) => traced("retireRuntime", submitTo(parts, sessionId, retire)),
+    resetRuntime: (sessionId) =>
+      traced("resetRuntime", Effect.map(submitTo(parts, sessionId, reset), (report) => ({ ...report, joined: true }))),
+    recycleRuntime: (sessionId) => traced("recycleRuntime", submitTo(parts, sessionId, recycle)),
+    recoverRuntime: (sessionId) => traced("recoverRuntime", submitTo(parts, sessionId, recover)),
+    destroyRuntime: (sessionId) =>
+      traced(
+        "destroyRuntime",
+        Effect.flatMap(registry.lookup(sessionId), (entry) => Lifecycle.destroy(attachments, entry))
+      ),
+    publishEvent: (sessionId, event) =>
+      traced(
+        "publishEvent",
+        Effect.flatMap(registry.lookup(sessionId), (entry) => entry.authority.publish({ _tag: "Custom", ...event }))
+      )
+  }
+}

@@ -1,0 +1,118 @@
+/** @since 0.1.0 */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { SessionEvent } from "../../../services/MachineAuthority.js"
+import type { MeerkatMachineService, SessionFeed } from "../../../services/MeerkatMachine.js"
+import type { RuntimeDriverError } from "../../../src/domain/Errors.js"
+import type { SessionId } from "../../../src/domain/Ids.js"
+import { runtimeIdOf } from "../../../src/domain/Ids.js"
+import { stateOfOpen, stateOfTerminal } from "../../../src/domain/InputRecord.js"
+import type { RuntimeState } from "../../../src/domain/RuntimeState.js"
+import { visible } from "../../../src/domain/RuntimeState.js"
+import * as Ledger from "../../../src/kernel/Ledger.js"
+import * as Admission from "../admission.js"
+import type { Entry } from "../entry.js"
+import type { MachineParts } from "../machineParts.js"
+import { snapshotOf } from "../spine.js"
+
+/** The read model of a state: of the published one, or of the one an event stream begins with. */
+const snapshot = (parts: MachineParts, entry: Entry, state = entry.authority.unsafeState()) =>
+  Effect.map(
+    entry.authority.health,
+    (health) => snapshotOf(entry, state, health, parts.store.kind === "memory" ? "Ephemeral" : "Persistent")
+  )
+
+const sessionEvents = (parts: MachineParts, sessionId: SessionId) =>
+  Stream.unwrap(
+    Effect.map(parts.registry.lookup(sessionId), (entry) =>
+      Stream.map(entry.authority.events, (event) => ({ entry, event })))
+  )
+
+const feed = (parts: MachineParts, sessionId: SessionId): Stream.Stream<SessionFeed, RuntimeDriverError> =>
+  Stream.mapEffect(
+    sessionEvents(parts, sessionId),
+    ({ entry, event }): Effect.Effect<SessionFeed> =>
+      event._tag === "Snapshot"
+        ? Effect.map(
+          snapshot(parts, entry, event.state),
+          (value): SessionFeed => ({ _tag: "Snapshot", snapshot: value })
+        )
+        : Effect.succeed(event)
+  )
+
+/** The visible state of each snapshot and of each change; what a slow reader missed is made up for by the next snapshot. */
+const stateOf = (item: SessionEvent): Option.Option<RuntimeState> => {
+  if (item._tag === "Snapshot") return Option.some(visible(item.state.lifecycle))
+  if (item._tag === "Lagged") return Option.none()
+  const { event } = item.envelope
+  return event._tag === "StateChanged" ? Option.some(event.to) : Option.none()
+}
+
+/** What a session is like; nothing here changes anything. */
+export const reads = (
+  parts: MachineParts
+): Pick<
+  MeerkatMachineService,
+  | "runtimeState"
+  | "runtimeStateChanges"
+  | "inputState"
+  | "outcome"
+  | "listActiveInputs"
+  | "loadBoundaryReceipt"
+  | "history"
+  | "runtimeEvents"
+  | "meerkatMachineSpineSnapshot"
+  | "storedSessions"
+> => {
+  const { registry, store } = parts
+  return {
+    runtimeState: (sessionId) =>
+      Effect.map(registry.lookup(sessionId), (entry) => visible(entry.authority.unsafeState().lifecycle)),
+    runtimeStateChanges: (sessionId) =>
+      Stream.changes(Stream.filterMap(sessionEvents(parts, sessionId), ({ event }) => stateOf(event))),
+    inputState: (sessionId, inputId) =>
+      Effect.flatMap(registry.lookup(sessionId), (entry) => {
+        const { ledger, runtimeId } = entry.authority.unsafeState()
+        const open = Ledger.get(ledger, inputId)
+        return open !== undefined ? Effect.succeedSome(stateOfOpen(open)) : Effect.mapBoth(
+          store.terminalInput(runtimeId, inputId),
+          { onFailure: Admission.readFailure, onSuccess: Option.map(stateOfTerminal) }
+        )
+      }),
+    outcome: (sessionId, inputId) =>
+      Effect.flatMap(
+        registry.lookup(sessionId),
+        (entry) =>
+          Ledger.get(entry.authority.unsafeState().ledger, inputId) !== undefined
+            ? Effect.succeedNone
+            : Admission.storedOutcome(parts, entry, inputId)
+      ),
+    listActiveInputs: (sessionId) =>
+      Effect.map(
+        registry.lookup(sessionId),
+        (entry) => Ledger.all(entry.authority.unsafeState().ledger).map((record) => record.inputId)
+      ),
+    loadBoundaryReceipt: (sessionId, runId, sequence) =>
+      Effect.flatMap(
+        registry.lookup(sessionId),
+        () =>
+          Effect.mapBoth(store.receipt(runtimeIdOf(sessionId), runId, sequence), {
+            onFailure: Admission.readFailure,
+            onSuccess: Option.map((stored) => stored.receipt)
+          })
+      ),
+    history: (sessionId) =>
+      Stream.unwrap(
+        Effect.map(registry.lookup(sessionId), () =>
+          Stream.mapError(store.history(runtimeIdOf(sessionId)), Admission.readFailure))
+      ),
+    runtimeEvents: (sessionId) => feed(parts, sessionId),
+    meerkatMachineSpineSnapshot: (sessionId) =>
+      Effect.suspend(() => {
+        const entry = registry.find(sessionId)
+        return entry === undefined ? Effect.succeedNone : Effect.asSome(snapshot(parts, entry))
+      }),
+    storedSessions: (filter) => Stream.mapError(store.sessions(filter), Admission.readFailure)
+  }
+}

@@ -1,0 +1,71 @@
+/** @since 0.1.0 */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { CoreExecutor } from "../../../services/CoreExecutor.js"
+import type { MeerkatMachineService } from "../../../services/MeerkatMachine.js"
+import type { SessionId } from "../../../src/domain/Ids.js"
+import { setSilentIntents } from "../../../src/kernel/commands/queue.js"
+import type { MachineParts } from "../machineParts.js"
+import { submitTo, traced } from "../machineParts.js"
+
+/** The factory runs in the attachment scope, with everything else it needs from the caller. */
+export const ensureFactory = <E, R>(
+  parts: MachineParts,
+  sessionId: SessionId,
+  build: Effect.Effect<CoreExecutor, E, R | Scope.Scope>
+) =>
+  Effect.flatMap(
+    Effect.context<R>(),
+    (context) =>
+      parts.ensure(
+        sessionId,
+        Effect.mapInputContext(build, (scope: Context.Context<Scope.Scope>) => Context.merge(context, scope))
+      )
+  )
+
+/** Sessions come and go. */
+export const registration = (
+  parts: MachineParts
+): Pick<
+  MeerkatMachineService,
+  | "registerSession"
+  | "unregisterSession"
+  | "unregisterSessionIfEpoch"
+  | "ensureSessionWithExecutor"
+  | "ensureSessionWithExecutorFactory"
+  | "containsSession"
+  | "sessionHasExecutor"
+  | "setSessionSilentIntents"
+> => {
+  const { registry } = parts
+  return {
+    registerSession: (sessionId) => traced("registerSession", Effect.asVoid(parts.acquire(sessionId))),
+    unregisterSession: (sessionId) =>
+      traced("unregisterSession", Effect.flatMap(registry.lookup(sessionId), parts.unregister)),
+    unregisterSessionIfEpoch: (sessionId, epochId) =>
+      traced(
+        "unregisterSessionIfEpoch",
+        Effect.suspend(() => {
+          const entry = registry.find(sessionId)
+          return entry === undefined || entry.authority.unsafeState().operations.epoch.epochId !== epochId
+            ? Effect.succeedNone
+            : Effect.asSome(parts.unregister(entry))
+        })
+      ),
+    ensureSessionWithExecutor: (sessionId, executor) =>
+      traced(
+        "ensureSessionWithExecutor",
+        Effect.map(parts.ensure(sessionId, Effect.succeed(executor)), (_) => _.outcome)
+      ),
+    ensureSessionWithExecutorFactory: (sessionId, build) =>
+      traced(
+        "ensureSessionWithExecutorFactory",
+        Effect.map(ensureFactory(parts, sessionId, build), (_) => _.outcome)
+      ),
+    containsSession: (sessionId) => Effect.sync(() => registry.find(sessionId) !== undefined),
+    sessionHasExecutor: (sessionId) => Effect.sync(() => (registry.find(sessionId)?.attachment ?? null) !== null),
+    setSessionSilentIntents: (sessionId, intents) =>
+      traced("setSessionSilentIntents", submitTo(parts, sessionId, setSilentIntents(intents)))
+  }
+}
