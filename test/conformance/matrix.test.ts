@@ -1,0 +1,198 @@
+/**
+ * The outcome matrix of the catalogue (conformance 0.1): every operation in every phase, unknown and destroyed sessions
+ * included. A cell says how the call ends and, after an arrow, what the session is once nothing is under way any more.
+ */
+import { assert } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { inputId, prompt } from "../support/inputs.js"
+import type { Lab } from "./driver.js"
+import { A, failing, rid, row, stateOf } from "./driver.js"
+
+type Failure = { readonly _tag: string }
+
+const phases = ["unknown", "idle", "attached", "running", "retired", "stopped", "destroyed"] as const
+type Phase = typeof phases[number]
+
+/** Brings the session into a phase; what was held there is let go by `release`. */
+const enter = (lab: Lab, phase: Phase): Effect.Effect<{ readonly release: Effect.Effect<void> }, Failure> =>
+  Effect.gen(function*() {
+    const latched = yield* lab.executor({ held: phase === "running" })
+    const { machine } = lab
+    if (phase === "unknown") return { release: Effect.void }
+    if (phase === "attached" || phase === "running") yield* machine.ensureSessionWithExecutor(A, latched.executor)
+    else yield* machine.registerSession(A)
+    if (phase === "running") {
+      yield* machine.acceptInput(A, prompt(1))
+      yield* latched.started(1)
+    }
+    if (phase === "retired") yield* machine.retireRuntime(A)
+    if (phase === "stopped") yield* machine.stopRuntimeExecutor(A, "enough")
+    if (phase === "destroyed") yield* machine.destroyRuntime(A)
+    return { release: latched.open }
+  })
+
+/** How a call ends, and what the session is afterwards. */
+const outcome = (lab: Lab, call: Effect.Effect<unknown, Failure>, release: Effect.Effect<void>) =>
+  Effect.gen(function*() {
+    const fiber = yield* Effect.fork(failing(call))
+    yield* lab.settle
+    yield* release
+    const ended = yield* Fiber.join(fiber)
+    yield* lab.settle
+    return { ended: ended === "success" ? "ok" : ended, state: (yield* stateOf(lab, A)) ?? "unknown" }
+  })
+
+type Cells = { readonly [P in Phase]: string }
+
+const operation = (name: string, call: (lab: Lab) => Effect.Effect<unknown, Failure>, cells: Cells): void => {
+  for (const phase of phases) {
+    row(`matrix: ${name} of a session that is ${phase}: ${cells[phase]}`, {
+      given: (lab) => enter(lab, phase),
+      when: (lab, { release }) => outcome(lab, call(lab), release),
+      then: (_, { ended, state }) =>
+        Effect.sync(() => {
+          const [expected, after] = cells[phase].split(" -> ")
+          assert.strictEqual(ended, expected)
+          if (after !== undefined) assert.strictEqual(state, after)
+        })
+    }, { seeds: 1 })
+  }
+}
+
+const unchanged = (cells: Partial<Cells>): Cells => ({
+  unknown: "NotReady{destroyed} -> unknown",
+  idle: "ok -> idle",
+  attached: "ok -> attached",
+  running: "ok -> attached",
+  retired: "ok -> retired",
+  stopped: "ok -> stopped",
+  destroyed: "Destroyed -> destroyed",
+  ...cells
+})
+
+/** The same, addressed by runtime id. */
+const controlled = (cells: Partial<Cells>): Cells =>
+  unchanged({ unknown: "NotFound -> unknown", destroyed: "InvalidState{destroyed} -> destroyed", ...cells })
+
+operation("registerSession", ({ machine }) => machine.registerSession(A), unchanged({ unknown: "ok -> idle" }))
+
+operation(
+  "ensureSessionWithExecutor",
+  (lab) => Effect.flatMap(lab.executor(), ({ executor }) => lab.machine.ensureSessionWithExecutor(A, executor)),
+  // DESIGN D5: a retired session with pending inputs gets a drain-only loop; this one has none (ENS-11)
+  unchanged({
+    unknown: "ok -> attached",
+    idle: "ok -> attached",
+    retired: "NotReady{retired} -> retired",
+    stopped: "NotReady{stopped} -> stopped"
+  })
+)
+
+operation("unregisterSession", ({ machine }) => machine.unregisterSession(A), {
+  unknown: "NotReady{destroyed} -> unknown",
+  idle: "ok -> unknown",
+  attached: "ok -> unknown",
+  running: "ok -> unknown",
+  retired: "ok -> unknown",
+  stopped: "ok -> unknown",
+  destroyed: "ok -> unknown"
+})
+
+operation("setSessionSilentIntents", ({ machine }) => machine.setSessionSilentIntents(A, ["note"]), unchanged({}))
+
+const refusing: Partial<Cells> = { retired: "NotReady{retired} -> retired", stopped: "NotReady{stopped} -> stopped" }
+
+operation("acceptInput", ({ machine }) => machine.acceptInput(A, prompt(2)), unchanged(refusing))
+operation(
+  "acceptInputWithCompletion",
+  ({ machine }) => machine.acceptInputWithCompletion(A, prompt(2)),
+  unchanged(refusing)
+)
+operation("acceptInputWithoutWake", ({ machine }) => machine.acceptInputWithoutWake(A, prompt(2)), unchanged(refusing))
+
+operation(
+  "ingest",
+  ({ control }) => control.ingest(rid(A), prompt(2)),
+  controlled({ retired: "InvalidState{retired} -> retired", stopped: "InvalidState{stopped} -> stopped" })
+)
+
+const needsRun: Partial<Cells> = {
+  idle: "NotReady{idle} -> idle",
+  attached: "NotReady{attached} -> attached",
+  // DESIGN D17: a drain run can be cancelled; this retired session has none
+  ...refusing
+}
+
+operation("hardCancelCurrentRun", ({ machine }) => machine.hardCancelCurrentRun(A, "no"), unchanged(needsRun))
+operation("cancelAfterBoundary", ({ machine }) => machine.cancelAfterBoundary(A, "yield"), unchanged(needsRun))
+
+operation(
+  "stopRuntimeExecutor",
+  ({ machine }) => machine.stopRuntimeExecutor(A, "enough"),
+  // DESIGN D24: stop on retired ends the loop and abandons the queue; the session stays retired
+  unchanged({
+    idle: "ok -> stopped",
+    attached: "ok -> stopped",
+    running: "ok -> stopped",
+    stopped: "ValidationFailed -> stopped"
+  })
+)
+
+operation(
+  "retire",
+  ({ control }) => control.retire(rid(A)),
+  controlled({
+    idle: "ok -> retired",
+    attached: "ok -> retired",
+    running: "ok -> retired",
+    stopped: "InvalidState{stopped} -> stopped"
+  })
+)
+
+operation(
+  "reset",
+  ({ control }) => control.reset(rid(A)),
+  // DESIGN D24: "idle" is attached while a loop is live
+  controlled({
+    running: "InvalidState{running} -> attached",
+    retired: "ok -> idle",
+    stopped: "InvalidState{stopped} -> stopped"
+  })
+)
+
+operation(
+  "recycle",
+  ({ control }) => control.recycle(rid(A)),
+  controlled({
+    running: "InvalidState{running} -> attached",
+    retired: "ok -> idle",
+    stopped: "InvalidState{stopped} -> stopped"
+  })
+)
+
+operation(
+  "recover",
+  ({ control }) => control.recover(rid(A)),
+  controlled({ running: "InvalidState{running} -> attached" })
+)
+
+operation(
+  "destroy",
+  ({ control }) => control.destroy(rid(A)),
+  controlled({
+    idle: "ok -> destroyed",
+    attached: "ok -> destroyed",
+    running: "ok -> destroyed",
+    retired: "ok -> destroyed",
+    stopped: "ok -> destroyed"
+  })
+)
+
+operation("runtimeState", ({ machine }) => machine.runtimeState(A), unchanged({ destroyed: "ok -> destroyed" }))
+operation(
+  "inputState",
+  ({ machine }) => machine.inputState(A, inputId(9)),
+  unchanged({ destroyed: "ok -> destroyed" })
+)
+operation("listActiveInputs", ({ machine }) => machine.listActiveInputs(A), unchanged({ destroyed: "ok -> destroyed" }))
