@@ -1,8 +1,8 @@
 /** @since 0.1.0 */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
+import { PCGRandom } from "effect/Utils"
 import { IdGen } from "../services/IdGen.js"
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, "0")
@@ -17,15 +17,24 @@ const format = (now: number, first: number, second: number): string => {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(high >>> 14, 3)}-${variant}-${hex(bits(second, 48), 12)}`
 }
 
+/** A seed of 64 bits and a sequence of its own. */
+const generator = Effect.map(
+  Effect.all([Random.nextIntBetween(0, 2 ** 32), Random.nextIntBetween(0, 2 ** 32), Random.nextIntBetween(0, 2 ** 32)]),
+  ([high, low, sequence]) => new PCGRandom(high, low, sequence)
+)
+
 /**
- * Ids from the Clock and Random of the moment, so that tests and simulations own them.
+ * Ids from the Clock of the moment and from Random: the random part comes from a generator that is seeded once, when the
+ * layer is built, so that tests and simulations own the ids and each costs one step.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer: Layer.Layer<IdGen> = Layer.succeed(IdGen, {
-  next: Effect.flatMap(
-    Clock.currentTimeMillis,
-    (now) => Effect.zipWith(Random.next, Random.next, (first, second) => format(now, first, second))
-  )
-})
+export const layer: Layer.Layer<IdGen> = Layer.effect(
+  IdGen,
+  Effect.map(generator, (random) => ({
+    next: Effect.clockWith((clock) =>
+      Effect.succeed(format(clock.unsafeCurrentTimeMillis(), random.number(), random.number()))
+    )
+  }))
+)

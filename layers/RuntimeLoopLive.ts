@@ -207,7 +207,7 @@ const runBatch = (
       Effect.onInterrupt(() => Effect.zipRight(run.interrupt("requeue"), run.end))
     )
     yield* settleRun(deps, options, staged, run, end)
-    yield* Metric.increment(Metric.tagged(Metrics.runs, "end", end._tag))
+    yield* Metric.increment(Metrics.runs[end._tag])
   }).pipe(Effect.ensuring(Effect.sync(control.end)))
 
 /** Waits for another state, or for the time at which a failed input may run again. */

@@ -157,7 +157,7 @@ export const admit = (
         return lost === null ? Effect.fail(driverError(entry.authority)(error)) : Effect.succeed(lost)
       })
     )
-    yield* Metric.increment(Metric.tagged(Metrics.accepts, "outcome", reply._tag))
+    yield* Metric.increment(Metrics.accepts[reply._tag])
     const inputId = reply._tag === "Accepted" ? reply.inputId : reply.existingId
     return {
       outcome: reply._tag === "Accepted"

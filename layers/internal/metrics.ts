@@ -1,11 +1,22 @@
 /** @since 0.1.0 */
 import * as Metric from "effect/Metric"
 
-/** Inputs that were admitted; duplicates are counted apart, by the tag `outcome`. */
-export const accepts = Metric.counter("meerkat_accepts", { description: "inputs offered, by outcome" })
+const acceptsByOutcome = Metric.counter("meerkat_accepts", { description: "inputs offered, by outcome" })
+
+/** Inputs that were admitted; duplicates are counted apart, by the tag `outcome`. Made once: tagging hashes. */
+export const accepts = {
+  Accepted: Metric.tagged(acceptsByOutcome, "outcome", "Accepted"),
+  Deduplicated: Metric.tagged(acceptsByOutcome, "outcome", "Deduplicated")
+}
+
+const runsByEnd = Metric.counter("meerkat_runs", { description: "runs of executors, by how they ended" })
 
 /** Runs that ended, by the tag `end`. */
-export const runs = Metric.counter("meerkat_runs", { description: "runs of executors, by how they ended" })
+export const runs = {
+  Output: Metric.tagged(runsByEnd, "end", "Output"),
+  Failed: Metric.tagged(runsByEnd, "end", "Failed"),
+  Interrupted: Metric.tagged(runsByEnd, "end", "Interrupted")
+}
 
 /** Commits of runs that were tried again after the store refused them. */
 export const commitRetries = Metric.counter("meerkat_commit_retries", {

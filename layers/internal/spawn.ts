@@ -1,8 +1,10 @@
 /** @since 0.1.0 */
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Runtime from "effect/Runtime"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 
 /**
  * Starts fibers in a scope of ours from the runtime that was there when the layer was built: nothing of a caller's
@@ -13,16 +15,44 @@ export interface Spawner {
   readonly live: () => number
 }
 
+/** The fibers of one scope. One finalizer serves them all: a fiber costs the scope nothing but a place in a set. */
+interface Household {
+  readonly fibers: Set<Fiber.RuntimeFiber<unknown, unknown>>
+  closed: boolean
+}
+
+const endAll = (household: Household): Effect.Effect<void> =>
+  Effect.fiberIdWith((own) => {
+    household.closed = true
+    // who closes the scope from inside is not made to wait for itself
+    const others = Array.from(household.fibers).filter((fiber) => !Equal.equals(fiber.id(), own))
+    return Fiber.interruptAll(others)
+  })
+
 export const make: Effect.Effect<Spawner> = Effect.map(Effect.runtime<never>(), (runtime) => {
   let live = 0
+  const households = new WeakMap<Scope.Scope, Household>()
+  const householdOf = (scope: Scope.Scope): Household => {
+    const known = households.get(scope)
+    if (known !== undefined) return known
+    const household: Household = { fibers: new Set(), closed: false }
+    households.set(scope, household)
+    // a scope that is closed already runs it at once
+    Runtime.runSync(runtime, Scope.addFinalizer(scope, endAll(household)))
+    return household
+  }
   return {
     live: () => live,
     spawn: (scope, effect) => {
+      const household = householdOf(scope)
       live++
-      const fiber = Runtime.runFork(runtime, effect, { scope, immediate: false })
+      const fiber = Runtime.runFork(runtime, effect, { immediate: false })
+      household.fibers.add(fiber)
       fiber.addObserver(() => {
         live--
+        household.fibers.delete(fiber)
       })
+      if (household.closed) fiber.unsafeInterruptAsFork(FiberId.none)
       return fiber
     }
   }
