@@ -1,0 +1,42 @@
+/**
+ * The driver and the `meerkat` program from their sources, as bundles: a start costs a third of what tsx takes, and a
+ * bundle is never an old build.
+ */
+import { buildSync } from "esbuild"
+import { copyFileSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+export interface Programs {
+  readonly driver: string
+  readonly meerkat: string
+  readonly agent: string
+  readonly remove: () => void
+}
+
+/** Inside the project, where the native driver of SQLite is found. */
+export const bundle = (): Programs => {
+  const outdir = join(root, "node_modules", ".cache", "meerkat-torture", String(process.pid))
+  buildSync({
+    entryPoints: { driver: join(root, "scripts/torture/driver.ts"), meerkat: join(root, "src/cli/main.ts") },
+    outdir,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    external: ["better-sqlite3"],
+    logLevel: "error",
+    banner: { js: "import { createRequire as r } from 'node:module'; const require = r(import.meta.url);" }
+  })
+  const agent = join(outdir, "agent.sh")
+  copyFileSync(join(root, "scripts/torture/agent.sh"), agent)
+  return {
+    driver: join(outdir, "driver.js"),
+    meerkat: join(outdir, "meerkat.js"),
+    agent,
+    remove: () => rmSync(outdir, { recursive: true, force: true })
+  }
+}
