@@ -71,7 +71,7 @@ const make = Effect.gen(function*() {
   const acquire = (sessionId: SessionId) =>
     Effect.tap(
       registry.acquire(sessionId),
-      ({ created }) => created ? Metric.set(Metrics.sessions, registry.all().length) : Effect.void
+      ({ created }) => created ? Metric.set(Metrics.sessions, registry.size()) : Effect.void
     )
   /** Awaited from outside; from inside the session it is only begun, since it would wait for its caller (D7). */
   const unregisterEntry = (entry: Entry): Effect.Effect<UnregisterReport, RuntimeDriverError> =>

@@ -11,6 +11,7 @@ import type { MachineAuthority } from "../../services/MachineAuthority.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Destroyed, Internal, unknownSession } from "../../src/domain/Errors.js"
 import type { SessionId } from "../../src/domain/Ids.js"
+import * as DrainCell from "./drainCell.js"
 import type { Entry } from "./entry.js"
 import type { Spawner } from "./spawn.js"
 
@@ -35,6 +36,8 @@ export interface Registry {
   ) => Effect.Effect<{ readonly entry: Entry; readonly created: boolean }, RuntimeDriverError>
   readonly remove: (entry: Entry) => void
   readonly all: () => ReadonlyArray<Entry>
+  /** how many are live or being opened; costs nothing */
+  readonly size: () => number
   readonly openings: () => ReadonlyArray<Fiber.RuntimeFiber<void>>
 }
 
@@ -62,6 +65,7 @@ const openEntry = (deps: RegistryDeps, sessionId: SessionId): Effect.Effect<Entr
         authority: opened.value,
         scope,
         operations: new Map(),
+        drain: DrainCell.make(),
         attachment: null,
         claim: null,
         tokens: 0,
@@ -145,6 +149,7 @@ export const make = (deps: RegistryDeps): Registry => {
       entry.removed = true
       if (slots.get(entry.sessionId)?.entry === entry) slots.delete(entry.sessionId)
     },
+    size: () => slots.size,
     all: () => Array.from(slots.values()).flatMap((slot) => slot.entry === null ? [] : [slot.entry]),
     openings: () => Array.from(slots.values()).flatMap((slot) => slot.entry === null ? [slot.fiber] : [])
   }

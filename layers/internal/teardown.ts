@@ -105,7 +105,7 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     if (attachment !== null) yield* stopHookLogged(deps, entry, attachment, unregistered)
     const scopesClosed = yield* closeScopes(deps, entry, attachment)
     deps.registry().remove(entry)
-    yield* Metric.set(Metrics.sessions, deps.registry().all().length)
+    yield* Metric.set(Metrics.sessions, deps.registry().size())
     return {
       requeued: returned + closed.requeued,
       terminatedOperations: closed.terminatedOperations,
