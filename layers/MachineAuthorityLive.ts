@@ -73,7 +73,7 @@ const make = Effect.gen(function*() {
         stageFlushMs: Duration.toMillis(config.stageFlush),
         eventBuffer: config.eventBuffer
       })
-      yield* Scope.addFinalizer(scope, authority.shutdown)
+      yield* Scope.addFinalizer(scope, Effect.suspend(() => authority.shutdown))
       return authority
     }).pipe(
       Effect.catchIf(

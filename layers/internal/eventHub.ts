@@ -12,8 +12,9 @@ import type { SessionState } from "../../src/domain/SessionState.js"
 /** Events of one session. Costs nothing until the first subscriber (D33). */
 export interface EventHub {
   readonly offer: (at: number, event: RuntimeEvent) => void
-  readonly stream: Stream.Stream<SessionEvent>
-  readonly shutdown: Effect.Effect<void>
+  /** made anew for each subscriber, so that a session without one holds none */
+  readonly stream: () => Stream.Stream<SessionEvent>
+  readonly shutdown: () => Effect.Effect<void>
 }
 
 interface Subscriber {
@@ -44,27 +45,27 @@ export const make = (
 ): EventHub => {
   let sequence = 0
   let hub: PubSub.PubSub<RuntimeEventEnvelope> | null = null
-  const open = Effect.suspend(() =>
+  const open = (): Effect.Effect<PubSub.PubSub<RuntimeEventEnvelope>> =>
     hub !== null ?
       Effect.succeed(hub) :
       Effect.tap(PubSub.sliding<RuntimeEventEnvelope>(buffer), (made) =>
         Effect.sync(() => {
           hub = made
         }))
-  )
-  const subscribe: Effect.Effect<Stream.Stream<SessionEvent>, never, Scope.Scope> = Effect.gen(function*() {
-    const queue = yield* PubSub.subscribe(yield* open)
-    // Subscribed first, read second: what is published in between is in the snapshot and filtered from the queue.
-    const subscriber: Subscriber = { queue, last: sequence }
-    const first: SessionEvent = { _tag: "Snapshot", sequence, state: state() }
-    return Stream.concat(Stream.make(first), follow(subscriber, state, () => sequence))
-  })
+  const subscribe = (): Effect.Effect<Stream.Stream<SessionEvent>, never, Scope.Scope> =>
+    Effect.gen(function*() {
+      const queue = yield* PubSub.subscribe(yield* open())
+      // Subscribed first, read second: what is published in between is in the snapshot and filtered from the queue.
+      const subscriber: Subscriber = { queue, last: sequence }
+      const first: SessionEvent = { _tag: "Snapshot", sequence, state: state() }
+      return Stream.concat(Stream.make(first), follow(subscriber, state, () => sequence))
+    })
   return {
     offer: (at, event) => {
       sequence++
       if (hub !== null) hub.unsafeOffer({ sequence, at, sessionId, event })
     },
-    stream: Stream.unwrapScoped(subscribe),
-    shutdown: Effect.suspend(() => hub === null ? Effect.void : PubSub.shutdown(hub))
+    stream: () => Stream.unwrapScoped(subscribe()),
+    shutdown: () => hub === null ? Effect.void : PubSub.shutdown(hub)
   }
 }

@@ -15,14 +15,17 @@ import * as DrainCell from "./drainCell.js"
 import type { Entry } from "./entry.js"
 import type { Spawner } from "./spawn.js"
 
-interface Slot {
+interface Opening {
+  readonly _tag: "Opening"
   readonly opened: Deferred.Deferred<Entry, RuntimeDriverError>
   readonly fiber: Fiber.RuntimeFiber<void>
   waiting: number
-  entry: Entry | null
   /** its last waiter left; whoever comes now waits for its end and starts afresh */
   abandoned: boolean
 }
+
+/** A session is being opened, or live: what opened it is let go of then. */
+type Slot = Opening | { readonly _tag: "Live"; readonly entry: Entry }
 
 /** The sessions of a process, one slot per id. A slot is reserved synchronously; nothing slow runs under a lock. */
 export interface Registry {
@@ -78,26 +81,22 @@ const openEntry = (deps: RegistryDeps, sessionId: SessionId): Effect.Effect<Entr
 export const make = (deps: RegistryDeps): Registry => {
   const slots = new Map<SessionId, Slot>()
 
-  const reserve = (sessionId: SessionId): Slot => {
+  const reserve = (sessionId: SessionId): Opening => {
     const opened = Deferred.unsafeMake<Entry, RuntimeDriverError>(FiberId.none)
     const fiber = deps.spawner.spawn(deps.home, settle(sessionId, opened))
-    const slot: Slot = { opened, fiber, waiting: 0, entry: null, abandoned: false }
-    slots.set(sessionId, slot)
-    return slot
+    const opening: Opening = { _tag: "Opening", opened, fiber, waiting: 0, abandoned: false }
+    slots.set(sessionId, opening)
+    return opening
   }
   /** Opens, and decides in the same step whether anybody still wants it. */
   const settle = (sessionId: SessionId, opened: Deferred.Deferred<Entry, RuntimeDriverError>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.exit(restore(openEntry(deps, sessionId))), (exit) => {
         const slot = slots.get(sessionId)
-        if (Exit.isSuccess(exit) && slot !== undefined && !slot.abandoned) {
-          slot.entry = exit.value
-        } else {
-          slots.delete(sessionId)
-        }
-        const unwanted = Exit.isSuccess(exit) && (slot === undefined || slot.abandoned)
-          ? Scope.close(exit.value.scope, Exit.void)
-          : Effect.void
+        const wanted = slot?._tag === "Opening" && !slot.abandoned
+        if (Exit.isSuccess(exit) && wanted) slots.set(sessionId, { _tag: "Live", entry: exit.value })
+        else slots.delete(sessionId)
+        const unwanted = Exit.isSuccess(exit) && !wanted ? Scope.close(exit.value.scope, Exit.void) : Effect.void
         return Effect.zipRight(unwanted, Deferred.done(opened, typed(exit)))
       })
     ).pipe(Effect.asVoid)
@@ -108,24 +107,29 @@ export const make = (deps: RegistryDeps): Registry => {
       : exit
 
   /** The last waiter takes the opening with it (D3). */
-  const wait = (slot: Slot) =>
+  const wait = (sessionId: SessionId, opening: Opening) =>
     Effect.suspend(() => {
-      slot.waiting++
-      return Effect.onExit(Deferred.await(slot.opened), (exit) => {
-        slot.waiting--
-        if (!Exit.isInterrupted(exit) || slot.waiting > 0 || slot.entry !== null) return Effect.void
-        slot.abandoned = true
-        return Effect.asVoid(Fiber.interruptFork(slot.fiber))
+      opening.waiting++
+      return Effect.onExit(Deferred.await(opening.opened), (exit) => {
+        opening.waiting--
+        if (!Exit.isInterrupted(exit) || opening.waiting > 0 || slots.get(sessionId) !== opening) return Effect.void
+        opening.abandoned = true
+        return Effect.asVoid(Fiber.interruptFork(opening.fiber))
       })
     })
 
   const acquire: Registry["acquire"] = (sessionId) =>
     Effect.suspend(() => {
-      const slot = slots.get(sessionId)
-      if (slot === undefined) return Effect.map(wait(reserve(sessionId)), (entry) => ({ entry, created: true }))
-      if (slot.abandoned) return Effect.zipRight(Fiber.await(slot.fiber), acquire(sessionId))
+      const slot = slots.get(sessionId) ?? null
+      if (slot === null) {
+        return Effect.map(wait(sessionId, reserve(sessionId)), (entry) => ({ entry, created: true }))
+      }
+      if (slot._tag === "Opening") {
+        return slot.abandoned
+          ? Effect.zipRight(Fiber.await(slot.fiber), acquire(sessionId))
+          : Effect.map(wait(sessionId, slot), (entry) => ({ entry, created: false }))
+      }
       const { entry } = slot
-      if (entry === null) return Effect.map(wait(slot), (opened) => ({ entry: opened, created: false }))
       if (entry.closing !== null) return Effect.zipRight(Effect.exit(Deferred.await(entry.closing)), acquire(sessionId))
       return Effect.flatMap(entry.authority.health, (health) => {
         if (health._tag === "ReloadRequired") return Effect.zipRight(deps.drop(entry), acquire(sessionId))
@@ -137,20 +141,24 @@ export const make = (deps: RegistryDeps): Registry => {
       })
     })
 
+  const find = (sessionId: SessionId): Entry | undefined => {
+    const slot = slots.get(sessionId)
+    return slot?._tag === "Live" ? slot.entry : undefined
+  }
   return {
-    find: (sessionId) => slots.get(sessionId)?.entry ?? undefined,
+    find,
     lookup: (sessionId) =>
       Effect.suspend(() => {
-        const entry = slots.get(sessionId)?.entry
-        return entry ? Effect.succeed(entry) : Effect.fail(unknownSession(sessionId))
+        const entry = find(sessionId)
+        return entry === undefined ? Effect.fail(unknownSession(sessionId)) : Effect.succeed(entry)
       }),
     acquire,
     remove: (entry) => {
       entry.removed = true
-      if (slots.get(entry.sessionId)?.entry === entry) slots.delete(entry.sessionId)
+      if (find(entry.sessionId) === entry) slots.delete(entry.sessionId)
     },
     size: () => slots.size,
-    all: () => Array.from(slots.values()).flatMap((slot) => slot.entry === null ? [] : [slot.entry]),
-    openings: () => Array.from(slots.values()).flatMap((slot) => slot.entry === null ? [slot.fiber] : [])
+    all: () => Array.from(slots.values()).flatMap((slot) => slot._tag === "Live" ? [slot.entry] : []),
+    openings: () => Array.from(slots.values()).flatMap((slot) => slot._tag === "Opening" ? [slot.fiber] : [])
   }
 }

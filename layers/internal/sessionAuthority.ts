@@ -30,17 +30,20 @@ export interface AuthorityOptions {
   readonly eventBuffer: number
 }
 
-/** Callbacks at each publication; few per session, so a set is enough. */
-const makeListeners = () => {
-  const listeners = new Set<(state: SessionState) => void>()
-  return {
-    add: (listener: (state: SessionState) => void) => {
-      listeners.add(listener)
-      return () => void listeners.delete(listener)
-    },
-    call: (state: SessionState) => {
-      for (const listener of Array.from(listeners)) listener(state)
-    }
+type Listener = (state: SessionState) => void
+
+/** Callbacks at each publication; few per session, and none while nobody listens. */
+class Listeners {
+  private all: Set<Listener> | null = null
+
+  add(listener: Listener): () => void {
+    const all = this.all ??= new Set()
+    all.add(listener)
+    return () => void all.delete(listener)
+  }
+  call(state: SessionState): void {
+    if (this.all === null) return
+    for (const listener of Array.from(this.all)) listener(state)
   }
 }
 
@@ -50,7 +53,7 @@ const isDirty = ({ dirty }: SessionState): boolean =>
 /** The owner of one session's state. Everything here is synchronous but the worker and the flush timer. */
 export const make = (options: AuthorityOptions): SessionAuthority => {
   const { deps, scope, spawner } = options
-  const listeners = makeListeners()
+  const listeners = new Listeners()
   const inputs = Waiters.make<InputId, CompletionOutcome, never>()
   const operations = Waiters.make<OperationId, OperationOutcome, WatchClosed>()
   const hub = EventHub.make(options.state.sessionId, options.eventBuffer, () => cell.state)
@@ -154,9 +157,14 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
   return {
     sessionId: options.state.sessionId,
     incarnation: options.incarnation,
-    state: Effect.sync(() => cell.state),
+    // getters: what is rarely asked for is made when it is asked for, not once per session
+    get state() {
+      return Effect.sync(() => cell.state)
+    },
     unsafeState: () => cell.state,
-    health: Effect.sync(() => cell.health),
+    get health() {
+      return Effect.sync(() => cell.health)
+    },
     submit,
     changedFrom: (seen) =>
       Effect.async<void>((resume) => {
@@ -167,24 +175,30 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
         })
         return Effect.sync(remove)
       }),
-    onPublish: listeners.add,
-    awaitInput: inputs.register,
-    waiters: inputs.keys,
-    awaitOperation: operations.register,
+    onPublish: (listener) => listeners.add(listener),
+    awaitInput: (inputId) => inputs.register(inputId),
+    waiters: () => inputs.keys(),
+    awaitOperation: (id) => operations.register(id),
     settleAll: (outcome) => Effect.sync(() => inputs.settleAll(Exit.succeed(outcome))),
     closeWatches: (reason) => Effect.sync(() => operations.settleAll(Exit.fail(new WatchClosed({ reason })))),
     publish: (event) => Effect.map(Effect.clock, (clock) => hub.offer(clock.unsafeCurrentTimeMillis(), event)),
-    events: hub.stream,
+    get events() {
+      return hub.stream()
+    },
     requireReload: (reason, outcomes = []) =>
       Effect.sync(() => {
         for (const [id, outcome] of outcomes) inputs.settle(id, Exit.succeed(outcome))
         cell.reload(reason, [])
       }),
-    nudge: Effect.sync(() => cell.publish({ ...cell.state })),
-    shutdown: Effect.suspend(() => {
-      closed = true
-      for (const member of arrivals.splice(0)) member.fail({ _tag: "Closed" })
-      return Effect.zipRight(worker === null ? Effect.void : Effect.asVoid(worker.await), hub.shutdown)
-    })
+    get nudge() {
+      return Effect.sync(() => cell.publish({ ...cell.state }))
+    },
+    get shutdown() {
+      return Effect.suspend(() => {
+        closed = true
+        for (const member of arrivals.splice(0)) member.fail({ _tag: "Closed" })
+        return Effect.zipRight(worker === null ? Effect.void : Effect.asVoid(worker.await), hub.shutdown())
+      })
+    }
   }
 }

@@ -11,7 +11,6 @@ export interface Waiters<K, A, E> {
   readonly register: (key: K) => Deferred.Deferred<A, E>
   readonly settle: (key: K, exit: Exit.Exit<A, E>) => void
   readonly settleAll: (exit: Exit.Exit<A, E>) => void
-  readonly count: (key?: K) => number
   readonly keys: () => ReadonlyArray<readonly [K, number]>
 }
 
@@ -20,35 +19,34 @@ interface Cell<A, E> {
   count: number
 }
 
-export const make = <K, A, E>(): Waiters<K, A, E> => {
-  const cells = new Map<K, Cell<A, E>>()
-  const total = () => {
-    let sum = 0
-    for (const cell of cells.values()) sum += cell.count
-    return sum
+/** A class, since there are two of them per session: methods are shared, closures would not be. */
+class Cells<K, A, E> implements Waiters<K, A, E> {
+  /** made for the first waiter: most sessions have none most of the time */
+  private cells: Map<K, Cell<A, E>> | null = null
+
+  register(key: K): Deferred.Deferred<A, E> {
+    const cells = this.cells ??= new Map()
+    const found = cells.get(key)
+    if (found !== undefined) {
+      found.count++
+      return found.deferred
+    }
+    const deferred = Deferred.unsafeMake<A, E>(FiberId.none)
+    cells.set(key, { deferred, count: 1 })
+    return deferred
   }
-  const settle = (key: K, exit: Exit.Exit<A, E>) => {
-    const cell = cells.get(key)
+  settle(key: K, exit: Exit.Exit<A, E>): void {
+    const cell = this.cells?.get(key)
     if (cell === undefined) return
-    cells.delete(key)
+    this.cells?.delete(key)
     Deferred.unsafeDone(cell.deferred, exit)
   }
-  return {
-    register: (key) => {
-      const found = cells.get(key)
-      if (found !== undefined) {
-        found.count++
-        return found.deferred
-      }
-      const deferred = Deferred.unsafeMake<A, E>(FiberId.none)
-      cells.set(key, { deferred, count: 1 })
-      return deferred
-    },
-    settle,
-    settleAll: (exit) => {
-      for (const key of Array.from(cells.keys())) settle(key, exit)
-    },
-    count: (key) => key === undefined ? total() : cells.get(key)?.count ?? 0,
-    keys: () => Array.from(cells, ([key, cell]) => [key, cell.count] as const)
+  settleAll(exit: Exit.Exit<A, E>): void {
+    for (const [key] of this.keys()) this.settle(key, exit)
+  }
+  keys(): ReadonlyArray<readonly [K, number]> {
+    return Array.from(this.cells ?? [], ([key, cell]) => [key, cell.count] as const)
   }
 }
+
+export const make = <K, A, E>(): Waiters<K, A, E> => new Cells<K, A, E>()
