@@ -7,6 +7,14 @@ import type { SessionId } from "../../src/domain/Ids.js"
 import { visible } from "../../src/domain/RuntimeState.js"
 import { isRetryable } from "../../src/domain/StoreErrors.js"
 
+const stageErrors: Record<Extract<ValidationDetail, { readonly _tag: "StageError" }>["kind"], string> = {
+  UnknownTools: "unknown tools",
+  MissingWitnesses: "tools that are requested without a witness of their provenance",
+  MissingFilterWitnesses: "tools in the filter without a witness",
+  InvalidWitnesses: "tools that are not what their witnesses say",
+  InvalidFilterWitnesses: "tools in the filter that are not what their witnesses say"
+}
+
 /** The sentence of a refusal. */
 export const reasonOf = (detail: ValidationDetail): string => {
   switch (detail._tag) {
@@ -17,7 +25,7 @@ export const reasonOf = (detail: ValidationDetail): string => {
     case "InputNotQueued":
       return `input ${detail.inputId} is ${detail.phase}, not queued`
     case "StageError":
-      return `tool "${detail.tool}": ${detail.detail}`
+      return `${stageErrors[detail.kind]}: ${detail.names.join(", ")}`
     default:
       return detail.detail
   }

@@ -15,7 +15,18 @@ export const ValidationDetail = Schema.Union(
   Schema.TaggedStruct("DeduplicationUnsupported", { existingId: Schema.String }),
   Schema.TaggedStruct("InputNotQueued", { inputId: Schema.String, phase: Schema.String }),
   Schema.TaggedStruct("Conflict", { detail: Schema.String }),
-  Schema.TaggedStruct("StageError", { tool: Schema.String, detail: Schema.String }),
+  /** a decision about tools names some (sorted) that it must not, or not with this witness */
+  Schema.TaggedStruct("StageError", {
+    kind: Schema.Literal(
+      "UnknownTools",
+      "MissingWitnesses",
+      "MissingFilterWitnesses",
+      "InvalidWitnesses",
+      "InvalidFilterWitnesses"
+    ),
+    names: Schema.Array(Schema.String)
+  }),
+  Schema.TaggedStruct("InvalidReconfigure", { detail: Schema.String }),
   Schema.TaggedStruct("NoBinding", { detail: Schema.String })
 )
 /** @since 0.1.0 @category models */

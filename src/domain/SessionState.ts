@@ -7,6 +7,7 @@ import type { Json } from "./Json.js"
 import type { CompletionEntry, OperationOutcome, OperationRecord } from "./Operation.js"
 import type { EpochFacts, SessionHead } from "./RuntimeCommit.js"
 import type { Lifecycle, Registration } from "./RuntimeState.js"
+import type { SessionToolVisibilityState, ToolCatalogs } from "./ToolVisibility.js"
 
 /**
  * The open inputs of a session. `inputs` is the truth; `queue`, `steer`, `staged` (admission order) and `keys` are
@@ -52,6 +53,14 @@ export interface Dirty {
   readonly cursors: boolean
 }
 
+/** Which tools a session shows, and what this process knows of them. @since 0.1.0 @category models */
+export interface Tools {
+  readonly visibility: SessionToolVisibilityState
+  readonly catalogs: ToolCatalogs
+  /** a run began with what was staged before it; the store is told with its boundary, and would come to the same */
+  readonly unsaved: boolean
+}
+
 /** Everything the kernel knows of one session. @since 0.1.0 @category models */
 export interface SessionState {
   readonly sessionId: SessionId
@@ -64,6 +73,8 @@ export interface SessionState {
   readonly binding: { readonly fence: number } | null
   readonly operations: Operations
   readonly head: SessionHead
+  /** null in a session that never decided about its tools */
+  readonly tools: Tools | null
   /** further persisted slices by name; a slice that is not used costs nothing */
   readonly slices: Readonly<Record<string, Json>>
   readonly dirty: Dirty

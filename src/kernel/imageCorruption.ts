@@ -3,13 +3,16 @@
  *
  * @since 0.1.0
  */
+import * as Schema from "effect/Schema"
 import type { InputId } from "../domain/Ids.js"
 import { kindOf } from "../domain/Input.js"
 import type { InputRecord } from "../domain/InputRecord.js"
 import type { InputSemantics } from "../domain/Policy.js"
 import type { CorruptRow, RuntimeImage } from "../domain/RuntimeCommit.js"
+import { SessionToolVisibilityState } from "../domain/ToolVisibility.js"
 import { semanticsFor } from "./policy.js"
 import { silentIntentsSlice } from "./rows/lifecycle.js"
+import { objections, visibilitySlice } from "./toolVisibility.js"
 
 /** The first contradiction. @since 0.1.0 @category models */
 export interface ImageCorruption {
@@ -70,9 +73,22 @@ const objection = (record: InputRecord): string | null => {
 const sameSemantics = (a: InputSemantics, b: InputSemantics): boolean =>
   a.boundary === b.boundary && a.executionKind === b.executionKind && a.terminalIntent === b.terminalIntent
 
-const slicesCorruption = ({ slices }: RuntimeImage): ImageCorruption | null => {
+const slicesCorruption = ({ slices }: RuntimeImage): ImageCorruption | null =>
+  intentsCorruption(slices) ?? visibilityCorruption(slices)
+
+const intentsCorruption = (slices: RuntimeImage["slices"]): ImageCorruption | null => {
   const silent = slices.find(({ name }) => name === silentIntentsSlice)?.value ?? []
   return Array.isArray(silent) && silent.every((intent) => typeof intent === "string")
     ? null
     : { table: "slice", key: silentIntentsSlice, reason: "it is no list of intents" }
+}
+
+const isVisibility = Schema.is(SessionToolVisibilityState)
+
+/** A document that cannot be read is not the same as none: hidden tools would come back. */
+const visibilityCorruption = (slices: RuntimeImage["slices"]): ImageCorruption | null => {
+  const stored = slices.find(({ name }) => name === visibilitySlice)
+  if (stored === undefined) return null
+  const [reason] = isVisibility(stored.value) ? objections(stored.value) : ["it is no visibility of tools"]
+  return reason === undefined ? null : { table: "slice", key: visibilitySlice, reason }
 }

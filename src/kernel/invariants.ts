@@ -10,6 +10,7 @@ import type { SessionState } from "../domain/SessionState.js"
 import { membersOf } from "./facts.js"
 import * as Ledger from "./Ledger.js"
 import { isRetired } from "./selection.js"
+import { objections } from "./toolVisibility.js"
 
 /** An invariant that does not hold; `id` is that of the published catalogue. @since 0.1.0 @category models */
 export interface Violation {
@@ -170,6 +171,8 @@ const feed: Check = ({ operations: { epoch, feed: entries } }) => {
   ]
 }
 
+const tools: Check = (state) => state.tools === null ? [] : objections(state.tools.visibility)
+
 const checks: ReadonlyArray<{ readonly id: string; readonly check: Check }> = [
   { id: "P5/P7", check: attachment },
   { id: "D5", check: drainOnly },
@@ -183,5 +186,6 @@ const checks: ReadonlyArray<{ readonly id: string; readonly check: Check }> = [
   { id: "D11", check: dirt },
   { id: "REG-21", check: intents },
   { id: "D28/D30", check: operationsDone },
-  { id: "FEED-01", check: feed }
+  { id: "FEED-01", check: feed },
+  { id: "P22", check: tools }
 ]

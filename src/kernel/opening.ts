@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
 import type { Emit } from "../domain/Command.js"
 import type { CompletionOutcome } from "../domain/Completion.js"
 import { Destroyed, RecoveryCorruption } from "../domain/Errors.js"
@@ -13,6 +14,7 @@ import type { AbandonReason, InputRecord } from "../domain/InputRecord.js"
 import type { Json } from "../domain/Json.js"
 import type { Opening, RuntimeImage } from "../domain/RuntimeCommit.js"
 import type { KernelLimits, SessionState } from "../domain/SessionState.js"
+import { SessionToolVisibilityState } from "../domain/ToolVisibility.js"
 import { imageCorruption } from "./imageCorruption.js"
 import * as Ledger from "./Ledger.js"
 import type { OperationsOpening } from "./operationsOpening.js"
@@ -22,6 +24,7 @@ import { silentIntentsSlice } from "./rows/lifecycle.js"
 import { charged, isRetired } from "./selection.js"
 import type { Fold, Step } from "./table.js"
 import * as Table from "./table.js"
+import { recovered as recoveredTools, visibilitySlice } from "./toolVisibility.js"
 
 /** What an opening found and did. @since 0.1.0 @category models */
 export interface OpeningReport {
@@ -106,12 +109,15 @@ const sound = (request: OpeningRequest): Either.Either<OperationsOpening, Recove
   )
 }
 
+const isVisibility = Schema.is(SessionToolVisibilityState)
+
 const isStrings = (value: Json): value is ReadonlyArray<string> =>
   Array.isArray(value) && value.every((item) => typeof item === "string")
 
 const opening = ({ image, sessionId }: OpeningRequest, { emits, operations }: OperationsOpening): Fold => {
   const silent = image.slices.find(({ name }) => name === silentIntentsSlice)?.value ?? []
-  const others = image.slices.filter(({ name }) => name !== silentIntentsSlice)
+  const visibility = image.slices.find(({ name }) => name === visibilitySlice)?.value
+  const others = image.slices.filter(({ name }) => name !== silentIntentsSlice && name !== visibilitySlice)
   const state: SessionState = {
     sessionId,
     runtimeId: runtimeIdOf(sessionId),
@@ -122,6 +128,7 @@ const opening = ({ image, sessionId }: OpeningRequest, { emits, operations }: Op
     binding: null,
     operations,
     head: image.head,
+    tools: isVisibility(visibility) ? recoveredTools(visibility) : null,
     slices: Object.fromEntries(others.map(({ name, value }) => [name, value])),
     dirty: { inputs: [], operations: [], dropOperations: [], cursors: false }
   }

@@ -6,6 +6,7 @@ import type { InputRecord } from "../../src/domain/InputRecord.js"
 import type { RuntimeCommit, RuntimeImage } from "../../src/domain/RuntimeCommit.js"
 import { persisted } from "../../src/domain/RuntimeState.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
+import { initial as noDecision, noCatalogs } from "../../src/domain/ToolVisibility.js"
 import { acceptAndStage } from "../../src/kernel/commands/accept.js"
 import { abortAttach, beginAttach, detach, publishAttachment } from "../../src/kernel/commands/attach.js"
 import { beginUnregister, closeSession } from "../../src/kernel/commands/close.js"
@@ -21,6 +22,7 @@ import {
   failServiceTurn,
   prepareBindings
 } from "../../src/kernel/commands/service.js"
+import { publishCommittedVisibleSet, replaceCatalogs } from "../../src/kernel/commands/tools.js"
 import { violations } from "../../src/kernel/invariants.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
 import { foldDirty, isHard, toCommit } from "../../src/kernel/round.js"
@@ -139,6 +141,8 @@ export const oneInput: ReadonlyArray<Command<unknown>> = [
   requestYield({ reason: "x" }),
   prepareBindings(1),
   admitReconfigure,
+  publishCommittedVisibleSet(noDecision),
+  replaceCatalogs(noCatalogs),
   beginServiceTurn({ runId: runId(1) }),
   completeServiceTurn({ runId: runId(1) }),
   failServiceTurn({ runId: runId(1), detail: "x" }),

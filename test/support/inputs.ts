@@ -169,6 +169,7 @@ export const sessionWith = (
     barrier: null
   },
   head: { generation: 0, messageCount: 0, digest: null },
+  tools: null,
   slices: {},
   dirty: { inputs: [], operations: [], dropOperations: [], cursors: false }
 })

@@ -44,6 +44,7 @@ export const session: SessionState = {
   binding: null,
   operations: emptyOperations(mintEpoch(epochId)),
   head: { generation: 0, messageCount: 0, digest: null },
+  tools: null,
   slices: {},
   dirty: { inputs: [], operations: [], dropOperations: [], cursors: false }
 }

@@ -7,10 +7,12 @@ import type { Emit } from "../../domain/Command.js"
 import type { Lifecycle, PersistedRuntimeState } from "../../domain/RuntimeState.js"
 import { destroyed, idle, retired, stopped } from "../../domain/RuntimeState.js"
 import type { SessionState } from "../../domain/SessionState.js"
+import type { SessionToolVisibilityState, ToolCatalogs } from "../../domain/ToolVisibility.js"
 import { hasQueued, resting, withLifecycle } from "../facts.js"
 import type { Table } from "../row.js"
 import { lifecycleRow } from "../row.js"
 import { isRetired } from "../selection.js"
+import { visibilityOf, visibilitySlice, withVisibility } from "../toolVisibility.js"
 
 /** What the rows of this slice are given. @since 0.1.0 @category models */
 export interface LifecycleTriggers {
@@ -31,6 +33,10 @@ export interface LifecycleTriggers {
   readonly Bind: { readonly fence: number }
   /** the model of the session is about to be changed */
   readonly Reconfigure: object
+  /** another visibility of tools; null asks only whether it may be changed */
+  readonly EditTools: { readonly visibility: SessionToolVisibilityState | null }
+  /** what the process knows of the tools */
+  readonly KnowTools: { readonly catalogs: ToolCatalogs }
 }
 
 /** Name of the slice document that holds the silent intents. @since 0.1.0 @category constructors */
@@ -153,6 +159,22 @@ export const lifecycleRows: Table<LifecycleTriggers> = {
       from: ["Idle", "Attached", "Running"],
       guards: { bound: (state) => state.binding !== null, not_retiring: (state) => !isRetired(state) }
     })
+  ],
+  EditTools: [
+    lifecycleRow("editTools", {
+      from: ["Idle", "Attached", "Running", "Retired", "Stopped"],
+      update: (state, { visibility }) => visibility === null ? state : withVisibility(state, visibility),
+      emit: (next, _, previous) => next.tools === previous.tools ? [] : [toolVisibility(next)]
+    })
+  ],
+  KnowTools: [
+    lifecycleRow("knowTools", {
+      from: ["Idle", "Attached", "Running", "Retired", "Stopped"],
+      update: (state, { catalogs }) => ({
+        ...state,
+        tools: { visibility: visibilityOf(state), catalogs, unsaved: state.tools?.unsaved ?? false }
+      })
+    })
   ]
 }
 
@@ -163,6 +185,12 @@ const lifecycle = (state: PersistedRuntimeState): Emit => ({ _tag: "PutLifecycle
 const silentIntents = (state: SessionState): Emit => ({
   _tag: "PutSlice",
   slice: { name: silentIntentsSlice, value: state.silentIntents }
+})
+
+/** @since 0.1.0 @category constructors */
+export const toolVisibility = (state: SessionState): Emit => ({
+  _tag: "PutSlice",
+  slice: { name: visibilitySlice, value: visibilityOf(state) }
 })
 
 /** Written only where there was something to forget: most sessions have no silent intents. */

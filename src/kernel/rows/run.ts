@@ -14,6 +14,8 @@ import type { SessionState } from "../../domain/SessionState.js"
 import { loopOf, runOf, withLifecycle } from "../facts.js"
 import type { Table } from "../row.js"
 import { runRow } from "../row.js"
+import { atBoundary } from "../toolVisibility.js"
+import { toolVisibility } from "./lifecycle.js"
 
 /** Names a run. @since 0.1.0 @category models */
 export interface OfRun {
@@ -95,8 +97,8 @@ export const runRows: Table<RunTriggers> = {
         not_service: (state) => !isService(state),
         body_current: (state, payload) => bodyIsCurrent(state, payload)
       },
-      update: (state, payload) => committed(ended(state), payload),
-      emit: (_, payload, previous) => [...puts(payload), completed(payload, previous)]
+      update: (state, payload) => committed(ended(atBoundary(state, true)), payload),
+      emit: (next, payload, previous) => [...puts(payload), ...tools(next, previous), completed(payload, previous)]
     })
   ],
   FailRun: [
@@ -132,8 +134,8 @@ export const runRows: Table<RunTriggers> = {
       from: ["Running"],
       to: ["Idle", "Attached", "Retired"],
       guards: { run_matches: (state, payload) => matches(state, payload), is_service: (state) => isService(state) },
-      update: (state) => ended(state),
-      emit: (_, payload, previous) => [completed(payload, previous)]
+      update: (state) => ended(atBoundary(state, true)),
+      emit: (next, payload, previous) => [...tools(next, previous), completed(payload, previous)]
     })
   ],
   FailService: [
@@ -188,13 +190,17 @@ const bodyIsCurrent = (state: SessionState, { part }: Committing): boolean =>
 const sameHead = (a: SessionHead, b: SessionHead): boolean =>
   a.generation === b.generation && a.messageCount === b.messageCount && a.digest === b.digest
 
+/**
+ * What is staged holds from the beginning of the next run. The store is told with the boundary of that run, since a crash
+ * before it begins again with the same staged part.
+ */
 const begun = (
   state: SessionState,
   { at, inputIds, runId }: Beginning,
   owner: RunOwner,
   returnTo: Running["returnTo"]
 ): SessionState =>
-  withLifecycle(state, {
+  withLifecycle(atBoundary(state, false), {
     _tag: "Running",
     runId,
     returnTo,
@@ -205,6 +211,10 @@ const begun = (
     cancel: null,
     yieldRequest: null
   })
+
+/** Tells the store of the tools, if it does not know already. */
+const tools = (next: SessionState, previous: SessionState): ReadonlyArray<Emit> =>
+  next.tools === previous.tools ? [] : [toolVisibility(next)]
 
 const returns: Record<Running["returnTo"], Lifecycle> = {
   Idle: { _tag: "Idle" },

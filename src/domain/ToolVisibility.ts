@@ -1,0 +1,146 @@
+/** @since 0.1.0 */
+import * as Schema from "effect/Schema"
+import { optional } from "./Json.js"
+
+/**
+ * Which tools pass: all, only those named, or all but those named. Names are a set: they are kept sorted, each once.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ToolFilter = Schema.Union(
+  Schema.TaggedStruct("All", {}),
+  Schema.TaggedStruct("Allow", { names: Schema.Array(Schema.String) }),
+  Schema.TaggedStruct("Deny", { names: Schema.Array(Schema.String) })
+)
+/** @since 0.1.0 @category models */
+export type ToolFilter = typeof ToolFilter.Type
+
+/** A number that grows with every change of a session's visible set; 0 before the first. @since 0.1.0 @category schemas */
+export const ToolScopeRevision = Schema.NonNegativeInt
+/** @since 0.1.0 @category models */
+export type ToolScopeRevision = typeof ToolScopeRevision.Type
+
+/** Where a tool comes from: its kind of source, and which one of that kind. @since 0.1.0 @category schemas */
+export const ToolProvenance = Schema.Struct({
+  kind: Schema.Literal(
+    "builtin",
+    "shell",
+    "comms",
+    "memory",
+    "schedule",
+    "mob",
+    "mob_tasks",
+    "callback",
+    "mcp",
+    "rust_bundle"
+  ),
+  sourceId: Schema.String
+})
+/** @since 0.1.0 @category models */
+export type ToolProvenance = typeof ToolProvenance.Type
+
+/**
+ * What a name stood for when somebody decided about it. A decision about a tool must not fall on another tool that later
+ * takes the same name.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const ToolVisibilityWitness = Schema.Struct({
+  stableOwnerKey: optional(Schema.String),
+  lastSeenProvenance: optional(ToolProvenance)
+})
+/** @since 0.1.0 @category models */
+export type ToolVisibilityWitness = typeof ToolVisibilityWitness.Type
+
+/** Witnesses by tool name. @since 0.1.0 @category schemas */
+export const ToolWitnesses = Schema.Record({ key: Schema.String, value: ToolVisibilityWitness })
+/** @since 0.1.0 @category models */
+export type ToolWitnesses = typeof ToolWitnesses.Type
+
+/** The right to load one deferred tool: its name, and a witness with provenance. @since 0.1.0 @category schemas */
+export const DeferredToolLoadAuthority = Schema.Struct({ name: Schema.String, witness: ToolVisibilityWitness })
+/** @since 0.1.0 @category models */
+export type DeferredToolLoadAuthority = typeof DeferredToolLoadAuthority.Type
+
+/** A filter with a witness for each of its names. @since 0.1.0 @category schemas */
+export const WitnessedToolFilter = Schema.Struct({ filter: ToolFilter, witnesses: ToolWitnesses })
+/** @since 0.1.0 @category models */
+export type WitnessedToolFilter = typeof WitnessedToolFilter.Type
+
+/**
+ * Which tools a session shows. The active part holds now; the staged part takes its place at the next boundary of a run.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const SessionToolVisibilityState = Schema.Struct({
+  /** what the model can do at all */
+  capabilityBaseFilter: ToolFilter,
+  /** what the session was given when it was made */
+  inheritedBaseFilter: ToolFilter,
+  activeFilter: ToolFilter,
+  stagedFilter: ToolFilter,
+  /** deferred tools that were asked for; sorted, each once */
+  activeRequestedDeferredNames: Schema.Array(Schema.String),
+  stagedRequestedDeferredNames: Schema.Array(Schema.String),
+  activeRevision: ToolScopeRevision,
+  stagedRevision: ToolScopeRevision,
+  /** witnesses of deferred tools */
+  requestedWitnesses: ToolWitnesses,
+  /** witnesses of names in filters */
+  filterWitnesses: ToolWitnesses
+})
+/** @since 0.1.0 @category models */
+export type SessionToolVisibilityState = typeof SessionToolVisibilityState.Type
+
+/**
+ * The tools that a process knows, by name: facts of the moment, never stored. What a witness says is checked against
+ * them; `deferred` holds the deferred tools with provenance, `filter` all tools with an identity.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ToolCatalogs {
+  readonly deferred: ToolWitnesses
+  readonly filter: ToolWitnesses
+}
+
+/** Every tool passes. @since 0.1.0 @category constructors */
+export const all: ToolFilter = { _tag: "All" }
+
+/** Only these tools pass. @since 0.1.0 @category constructors */
+export const allow = (...names: ReadonlyArray<string>): ToolFilter => ({ _tag: "Allow", names: nameSet(names) })
+
+/** All tools but these pass. @since 0.1.0 @category constructors */
+export const deny = (...names: ReadonlyArray<string>): ToolFilter => ({ _tag: "Deny", names: nameSet(names) })
+
+/** Names as they are kept: sorted, each once. @since 0.1.0 @category constructors */
+export const nameSet = (names: Iterable<string>): ReadonlyArray<string> => Array.from(new Set(names)).sort()
+
+/** The names that a filter speaks of. @since 0.1.0 @category accessors */
+export const filterNames = (filter: ToolFilter): ReadonlyArray<string> => filter._tag === "All" ? [] : filter.names
+
+/** The witness of a tool from this source, with its stable key `<kind>:<sourceId>`. @since 0.1.0 @category constructors */
+export const witnessOf = (provenance: ToolProvenance): ToolVisibilityWitness => ({
+  stableOwnerKey: `${provenance.kind}:${provenance.sourceId}`,
+  lastSeenProvenance: provenance
+})
+
+/** A session that never decided about its tools. @since 0.1.0 @category constructors */
+export const initial: SessionToolVisibilityState = {
+  capabilityBaseFilter: all,
+  inheritedBaseFilter: all,
+  activeFilter: all,
+  stagedFilter: all,
+  activeRequestedDeferredNames: [],
+  stagedRequestedDeferredNames: [],
+  activeRevision: 0,
+  stagedRevision: 0,
+  requestedWitnesses: {},
+  filterWitnesses: {}
+}
+
+/** No tool is known. @since 0.1.0 @category constructors */
+export const noCatalogs: ToolCatalogs = { deferred: {}, filter: {} }

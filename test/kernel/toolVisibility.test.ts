@@ -1,0 +1,253 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Either from "effect/Either"
+import * as FastCheck from "effect/FastCheck"
+import type { Command } from "../../src/domain/Command.js"
+import type { SessionToolVisibilityState } from "../../src/domain/ToolVisibility.js"
+import { allow, deny, initial, noCatalogs, witnessOf } from "../../src/domain/ToolVisibility.js"
+import { destroy } from "../../src/kernel/commands/lifecycle.js"
+import { failRun } from "../../src/kernel/commands/run.js"
+import * as Commands from "../../src/kernel/commands/tools.js"
+import { violations } from "../../src/kernel/invariants.js"
+import { derive } from "../../src/kernel/llmVisibility.js"
+import * as Visibility from "../../src/kernel/toolVisibility.js"
+import { toolCatalogs, unknownTools, visibleTools } from "../../src/kernel/visibleTools.js"
+import { prompt, runId } from "../support/inputs.js"
+import {
+  attaching,
+  commitOf,
+  committing,
+  failure,
+  fresh,
+  imageWith,
+  opened,
+  plan,
+  play,
+  refused,
+  staging,
+  take
+} from "../support/kernel.js"
+import { decide, env } from "../support/operations.js"
+
+const shell = witnessOf({ kind: "shell", sourceId: "1" })
+const mcp = witnessOf({ kind: "mcp", sourceId: "files" })
+const other = witnessOf({ kind: "mcp", sourceId: "other" })
+const catalogs = { deferred: { a: mcp, b: mcp }, filter: { shell, a: mcp, b: mcp } }
+const known = play(fresh, Commands.replaceCatalogs(catalogs))
+const hideShell = Commands.stageFilter(deny("shell"), { shell })
+const ask = (...names: ReadonlyArray<string>) =>
+  Commands.requestDeferredTools(names.map((name) => ({ name, witness: mcp })))
+
+/** The kind and names of a refusal, or its tag. */
+const why = (state: typeof fresh, command: Parameters<typeof refused>[1]) => {
+  const rejection = refused(state, command)
+  if (rejection?._tag !== "Invalid") return rejection?._tag ?? null
+  const { detail } = rejection
+  return detail._tag === "StageError" ? [detail.kind, detail.names] : detail._tag
+}
+
+const state = (parts: Partial<SessionToolVisibilityState>): SessionToolVisibilityState => ({ ...initial, ...parts })
+
+describe("tool visibility", () => {
+  it("VIS-03: every refusal names its tools, sorted and once", () => {
+    const stage = (witnesses: Parameters<typeof Commands.stageFilter>[1]) =>
+      Commands.stageFilter(deny("shell", "b", "a", "b"), witnesses)
+    assert.deepStrictEqual(why(known, stage({ shell })), ["MissingFilterWitnesses", ["a", "b"]])
+    assert.deepStrictEqual(why(known, stage({ shell, a: {}, b: {} })), ["MissingFilterWitnesses", ["a", "b"]])
+    assert.deepStrictEqual(why(known, stage({ shell, b: other, a: other })), ["InvalidFilterWitnesses", ["a", "b"]])
+    assert.deepStrictEqual(why(known, Commands.stageFilter(deny("constructor"), {})), [
+      "MissingFilterWitnesses",
+      ["constructor"]
+    ])
+    assert.deepStrictEqual(
+      why(known, Commands.requestDeferredTools([{ name: "a", witness: mcp }, { name: "a", witness: other }])),
+      ["InvalidWitnesses", ["a"]]
+    )
+    assert.deepStrictEqual(why(known, Commands.requestDeferredTools([{ name: "a", witness: {} }])), [
+      "MissingWitnesses",
+      ["a"]
+    ])
+    assert.deepStrictEqual(why(known, ask("z", "y")), ["InvalidWitnesses", ["y", "z"]])
+    assert.deepStrictEqual(why(known, ask()), "Conflict")
+    assert.deepStrictEqual(why(known, Commands.stageRequestedDeferredNames(["b", "a"])), [
+      "MissingWitnesses",
+      ["a", "b"]
+    ])
+  })
+
+  it("a name that nobody knows is accepted with its witness, and remembered", () => {
+    const once = play(known, Commands.stageFilter(allow("later"), { later: mcp }))
+    assert.deepStrictEqual(why(once, Commands.stageFilter(allow("later"), { later: other })), [
+      "InvalidFilterWitnesses",
+      ["later"]
+    ])
+  })
+
+  it("VIS-06: requests add up; taking them back leaves no trace in later requests", () => {
+    const both = play(known, ask("a"), ask("b"))
+    assert.deepStrictEqual(Visibility.visibilityOf(both).stagedRequestedDeferredNames, ["a", "b"])
+    const none = play(both, Commands.stageRequestedDeferredNames([]))
+    const gone = play(none, Commands.replaceCatalogs({ ...catalogs, deferred: { b: mcp } }))
+    assert.strictEqual(why(gone, ask("b")), null)
+    assert.deepStrictEqual(why(play(both, Commands.replaceCatalogs(noCatalogs)), ask("b")), [
+      "InvalidWitnesses",
+      ["a", "b"]
+    ])
+  })
+
+  it("VIS-09, VIS-10, VIS-11, VIS-12: what may be published", () => {
+    const names = { requestedWitnesses: { a: mcp } }
+    const filter = { filterWitnesses: { shell } }
+    const refusedStates = [
+      state({ stagedRevision: 1 }),
+      state({ ...filter, activeRevision: 1, stagedRevision: 1, activeFilter: deny("shell") }),
+      state({ ...names, activeRevision: 2, activeRequestedDeferredNames: ["a"] })
+    ]
+    for (const given of refusedStates) {
+      assert.strictEqual(why(known, Commands.publishCommittedVisibleSet(given)), "Conflict")
+    }
+    const ahead = state({ ...filter, activeRevision: 5, stagedRevision: 3, activeFilter: deny("shell") })
+    const published = decide(known, Commands.publishCommittedVisibleSet(ahead))
+    assert.deepStrictEqual(published.reply, ahead)
+    assert.strictEqual(decide(published.state, hideShell).reply, 6)
+    assert.strictEqual(why(published.state, Commands.publishCommittedVisibleSet(initial)), "Conflict")
+  })
+
+  it("revisions never go back when a state is installed, and other deferred tools need a new one", () => {
+    const at2 = play(known, hideShell, ask("a"))
+    assert.strictEqual(why(at2, Commands.replaceVisibility(initial)), "Conflict")
+    const { visibility } = { visibility: Visibility.visibilityOf(at2) }
+    assert.strictEqual(
+      why(at2, Commands.replaceVisibility({ ...visibility, stagedRequestedDeferredNames: [] })),
+      "Conflict"
+    )
+    assert.deepStrictEqual(decide(at2, Commands.adoptVisibility(initial)).reply, visibility)
+    const ahead = play(fresh, Commands.replaceVisibility(state({ activeRevision: 1 })))
+    assert.strictEqual(decide(ahead, Commands.stageFilter(deny(), {})).reply, 2)
+  })
+
+  it("H7: the boundary never lowers the active revision, and a revision names one set", () => {
+    assert.strictEqual(Visibility.boundary(state({ activeRevision: 4, stagedRevision: 1 })).activeRevision, 4)
+    const pending = state({
+      activeRevision: 4,
+      stagedRevision: 3,
+      stagedFilter: deny("x"),
+      filterWitnesses: { x: mcp }
+    })
+    assert.strictEqual(Visibility.boundary(pending).activeRevision, 5)
+    assert.strictEqual(Visibility.boundary(initial), initial)
+  })
+
+  it("VIS-08: a run begins with what was staged; the store is told with its boundary, by the same commit", () => {
+    const queued = play(known, hideShell, ...attaching, take(prompt(1)))
+    const begun = decide(queued, staging())
+    assert.deepStrictEqual(Visibility.visibilityOf(begun.state).activeFilter, deny("shell"))
+    assert.deepStrictEqual(commitOf(begun).slices, [])
+    const midway = play(begun.state, ask("a"))
+    assert.deepStrictEqual(Visibility.visibilityOf(midway).activeRequestedDeferredNames, [])
+    const ended = decide(midway, committing())
+    const { activeRequestedDeferredNames, activeRevision, stagedRevision } = Visibility.visibilityOf(ended.state)
+    assert.deepStrictEqual([activeRequestedDeferredNames, activeRevision, stagedRevision], [["a"], 2, 2])
+    const commit = commitOf(ended)
+    assert.isDefined(commit.receipt)
+    assert.deepStrictEqual(commit.slices, [{
+      name: Visibility.visibilitySlice,
+      value: Visibility.visibilityOf(ended.state)
+    }])
+    assert.deepStrictEqual(commitOf(decide(play(begun.state), committing())).slices.length, 1)
+    const failed = play(begun.state, failRun({ runId: runId(1), failure: failure() }))
+    assert.deepStrictEqual(Visibility.visibilityOf(failed).activeFilter, deny("shell"))
+  })
+
+  it("a destroyed session takes none of it, whatever is wrong with it otherwise", () => {
+    const gone = play(known, destroy)
+    for (const command of [ask(), hideShell, Commands.applyBoundary, Commands.replaceCatalogs(noCatalogs)]) {
+      assert.strictEqual(why(gone, command), "TerminalPhase")
+    }
+  })
+
+  it("it is recovered as it was stored; a malformed document is corruption", () => {
+    const stored = Visibility.visibilityOf(play(known, hideShell, ask("a")))
+    const image = (value: typeof stored) => imageWith([], { slices: [{ name: Visibility.visibilitySlice, value }] })
+    assert.deepStrictEqual(opened(image(stored)).state.tools, Visibility.recovered(stored))
+    const broken = [{ ...stored, requestedWitnesses: {} }, { ...stored, stagedFilter: deny("nobody") }]
+    for (const value of broken) {
+      assert.strictEqual(Either.flip(plan(image(value))).pipe(Either.getOrThrow)._tag, "RecoveryCorruption")
+    }
+    const text = imageWith([], { slices: [{ name: Visibility.visibilitySlice, value: "all" }] })
+    assert.strictEqual(Either.flip(plan(text)).pipe(Either.getOrThrow)._tag, "RecoveryCorruption")
+  })
+
+  it("revisions grow, whatever happens, and every state is sound", () => {
+    const commands = [hideShell, ask("a"), ask("b"), Commands.stageRequestedDeferredNames([]), Commands.applyBoundary]
+    const given = FastCheck.record({
+      activeRevision: FastCheck.nat(8),
+      stagedRevision: FastCheck.nat(8),
+      activeFilter: FastCheck.constantFrom(deny("shell"), initial.activeFilter),
+      stagedFilter: FastCheck.constantFrom(deny("shell"), initial.activeFilter)
+    }).map((parts) => state({ ...parts, filterWitnesses: { shell } }))
+    const command: FastCheck.Arbitrary<Command<unknown>> = FastCheck.oneof(
+      FastCheck.constantFrom(...commands),
+      given.map(Commands.publishCommittedVisibleSet),
+      given.map(Commands.replaceVisibility)
+    )
+    FastCheck.assert(FastCheck.property(FastCheck.array(command, { maxLength: 20 }), (sequence) => {
+      let current = known
+      for (const next of sequence) {
+        const decision = next.decide(current, env())
+        if (Either.isLeft(decision)) continue
+        const [before, after] = [Visibility.visibilityOf(current), Visibility.visibilityOf(decision.right.state)]
+        assert.isAtLeast(after.activeRevision, before.activeRevision)
+        assert.isAtLeast(after.stagedRevision, before.stagedRevision)
+        assert.deepStrictEqual(violations(decision.right.state), [])
+        current = decision.right.state
+      }
+    }))
+  })
+})
+
+describe("the visible set", () => {
+  const tools = [
+    { name: "shell", witness: shell },
+    { name: "a", witness: mcp, deferred: true },
+    { name: "quit", witness: {}, controlPlane: true }
+  ]
+  const names = (parts: Partial<SessionToolVisibilityState>, overlay = {}) =>
+    visibleTools(tools, state(parts), overlay).map(({ name }) => name)
+
+  it("hides what is denied, deferred or not allowed; never what controls the session", () => {
+    assert.deepStrictEqual(names({}), ["shell", "quit"])
+    assert.deepStrictEqual(names({ activeRequestedDeferredNames: ["a"], requestedWitnesses: { a: mcp } }), [
+      "shell",
+      "a",
+      "quit"
+    ])
+    assert.deepStrictEqual(names({ capabilityBaseFilter: deny("shell", "quit") }), ["quit"])
+    assert.deepStrictEqual(names({ inheritedBaseFilter: allow("a") }), ["quit"])
+    assert.deepStrictEqual(names({}, { deny: ["shell"] }), ["quit"])
+    assert.deepStrictEqual(names({}, { allow: [] }), ["quit"])
+  })
+
+  it("a decision falls on the tool it was made about only", () => {
+    assert.deepStrictEqual(names({ activeFilter: deny("shell"), filterWitnesses: { shell } }), ["quit"])
+    assert.deepStrictEqual(names({ activeFilter: deny("shell"), filterWitnesses: { shell: mcp } }), ["shell", "quit"])
+    assert.deepStrictEqual(names({ activeFilter: deny("shell") }), ["shell", "quit"])
+    assert.deepStrictEqual(names({ inheritedBaseFilter: deny("shell") }), ["quit"])
+    assert.deepStrictEqual(names({ activeRequestedDeferredNames: ["a"], requestedWitnesses: { a: other } }), [
+      "shell",
+      "quit"
+    ])
+  })
+
+  it("catalogues hold what can be witnessed; control tools are no subject of decisions", () => {
+    assert.deepStrictEqual(toolCatalogs(tools), { deferred: { a: mcp }, filter: { shell, a: mcp } })
+    assert.deepStrictEqual(unknownTools(["quit", "shell", "b"], tools, initial), ["b", "quit"])
+  })
+
+  it("a model that takes no images from tools does not see the tool that shows one", () => {
+    const blind = derive(initial, false, ["view_image"])
+    assert.deepStrictEqual(blind.next.capabilityBaseFilter, deny("view_image"))
+    assert.deepStrictEqual([blind.next.activeRevision, blind.delta.revisionBumped], [1, true])
+    assert.strictEqual(derive(initial, false, []).next.activeRevision, 0)
+    assert.strictEqual(derive(blind.next, true, ["view_image"]).next.activeRevision, 2)
+  })
+})
