@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type { RuntimeCommit } from "../../../src/domain/RuntimeCommit.js"
 import type { RuntimeHead } from "../../../src/kernel/validateCommit.js"
 import { ConstraintFailed, type Database, type SqlFault, type Value } from "./database.js"
+import { bind, sumOf } from "./digest.js"
 import { type Encoded, type EndedRow, endedRows } from "./encode.js"
 import { keyOf } from "./schema.js"
 import { into, over, type Statement, target, upsert } from "./statements.js"
@@ -60,12 +61,17 @@ const statementsOf = (members: ReadonlyArray<Accepted>, stamp: Stamp): ReadonlyA
   ...operationStatements(members),
   ...over(
     slices,
-    members.flatMap(({ rows, rt }): Rows => rows.slices.map((row) => [rt, row.name, row.doc, row.digest]))
+    members.flatMap(({ rows, rt }): Rows => rows.slices.map((row) => [rt, row.name, row.doc, bind(row.digest, [rt])]))
   )
 ]
 
-/** With the token of the writer, which the guard of the statement compares. */
-const headRow = ({ head, rt }: Accepted, stamp: Stamp): ReadonlyArray<Value> => [
+/** With the token of the writer, which the guard of the statement compares, and the sum of it all at the end. */
+const headRow = (member: Accepted, stamp: Stamp): ReadonlyArray<Value> => {
+  const row = headColumns(member, stamp)
+  return [...row, sumOf(JSON.stringify(row))]
+}
+
+const headColumns = ({ head, rt }: Accepted, stamp: Stamp): ReadonlyArray<Value> => [
   rt,
   head.runtimeId,
   head.sessionId,
@@ -105,13 +111,16 @@ const inputStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statem
   ...over(
     openInputs,
     members.flatMap(({ rows, rt }): Rows =>
-      rows.opened.map(({ digest, doc, facts, id, seq, shape }) => [keyOf(rt, seq), id, shape, facts, doc, digest])
+      rows.opened.map(({ digest, doc, facts, id, seq, shape, sum }) => {
+        const key = keyOf(rt, seq)
+        return [key, id, shape, facts, sum, doc, bind(digest, [key])]
+      })
     )
   ),
   ...over(
     changeInputs,
     members.flatMap(({ rows, rt }): Rows =>
-      rows.changed.map(({ facts, id, seq, shape }) => [keyOf(rt, seq), id, shape, facts])
+      rows.changed.map(({ facts, id, seq, shape, sum }) => [keyOf(rt, seq), id, shape, facts, sum])
     )
   ),
   ...over(closeInputs, members.flatMap(({ rows, rt }): Rows => rows.closed.map(({ id, seq }) => [keyOf(rt, seq), id])))
@@ -129,7 +138,8 @@ const endedStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statem
     let ordinal = before.terminals
     for (const [i, { digest, doc, inputs, receipt }] of endedOf(member).entries()) {
       const n = before.ended + i
-      ended.push([keyOf(rt, n), receipt === undefined ? 0 : 1, ordinal, inputs.length, doc, digest])
+      const place = [keyOf(rt, n), receipt === undefined ? 0 : 1, ordinal, inputs.length]
+      ended.push([...place, doc, bind(digest, place)])
       if (receipt !== undefined) fresh.push([receipt.runId, rt, receipt.sequence, n])
       for (const { id, wasOpen } of inputs) {
         if (wasOpen) known.push([id, rt, n])
@@ -148,12 +158,17 @@ const bodyStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Stateme
     ...over(
       messages,
       parts.flatMap(({ head, rows, rt }): Rows =>
-        rows.messages.map((row) => [keyOf(rt, head.bodyStart + row.position), row.doc, row.digest])
+        rows.messages.map((row) => {
+          const key = keyOf(rt, head.bodyStart + row.position)
+          return [key, row.doc, bind(row.digest, [key])]
+        })
       )
     ),
     ...over(
       opaqueBodies,
-      parts.flatMap(({ rows: { opaque }, rt }): Rows => opaque === undefined ? [] : [[rt, opaque.bytes, opaque.digest]])
+      parts.flatMap(({ rows: { opaque }, rt }): Rows =>
+        opaque === undefined ? [] : [[rt, opaque.bytes, bind(opaque.digest, [rt])]]
+      )
     ),
     ...over(dropOpaque, parts.flatMap(({ commit, rt }): Rows => commit.session?._tag === "Replace" ? [[rt]] : [])),
     ...parts.flatMap(({ head, rt }) =>
@@ -172,7 +187,7 @@ const operationStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<St
         completionSeq === null ? 0 : 1,
         completionSeq,
         doc,
-        digest
+        bind(digest, [rt, completionSeq ?? -1])
       ])
     )
   ),
@@ -186,7 +201,9 @@ const operationStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<St
   })),
   ...over(
     feed,
-    members.flatMap(({ rows, rt }): Rows => rows.feed.map((row) => [rt, row.seq, row.operationId, row.doc, row.digest]))
+    members.flatMap(({ rows, rt }): Rows =>
+      rows.feed.map((row) => [rt, row.seq, row.operationId, row.doc, bind(row.digest, [rt, row.seq])])
+    )
   )
 ]
 
@@ -233,7 +250,8 @@ const runtimes = upsert("runtime", ["rt", "runtime_id", "session_id"], ["rt"], [
   "agent_applied",
   "observed",
   "injected",
-  "updated_at"
+  "updated_at",
+  "sum"
 ], guard)
 const keys = into("dedup_key", ["rt", "key", "input_id"])
 const clearKeys = target("DELETE FROM dedup_key WHERE (rt, key) IN (VALUES ", 2, ")", false)
@@ -245,11 +263,12 @@ const endIds = target(
     WHERE known.id = v.id AND known.rt = v.rt AND known.sequence = -1 AND known.ended IS NULL`,
   true
 )
-const openInputs = into("input_open", ["key", "input_id", "shape", "facts", "payload", "digest"])
+const openInputs = into("input_open", ["key", "input_id", "shape", "facts", "sum", "payload", "digest"])
 const changeInputs = target(
-  "WITH v (key, input_id, shape, facts) AS (VALUES ",
-  4,
-  ") UPDATE input_open SET shape = v.shape, facts = v.facts FROM v WHERE input_open.key = v.key AND input_open.input_id = v.input_id",
+  "WITH v (key, input_id, shape, facts, sum) AS (VALUES ",
+  5,
+  `) UPDATE input_open SET shape = v.shape, facts = v.facts, sum = v.sum FROM v
+    WHERE input_open.key = v.key AND input_open.input_id = v.input_id`,
   true
 )
 const closeInputs = target("DELETE FROM input_open WHERE (key, input_id) IN (VALUES ", 2, ")", true)

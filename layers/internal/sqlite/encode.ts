@@ -8,7 +8,7 @@ import type { InputFacts, InputRecord, TerminalInput } from "../../../src/domain
 import type { Message } from "../../../src/domain/Message.js"
 import type { RuntimeCommit } from "../../../src/domain/RuntimeCommit.js"
 import { inputIdOf, newKeyOf } from "../../../src/kernel/validateCommit.js"
-import { sha256 } from "./digest.js"
+import { sha256, sumOf } from "./digest.js"
 import type { Shapes } from "./shapes.js"
 
 /** A document and the digest of its bytes. @since 0.1.0 @category models */
@@ -33,6 +33,8 @@ export interface Named {
 export interface Facts {
   readonly facts: string
   readonly shape: number
+  /** of both documents and the input's id */
+  readonly sum: number
 }
 
 /** Rows of one commit, without the runtime's key. @since 0.1.0 @category models */
@@ -63,7 +65,7 @@ export const encode =
         ...docOf(record)
       })),
       feed: commit.feed.map((entry) => ({ seq: entry.seq, operationId: entry.operationId, ...docOf(entry) })),
-      slices: commit.slices.map((slice) => ({ name: slice.name, ...docOf(slice.value) })),
+      slices: commit.slices.map((slice) => sliceRow(slice.name, JSON.stringify(slice.value))),
       opaque: commit.session?._tag === "Opaque"
         ? { bytes: commit.session.bytes, digest: sha256(commit.session.bytes) }
         : undefined
@@ -114,6 +116,9 @@ const docOf = (value: unknown): Doc => {
   return { doc, digest: sha256(doc) }
 }
 
+/** The name is not in the document, so the digest has both. */
+const sliceRow = (name: string, doc: string) => ({ name, doc, digest: sha256(`${name}\n${doc}`) })
+
 const inputRows = (commit: RuntimeCommit, shapes: Shapes): Pick<Encoded, "opened" | "changed" | "closed" | "keys"> => {
   const opened: Array<Encoded["opened"][number]> = []
   const changed = new Map<InputId, Encoded["changed"][number]>()
@@ -146,7 +151,7 @@ const factsOf = (facts: InputFacts, shapes: Shapes): Facts => {
     admissionSeq,
     createdAt,
     idempotencyKey,
-    inputId: _,
+    inputId,
     lastRunId,
     notBefore,
     status,
@@ -155,7 +160,8 @@ const factsOf = (facts: InputFacts, shapes: Shapes): Facts => {
     ...shared
   } = facts
   const own = { admissionSeq, status, createdAt, updatedAt, idempotencyKey, lastRunId, notBefore, trace }
-  return { facts: JSON.stringify(own), shape: shapes.idOf(JSON.stringify(shared)) }
+  const [text, shape] = [JSON.stringify(own), JSON.stringify(shared)]
+  return { facts: text, shape: shapes.idOf(shape), sum: sumOf(`${inputId}\n${shape}\n${text}`) }
 }
 
 const messageRows = (commit: RuntimeCommit): Encoded["messages"] => {

@@ -117,10 +117,11 @@ export const images = (
 // --- internal ---
 
 const named = "json_each(?) AS j CROSS JOIN"
-const inputsSql = `SELECT j.value AS rt, input_id, facts, s.doc AS shape, payload AS doc, digest
+const inputsSql = `SELECT j.value AS rt, t.key, t.sum, input_id, facts, s.doc AS shape, payload AS doc, digest
   FROM ${named} input_open AS t JOIN shape AS s ON s.id = t.shape
   WHERE t.key >= j.value * ${rowsPerRuntime} AND t.key < (j.value + 1) * ${rowsPerRuntime} ORDER BY t.key`
-const operationsSql = `SELECT t.rt, operation_id, doc, digest FROM ${named} operation AS t WHERE t.rt = j.value`
+const operationsSql =
+  `SELECT t.rt, operation_id, completion_seq, doc, digest FROM ${named} operation AS t WHERE t.rt = j.value`
 const feedSql = `SELECT t.rt, seq, doc, digest FROM ${named} feed AS t WHERE t.rt = j.value ORDER BY t.rt, seq`
 const slicesSql = `SELECT t.rt, name, doc, digest FROM ${named} slice AS t WHERE t.rt = j.value`
 
@@ -152,7 +153,7 @@ const knownIds = (db: Database, list: ReadonlyArray<readonly [string, number, nu
   Effect.map(
     ask(
       db,
-      `SELECT t.id, t.rt, t.sequence, t.ended, e.key, e.doc, e.digest FROM ${named} known AS t
+      `SELECT t.id, t.rt, t.sequence, t.ended, ${Rows.endedColumns("e")} FROM ${named} known AS t
         LEFT JOIN ended AS e ON e.key = t.rt * ${rowsPerRuntime} + t.ended AND t.sequence >= 0
         WHERE t.id = j.value ->> 0 AND t.rt = j.value ->> 1 AND t.sequence = j.value ->> 2`,
       list

@@ -9,15 +9,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { RuntimeStore, StoredReceipt } from "../../../services/RuntimeStore.js"
 import type { CompletionOutcome } from "../../../src/domain/Completion.js"
-import { RequestId, RuntimeId, SessionId } from "../../../src/domain/Ids.js"
+import type { RuntimeId } from "../../../src/domain/Ids.js"
 import { type InputState, stateOfOpen, stateOfTerminal, type TerminalInput } from "../../../src/domain/InputRecord.js"
 import type { Message } from "../../../src/domain/Message.js"
 import type { CommitWitness, CorruptRow, KeyFact } from "../../../src/domain/RuntimeCommit.js"
-import { PersistedRuntimeState } from "../../../src/domain/RuntimeState.js"
 import { type ReadError, StoreCorrupt, StoreIo } from "../../../src/domain/StoreErrors.js"
 import type { Database, Row, SqlFault, Value } from "./database.js"
 import { matches } from "./digest.js"
@@ -37,7 +35,7 @@ export const make = (db: Database, quarantine: Quarantine): Reads => {
   const pages = pager(all)
   const ended = endedReader(all, setAside)
   return {
-    witness: (id) => first(all(witnessSql, [id]), witnessOf),
+    witness: (id) => first(all(headSql, [id]), witnessOf),
     terminalInput: (id, inputId) => ended.terminal(id, inputId),
     findKey: (id, key) => first(all(keySql, [id, key]), keyFactOf(key, setAside)),
     inputs: (id) => Stream.unwrap(Effect.map(allInputs(all, setAside, id), Stream.fromIterable)),
@@ -72,29 +70,31 @@ const patience = Duration.seconds(5)
 const pageRows = 256
 
 const ofRuntime = "(SELECT rt FROM runtime WHERE runtime_id = ?)"
-const witnessSql = "SELECT incarnation, revision, last_request_id FROM runtime WHERE runtime_id = ?"
-const keySql = `SELECT d.input_id, r.terminals, e.key, e.ordinal, e.doc, e.digest
+const headSql = "SELECT * FROM runtime WHERE runtime_id = ?"
+const keySql = `SELECT d.input_id, r.terminals, k.id AS known, k.ended, ${Rows.endedColumns("e")}
   FROM runtime AS r JOIN dedup_key AS d ON d.rt = r.rt
   LEFT JOIN known AS k ON k.id = d.input_id AND k.rt = d.rt AND k.sequence = -1
   LEFT JOIN ended AS e ON e.key = k.rt * ${rowsPerRuntime} + k.ended
   WHERE r.runtime_id = ? AND d.key = ?`
-const endedSql =
-  `SELECT e.key, e.doc, e.digest FROM known AS k JOIN ended AS e ON e.key = k.rt * ${rowsPerRuntime} + k.ended
+const endedSql = `SELECT ${
+  Rows.endedColumns("e")
+} FROM known AS k JOIN ended AS e ON e.key = k.rt * ${rowsPerRuntime} + k.ended
   WHERE k.rt = ${ofRuntime} AND k.id = ? AND k.sequence = ?`
 /** Rows of a runtime, after the last one of the page before. */
 const numbered = `key >= ${ofRuntime} * ${rowsPerRuntime} AND key < (${ofRuntime} + 1) * ${rowsPerRuntime} AND key > ?
   ORDER BY key LIMIT ${pageRows}`
-const openSql = `SELECT key, input_id, facts, s.doc AS shape, payload AS doc, digest
+const openSql = `SELECT key, sum, input_id, facts, s.doc AS shape, payload AS doc, digest
   FROM input_open JOIN shape AS s ON s.id = input_open.shape WHERE ${numbered}`
-const endedPageSql = `SELECT key, doc, digest FROM ended WHERE ${numbered}`
-const receiptsSql = `SELECT key, doc, digest FROM ended WHERE has_receipt = 1 AND ${numbered}`
-const operationSql = `SELECT operation_id, doc, digest FROM operation WHERE rt = ${ofRuntime} AND operation_id = ?`
-const operationsSql = `SELECT operation_id, doc, digest FROM operation WHERE rt = ${ofRuntime} AND operation_id > ?
+const endedPageSql = `SELECT ${Rows.endedColumns("ended")} FROM ended WHERE ${numbered}`
+const receiptsSql = `SELECT ${Rows.endedColumns("ended")} FROM ended WHERE ${numbered}`
+const operationSql =
+  `SELECT rt, completion_seq, operation_id, doc, digest FROM operation WHERE rt = ${ofRuntime} AND operation_id = ?`
+const operationsSql =
+  `SELECT rt, completion_seq, operation_id, doc, digest FROM operation WHERE rt = ${ofRuntime} AND operation_id > ?
   ORDER BY operation_id LIMIT ${pageRows}`
-const opaqueSql = `SELECT bytes, digest FROM opaque_body WHERE rt = ${ofRuntime}`
+const opaqueSql = `SELECT rt, bytes, digest FROM opaque_body WHERE rt = ${ofRuntime}`
 const sessionsSql = `SELECT * FROM (
-    SELECT rt, runtime_id, session_id, lifecycle, message_count, updated_at,
-      (SELECT count(*) FROM input_open AS i
+    SELECT *, (SELECT count(*) FROM input_open AS i
         WHERE i.key >= r.rt * ${rowsPerRuntime} AND i.key < (r.rt + 1) * ${rowsPerRuntime}) AS pending
     FROM runtime AS r
     WHERE lifecycle IN (SELECT value FROM json_each(?)) AND substr(session_id, 1, length(?)) = ?
@@ -151,39 +151,26 @@ const skimming = <A>(
     )
   }).pipe(Stream.filterMap((value) => value))
 
-const decoded = <A, I>(table: string, schema: Schema.Schema<A, I>) => {
-  const decode = Schema.decodeUnknown(schema)
-  return (row: unknown): Effect.Effect<A, ReadError> =>
-    Effect.mapError(decode(row), (issue) => new StoreCorrupt({ table, key: "", detail: issue.message }))
-}
-
-const witnessRow = decoded(
-  "runtime",
-  Schema.Struct({
-    incarnation: Schema.Number,
-    revision: Schema.Number,
-    last_request_id: RequestId
-  })
-)
 const witnessOf = (row: Row): Effect.Effect<CommitWitness, ReadError> =>
-  Effect.map(witnessRow(row), ({ incarnation, last_request_id, revision }) => ({
+  Effect.map(Rows.headOf(row), ({ head: { incarnation, lastRequestId, revision } }) => ({
     incarnation,
     revision,
-    lastRequestId: last_request_id
+    lastRequestId
   }))
 
 /** A key whose terminal input cannot be read fails: the input did run, and must not be taken for a new one. */
 const keyFactOf = (key: string, setAside: Quarantine["add"]) => (row: Row): Effect.Effect<KeyFact, ReadError> =>
   Effect.flatMap(Rows.inputIdOf(row["input_id"]), (inputId): Effect.Effect<KeyFact, ReadError> => {
-    if (row["key"] === null) return Effect.succeed({ key, inputId, completedAt: null, newerTerminals: 0 })
-    return Effect.map(checked(row, setAside), (ended) => {
-      const place = ended.inputs.findIndex((input) => input.inputId === inputId)
-      return {
-        key,
-        inputId,
-        completedAt: ended.inputs[place]?.completedAt ?? ended.committedAt,
-        newerTerminals: Number(row["terminals"]) - 1 - Number(row["ordinal"]) - Math.max(0, place)
-      }
+    const strayed = (detail: string) => new StoreCorrupt({ table: "dedup_key", key, detail })
+    if (row["known"] === null) return Effect.fail(strayed(`it names the unknown input ${inputId}`))
+    if (row["ended"] === null) return Effect.succeed({ key, inputId, completedAt: null, newerTerminals: 0 })
+    if (row["key"] === null) return Effect.fail(strayed(`the end of its input ${inputId} is missing`))
+    return Effect.flatMap(checked(row, setAside), (ended) => {
+      const place = ended.inputs.findIndex((input) => input.inputId === inputId && input.idempotencyKey === key)
+      const found = ended.inputs[place]
+      if (found === undefined) return Effect.fail(strayed(`it is not the key of input ${inputId}`))
+      const newerTerminals = Number(row["terminals"]) - 1 - Number(row["ordinal"]) - place
+      return Effect.succeed({ key, inputId, completedAt: found.completedAt, newerTerminals })
     })
   })
 
@@ -195,30 +182,19 @@ const checked = (row: Row, setAside: Quarantine["add"]): Effect.Effect<Rows.Ende
     : Effect.zipRight(setAside(ended.left, row), Effect.fail(Rows.corrupt(ended.left)))
 }
 
-const sessionRow = decoded(
-  "runtime",
-  Schema.Struct({
-    runtime_id: RuntimeId,
-    session_id: SessionId,
-    lifecycle: PersistedRuntimeState,
-    pending: Schema.Number,
-    message_count: Schema.Number,
-    updated_at: Schema.Number
-  })
-)
 const sessionOf = (row: Row) =>
-  Effect.map(sessionRow(row), (session) => ({
-    sessionId: session.session_id,
-    runtimeId: session.runtime_id,
-    lifecycle: session.lifecycle,
-    pendingInputs: session.pending,
-    messageCount: session.message_count,
-    updatedAt: session.updated_at
+  Effect.map(Rows.headOf(row), ({ head }) => ({
+    sessionId: head.sessionId,
+    runtimeId: head.runtimeId,
+    lifecycle: head.lifecycle,
+    pendingInputs: Number(row["pending"]),
+    messageCount: head.body.messageCount,
+    updatedAt: head.updatedAt
   }))
 
 const opaqueOf = (id: RuntimeId) => (row: Row): Effect.Effect<Uint8Array, ReadError> => {
   const bytes = row["bytes"]
-  return bytes instanceof Uint8Array && matches(bytes, row["digest"])
+  return bytes instanceof Uint8Array && matches(bytes, row["digest"], [Number(row["rt"])])
     ? Effect.succeed(bytes)
     : Effect.fail(new StoreCorrupt({ table: "opaque_body", key: id, detail: "the digest does not match" }))
 }
@@ -231,7 +207,13 @@ const endedReader = (all: All, setAside: Quarantine["add"]) => {
   const find = (id: RuntimeId, name: string, sequence: number) =>
     first(all(endedSql, [id, name, sequence]), (row) => checked(row, setAside))
   const receipt = (id: RuntimeId, runId: string, sequence: number) =>
-    Effect.map(find(id, runId, sequence), Option.flatMap(receiptOf))
+    Effect.flatMap(find(id, runId, sequence), (ended) => {
+      const stored = Option.flatMap(ended, receiptOf)
+      const isIt = Option.exists(stored, ({ receipt }) => receipt.runId === runId && receipt.sequence === sequence)
+      return Option.isSome(ended) && !isIt
+        ? Effect.fail(new StoreCorrupt({ table: "known", key: runId, detail: "it names the end of another run" }))
+        : Effect.succeed(stored)
+    })
   const outcomeOf = (id: RuntimeId, row: TerminalInput): Effect.Effect<CompletionOutcome, ReadError> => {
     if (row.outcome !== undefined) return Effect.succeed(row.outcome)
     return Effect.flatMap(
@@ -245,8 +227,11 @@ const endedReader = (all: All, setAside: Quarantine["add"]) => {
   const terminal = (id: RuntimeId, inputId: string) =>
     Effect.gen(function*() {
       const ended = yield* find(id, inputId, -1)
-      const row = Option.getOrUndefined(ended)?.inputs.find((input) => input.inputId === inputId)
-      if (row === undefined) return Option.none()
+      if (Option.isNone(ended)) return Option.none()
+      const row = ended.value.inputs.find((input) => input.inputId === inputId)
+      if (row === undefined) {
+        return yield* new StoreCorrupt({ table: "known", key: inputId, detail: "it names the end of another input" })
+      }
       return Option.some({ ...row, outcome: yield* outcomeOf(id, row) })
     })
   return { terminal, receipt }
@@ -279,41 +264,47 @@ const addEnded = (
 
 const feedOf = (all: All, id: RuntimeId, after: number) =>
   Effect.gen(function*() {
-    const [head] = yield* all("SELECT last_seq, dropped_through FROM runtime WHERE runtime_id = ?", [id])
-    const rows = yield* all(`SELECT seq, doc, digest FROM feed WHERE rt = ${ofRuntime} AND seq > ? ORDER BY seq`, [
+    const head = Option.getOrUndefined(yield* first(all(headSql, [id]), Rows.headOf))?.head.epoch
+    const rows = yield* all(`SELECT rt, seq, doc, digest FROM feed WHERE rt = ${ofRuntime} AND seq > ? ORDER BY seq`, [
       id,
       after
     ])
     return {
       entries: yield* Effect.forEach(rows, valid(Rows.feedEntryOf)),
-      watermark: Number(head?.["last_seq"] ?? 0),
-      droppedThrough: Number(head?.["dropped_through"] ?? 0)
+      watermark: head?.lastSeq ?? 0,
+      droppedThrough: head?.droppedThrough ?? 0
     }
   })
 
-const bodySql =
-  `SELECT rt * ${rowsPerRuntime} + body_start AS start, message_count AS count FROM runtime WHERE runtime_id = ?`
 /** The row that holds a position begins at it or before it. */
 const historySql = `SELECT key, doc, digest FROM message WHERE key < ? AND key >= coalesce(
     (SELECT max(key) FROM message WHERE key <= ? AND key >= ?), ?) ORDER BY key LIMIT ${pageRows}`
 
 /** The body of this moment: a replacement that comes later does not join in. */
 const history = (all: All, id: RuntimeId, from: number) =>
-  Stream.unwrap(Effect.map(all(bodySql, [id]), ([body]) => {
-    const start = Number(body?.["start"] ?? 0)
-    const end = start + Number(body?.["count"] ?? 0)
+  Stream.unwrap(Effect.map(first(all(headSql, [id]), Rows.headOf), (stored) => {
+    const { head, rt } = Option.getOrElse(stored, () => ({ rt: 0, head: undefined }))
+    const start = rt * rowsPerRuntime + (head?.bodyStart ?? 0)
+    const end = start + (head?.body.messageCount ?? 0)
     return Stream.paginateChunkEffect(start + Math.max(0, from), (next) => messagePage(all, start, next, end))
   }))
 
+const gap = (position: number) =>
+  new StoreCorrupt({ table: "message", key: String(position), detail: "the message is missing" })
+
 const messagePage = (all: All, start: number, next: number, end: number) =>
   Effect.gen(function*() {
+    if (next >= end) return [Chunk.empty<Message>(), Option.none<number>()] as const
     const rows = yield* all(historySql, [end, next, start, next])
     const found: Array<Message> = []
     let after = next
     for (const row of rows) {
       const messages = yield* valid(Rows.messagesOf)(row)
+      // the first row may begin before the position that is asked for, the others follow each other
+      if (keyOf(row) > after || keyOf(row) + messages.length <= after) return yield* gap(after)
       found.push(...messages.slice(Math.max(0, next - keyOf(row))))
       after = keyOf(row) + messages.length
     }
+    if (rows.length < pageRows && after < end) return yield* gap(after)
     return [Chunk.unsafeFromArray(found), rows.length < pageRows ? Option.none<number>() : Option.some(after)] as const
   })

@@ -19,7 +19,7 @@ import { PersistedRuntimeState } from "../../../src/domain/RuntimeState.js"
 import { StoreCorrupt } from "../../../src/domain/StoreErrors.js"
 import type { RuntimeHead } from "../../../src/kernel/validateCommit.js"
 import type { Row } from "./database.js"
-import { matches } from "./digest.js"
+import { matches, sumOf } from "./digest.js"
 
 /** A head and the integer that names its runtime in the other tables. @since 0.1.0 @category models */
 export interface StoredHead {
@@ -27,22 +27,27 @@ export interface StoredHead {
   readonly head: RuntimeHead
 }
 
-/** A row of `runtime`. @since 0.1.0 @category decoding */
+/** A row of `runtime`, all of its columns: they have one sum. @since 0.1.0 @category decoding */
 export const headOf = (row: Row): Either.Either<StoredHead, StoreCorrupt> =>
-  Either.mapBoth(decodeHead(row), {
-    onLeft: (issue) => new StoreCorrupt({ table: "runtime", key: String(row["runtime_id"]), detail: issue.message }),
-    onRight: (columns) => ({ rt: columns.rt, head: toHead(columns) })
-  })
+  Either.mapBoth(
+    Either.filterOrLeft(decodeHead(row), isWhole, () => ({ message: "the sum does not match its columns" })),
+    {
+      onLeft: (issue) => new StoreCorrupt({ table: "runtime", key: String(row["runtime_id"]), detail: issue.message }),
+      onRight: (columns) => ({ rt: columns.rt, head: toHead(columns) })
+    }
+  )
 
-/** A document whose digest is checked before it is parsed. @since 0.1.0 @category decoding */
+/** A document whose digest is checked, for this place, before it is parsed. @since 0.1.0 @category decoding */
 export const docOf = <A>(
   table: string,
   key: string,
   row: Row,
-  decode: (text: string) => Either.Either<A, { readonly message: string }>
+  decode: (text: string) => Either.Either<A, { readonly message: string }>,
+  place: ReadonlyArray<unknown>,
+  hashed: (text: string) => string = (doc) => doc
 ): Either.Either<A, CorruptRow> => {
   const text = row["doc"]
-  if (typeof text !== "string" || !matches(text, row["digest"])) {
+  if (typeof text !== "string" || !matches(hashed(text), row["digest"], place.map(Number))) {
     return Either.left({ table, key, detail: "the digest does not match the stored bytes" })
   }
   return Either.mapLeft(decode(text), (issue) => ({ table, key, detail: issue.message }))
@@ -51,8 +56,11 @@ export const docOf = <A>(
 /** A row of `input_open`: facts, and words with a digest. @since 0.1.0 @category decoding */
 export const openInputOf = (row: Row): Either.Either<InputRecord, CorruptRow> => {
   const key = String(row["input_id"])
-  const input = docOf("input_open", key, row, decodeInput)
+  const input = docOf("input_open", key, row, decodeInput, [row["key"]])
   if (Either.isLeft(input)) return Either.left(input.left)
+  if (sumOf(`${key}\n${String(row["shape"])}\n${String(row["facts"])}`) !== row["sum"]) {
+    return Either.left({ table: "input_open", key, detail: "the sum does not match its facts" })
+  }
   const facts = decodeFacts(joined(String(row["shape"]), String(row["facts"]), JSON.stringify({ inputId: key })))
   return Either.mapBoth(facts, {
     onLeft: (issue): CorruptRow => ({ table: "input_open", key, detail: issue.message }),
@@ -62,31 +70,44 @@ export const openInputOf = (row: Row): Either.Either<InputRecord, CorruptRow> =>
 
 /** @since 0.1.0 @category decoding */
 export const operationOf = (row: Row): Either.Either<OperationRecord, CorruptRow> =>
-  docOf("operation", String(row["operation_id"]), row, decodeOperation)
+  Either.filterOrLeft(
+    docOf("operation", String(row["operation_id"]), row, decodeOperation, [row["rt"], row["completion_seq"] ?? -1]),
+    ({ spec }) => spec.id === row["operation_id"],
+    ({ spec }) => ({ table: "operation", key: spec.id, detail: "it is stored under another id" })
+  )
 
 /** @since 0.1.0 @category decoding */
 export const feedEntryOf = (row: Row): Either.Either<CompletionEntry, CorruptRow> =>
-  docOf("feed", String(row["seq"]), row, decodeEntry)
+  docOf("feed", String(row["seq"]), row, decodeEntry, [row["rt"], row["seq"]])
 
 /** @since 0.1.0 @category decoding */
 export const sliceOf = (row: Row): Either.Either<SliceDocument, CorruptRow> =>
-  Either.map(docOf("slice", String(row["name"]), row, decodeJson), (value) => ({ name: String(row["name"]), value }))
+  Either.map(
+    docOf("slice", String(row["name"]), row, decodeJson, [row["rt"]], (doc) => `${String(row["name"])}\n${doc}`),
+    (value) => ({ name: String(row["name"]), value })
+  )
 
 /** What one commit ended. @since 0.1.0 @category models */
 export type Ended = typeof Ended.Type
 
 /** @since 0.1.0 @category decoding */
 export const endedOf = (row: Row): Either.Either<Ended, CorruptRow> =>
-  docOf("ended", String(row["key"]), row, decodeEnded)
+  docOf("ended", String(row["key"]), row, decodeEnded, endedPlace.map((column) => row[column]))
+
+/** Columns of `ended` without which its document is not read. @since 0.1.0 @category decoding */
+export const endedColumns = (table: string): string =>
+  [...endedPlace, "doc", "digest"].map((column) => `${table}.${column}`).join(", ")
 
 /** @since 0.1.0 @category decoding */
 export const messagesOf = (row: Row): Either.Either<ReadonlyArray<Message>, CorruptRow> =>
-  docOf("message", String(row["key"]), row, decodeMessages)
+  docOf("message", String(row["key"]), row, decodeMessages, [row["key"]])
 
 /** @since 0.1.0 @category errors */
 export const corrupt = (row: CorruptRow): StoreCorrupt => new StoreCorrupt(row)
 
 // --- internal ---
+
+const endedPlace = ["key", "has_receipt", "ordinal", "inputs"]
 
 const Ended = Schema.Struct({
   committedAt: Schema.Number,
@@ -114,9 +135,12 @@ const HeadRow = Schema.Struct({
   session_id: SessionId,
   incarnation: Schema.Number,
   open: Schema.Number,
+  sum: Schema.Number,
   revision: Schema.Number,
   lifecycle: PersistedRuntimeState,
   last_request_id: RequestId,
+  commit_seq: Schema.Number,
+  token: Schema.Number,
   next_admission_seq: Schema.Number,
   ended: Schema.Number,
   terminals: Schema.Number,
@@ -133,6 +157,36 @@ const HeadRow = Schema.Struct({
   injected: Schema.Number,
   updated_at: Schema.Number
 })
+
+/** In the order in which they are written. */
+const isWhole = (row: typeof HeadRow.Type): boolean =>
+  row.sum === sumOf(JSON.stringify([
+    row.rt,
+    row.runtime_id,
+    row.session_id,
+    row.incarnation,
+    row.open,
+    row.revision,
+    row.lifecycle,
+    row.last_request_id,
+    row.commit_seq,
+    row.token,
+    row.next_admission_seq,
+    row.ended,
+    row.terminals,
+    row.generation,
+    row.message_count,
+    row.body_digest,
+    row.body_start,
+    row.epoch_id,
+    row.epoch_retired,
+    row.last_seq,
+    row.dropped_through,
+    row.agent_applied,
+    row.observed,
+    row.injected,
+    row.updated_at
+  ]))
 
 const decodeHead = Schema.decodeUnknownEither(HeadRow)
 

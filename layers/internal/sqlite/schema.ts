@@ -7,6 +7,9 @@
  * in the order in which they came, and room in a page for whole documents (a row under a composite key leaves its
  * page at a quarter of it).
  *
+ * SQLite does not notice a flipped bit inside a row. Digests bind a document to its row (see `digest.ts`), sums do the
+ * same for columns that are read without one.
+ *
  * @since 0.1.0
  */
 
@@ -59,7 +62,8 @@ export const tables: Readonly<Record<string, string>> = {
   agent_applied INTEGER NOT NULL CHECK (agent_applied BETWEEN 0 AND last_seq),
   observed INTEGER NOT NULL CHECK (observed BETWEEN 0 AND last_seq),
   injected INTEGER NOT NULL CHECK (injected BETWEEN 0 AND last_seq),
-  updated_at INTEGER NOT NULL
+  updated_at INTEGER NOT NULL,
+  sum INTEGER NOT NULL
 ) STRICT`,
   shape: `CREATE TABLE shape (
   id INTEGER PRIMARY KEY,
@@ -70,6 +74,7 @@ export const tables: Readonly<Record<string, string>> = {
   input_id TEXT NOT NULL,
   shape INTEGER NOT NULL REFERENCES shape (id),
   facts TEXT NOT NULL,
+  sum INTEGER NOT NULL,
   payload TEXT NOT NULL,
   digest BLOB NOT NULL CHECK (length(digest) = 32)
 ) STRICT`,
