@@ -17,7 +17,8 @@ const perWorld = argument("per-world", 40)
 const say = (text: string) => void process.stderr.write(`${text}\n`)
 
 /** Out of six worlds three run their turns inside the process, two as programs, one is `meerkat run`. */
-const kindOf = (n: number) => (["library", "command", "library", "run", "library", "command"] as const)[n % 6] ?? "library"
+const kindOf = (n: number) =>
+  (["library", "command", "library", "run", "library", "command"] as const)[n % 6] ?? "library"
 
 const killing = async (): Promise<Counts> => {
   const programs = bundle()
@@ -26,7 +27,9 @@ const killing = async (): Promise<Counts> => {
     const options = { seed: seed + n, kills: Math.min(perWorld, kills - counts.kills), every: 5 }
     const kind = kindOf(n)
     await (kind === "run" ? runs(programs, options, counts) : world(programs, { ...options, kind }, counts))
-    say(`${counts.kills} kills, ${counts.acks} acknowledged, ${counts.violations.length} violations (${kind}, seed ${options.seed})`)
+    say(
+      `${counts.kills} kills, ${counts.acks} acknowledged, ${counts.violations.length} violations (${kind}, seed ${options.seed})`
+    )
   }
   programs.remove()
   return counts
@@ -35,12 +38,16 @@ const killing = async (): Promise<Counts> => {
 const began = performance.now()
 const counts = await killing()
 const seconds = (performance.now() - began) / 1000
-const { msAlive, violations, ...rest } = counts
-console.log(JSON.stringify({
-  seed,
-  seconds: Math.round(seconds),
-  restartsPerSecond: Number((counts.restarts / seconds).toFixed(2)),
-  ...rest,
-  violations
-}, null, 2))
+const { msAlive: _msAlive, violations, ...rest } = counts
+console.log(JSON.stringify(
+  {
+    seed,
+    seconds: Math.round(seconds),
+    restartsPerSecond: Number((counts.restarts / seconds).toFixed(2)),
+    ...rest,
+    violations
+  },
+  null,
+  2
+))
 process.exitCode = violations.length === 0 ? 0 : 1

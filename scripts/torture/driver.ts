@@ -22,7 +22,7 @@ import { ApplyFailed } from "../../src/domain/Errors.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import type { Input } from "../../src/domain/Input.js"
 import * as Log from "./log.js"
-import { random, type Random } from "./random.js"
+import { type Random, random } from "./random.js"
 
 /** How a life is to be lived; the only argument, as JSON. */
 export interface Job {

@@ -4,14 +4,22 @@ import type { Job } from "./driver.js"
 import * as Image from "./image.js"
 import type { Entry } from "./log.js"
 import * as Log from "./log.js"
-import { random, type Random } from "./random.js"
+import { type Random, random } from "./random.js"
 import { type Said, type Seen, verify } from "./verify.js"
 import * as World from "./world.js"
 
 export type Kind = "library" | "command" | "run"
 
 /** Where a kill found the process, as its log says. */
-export type Hit = "starting" | "opening the store" | "recovering" | "in a turn" | "accepting" | "idle" | "closing" | "none"
+export type Hit =
+  | "starting"
+  | "opening the store"
+  | "recovering"
+  | "in a turn"
+  | "accepting"
+  | "idle"
+  | "closing"
+  | "none"
 
 export interface Counts {
   kills: number
@@ -68,7 +76,8 @@ export const world = async (programs: Programs, options: WorldOptions, counts: C
     agentLog: at.agentLog,
     drain
   })
-  const check = (finished: boolean) => verified(at, { entries: Log.read(at.log), killed }, seen, finished, counts, wrong)
+  const check = (finished: boolean) =>
+    verified(at, { entries: Log.read(at.log), killed }, seen, finished, counts, wrong)
   let life = 0
   for (let kills = 0; kills < options.kills && counts.violations.length === 0; life++) {
     const began = performance.now()
@@ -147,7 +156,9 @@ const oneLife = async (
   life.process.kill("SIGKILL")
   const end = await life.ended
   if (end.signal === "SIGKILL") return hitOf(Log.read(at.log), job.life)
-  if (end.code !== 0 || !closes) wrong(`life ${job.life} ended by itself: ${end.code ?? ""} ${end.signal ?? ""} ${end.stderr}`)
+  if (end.code !== 0 || !closes) {
+    wrong(`life ${job.life} ended by itself: ${end.code ?? ""} ${end.signal ?? ""} ${end.stderr}`)
+  }
   return "none"
 }
 
@@ -156,7 +167,9 @@ const drain = async (programs: Programs, job: Job, at: World.Folder): Promise<st
   const timer = setTimeout(() => life.process.kill("SIGKILL"), 60_000)
   const end = await life.ended
   clearTimeout(timer)
-  return end.code === 0 ? undefined : `the last life did not finish: ${end.code ?? ""} ${end.signal ?? ""} ${end.stderr}`
+  return end.code === 0
+    ? undefined
+    : `the last life did not finish: ${end.code ?? ""} ${end.signal ?? ""} ${end.stderr}`
 }
 
 const hitOf = (entries: ReadonlyArray<Entry>, life: number): Hit => {

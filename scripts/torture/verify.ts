@@ -38,7 +38,10 @@ const endOf = (outcome: CompletionOutcome): string =>
   outcome._tag === "Completed" ? `Completed ${outcome.result.text}` : outcome._tag
 
 /** Nothing that was acknowledged is lost, and what a waiter was told is what is stored. */
-const promises = (sessions: ReadonlyMap<string, SessionImage>, entries: ReadonlyArray<Entry>): ReadonlyArray<string> => {
+const promises = (
+  sessions: ReadonlyMap<string, SessionImage>,
+  entries: ReadonlyArray<Entry>
+): ReadonlyArray<string> => {
   const byKey = new Map<string, InputState>()
   for (const [name, session] of sessions) {
     for (const input of session.inputs) byKey.set(`${name} ${input.idempotencyKey ?? ""}`, input)
@@ -48,7 +51,11 @@ const promises = (sessions: ReadonlyMap<string, SessionImage>, entries: Readonly
     const name = `${entry.session} ${entry.key}`
     const input = byKey.get(name)
     if (input === undefined) return [`lost: ${name} was acknowledged in life ${entry.life}`]
-    if (entry._ === "ack") return entry.id === "" || input.inputId === entry.id ? [] : [`${name} is ${input.inputId}, not ${entry.id}`]
+    if (entry._ === "ack") {
+      return entry.id === "" || input.inputId === entry.id
+        ? []
+        : [`${name} is ${input.inputId}, not ${entry.id}`]
+    }
     const stored = input.outcome === undefined ? input.phase : endOf(input.outcome)
     return stored === entry.end ? [] : [`lost: ${name} ended "${entry.end}" for its waiter, the store says "${stored}"`]
   })
@@ -100,7 +107,9 @@ const body = (session: SessionImage): ReadonlyArray<string> => {
     }
     if (outcome._tag === "Completed") expected.push(["assistant", outcome.result.text])
     if (receipt.messageCount !== expected.length) {
-      found.push(`${sessionId}: receipt ${receipt.runId} counts ${receipt.messageCount}, not ${expected.length} messages`)
+      found.push(
+        `${sessionId}: receipt ${receipt.runId} counts ${receipt.messageCount}, not ${expected.length} messages`
+      )
     }
   }
   for (const { inputId, terminal } of inputs) {
@@ -115,14 +124,18 @@ const body = (session: SessionImage): ReadonlyArray<string> => {
     const message = history[i]
     const said = message === undefined ? "" : textOf(message)
     const same = message?.role === role && (role === "user" ? said.split(" ")[0] === text : said === text)
-    if (!same) found.push(`${sessionId}: message ${i} is ${message?.role ?? "missing"} "${said.slice(0, 60)}", not ${text}`)
+    if (!same) {
+      found.push(`${sessionId}: message ${i} is ${message?.role ?? "missing"} "${said.slice(0, 60)}", not ${text}`)
+    }
   }
   return found.slice(0, 5)
 }
 
 /** What is stored as an answer was given by an executor, for this input. */
 const answered = ({ inputs: all, sessionId }: SessionImage, entries: ReadonlyArray<Entry>): ReadonlyArray<string> => {
-  const given = new Set(entries.flatMap((entry) => entry._ === "end" ? [`${entry.session} ${entry.key} ${entry.answer}`] : []))
+  const given = new Set(
+    entries.flatMap((entry) => entry._ === "end" ? [`${entry.session} ${entry.key} ${entry.answer}`] : [])
+  )
   return all.flatMap(({ idempotencyKey, outcome }) =>
     outcome?._tag !== "Completed" || given.has(`${sessionId} ${idempotencyKey ?? ""} ${outcome.result.text}`)
       ? []
