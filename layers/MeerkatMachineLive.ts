@@ -34,9 +34,11 @@ import * as Registry from "./internal/registry.js"
 import * as SessionHandle from "./internal/sessionHandle.js"
 import * as Spawn from "./internal/spawn.js"
 import { admission } from "./internal/surfaces/admission.js"
+import { comms } from "./internal/surfaces/comms.js"
 import { lifecycle } from "./internal/surfaces/lifecycle.js"
 import { reads } from "./internal/surfaces/reads.js"
 import { ensureFactory, registration } from "./internal/surfaces/registration.js"
+import { tools } from "./internal/surfaces/tools.js"
 import * as Teardown from "./internal/teardown.js"
 import { turnOperations } from "./internal/turnOperations.js"
 import * as MachineAuthorityLive from "./MachineAuthorityLive.js"
@@ -65,6 +67,7 @@ const make = Effect.gen(function*() {
     loops: yield* RuntimeLoop,
     spawner,
     config,
+    abandoned,
     operations: (entry: Entry) => turnOperations({ entry, spawner, ids })
   }
 
@@ -127,6 +130,8 @@ const make = Effect.gen(function*() {
     ...admission(parts),
     ...lifecycle(parts),
     ...reads(parts),
+    ...tools(parts),
+    ...comms(parts),
     fiberCount: Effect.map(authorities.fiberCount, (workers) => workers + spawner.live())
   }
 

@@ -10,6 +10,7 @@ import type { Json } from "../src/domain/Json.js"
 import type { Message } from "../src/domain/Message.js"
 import type { CompletionEntry, OperationKind, OperationOutcome, OperationRecord } from "../src/domain/Operation.js"
 import type { SessionHead } from "../src/domain/RuntimeCommit.js"
+import type { SessionToolVisibilityState } from "../src/domain/ToolVisibility.js"
 import type { ContextAppend, ExecutionKind, RunBoundary, TurnMetadata } from "../src/domain/Turn.js"
 
 /** What a turn does to the session's body. @since 0.1.0 @category models */
@@ -79,6 +80,8 @@ export interface Turn {
   /** the committed body, streamed from the store; a read that fails is a failed attempt like any other */
   readonly history: Stream.Stream<Message, ExecutorFault>
   readonly head: SessionHead
+  /** which tools the session shows in this run: for `VisibleTools.visibleTools` */
+  readonly visibility: SessionToolVisibilityState
   /** completes when the run is asked to yield at its next boundary; finishing early then is a success (D16) */
   readonly boundaryRequested: Effect.Effect<void>
   readonly operations: TurnOperations

@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { CompletionOutcome, RunResult, TurnFailed } from "../src/domain/Completion.js"
+import type { DrainSnapshot } from "../src/domain/DrainSlot.js"
 import type { Internal, RuntimeDriverError } from "../src/domain/Errors.js"
 import type { EpochId, InputId, RunId, SessionId } from "../src/domain/Ids.js"
 import type { Input } from "../src/domain/Input.js"
@@ -16,9 +17,12 @@ import type { ContentBlock, Message } from "../src/domain/Message.js"
 import type { RunBoundaryReceipt } from "../src/domain/Receipt.js"
 import type { RuntimeEventEnvelope } from "../src/domain/RuntimeEvent.js"
 import type { RuntimeState } from "../src/domain/RuntimeState.js"
+import type { SessionToolVisibilityState } from "../src/domain/ToolVisibility.js"
 import type { TurnMetadata } from "../src/domain/Turn.js"
 import type { CoreExecutor } from "./CoreExecutor.js"
 import type { SessionFilter, StoredSession } from "./RuntimeStore.js"
+import type { CommsControl, SessionComms } from "./SessionComms.js"
+import type { SessionTools, ToolsControl } from "./SessionTools.js"
 
 /** What accepting an input came to. @since 0.1.0 @category models */
 export type AcceptOutcome =
@@ -102,8 +106,11 @@ export interface SpineSnapshot {
   readonly staged: ReadonlyArray<InputState>
   readonly waiters: ReadonlyArray<{ readonly inputId: InputId; readonly count: number }>
   readonly silentIntents: ReadonlyArray<string>
+  readonly tools: SessionToolVisibilityState
   readonly cursors: { readonly agentApplied: number; readonly observed: number; readonly injected: number }
   readonly messageCount: number
+  /** the task that drains the peers' inbox */
+  readonly drain: DrainSnapshot
   readonly health: "ready" | "reloadRequired"
   /** broken predicates of the kernel; empty unless there is a bug */
   readonly violations: ReadonlyArray<{ readonly id: string; readonly detail: string }>
@@ -178,10 +185,14 @@ export interface SessionHandle {
   readonly destroy: Effect.Effect<EndReport, RuntimeDriverError>
   /** The committed body. */
   readonly history: Stream.Stream<Message, RuntimeDriverError>
+  /** Which tools it shows. */
+  readonly tools: SessionTools
   /** A snapshot, then everything that happens. */
   readonly events: Stream.Stream<SessionFeed, RuntimeDriverError>
   readonly snapshot: Effect.Effect<Option.Option<SpineSnapshot>>
   readonly state: Effect.Effect<RuntimeState, RuntimeDriverError>
+  /** The inbox of its peers. */
+  readonly comms: SessionComms
 }
 
 /**
@@ -193,7 +204,7 @@ export interface SessionHandle {
  * @since 0.1.0
  * @category models
  */
-export interface MeerkatMachineService {
+export interface MeerkatMachineService extends CommsControl, ToolsControl {
   // --- registration
   /** Makes a session live: recovers it from the store. Registering a live session again does nothing. */
   readonly registerSession: (sessionId: SessionId) => Effect.Effect<void, RuntimeDriverError>

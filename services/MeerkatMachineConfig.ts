@@ -31,6 +31,8 @@ export interface MeerkatMachineOptions {
   readonly teardownTimeout: Duration.Duration
   /** bound of one call of a user's hook */
   readonly hookTimeout: Duration.Duration
+  /** a comms drain that is no persistent host ends when no input came for this long */
+  readonly drainIdleTimeout: Duration.Duration
   /** how long an unknown commit outcome is looked up before the session must be reloaded (D21) */
   readonly resolveTimeout: Duration.Duration
   /** pauses between tries of a boundary commit that the store refused for the moment */
@@ -65,6 +67,7 @@ export const defaults: MeerkatMachineOptions = {
   unregisterGrace: Duration.zero,
   teardownTimeout: Duration.seconds(30),
   hookTimeout: Duration.seconds(30),
+  drainIdleTimeout: Duration.seconds(300),
   resolveTimeout: Duration.seconds(10),
   commitRetryBase: Duration.millis(50),
   commitRetryTimes: 5,
@@ -119,6 +122,7 @@ export const config: Config.Config<MeerkatMachineOptions> = Config.all({
   unregisterGrace: duration("UNREGISTER_GRACE", defaults.unregisterGrace),
   teardownTimeout: duration("TEARDOWN_TIMEOUT", defaults.teardownTimeout),
   hookTimeout: duration("HOOK_TIMEOUT", defaults.hookTimeout),
+  drainIdleTimeout: duration("DRAIN_IDLE_TIMEOUT", defaults.drainIdleTimeout),
   resolveTimeout: duration("RESOLVE_TIMEOUT", defaults.resolveTimeout),
   commitRetryBase: duration("COMMIT_RETRY_BASE", defaults.commitRetryBase),
   commitRetryTimes: integer("COMMIT_RETRY_TIMES", defaults.commitRetryTimes),

@@ -38,6 +38,8 @@ export * as RuntimeLoop from "../services/RuntimeLoop.js"
 /** @since 0.1.0 */
 export * as RuntimeStore from "../services/RuntimeStore.js"
 /** @since 0.1.0 */
+export * as SessionTools from "../services/SessionTools.js"
+/** @since 0.1.0 */
 export * as Turn from "../services/Turn.js"
 /** @since 0.1.0 */
 export * as Completion from "./domain/Completion.js"
@@ -55,3 +57,7 @@ export * as RuntimeEvent from "./domain/RuntimeEvent.js"
 export * as RuntimeState from "./domain/RuntimeState.js"
 /** @since 0.1.0 */
 export * as StoreErrors from "./domain/StoreErrors.js"
+/** @since 0.1.0 */
+export * as ToolVisibility from "./domain/ToolVisibility.js"
+/** @since 0.1.0 */
+export * as VisibleTools from "./kernel/visibleTools.js"

@@ -26,6 +26,8 @@ export interface AttachDeps {
   readonly spawner: Spawner
   readonly config: MeerkatMachineOptions
   readonly operations: (entry: Entry) => TurnOperations
+  /** fibers that did not end in time */
+  readonly abandoned: { count: number }
 }
 
 /** Calls a user's hook: bounded, marked as running inside the session, its failure logged. */

@@ -9,6 +9,7 @@ import type { UnregisterReport } from "../../services/MeerkatMachine.js"
 import type { LoopEnd, RunControl } from "../../services/RuntimeLoop.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { OperationId, SessionId } from "../../src/domain/Ids.js"
+import type { DrainCell } from "./drainCell.js"
 
 /** A live loop and what belongs to it. */
 export interface Attachment {
@@ -33,6 +34,8 @@ export interface Entry {
   readonly scope: Scope.CloseableScope
   /** fibers of process-owned operations */
   readonly operations: Map<OperationId, Fiber.RuntimeFiber<void>>
+  /** the task that drains the peers' inbox */
+  readonly drain: DrainCell
   attachment: Attachment | null
   /** an attachment is being made; losers of the race wait for it */
   claim: Deferred.Deferred<void> | null

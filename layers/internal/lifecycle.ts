@@ -13,6 +13,7 @@ import { detach } from "../../src/kernel/commands/attach.js"
 import { destroy as destroyCommand, stop as stopCommand } from "../../src/kernel/commands/lifecycle.js"
 import type { AttachDeps } from "./attach.js"
 import { cleanupHookLogged, stopHook, stopHookLogged } from "./attach.js"
+import * as DrainCell from "./drainCell.js"
 import { driverError, invalid } from "./driverError.js"
 import type { Attachment, Entry } from "./entry.js"
 import { endsWithin, interruptWithin } from "./spawn.js"
@@ -80,6 +81,7 @@ const destroyNow = (deps: AttachDeps, entry: Entry) =>
         })
       )
     )
+    yield* DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" })
     if (attachment === null) return report
     const limit = Duration.toMillis(deps.config.teardownTimeout)
     if (attachment.control !== null) yield* attachment.control.interrupt("destroyed")

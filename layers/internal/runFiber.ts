@@ -18,6 +18,7 @@ import { ExecutorFault } from "../../src/domain/Errors.js"
 import type { RunId } from "../../src/domain/Ids.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
 import { primitive as toPrimitive } from "../../src/kernel/primitive.js"
+import { visibilityOf } from "../../src/kernel/toolVisibility.js"
 import type { Failure } from "./runFailure.js"
 import { ofCause, ofError } from "./runFailure.js"
 
@@ -89,6 +90,7 @@ const makeTurn = (
     completions: staged.completions,
     history: history(deps),
     head: state.head,
+    visibility: visibilityOf(state),
     boundaryRequested: Deferred.await(boundary),
     operations: deps.operations,
     finish

@@ -10,6 +10,8 @@ import type { InputId, SessionId } from "../../src/domain/Ids.js"
 import * as Admission from "./admission.js"
 import { invalid } from "./driverError.js"
 import type { MachineParts, Resolve } from "./machineParts.js"
+import { sessionComms } from "./surfaces/comms.js"
+import { sessionTools } from "./surfaces/tools.js"
 
 type Ask = Effect.Effect<RunResult, RuntimeDriverError | TurnFailed | DeadlineExceeded>
 
@@ -84,11 +86,13 @@ export const make = (
     destroy: guarded(machine.destroyRuntime(sessionId)),
     history: machine.history(sessionId),
     events: machine.runtimeEvents(sessionId),
+    tools: sessionTools(resolve),
     snapshot: Effect.matchEffect(resolve, {
       onFailure: () => Effect.succeedNone,
       onSuccess: () => machine.meerkatMachineSpineSnapshot(sessionId)
     }),
-    state: guarded(machine.runtimeState(sessionId))
+    state: guarded(machine.runtimeState(sessionId)),
+    comms: sessionComms(machine, sessionId, resolve)
   }
   return handle
 }

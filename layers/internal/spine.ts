@@ -1,11 +1,14 @@
 /** @since 0.1.0 */
 import type { Health } from "../../services/MachineAuthority.js"
 import type { SpineSnapshot } from "../../services/MeerkatMachine.js"
+import { modeOf } from "../../src/domain/DrainSlot.js"
 import { stateOfOpen } from "../../src/domain/InputRecord.js"
 import { visible } from "../../src/domain/RuntimeState.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
+import { drainViolations } from "../../src/kernel/drain.js"
 import { violations } from "../../src/kernel/invariants.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
+import { visibilityOf } from "../../src/kernel/toolVisibility.js"
 import type { Entry } from "./entry.js"
 
 /** The read model of a live session. */
@@ -17,6 +20,8 @@ export const snapshotOf = (
 ): SpineSnapshot => {
   const running = state.lifecycle._tag === "Running" ? state.lifecycle : null
   const { cursors, epochId } = state.operations.epoch
+  const { state: drain, task } = entry.drain
+  const taskLive = task !== null
   return {
     sessionId: entry.sessionId,
     state: visible(state.lifecycle),
@@ -32,9 +37,11 @@ export const snapshotOf = (
     staged: Ledger.staged(state.ledger).map(stateOfOpen),
     waiters: entry.authority.waiters().map(([inputId, count]) => ({ inputId, count })),
     silentIntents: state.silentIntents,
+    tools: visibilityOf(state),
     cursors,
     messageCount: state.head.messageCount,
+    drain: { phase: drain.slot._tag, mode: modeOf(drain.slot), owner: drain.owner, taskLive },
     health: health._tag === "Ready" ? "ready" : "reloadRequired",
-    violations: violations(state)
+    violations: [...violations(state), ...drainViolations(drain, taskLive)]
   }
 }

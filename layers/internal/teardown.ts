@@ -12,6 +12,7 @@ import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { beginUnregister, closeSession } from "../../src/kernel/commands/close.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
 import { stopHookLogged } from "./attach.js"
+import * as DrainCell from "./drainCell.js"
 import { driverError } from "./driverError.js"
 import type { Attachment, Entry } from "./entry.js"
 import * as Metrics from "./metrics.js"
@@ -95,7 +96,10 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     if (mode === "unregister") yield* Effect.ignore(authority.submit(beginUnregister))
     const { attachment } = entry
     const running = Ledger.staged(authority.unsafeState().ledger)
-    const loopEnded = attachment === null || (yield* endLoop(deps, attachment))
+    const [loopEnded, drainEnded] = yield* Effect.all([
+      attachment === null ? Effect.succeed(true) : endLoop(deps, attachment),
+      DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" })
+    ], { concurrency: "unbounded" })
     const { ledger } = authority.unsafeState()
     const returned = running.filter(({ inputId }) => Ledger.get(ledger, inputId)?.status.type === "queued").length
     const operationsEnded = yield* endOperations(deps, entry)
@@ -109,7 +113,7 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     return {
       requeued: returned + closed.requeued,
       terminatedOperations: closed.terminatedOperations,
-      forced: !(loopEnded && operationsEnded && scopesClosed),
+      forced: !(loopEnded && drainEnded && operationsEnded && scopesClosed),
       joined: true
     }
   })

@@ -1,6 +1,7 @@
 /** @since 0.1.0 */
 import * as Schema from "effect/Schema"
 import { CompletionOutcome } from "./Completion.js"
+import { DrainExitReason } from "./DrainSlot.js"
 import { InputId, OperationId, RunId, SessionId } from "./Ids.js"
 import { InputKind } from "./Input.js"
 import { InputTerminal } from "./InputRecord.js"
@@ -29,6 +30,8 @@ export const RuntimeEvent = Schema.Union(
     status: OperationStatus,
     outcome: optional(OperationOutcome)
   }),
+  /** the task that drains the peers' inbox ended by itself, or somebody noticed that it did */
+  Schema.TaggedStruct("DrainExited", { reason: DrainExitReason }),
   Schema.TaggedStruct("Custom", { kind: Schema.String, payload: Json })
 )
 /** @since 0.1.0 @category models */

@@ -326,6 +326,7 @@ const atRest = (lab: Lab, process: Process): Effect.Effect<void> =>
   Effect.gen(function*() {
     const live = process.loops().filter((loop) => loop.unsafePoll() === null).length
     let attached = 0
+    let drains = 0
     for (const sessionId of sessions) {
       const read = yield* process.machine.meerkatMachineSpineSnapshot(sessionId)
       if (Option.isNone(read)) continue
@@ -336,11 +337,12 @@ const atRest = (lab: Lab, process: Process): Effect.Effect<void> =>
       assert.deepStrictEqual(yield* snapshotOf(process, sessionId), snapshot, "SNP-09")
       assert.strictEqual(snapshot.registration === "Active", snapshot.attachmentLive, "SNP-10 registration")
       if (snapshot.attachmentLive) attached++
+      if (snapshot.drain.taskLive) drains++
       const persisted = snapshot.state === "attached" || snapshot.state === "running" ? "idle" : snapshot.state
       assert.strictEqual(yield* storedState(lab, sessionId), persisted, "SNP-12")
       const open = (yield* storedInputs(lab, sessionId)).filter(({ terminal }) => terminal === undefined)
       assert.deepStrictEqual(open.map(({ inputId }) => inputId), listed, "SNP-05, SNP-12 open inputs")
     }
     assert.strictEqual(live, attached, "SNP-10 loops")
-    assert.strictEqual(yield* process.machine.fiberCount, attached, "SNP-11")
+    assert.strictEqual(yield* process.machine.fiberCount, attached + drains, "SNP-11")
   })

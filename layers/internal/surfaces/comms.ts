@@ -1,0 +1,176 @@
+/** @since 0.1.0 */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
+import type { CommsRuntime } from "../../../services/CommsRuntime.js"
+import { CurrentSession } from "../../../services/CoreExecutor.js"
+import type { CommsControl, PeerIngressOptions, SessionComms } from "../../../services/SessionComms.js"
+import type { DrainMode } from "../../../src/domain/DrainSlot.js"
+import { isActive } from "../../../src/domain/DrainSlot.js"
+import type { RuntimeDriverError } from "../../../src/domain/Errors.js"
+import { Destroyed, sessionGone } from "../../../src/domain/Errors.js"
+import type { SessionId } from "../../../src/domain/Ids.js"
+import type { DrainEvent } from "../../../src/kernel/drain.js"
+import { plan } from "../../../src/kernel/drain.js"
+import * as DrainCell from "../drainCell.js"
+import * as DrainTask from "../drainTask.js"
+import { invalid, reloadRequired } from "../driverError.js"
+import type { Entry } from "../entry.js"
+import type { MachineParts, Resolve } from "../machineParts.js"
+import { traced } from "../machineParts.js"
+
+/** Runtimes are told apart by what they are; the names are for people. */
+const makeNames = () => {
+  const names = new WeakMap<CommsRuntime, string>()
+  let last = 0
+  return (runtime: CommsRuntime): string => {
+    const known = names.get(runtime)
+    if (known !== undefined) return known
+    const name = `comms:${++last}`
+    names.set(runtime, name)
+    return name
+  }
+}
+
+/** Nothing may begin in a session that is over, or about to be. */
+const usable = (entry: Entry): Effect.Effect<void, RuntimeDriverError> =>
+  Effect.flatMap(entry.authority.health, (health): Effect.Effect<void, RuntimeDriverError> => {
+    const { sessionId } = entry
+    const { lifecycle, registration } = entry.authority.unsafeState()
+    if (lifecycle._tag === "Destroyed") return Effect.fail(new Destroyed({ sessionId }))
+    if (entry.removed || entry.closing !== null || registration._tag === "Draining") {
+      return Effect.fail(sessionGone(sessionId))
+    }
+    return health._tag === "ReloadRequired" ? Effect.fail(reloadRequired(sessionId, health.reason)) : Effect.void
+  })
+
+/** Whether the calling fiber is the session's own drain, which must not wait for itself. */
+const fromDrain = (sessionId: SessionId): Effect.Effect<boolean> =>
+  Effect.map(
+    CurrentSession,
+    (current) => current !== null && current.sessionId === sessionId && current.role === "drain"
+  )
+
+const endTask = (parts: MachineParts, entry: Entry, event: DrainEvent): Effect.Effect<void> =>
+  Effect.flatMap(
+    fromDrain(entry.sessionId),
+    (inside) => Effect.asVoid(DrainCell.end(parts.attachments, entry.drain, event, { wait: !inside }))
+  )
+
+const spawn = (parts: MachineParts, entry: Entry, runtime: CommsRuntime, runtimeId: string, mode: DrainMode): void => {
+  DrainCell.fire(entry.drain, { _tag: "Begin", mode, runtimeId })
+  DrainTask.start(parts, entry, runtime, mode, null)
+}
+
+const rebind = (parts: MachineParts, entry: Entry, runtime: CommsRuntime, runtimeId: string, mode: DrainMode) =>
+  Effect.suspend(() => {
+    const previous = DrainCell.release(entry.drain, { _tag: "Rebind", mode, runtimeId })
+    DrainTask.start(parts, entry, runtime, mode, previous)
+    return Effect.zipRight(
+      previous === null ? Effect.void : Fiber.interruptFork(previous),
+      Effect.logWarning(`the drain of session "${entry.sessionId}" was bound to another runtime`)
+    )
+  })
+
+/** Decides and acts in one step; only what is over is waited for. */
+const update = (
+  parts: MachineParts,
+  entry: Entry,
+  nameOf: (runtime: CommsRuntime) => string,
+  { commsRuntime, keepAlive, mobId, mode = "persistentHost" }: PeerIngressOptions
+): Effect.Effect<boolean, RuntimeDriverError> =>
+  Effect.suspend(() => {
+    const runtimeId = commsRuntime === undefined ? null : nameOf(commsRuntime)
+    const planned = plan(entry.drain.state, { keepAlive, mode, runtimeId, mobId: mobId ?? null })
+    if (Either.isLeft(planned)) return Effect.fail(invalid({ _tag: "Conflict", detail: planned.left }))
+    const { action, owner } = planned.right
+    entry.drain.state = { ...entry.drain.state, owner }
+    if (action === "abort") return Effect.as(endTask(parts, entry, { _tag: "Abort" }), false)
+    if (action === "none" || commsRuntime === undefined || runtimeId === null) return Effect.succeed(false)
+    if (action === "rebind") return Effect.as(rebind(parts, entry, commsRuntime, runtimeId, mode), true)
+    spawn(parts, entry, commsRuntime, runtimeId, mode)
+    return Effect.succeed(true)
+  })
+
+/** Sessions take inputs from their peers. */
+export const comms = (parts: MachineParts): CommsControl => {
+  const { registry } = parts
+  const nameOf = makeNames()
+  return {
+    updatePeerIngressContext: (sessionId, options) =>
+      traced(
+        "updatePeerIngressContext",
+        Effect.flatMap(
+          registry.lookup(sessionId),
+          (entry) => Effect.zipRight(usable(entry), update(parts, entry, nameOf, options))
+        )
+      ),
+    notifyCommsDrainExited: (sessionId, reason) =>
+      traced(
+        "notifyCommsDrainExited",
+        Effect.flatMap(registry.lookup(sessionId), (entry) => {
+          if (entry.authority.unsafeState().lifecycle._tag === "Destroyed") {
+            return Effect.fail(new Destroyed({ sessionId }))
+          }
+          return isActive(entry.drain.state.slot)
+            ? Effect.zipRight(
+              endTask(parts, entry, { _tag: "Exited", reason }),
+              entry.authority.publish({ _tag: "DrainExited", reason })
+            )
+            : Effect.void
+        })
+      ),
+    abortCommsDrain: (sessionId) =>
+      traced(
+        "abortCommsDrain",
+        Effect.flatMap(registry.lookup(sessionId), (entry) => endTask(parts, entry, { _tag: "Abort" }))
+      ),
+    abortCommsDrains: traced(
+      "abortCommsDrains",
+      Effect.suspend(() =>
+        Effect.forEach(
+          registry.all().filter((entry) => isActive(entry.drain.state.slot)),
+          (entry) => endTask(parts, entry, { _tag: "Abort" }),
+          { concurrency: "unbounded", discard: true }
+        )
+      )
+    ),
+    waitCommsDrain: (sessionId) =>
+      traced(
+        "waitCommsDrain",
+        Effect.flatMap(Effect.zip(registry.lookup(sessionId), fromDrain(sessionId)), ([entry, inside]) => {
+          if (inside) {
+            return Effect.fail(
+              invalid({
+                _tag: "WouldDeadlock",
+                detail: "waitCommsDrain was called from the drain that it would wait for"
+              })
+            )
+          }
+          const fiber = entry.drain.task?.fiber ?? null
+          return fiber === null ? Effect.void : Effect.asVoid(Fiber.await(fiber))
+        })
+      ),
+    sessionHasComms: (sessionId) =>
+      Effect.sync(() => {
+        const entry = registry.find(sessionId)
+        return entry !== undefined && entry.drain.state.slot._tag !== "Inactive"
+      }),
+    peerIngressOwner: (sessionId) =>
+      Effect.sync(() => registry.find(sessionId)?.drain.state.owner ?? { _tag: "Unattached" })
+  }
+}
+
+/** The same for one session; `resolve` decides which incarnation is meant. */
+export const sessionComms = (machine: CommsControl, sessionId: SessionId, resolve: Resolve): SessionComms => ({
+  attach: (commsRuntime, options) =>
+    Effect.zipRight(
+      resolve,
+      machine.updatePeerIngressContext(sessionId, { ...options, keepAlive: true, commsRuntime })
+    ),
+  detach: Effect.zipRight(resolve, Effect.asVoid(machine.updatePeerIngressContext(sessionId, { keepAlive: false }))),
+  abort: Effect.zipRight(resolve, machine.abortCommsDrain(sessionId)),
+  wait: Effect.zipRight(resolve, machine.waitCommsDrain(sessionId)),
+  owner: Effect.zipRight(resolve, machine.peerIngressOwner(sessionId)),
+  attached: Effect.zipRight(resolve, machine.sessionHasComms(sessionId))
+})

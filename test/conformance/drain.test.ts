@@ -1,0 +1,597 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as CommsRuntimeMailbox from "../../layers/CommsRuntimeMailbox.js"
+import type { CommsReceipt, CommsRuntime } from "../../services/CommsRuntime.js"
+import { CommsFailed } from "../../services/CommsRuntime.js"
+import type { DrainMode, DrainSlot } from "../../src/domain/DrainSlot.js"
+import type { Input } from "../../src/domain/Input.js"
+import type { DrainEvent } from "../../src/kernel/drain.js"
+import { step } from "../../src/kernel/drain.js"
+import { inputId, peer, progress, prompt } from "../support/inputs.js"
+import type { Lab } from "./driver.js"
+import { A, B, failing, row, snapshotOf } from "./driver.js"
+
+const drainOf = (lab: Lab, sessionId = A) => Effect.map(snapshotOf(lab, sessionId), ({ drain }) => drain)
+
+const phaseOf = (lab: Lab) => Effect.map(drainOf(lab), ({ phase }) => phase)
+
+const update = (lab: Lab, commsRuntime?: CommsRuntime, keepAlive = true) =>
+  lab.machine.updatePeerIngressContext(A, { keepAlive, ...(commsRuntime === undefined ? {} : { commsRuntime }) })
+
+const claim = (lab: Lab, commsRuntime: CommsRuntime, mobId: string) =>
+  lab.machine.updatePeerIngressContext(A, { keepAlive: true, commsRuntime, mobId })
+
+/** An inbox whose receipts are kept. */
+const inbox = Effect.suspend(() => {
+  const receipts: Array<readonly [string, CommsReceipt["_tag"]]> = []
+  return Effect.map(
+    CommsRuntimeMailbox.make({
+      onReceipt: (input, receipt) =>
+        Effect.sync(() => {
+          receipts.push([input.header.id, receipt._tag])
+        })
+    }),
+    (mailbox) => ({ mailbox, receipts })
+  )
+})
+
+/** A registered session that drains an inbox. */
+const draining = (lab: Lab) =>
+  Effect.gen(function*() {
+    const made = yield* inbox
+    yield* lab.machine.registerSession(A)
+    assert.isTrue(yield* update(lab, made.mailbox))
+    yield* lab.settle
+    return made
+  })
+
+const queueOf = (lab: Lab) => Effect.map(snapshotOf(lab, A), ({ queue }) => queue.map(({ inputId: id }) => id))
+
+const idsOf = (...ns: ReadonlyArray<number>) => ns.map(inputId)
+
+/** An inbox that fails, or dies, when it is asked. */
+const broken = (next: Effect.Effect<never, CommsFailed>): CommsRuntime => ({ next, confirm: () => Effect.void })
+
+/** An inbox over a list that its owner keeps: two of them may share one. */
+const shared = (inputs: Array<Input>, gate: Effect.Latch): CommsRuntime => ({
+  next: Effect.suspend(() => {
+    const [head] = inputs
+    return head === undefined ? Effect.never : Effect.as(gate.await, Option.some(head))
+  }),
+  confirm: (input) =>
+    Effect.sync(() => {
+      if (inputs[0] === input) inputs.shift()
+    })
+})
+
+row("DRN-01 a session drains the inbox it is given", {
+  given: ({ machine }) => Effect.zipRight(machine.registerSession(A), inbox),
+  when: (lab, { mailbox }) =>
+    Effect.gen(function*() {
+      const before = yield* lab.machine.sessionHasComms(A)
+      const spawned = yield* update(lab, mailbox)
+      yield* mailbox.send(peer(1))
+      yield* mailbox.send(peer(2, progress))
+      yield* lab.settle
+      return { before, spawned }
+    }),
+  then: (lab, outcome, { receipts }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(outcome, { before: false, spawned: true })
+      const drain = yield* drainOf(lab)
+      assert.deepStrictEqual([drain.phase, drain.mode, drain.taskLive], ["Running", "persistentHost", true])
+      assert.strictEqual(drain.owner._tag, "SessionOwned")
+      assert.deepStrictEqual(yield* lab.machine.peerIngressOwner(A), drain.owner)
+      assert.isTrue(yield* lab.machine.sessionHasComms(A))
+      assert.deepStrictEqual(yield* lab.machine.listActiveInputs(A), idsOf(1, 2))
+      assert.deepStrictEqual(receipts, [[inputId(1), "Admitted"], [inputId(2), "Admitted"]])
+    })
+})
+
+row("DRN-02 without keepAlive, or without a runtime, nothing is spawned", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const { executor } = yield* lab.executor()
+      yield* lab.machine.registerSession(A)
+      yield* lab.machine.ensureSessionWithExecutor(B, executor)
+      yield* lab.settle
+      return (yield* inbox).mailbox
+    }),
+  when: ({ machine }, commsRuntime) =>
+    Effect.forEach(
+      [A, B],
+      (id) =>
+        Effect.all([
+          machine.updatePeerIngressContext(id, { keepAlive: true }),
+          machine.updatePeerIngressContext(id, { keepAlive: false, commsRuntime }),
+          machine.updatePeerIngressContext(id, { keepAlive: false })
+        ])
+    ),
+  then: (lab, answers) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(answers, [[false, false, false], [false, false, false]])
+      for (const id of [A, B]) {
+        assert.deepStrictEqual(yield* drainOf(lab, id), {
+          phase: "Inactive",
+          mode: null,
+          owner: { _tag: "Unattached" },
+          taskLive: false
+        })
+        assert.isFalse(yield* lab.machine.sessionHasComms(id))
+      }
+    })
+})
+
+row("DRN-03 the same call again changes nothing", {
+  given: draining,
+  when: (lab, { mailbox }) =>
+    Effect.gen(function*() {
+      const waiter = yield* Effect.fork(lab.machine.waitCommsDrain(A))
+      yield* lab.settle
+      const again = yield* update(lab, mailbox)
+      yield* lab.settle
+      const waiting = waiter.unsafePoll() === null
+      yield* Fiber.interrupt(waiter)
+      return { again, waiting }
+    }),
+  // who waited for the task still waits: it is the same one
+  then: (lab, outcome) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(outcome, { again: false, waiting: true })
+      assert.strictEqual(yield* phaseOf(lab), "Running")
+    })
+})
+
+row("DRN-04 another runtime: the old drain ends before the new one takes anything", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const gate = yield* lab.latch
+      const inputs = [1, 2, 3, 4].map((n) => peer(n))
+      const [first, second] = [shared(inputs, gate), shared(inputs, gate)]
+      yield* lab.machine.registerSession(A)
+      yield* update(lab, first)
+      yield* lab.settle
+      return { gate, inputs, second }
+    }),
+  when: (lab, { gate, second }) =>
+    Effect.gen(function*() {
+      // the first drain is in the middle of the first commit when it is replaced
+      const parked = lab.faults.park("commit")
+      yield* gate.open
+      yield* parked.reached
+      const waiter = yield* Effect.fork(lab.machine.waitCommsDrain(A))
+      yield* lab.settle
+      const rebound = yield* update(lab, second)
+      yield* lab.settle
+      const phase = yield* phaseOf(lab)
+      const ended = waiter.unsafePoll() !== null
+      yield* parked.release
+      yield* Fiber.join(waiter)
+      yield* lab.settle
+      return { rebound, phase, ended }
+    }),
+  then: (lab, outcome, { inputs }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(outcome, { rebound: true, phase: "Starting", ended: false })
+      assert.strictEqual(yield* phaseOf(lab), "Running")
+      assert.deepStrictEqual(yield* queueOf(lab), idsOf(1, 2, 3, 4))
+      assert.strictEqual(inputs.length, 0)
+    })
+})
+
+row("DRN-05 without keepAlive the drain ends and the inbox is given up", {
+  given: draining,
+  when: (lab, { mailbox }) =>
+    Effect.gen(function*() {
+      const before = yield* lab.machine.fiberCount
+      const first = yield* update(lab, undefined, false)
+      const after = yield* lab.machine.fiberCount
+      yield* mailbox.send(peer(1))
+      const second = yield* update(lab, undefined, false)
+      yield* lab.settle
+      return { ended: before - after, first, second }
+    }),
+  then: (lab, outcome, { mailbox }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual([outcome.first, outcome.second], [false, false])
+      if (lab.backend !== "simulated") assert.strictEqual(outcome.ended, 1)
+      assert.deepStrictEqual(yield* drainOf(lab), {
+        phase: "Stopped",
+        mode: "persistentHost",
+        owner: { _tag: "Unattached" },
+        taskLive: false
+      })
+      assert.deepStrictEqual([yield* queueOf(lab), yield* mailbox.size], [[], 1])
+    })
+})
+
+row("DRN-06 a mob takes over what a session owns", {
+  given: draining,
+  when: (lab, { mailbox }) => claim(lab, mailbox, "swarm"),
+  then: (lab, spawned) =>
+    Effect.gen(function*() {
+      assert.isFalse(spawned)
+      assert.deepInclude(yield* lab.machine.peerIngressOwner(A), { _tag: "MobOwned", mobId: "swarm" })
+      assert.strictEqual(yield* phaseOf(lab), "Running")
+    })
+})
+
+row("DRN-07 nobody takes anything from a mob", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const { mailbox } = yield* inbox
+      const other = yield* inbox
+      yield* lab.machine.registerSession(A)
+      yield* claim(lab, mailbox, "swarm")
+      yield* lab.settle
+      return { mailbox, other: other.mailbox, drain: yield* drainOf(lab) }
+    }),
+  when: (lab, { mailbox, other }) =>
+    Effect.all([
+      failing(update(lab, mailbox)),
+      failing(update(lab, other)),
+      failing(claim(lab, mailbox, "herd")),
+      failing(lab.machine.updatePeerIngressContext(A, { keepAlive: true, mobId: "swarm" })),
+      claim(lab, mailbox, "swarm")
+    ]),
+  // the seed answers false where the claim is refused; here the refusal is a typed error (DESIGN D1)
+  then: (lab, answers, { drain }) =>
+    Effect.gen(function*() {
+      const refused = "ValidationFailed"
+      assert.deepStrictEqual(answers, [refused, refused, refused, refused, false])
+      assert.deepStrictEqual(yield* drainOf(lab), drain)
+    })
+})
+
+row("DRN-11 a persistent host that failed is spawned again by the next update", {
+  given: ({ machine }) => machine.registerSession(A),
+  when: (lab) =>
+    Effect.gen(function*() {
+      yield* update(lab, broken(new CommsFailed({ detail: "the line is dead" })))
+      yield* lab.settle
+      const failed = yield* drainOf(lab)
+      const { mailbox } = yield* inbox
+      const again = yield* update(lab, mailbox)
+      yield* mailbox.send(peer(1))
+      yield* lab.settle
+      return { failed, again }
+    }),
+  then: (lab, { again, failed }) =>
+    Effect.gen(function*() {
+      assert.deepInclude(failed, { phase: "ExitedRespawnable", mode: "persistentHost", taskLive: false })
+      assert.isTrue(again)
+      assert.strictEqual(yield* phaseOf(lab), "Running")
+      assert.deepStrictEqual(yield* queueOf(lab), idsOf(1))
+    })
+})
+
+row("DRN-13 a drain that dies is recorded as failed", {
+  given: ({ machine }) => machine.registerSession(A),
+  when: (lab) =>
+    Effect.gen(function*() {
+      yield* update(lab, broken(Effect.dieMessage("a defect")))
+      yield* lab.settle
+      const persistent = yield* phaseOf(lab)
+      yield* lab.machine.updatePeerIngressContext(A, {
+        keepAlive: true,
+        mode: "timed",
+        commsRuntime: broken(Effect.dieMessage("another"))
+      })
+      yield* lab.settle
+      const timed = yield* phaseOf(lab)
+      yield* update(lab, broken(Effect.interrupt))
+      yield* lab.settle
+      return { persistent, timed, interrupted: yield* phaseOf(lab) }
+    }),
+  then: (_, phases) =>
+    Effect.sync(() =>
+      assert.deepStrictEqual(phases, {
+        persistent: "ExitedRespawnable",
+        timed: "Stopped",
+        interrupted: "ExitedRespawnable"
+      })
+    )
+})
+
+row("DRN-15 everybody who waits wakes when the drain is aborted", {
+  given: draining,
+  when: (lab) =>
+    Effect.gen(function*() {
+      const waiters = yield* Effect.forEach([1, 2], () => Effect.fork(lab.machine.waitCommsDrain(A)))
+      yield* lab.settle
+      const parked = waiters.every((fiber) => fiber.unsafePoll() === null)
+      yield* lab.machine.abortCommsDrain(A)
+      const joined = !(yield* drainOf(lab)).taskLive
+      yield* Fiber.join(Fiber.all(waiters))
+      yield* lab.machine.waitCommsDrain(A)
+      return { parked, joined }
+    }),
+  then: (lab, outcome) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(outcome, { parked: true, joined: true })
+      const { owner, phase } = yield* drainOf(lab)
+      assert.deepStrictEqual([phase, owner._tag], ["Stopped", "SessionOwned"])
+      yield* lab.settle
+      assert.strictEqual(yield* lab.machine.fiberCount, 0)
+    })
+})
+
+row("DRN-16 an update beside an unregistration leaves no drain behind", {
+  given: ({ machine }) => Effect.zipRight(machine.registerSession(A), inbox),
+  when: (lab, { mailbox }) =>
+    Effect.gen(function*() {
+      const gone = yield* Effect.fork(lab.machine.unregisterSession(A))
+      const spawned = yield* Effect.fork(Effect.either(update(lab, mailbox)))
+      yield* Fiber.join(gone)
+      return yield* Fiber.join(spawned)
+    }),
+  // spawned before the teardown began, and ended by it; or refused
+  then: (lab, spawned) =>
+    Effect.gen(function*() {
+      if (Either.isLeft(spawned)) assert.strictEqual(spawned.left._tag, "NotReady")
+      assert.isFalse(yield* lab.machine.containsSession(A))
+      yield* lab.settle
+      assert.strictEqual(yield* lab.machine.fiberCount, 0)
+    })
+})
+
+row("UNR-04 a live drain ends with its session", {
+  given: draining,
+  when: (lab, { mailbox }) =>
+    Effect.gen(function*() {
+      const waiter = yield* Effect.fork(lab.machine.waitCommsDrain(A))
+      yield* lab.settle
+      const report = yield* lab.machine.unregisterSession(A)
+      yield* Fiber.join(waiter)
+      yield* mailbox.send(peer(1))
+      return { report, again: yield* failing(update(lab, mailbox)) }
+    }),
+  // the seed answers false afterwards; here the call says why (DESIGN D1)
+  then: (lab, { again, report }, { mailbox }) =>
+    Effect.gen(function*() {
+      assert.isFalse(report.forced)
+      assert.strictEqual(again, "NotReady{destroyed}")
+      yield* lab.settle
+      assert.strictEqual(yield* lab.machine.fiberCount, 0)
+      assert.strictEqual(yield* mailbox.size, 1)
+    })
+})
+
+// --- beyond the catalogue: spec/commands.md 5.2 to 5.6 ---
+
+row("a dismissed session is stopped once its inbox is empty; its cleanup may unregister it", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const made = yield* inbox
+      const gone = yield* lab.latch
+      const executor = yield* lab.executor({
+        cleanup: Effect.zipRight(Effect.ignore(lab.machine.unregisterSession(A)), Effect.asVoid(gone.open))
+      })
+      yield* lab.machine.ensureSessionWithExecutor(A, executor.executor)
+      yield* update(lab, made.mailbox)
+      return { ...made, executor, gone }
+    }),
+  when: (lab, { gone, mailbox }) =>
+    Effect.gen(function*() {
+      yield* mailbox.send(prompt(1))
+      yield* mailbox.dismiss
+      const sent = yield* mailbox.send(prompt(2))
+      yield* gone.await
+      yield* lab.settle
+      return sent
+    }),
+  then: (lab, sent, { executor, receipts }) =>
+    Effect.gen(function*() {
+      assert.isFalse(sent)
+      assert.deepStrictEqual(receipts, [[inputId(1), "Admitted"]])
+      assert.strictEqual(executor.counts().stop, 1)
+      assert.isFalse(yield* lab.machine.containsSession(A))
+      assert.strictEqual(yield* lab.machine.fiberCount, 0)
+    })
+})
+
+row("a refused input is told and dropped; the next one is taken", {
+  given: draining,
+  when: (lab, { mailbox }) =>
+    Effect.gen(function*() {
+      yield* mailbox.send({
+        ...peer(1),
+        header: { ...peer(1).header, timestamp: Number.NaN, source: Object.create(null) }
+      })
+      yield* mailbox.send(peer(2))
+      yield* mailbox.send(peer(2))
+      yield* lab.settle
+    }),
+  then: (lab, _, { receipts }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(receipts, [
+        [inputId(1), "Refused"],
+        [inputId(2), "Admitted"],
+        [inputId(2), "Admitted"]
+      ])
+      assert.deepStrictEqual(yield* queueOf(lab), idsOf(2))
+      assert.strictEqual(yield* phaseOf(lab), "Running")
+    })
+})
+
+row("a timed drain ends when nothing comes for drainIdleTimeout", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const { mailbox } = yield* inbox
+      yield* lab.machine.registerSession(A)
+      yield* lab.machine.updatePeerIngressContext(A, { keepAlive: true, mode: "timed", commsRuntime: mailbox })
+      return mailbox
+    }),
+  when: (lab, mailbox) =>
+    Effect.gen(function*() {
+      yield* lab.advance("1 second")
+      yield* mailbox.send(peer(1))
+      yield* lab.advance("1 second")
+      const early = yield* phaseOf(lab)
+      yield* lab.advance("31 seconds")
+      return { early, late: yield* phaseOf(lab) }
+    }),
+  then: (lab, phases) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(phases, { early: "Running", late: "Stopped" })
+      assert.isTrue(yield* lab.machine.sessionHasComms(A))
+    })
+}, { config: { drainIdleTimeout: Duration.seconds(31) } })
+
+row("a drain cannot wait for itself, and can abort itself", {
+  given: ({ machine }) => machine.registerSession(A),
+  when: (lab) =>
+    Effect.gen(function*() {
+      const answers: Array<string> = []
+      const once = Effect.suspend(() =>
+        Effect.map(failing(lab.machine.waitCommsDrain(A)), (said) => answers.push(said))
+      )
+      yield* update(lab, {
+        next: once.pipe(Effect.zipRight(Effect.orDie(lab.machine.abortCommsDrain(A))), Effect.zipRight(Effect.never)),
+        confirm: () => Effect.void
+      })
+      yield* lab.settle
+      return answers
+    }),
+  then: (lab, answers) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(answers, ["ValidationFailed"])
+      assert.strictEqual(yield* phaseOf(lab), "Stopped")
+      assert.strictEqual(yield* lab.machine.fiberCount, 0)
+    })
+})
+
+row("a drain that ignores interruption is left behind, fenced", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const latch = yield* lab.latch
+      const reached = yield* lab.latch
+      const stubborn = Effect.uninterruptible(Effect.zipRight(reached.open, latch.await))
+      const confirmed: Array<string> = []
+      yield* lab.machine.registerSession(A)
+      yield* update(lab, {
+        next: Effect.as(stubborn, Option.some(peer(1))),
+        confirm: (input) => Effect.sync(() => void confirmed.push(input.header.id))
+      })
+      yield* reached.await
+      return { latch, confirmed }
+    }),
+  when: (lab, { latch }) =>
+    Effect.gen(function*() {
+      const gone = yield* Effect.fork(lab.machine.unregisterSession(A))
+      yield* lab.settle
+      const waits = gone.unsafePoll() === null
+      yield* lab.advance("31 seconds")
+      const report = yield* Fiber.join(gone)
+      yield* latch.open
+      yield* lab.settle
+      return { waits, forced: report.forced, fibers: yield* lab.machine.fiberCount }
+    }),
+  then: (lab, outcome, { confirmed }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(outcome, { waits: true, forced: true, fibers: 0 })
+      assert.deepStrictEqual(confirmed, [])
+      yield* lab.machine.registerSession(A)
+      assert.deepStrictEqual(yield* queueOf(lab), [])
+    })
+}, { config: { teardownTimeout: Duration.seconds(10) } })
+
+row("aborting a drain that never was changes nothing; destroying a session ends its drain", {
+  given: draining,
+  when: (lab) =>
+    Effect.gen(function*() {
+      yield* lab.machine.registerSession(B)
+      yield* lab.machine.abortCommsDrain(B)
+      yield* lab.machine.notifyCommsDrainExited(B, "failed")
+      const unused = yield* lab.machine.sessionHasComms(B)
+      yield* lab.machine.destroyRuntime(A)
+      const notified = yield* failing(lab.machine.notifyCommsDrainExited(A, "failed"))
+      return { unused, notified, updated: yield* failing(update(lab, broken(Effect.never))) }
+    }),
+  then: (lab, outcome) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(outcome, { unused: false, notified: "Destroyed", updated: "Destroyed" })
+      assert.strictEqual(yield* phaseOf(lab), "Stopped")
+      yield* lab.machine.abortCommsDrains
+    })
+})
+
+row("abortCommsDrains ends all; a notified exit ends the task that is still there", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      yield* draining(lab)
+      const { mailbox } = yield* inbox
+      yield* lab.machine.registerSession(B)
+      yield* lab.machine.updatePeerIngressContext(B, { keepAlive: true, commsRuntime: mailbox })
+      return mailbox
+    }),
+  when: (lab, mailbox) =>
+    Effect.gen(function*() {
+      yield* lab.machine.abortCommsDrains
+      const aborted = [(yield* drainOf(lab)).phase, (yield* drainOf(lab, B)).phase]
+      yield* update(lab, mailbox)
+      yield* lab.machine.notifyCommsDrainExited(A, "failed")
+      yield* lab.settle
+      return { aborted, notified: yield* phaseOf(lab), fibers: yield* lab.machine.fiberCount }
+    }),
+  then: (_, outcome) =>
+    Effect.sync(() =>
+      assert.deepStrictEqual(outcome, { aborted: ["Stopped", "Stopped"], notified: "ExitedRespawnable", fibers: 0 })
+    )
+})
+
+describe("the slot (spec/commands.md 5.2)", () => {
+  const slots = (mode: DrainMode): ReadonlyArray<DrainSlot> => [
+    { _tag: "Inactive" },
+    { _tag: "Starting", mode, runtimeId: "c1" },
+    { _tag: "Running", mode, runtimeId: "c1" },
+    { _tag: "Stopped", mode }
+  ]
+  const respawnable: DrainSlot = { _tag: "ExitedRespawnable", mode: "persistentHost", runtimeId: "c1" }
+  const events = (mode: DrainMode): ReadonlyArray<DrainEvent> => [
+    { _tag: "Begin", mode, runtimeId: "c2" },
+    { _tag: "Rebind", mode, runtimeId: "c2" },
+    { _tag: "Rebind", mode, runtimeId: "c1" },
+    { _tag: "Spawned" },
+    { _tag: "Exited", reason: "failed" },
+    { _tag: "Exited", reason: "idleTimeout" },
+    { _tag: "Abort" }
+  ]
+  const table = (mode: DrainMode, from: ReadonlyArray<DrainSlot>) =>
+    from.map((slot) =>
+      [
+        slot._tag,
+        events(mode).map((event) =>
+          Either.match(step(slot, event), { onLeft: () => "-", onRight: (to) => to._tag }).slice(0, 4)
+        ).join(" ")
+      ].join(": ")
+    )
+
+  it("of a persistent host", () => {
+    assert.deepStrictEqual(table("persistentHost", [...slots("persistentHost"), respawnable]), [
+      "Inactive: Star - - - - - -",
+      "Starting: - Star - Runn Exit Stop Stop",
+      "Running: - Star - - Exit Stop Stop",
+      "Stopped: Star - - - - - Stop",
+      "ExitedRespawnable: Star - - - - - Stop"
+    ])
+  })
+
+  it("of a timed drain", () => {
+    assert.deepStrictEqual(table("timed", slots("timed")), [
+      "Inactive: Star - - - - - -",
+      "Starting: - Star - Runn Stop Stop Stop",
+      "Running: - Star - - Stop Stop Stop",
+      "Stopped: Star - - - - - Stop"
+    ])
+  })
+
+  it("a running drain of another mode is not rebound", () => {
+    const slot: DrainSlot = { _tag: "Running", mode: "timed", runtimeId: "c1" }
+    assert.isTrue(Either.isLeft(step(slot, { _tag: "Rebind", mode: "persistentHost", runtimeId: "c2" })))
+  })
+})
