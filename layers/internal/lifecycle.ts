@@ -15,8 +15,9 @@ import type { AttachDeps } from "./attach.js"
 import { cleanupHookLogged, stopHook, stopHookLogged } from "./attach.js"
 import * as DrainCell from "./drainCell.js"
 import { driverError, invalid } from "./driverError.js"
+import { endLoop, endOperations } from "./endFibers.js"
 import type { Attachment, Entry } from "./entry.js"
-import { endsWithin, interruptWithin } from "./spawn.js"
+import { endsWithin } from "./spawn.js"
 
 /** Ends an attachment whose loop has ended: nobody of it acts any more. */
 const closeAttachment = (deps: AttachDeps, entry: Entry, attachment: Attachment): Effect.Effect<void> =>
@@ -69,28 +70,33 @@ const stopNow = (deps: AttachDeps, entry: Entry, reason: string) =>
       : stopAttached(deps, entry, attachment, reason)
   })
 
-/** Destroys (D25): durable first, then the loop is ended and joined, then the hooks. A failed commit interrupts nothing. */
-const destroyNow = (deps: AttachDeps, entry: Entry) =>
+/** The loop and what it started, after the end is durable; the hooks come last. */
+const endDestroyed = (deps: AttachDeps, entry: Entry, attachment: Attachment | null): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const { attachment } = entry
-    if (attachment !== null) attachment.takenOver = true
-    const report = yield* Effect.mapError(entry.authority.submit(destroyCommand), driverError(entry.authority)).pipe(
-      Effect.tapError(() =>
-        Effect.sync(() => {
-          if (attachment !== null) attachment.takenOver = false
-        })
-      )
-    )
     yield* DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" })
-    if (attachment === null) return report
-    const limit = Duration.toMillis(deps.config.teardownTimeout)
-    if (attachment.control !== null) yield* attachment.control.interrupt("destroyed")
-    if (!(yield* endsWithin(attachment.loop, limit))) yield* interruptWithin(attachment.loop, 0)
-    yield* Effect.forEach(Array.from(entry.operations.values()), (fiber) => interruptWithin(fiber, limit))
+    if (attachment !== null) yield* endLoop(deps, attachment, "destroyed")
+    yield* endOperations(deps, entry)
+    if (attachment === null) return
     yield* stopHookLogged(deps, entry, attachment, "runtime destroyed")
     yield* cleanupHookLogged(deps, entry, attachment)
     yield* closeAttachment(deps, entry, attachment)
-    return report
+  })
+
+/** Destroys (D25): durable first, then the loop is ended and joined, then the hooks. A failed commit interrupts nothing. */
+const destroyNow = (deps: AttachDeps, entry: Entry) =>
+  Effect.suspend(() => {
+    const { attachment } = entry
+    // a stop may be under way: if nothing comes of the destroy, the end stays with it
+    const takenOver = attachment?.takenOver ?? false
+    if (attachment !== null) attachment.takenOver = true
+    return Effect.mapError(entry.authority.submit(destroyCommand), driverError(entry.authority)).pipe(
+      Effect.tapError(() =>
+        Effect.sync(() => {
+          if (attachment !== null) attachment.takenOver = takenOver
+        })
+      ),
+      Effect.tap(() => endDestroyed(deps, entry, attachment))
+    )
   })
 
 type Work = Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError>

@@ -14,11 +14,12 @@ import * as Ledger from "../../src/kernel/Ledger.js"
 import { stopHookLogged } from "./attach.js"
 import * as DrainCell from "./drainCell.js"
 import { driverError } from "./driverError.js"
+import { endLoop, endOperations } from "./endFibers.js"
 import type { Attachment, Entry } from "./entry.js"
 import * as Metrics from "./metrics.js"
 import type { Registry } from "./registry.js"
 import type { Spawner } from "./spawn.js"
-import { endsWithin, interruptWithin } from "./spawn.js"
+import { endsWithin } from "./spawn.js"
 
 export interface TeardownDeps {
   readonly config: MeerkatMachineOptions
@@ -34,37 +35,16 @@ export type Mode = "unregister" | "reload"
 
 const unregistered = "runtime session unregistered"
 
-/** Step 2 and 3 for the loop: wait for the run, then end it; the loop then ends by itself. */
-const endLoop = (deps: TeardownDeps, attachment: Attachment): Effect.Effect<boolean> =>
-  Effect.gen(function*() {
-    const limit = Duration.toMillis(deps.config.teardownTimeout)
-    const { control, loop } = attachment
+/** Step 2 and 3 for the loop: wait for the run, then end it. */
+const releaseLoop = (deps: TeardownDeps, attachment: Attachment): Effect.Effect<boolean> =>
+  Effect.suspend(() => {
+    const { control } = attachment
     const grace = Duration.toMillis(deps.config.unregisterGrace)
-    if (control !== null && grace > 0) {
-      yield* Effect.timeoutOption(Effect.disconnect(control.idle), grace)
-    }
-    if (control !== null) yield* control.interrupt("requeue")
-    const ended = yield* endsWithin(loop, limit)
-    if (ended) return true
-    deps.abandoned.count++
-    yield* Metric.increment(Metrics.abandonedFibers)
-    yield* interruptWithin(loop, 0)
-    return false
+    const waited = control === null || grace === 0
+      ? Effect.void
+      : Effect.timeoutOption(Effect.disconnect(control.idle), grace)
+    return Effect.zipRight(waited, endLoop(deps, attachment, "requeue"))
   })
-
-const endOperations = (deps: TeardownDeps, entry: Entry): Effect.Effect<boolean> =>
-  Effect.map(
-    Effect.forEach(
-      Array.from(entry.operations.values()),
-      (fiber) => interruptWithin(fiber, Duration.toMillis(deps.config.teardownTimeout)),
-      { concurrency: "unbounded" }
-    ),
-    (ended) => {
-      const left = ended.filter((one) => !one).length
-      deps.abandoned.count += left
-      return left === 0
-    }
-  )
 
 /** Step 4. An outcome that stays unknown is left to the next opening, which fences this incarnation. */
 const closingCommit = (
@@ -97,7 +77,7 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     const { attachment } = entry
     const running = Ledger.staged(authority.unsafeState().ledger)
     const [loopEnded, drainEnded] = yield* Effect.all([
-      attachment === null ? Effect.succeed(true) : endLoop(deps, attachment),
+      attachment === null ? Effect.succeed(true) : releaseLoop(deps, attachment),
       DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" })
     ], { concurrency: "unbounded" })
     const { ledger } = authority.unsafeState()

@@ -1,0 +1,64 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as HandoverLive from "../../layers/HandoverLive.js"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
+import { make } from "../../services/CoreExecutor.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import * as Turn from "../../services/Turn.js"
+import { ExecutorFault } from "../../src/domain/Errors.js"
+import { SessionId } from "../../src/domain/Ids.js"
+import { StoreFull } from "../../src/domain/StoreErrors.js"
+import { FaultyStore } from "../../src/testkit/index.js"
+
+const id = SessionId.make("d")
+const memory = RuntimeStoreMemory.layer.pipe(Layer.provide(HandoverLive.layer))
+
+describe("destroying a session", () => {
+  it.effect("without a loop ends the background work that is still going on", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const ended = yield* Effect.makeLatch(false)
+      const executor = yield* make((turn) =>
+        turn.operations.run(Effect.onInterrupt(Effect.never, () => ended.open), { displayName: "work" }).pipe(
+          Effect.mapError((error) => new ExecutorFault({ detail: error._tag, retryable: false })),
+          Effect.as(Turn.reply("started"))
+        )
+      )
+      yield* machine.ensureSessionWithExecutor(id, executor)
+      yield* machine.session(id).ask("go")
+      yield* machine.stopRuntimeExecutor(id, "the loop is not needed")
+      yield* machine.destroyRuntime(id)
+      yield* ended.await
+      assert.strictEqual(yield* machine.runtimeState(id), "destroyed")
+    }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
+
+  it.effect("that cannot be stored leaves the end to the stop that is under way", () =>
+    Effect.flatMap(FaultyStore.make, (faults) =>
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const stopping = yield* Effect.makeLatch(false)
+        const go = yield* Effect.makeLatch(false)
+        const runs = { count: 0 }
+        const executor = yield* make(
+          () => Effect.sync(() => Turn.reply(`run ${++runs.count}`)),
+          { stop: () => Effect.zipRight(stopping.open, go.await) }
+        )
+        yield* machine.ensureSessionWithExecutor(id, executor)
+        const stop = yield* Effect.fork(machine.stopRuntimeExecutor(id, "enough"))
+        yield* stopping.await
+        faults.failCommit(new StoreFull({ operation: "commit", detail: "no room" }))
+        const refused = yield* Effect.either(machine.destroyRuntime(id))
+        assert.strictEqual(refused._tag, "Left")
+        const again = yield* Effect.either(machine.stopRuntimeExecutor(id, "twice"))
+        assert.strictEqual(again._tag === "Left" ? again.left._tag : "", "ValidationFailed")
+        yield* go.open
+        assert.isTrue((yield* stop).joined)
+        assert.strictEqual(yield* machine.runtimeState(id), "stopped")
+      }).pipe(
+        Effect.provide(MeerkatMachineLive.layer),
+        Effect.provide(FaultyStore.layer(faults)),
+        Effect.provide(memory)
+      )))
+})
