@@ -45,13 +45,11 @@ export const make = (
 ): EventHub => {
   let sequence = 0
   let hub: PubSub.PubSub<RuntimeEventEnvelope> | null = null
+  /** Two may come at the same time: whoever is second finds the hub of the first, and drops its own. */
   const open = (): Effect.Effect<PubSub.PubSub<RuntimeEventEnvelope>> =>
-    hub !== null ?
-      Effect.succeed(hub) :
-      Effect.tap(PubSub.sliding<RuntimeEventEnvelope>(buffer), (made) =>
-        Effect.sync(() => {
-          hub = made
-        }))
+    hub !== null
+      ? Effect.succeed(hub)
+      : Effect.map(PubSub.sliding<RuntimeEventEnvelope>(buffer), (made) => hub ??= made)
   const subscribe = (): Effect.Effect<Stream.Stream<SessionEvent>, never, Scope.Scope> =>
     Effect.gen(function*() {
       const queue = yield* PubSub.subscribe(yield* open())
