@@ -285,6 +285,20 @@ describe("acceptInputAndRun (D23)", () => {
     assert.deepInclude(recordOf(play(started, failing()), 1), { charged: 1 })
     assert.deepInclude(recordOf(play(started, requeueRun({ runId: runId(1) })), 1), { charged: 0 })
   })
+
+  it("RUN-05 RUN-06 the same call again takes what was put back from there; another id or another input does not", () => {
+    const back = play(fresh, inline(1), requeueRun({ runId: runId(1) }))
+    const again = acceptAndStage({ input: prompt(1), keyFact: null, knownTerminal: false }, runId(2))
+    const { emits, reply, state } = decide(back, again)
+    assert.deepInclude(reply, { inputId: inputId(1), runId: runId(2), attempt: 2 })
+    assert.isTrue(isHard(emits))
+    assert.deepStrictEqual(play(state, committing(2)).ledger.nextAdmissionSeq, 1)
+    assert.deepInclude(refused(play(back, take(prompt(2))), again), { failed: ["no_open_inputs"] })
+    assert.deepInclude(refused(play(fresh, inline(1)), again), {
+      detail: { _tag: "DeduplicationUnsupported", existingId: inputId(1) }
+    })
+    assert.deepInclude(refused(play(back, ...attaching), again), { _tag: "NoTransition", state: "attached" })
+  })
 })
 
 describe("service turns (D26)", () => {
@@ -315,6 +329,41 @@ describe("service turns (D26)", () => {
       assert.strictEqual(state.lifecycle._tag, "Attached")
       assert.isFalse(isHard(emits))
     }
+  })
+
+  it("begun again by its owner it is the same turn; by another it is refused", () => {
+    assert.deepStrictEqual(decide(bound, beginServiceTurn({ runId: runId(1) })).reply, { first: true })
+    const { emits, reply, state } = decide(turning, beginServiceTurn({ runId: runId(1) }))
+    assert.deepStrictEqual([reply, emits], [{ first: false }, []])
+    assert.strictEqual(state, turning)
+    assert.deepInclude(refused(turning, beginServiceTurn({ runId: runId(2) })), { failed: ["run_matches"] })
+    assert.deepInclude(refused(running, beginServiceTurn({ runId: runId(1) })), { failed: ["is_service"] })
+  })
+
+  it("D26 without a name the turn that holds the slot is meant, and without one nothing is", () => {
+    assert.deepStrictEqual(decide(turning, completeServiceTurn({ runId: null })).reply, { runId: runId(1) })
+    assert.deepInclude(refused(bound, completeServiceTurn({ runId: null })), {
+      failed: ["run_active"],
+      state: "attached"
+    })
+    assert.deepInclude(refused(turning, failServiceTurn({ runId: runId(2), detail: "" })), { failed: ["run_matches"] })
+    assert.deepInclude(refused(running, cancelServiceTurn({ runId: null, reason: "" })), { failed: ["is_service"] })
+  })
+
+  it("D20 a body that its output brings is written with a receipt that lists no input", () => {
+    const digest = Sha256.make("a".repeat(64))
+    const head = { generation: 0, messageCount: 1, digest }
+    const part: SessionPart = { _tag: "Append", base: turning.head, messages: [], head }
+    const output = { session: part, conversationDigest: digest, messageCount: 1, outcome: done, agentApplied: 0 }
+    const ended = decide(turning, completeServiceTurn({ runId: null, output }))
+    assert.isTrue(endsRound(ended.emits))
+    assert.deepStrictEqual(ended.state.head, head)
+    const receipt = commitOf(ended).receipt?.receipt
+    assert.deepInclude(receipt, { runId: runId(1), sequence: 0, contributingInputIds: [], messageCount: 1 })
+    const late = completeServiceTurn({ runId: null, output: { ...output, session: { ...part, base: head } } })
+    assert.deepInclude(refused(turning, late), { failed: ["body_current"] })
+    const silent = completeServiceTurn({ runId: null, output: { ...output, session: null } })
+    assert.isFalse(isHard(decide(turning, silent).emits))
   })
 
   it("D14 a steer asks the loop's run for its boundary, never a service turn", () => {

@@ -60,7 +60,8 @@ export interface InlineRun extends StagedRun {
 
 /**
  * Accepts an input and takes the session's single run slot for it (D23). Only where no loop is live and no other input
- * is open; an input that repeats another is refused.
+ * is open; an input that repeats another is refused. Who repeats the call for an input that was put back into its lane,
+ * since its run failed or was interrupted, takes it from there.
  *
  * @since 0.1.0
  * @category commands
@@ -72,9 +73,11 @@ export const acceptAndStage = (
   external("acceptAndStage", (fold, env) =>
     Either.flatMap(admissible(fold, { ...request, wake: true }), (entered) => {
       const existing = known(entered.state, env.limits, env.now, { ...request, wake: true })
-      return existing === null
-        ? inline(entered, env, { ...request, wake: true }, runId)
-        : Either.left(invalid(fold, { _tag: "DeduplicationUnsupported", existingId: existing.id }))
+      if (existing === null) return inline(entered, env, { ...request, wake: true }, runId)
+      const again = putBack(entered.state, request.input)
+      return again === null
+        ? Either.left(invalid(fold, { _tag: "DeduplicationUnsupported", existingId: existing.id }))
+        : inlineAgain(entered, env, again, runId)
     }))
 
 // --- internal ---
@@ -228,18 +231,30 @@ const replaced = (fold: Fold, env: Env, record: InputRecord, policy: PolicyResol
     : Table.fire(fold, "Coalesce", payload)
 }
 
+/** The open input of this id, if it was staged before and waits again. */
+const putBack = ({ ledger }: SessionState, { header }: Input): InputRecord | null => {
+  const record = Ledger.get(ledger, header.id)
+  return record !== undefined && record.status.type === "queued" && record.attempts > 0 ? record : null
+}
+
 const inline = (fold: Fold, env: Env, request: AcceptRequest, runId: RunId): Ruling<InlineRun> => {
   if (Ledger.size(fold.state.ledger) > 0) return Either.left(Table.refuse(fold, "no_open_inputs"))
   const { policy, record } = recordOf(fold.state, env, request)
-  const { inputId } = record
   if (policy.lane === null) {
     return Either.left(invalid(fold, { _tag: "InvalidInput", detail: `a ${record.kind} input is no work to run` }))
   }
-  const begun = Table.thenFire(
-    Table.fire(freed(fold, request), "Enqueue", { inputId, record }),
-    "BeginInline",
-    beginning(runId, [record], env)
-  )
+  const enqueued = Table.fire(freed(fold, request), "Enqueue", { inputId: record.inputId, record })
+  return begunInline(enqueued, env, record, runId)
+}
+
+const inlineAgain = (fold: Fold, env: Env, record: InputRecord, runId: RunId): Ruling<InlineRun> =>
+  Ledger.size(fold.state.ledger) > 1
+    ? Either.left(Table.refuse(fold, "no_open_inputs"))
+    : begunInline(Either.right(fold), env, record, runId)
+
+const begunInline = (queued: Step, env: Env, record: InputRecord, runId: RunId): Ruling<InlineRun> => {
+  const { inputId } = record
+  const begun = Table.thenFire(queued, "BeginInline", beginning(runId, [record], env))
   return answered(Table.thenFire(begun, "Stage", { inputId, runId, at: env.now }), ({ emits, state }) => ({
     ...stagedRun(state, emits, runId),
     inputId

@@ -124,6 +124,27 @@ export const requeued = (fold: Fold, env: Env, runId: RunId): Step =>
     { runId }
   )
 
+/**
+ * The receipt of a run that ended well. Ephemeral inputs are not listed; one that lists none is written only for a body
+ * that changed (D20).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const receiptOf = (state: SessionState, runId: RunId, output: RunOutput): RunBoundaryReceipt | null => {
+  const batch = batchOf(state, runId)
+  const contributingInputIds = batch.flatMap(({ durability, inputId }) => durability === "ephemeral" ? [] : [inputId])
+  if (contributingInputIds.length === 0 && output.session === null) return null
+  return {
+    runId,
+    sequence: runOf(state, runId)?.sequence ?? 0,
+    boundary: lead(batch)?.semantics.boundary ?? "run_start",
+    contributingInputIds,
+    conversationDigest: output.conversationDigest,
+    messageCount: output.messageCount
+  }
+}
+
 /** Asks that the current run be interrupted; once per run (D16, D17). @since 0.1.0 @category commands */
 export const requestCancel = (
   options: { readonly reason: string }
@@ -147,21 +168,6 @@ const each = <K extends keyof Table.Triggers>(
   batch: ReadonlyArray<InputRecord>,
   payload: (record: InputRecord) => Table.Triggers[K]
 ): Step => Either.flatMap(step, (fold) => Table.fireEach(fold, on, batch.map(payload)))
-
-/** Ephemeral inputs are not listed; a receipt that lists none is written only for a body that changed (D20). */
-const receiptOf = (state: SessionState, runId: RunId, output: RunOutput): RunBoundaryReceipt | null => {
-  const batch = batchOf(state, runId)
-  const contributingInputIds = batch.flatMap(({ durability, inputId }) => durability === "ephemeral" ? [] : [inputId])
-  if (contributingInputIds.length === 0 && output.session === null) return null
-  return {
-    runId,
-    sequence: runOf(state, runId)?.sequence ?? 0,
-    boundary: lead(batch)?.semantics.boundary ?? "run_start",
-    contributingInputIds,
-    conversationDigest: output.conversationDigest,
-    messageCount: output.messageCount
-  }
-}
 
 const isSpared = (record: InputRecord, { maxAttempts }: KernelLimits): boolean => record.charged + 1 < maxAttempts
 

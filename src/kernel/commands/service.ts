@@ -3,10 +3,14 @@
  *
  * @since 0.1.0
  */
-import type { Command } from "../../domain/Command.js"
+import * as Either from "effect/Either"
+import type { Command, RunOutput } from "../../domain/Command.js"
 import type { EpochId, RunId } from "../../domain/Ids.js"
+import type { OfRun } from "../rows/run.js"
+import type { Fold, Step } from "../table.js"
 import * as Table from "../table.js"
 import { answered, external, internal } from "./command.js"
+import { receiptOf } from "./run.js"
 
 /** What a bundle of bindings is known by. @since 0.1.0 @category models */
 export interface BindingFacts {
@@ -28,22 +32,66 @@ export const admitReconfigure: Command<void> = external(
   (fold) => answered(Table.fire(fold, "Reconfigure", {}), () => undefined)
 )
 
-/** Takes the run slot for a turn of somebody else; no batch starts meanwhile. @since 0.1.0 @category commands */
-export const beginServiceTurn = (options: { readonly runId: RunId }): Command<void> =>
-  external(
-    "beginServiceTurn",
-    (fold, env) =>
-      answered(Table.fire(fold, "BeginService", { runId: options.runId, inputIds: [], at: env.now }), () => undefined)
+/**
+ * Takes the run slot for a turn of somebody else; no batch starts meanwhile. Asked again for the turn that holds the slot
+ * it answers `first: false`.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const beginServiceTurn = (options: { readonly runId: RunId }): Command<{ readonly first: boolean }> =>
+  external("beginServiceTurn", (fold, env) =>
+    answered(
+      Table.fire(fold, "BeginService", { runId: options.runId, inputIds: [], at: env.now }),
+      ({ state }) => ({ first: state !== fold.state })
+    ))
+
+/** Which turn is meant: the one of this id, or with null the one that holds the slot. @since 0.1.0 @category models */
+export interface OfTurn {
+  readonly runId: RunId | null
+}
+
+/**
+ * The turn ended well. With an output its body and a receipt are written; without one nothing is.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const completeServiceTurn = (options: OfTurn & { readonly output?: RunOutput }): Command<OfRun> =>
+  ending("completeServiceTurn", options, (fold, { runId }) => {
+    const { output } = options
+    return Table.fire(fold, "CompleteService", {
+      runId,
+      outcome: output?.outcome ?? { _tag: "CompletedWithoutResult" },
+      receipt: output === undefined ? null : receiptOf(fold.state, runId, output),
+      part: output?.session ?? null
+    })
+  })
+
+/** @since 0.1.0 @category commands */
+export const failServiceTurn = (options: OfTurn & { readonly detail: string }): Command<OfRun> =>
+  ending(
+    "failServiceTurn",
+    options,
+    (fold, { runId }) => Table.fire(fold, "FailService", { runId, detail: options.detail })
   )
 
 /** @since 0.1.0 @category commands */
-export const completeServiceTurn = (options: { readonly runId: RunId }): Command<void> =>
-  internal("completeServiceTurn", (fold) => answered(Table.fire(fold, "CompleteService", options), () => undefined))
+export const cancelServiceTurn = (options: OfTurn & { readonly reason: string }): Command<OfRun> =>
+  ending(
+    "cancelServiceTurn",
+    options,
+    (fold, { runId }) => Table.fire(fold, "CancelService", { runId, reason: options.reason })
+  )
 
-/** @since 0.1.0 @category commands */
-export const failServiceTurn = (options: { readonly runId: RunId; readonly detail: string }): Command<void> =>
-  internal("failServiceTurn", (fold) => answered(Table.fire(fold, "FailService", options), () => undefined))
+// --- internal ---
 
-/** @since 0.1.0 @category commands */
-export const cancelServiceTurn = (options: { readonly runId: RunId; readonly reason: string }): Command<void> =>
-  internal("cancelServiceTurn", (fold) => answered(Table.fire(fold, "CancelService", options), () => undefined))
+/** Answers which turn has ended; taken until the session's end, since its owner may be at work until then. */
+const ending = (name: string, options: OfTurn, end: (fold: Fold, run: OfRun) => Step): Command<OfRun> =>
+  internal(name, (fold) => {
+    const { lifecycle } = fold.state
+    const runId = options.runId ?? (lifecycle._tag === "Running" ? lifecycle.runId : null)
+    return runId === null
+      ? Either.left(Table.refuse(fold, "run_active"))
+      : answered(end(fold, { runId }), () => ({ runId }))
+  })

@@ -45,7 +45,7 @@ export interface RunTriggers {
   readonly FailRun: OfRun & { readonly detail: string; readonly willRetry: boolean }
   readonly CancelRun: OfRun & { readonly reason: string }
   readonly RequeueRun: OfRun
-  readonly CompleteService: OfRun
+  readonly CompleteService: Committing
   readonly FailService: OfRun & { readonly detail: string }
   readonly CancelService: OfRun & { readonly reason: string }
   readonly RequestCancel: { readonly reason: string }
@@ -86,6 +86,11 @@ export const runRows: Table<RunTriggers> = {
       update: (state, payload) =>
         begun(state, payload, "service", state.lifecycle._tag === "Attached" ? "Attached" : "Idle"),
       emit: (_, payload) => started(payload)
+    }),
+    // who lost the answer asks again, and still holds the slot
+    runRow("beginServiceAgain", {
+      from: ["Running"],
+      guards: { run_matches: (state, payload) => matches(state, payload), is_service: (state) => isService(state) }
     })
   ],
   CommitRun: [
@@ -133,9 +138,13 @@ export const runRows: Table<RunTriggers> = {
     runRow("completeService", {
       from: ["Running"],
       to: ["Idle", "Attached", "Retired"],
-      guards: { run_matches: (state, payload) => matches(state, payload), is_service: (state) => isService(state) },
-      update: (state) => ended(atBoundary(state, true)),
-      emit: (next, payload, previous) => [...tools(next, previous), completed(payload, previous)]
+      guards: {
+        run_matches: (state, payload) => matches(state, payload),
+        is_service: (state) => isService(state),
+        body_current: (state, payload) => bodyIsCurrent(state, payload)
+      },
+      update: (state, payload) => committed(ended(atBoundary(state, true)), payload),
+      emit: (next, payload, previous) => [...puts(payload), ...tools(next, previous), completed(payload, previous)]
     })
   ],
   FailService: [
