@@ -1,53 +1,58 @@
 /**
- * Real processes, killed for real: `npm run torture -- --kills 2000 [--seed S] [--only kills|holders|damage|space]`.
- * The seed decides what is done and how long after; what the process is doing then, the machine decides.
+ * Real processes and real files, treated badly: `npm run torture -- --kills 2000 [--seed S]
+ * [--only kills|holders|damage|space] [--rounds N] [--lanes N]`. The seed decides what is done and how long after;
+ * what a process is doing then, the machine decides. Prints what was done as JSON, and ends with 1 if anything that
+ * was acknowledged got lost, doubled, or was served damaged.
  */
 import { bundle } from "./torture/bundle.js"
-import { type Counts, noCounts, world } from "./torture/kills.js"
-import { runs } from "./torture/runs.js"
+import { damaging } from "./torture/damage.js"
+import { holding } from "./torture/holders.js"
+import { killing } from "./torture/killing.js"
+import { filling } from "./torture/space.js"
 
-const argument = (name: string, fallback: number): number => {
+const text = (name: string): string | undefined => {
   const at = process.argv.indexOf(`--${name}`)
-  return at < 0 ? fallback : Number(process.argv[at + 1])
+  return at < 0 ? undefined : process.argv[at + 1]
+}
+const number = (name: string, fallback: number): number => Number(text(name) ?? fallback)
+
+const seed = number("seed", Math.floor(performance.timeOrigin) % 1_000_000)
+const rounds = number("rounds", 60)
+const say = (line: string) => void process.stderr.write(`${line}\n`)
+const programs = bundle()
+
+/** What a part did, and what must not have happened. */
+interface Done {
+  readonly violations: ReadonlyArray<string>
 }
 
-const kills = argument("kills", 2000)
-const seed = argument("seed", Math.floor(performance.timeOrigin) % 1_000_000)
-const perWorld = argument("per-world", 40)
-const say = (text: string) => void process.stderr.write(`${text}\n`)
-
-/** Out of six worlds three run their turns inside the process, two as programs, one is `meerkat run`. */
-const kindOf = (n: number) =>
-  (["library", "command", "library", "run", "library", "command"] as const)[n % 6] ?? "library"
-
-const killing = async (): Promise<Counts> => {
-  const programs = bundle()
-  const counts = noCounts()
-  for (let n = 0; counts.kills < kills && counts.violations.length === 0; n++) {
-    const options = { seed: seed + n, kills: Math.min(perWorld, kills - counts.kills), every: 5 }
-    const kind = kindOf(n)
-    await (kind === "run" ? runs(programs, options, counts) : world(programs, { ...options, kind }, counts))
-    say(
-      `${counts.kills} kills, ${counts.acks} acknowledged, ${counts.violations.length} violations (${kind}, seed ${options.seed})`
-    )
-  }
-  programs.remove()
-  return counts
+const parts: Readonly<Record<string, () => Promise<Done>>> = {
+  kills: () =>
+    killing(programs, {
+      seed,
+      kills: number("kills", 2000),
+      perWorld: number("per-world", 40),
+      lanes: number("lanes", 1),
+      say
+    }),
+  holders: () => holding(programs, rounds, seed),
+  damage: () => damaging(rounds * 5, seed),
+  space: () => filling(programs, rounds, seed)
 }
 
-const began = performance.now()
-const counts = await killing()
-const seconds = (performance.now() - began) / 1000
-const { msAlive: _msAlive, violations, ...rest } = counts
-console.log(JSON.stringify(
-  {
-    seed,
-    seconds: Math.round(seconds),
-    restartsPerSecond: Number((counts.restarts / seconds).toFixed(2)),
-    ...rest,
-    violations
-  },
-  null,
-  2
-))
-process.exitCode = violations.length === 0 ? 0 : 1
+const only = text("only")
+const chosen = only === undefined ? Object.keys(parts) : only.split(",")
+const summary: Record<string, unknown> = { seed, parts: chosen }
+let violations = 0
+for (const name of chosen) {
+  const part = parts[name]
+  if (part === undefined) throw new Error(`there is no part "${name}"; there are ${Object.keys(parts).join(", ")}`)
+  const began = performance.now()
+  const done = await part()
+  violations += done.violations.length
+  summary[name] = { seconds: Math.round((performance.now() - began) / 1000), ...done }
+  say(`${name}: ${done.violations.length} violations`)
+}
+programs.remove()
+console.log(JSON.stringify({ ...summary, violations }, null, 2))
+process.exitCode = violations === 0 ? 0 : 1

@@ -1,6 +1,6 @@
 /**
- * The driver and the `meerkat` program from their sources, as bundles: a start costs a third of what tsx takes, and a
- * bundle is never an old build.
+ * The driver, the puppet and the `meerkat` program from their sources, as bundles: a start costs a third of what tsx
+ * takes, and a bundle is never an old build.
  */
 import { buildSync } from "esbuild"
 import { copyFileSync, rmSync } from "node:fs"
@@ -12,15 +12,22 @@ const root = fileURLToPath(new URL("../..", import.meta.url))
 export interface Programs {
   readonly driver: string
   readonly meerkat: string
+  readonly puppet: string
   readonly agent: string
   readonly remove: () => void
 }
 
+let bundles = 0
+
 /** Inside the project, where the native driver of SQLite is found. */
 export const bundle = (): Programs => {
-  const outdir = join(root, "node_modules", ".cache", "meerkat-torture", String(process.pid))
+  const outdir = join(root, "node_modules", ".cache", "meerkat-torture", `${process.pid}-${++bundles}`)
   buildSync({
-    entryPoints: { driver: join(root, "scripts/torture/driver.ts"), meerkat: join(root, "src/cli/main.ts") },
+    entryPoints: {
+      driver: join(root, "scripts/torture/driver.ts"),
+      meerkat: join(root, "src/cli/main.ts"),
+      puppet: join(root, "scripts/torture/puppet.ts")
+    },
     outdir,
     bundle: true,
     splitting: true,
@@ -36,6 +43,7 @@ export const bundle = (): Programs => {
   return {
     driver: join(outdir, "driver.js"),
     meerkat: join(outdir, "meerkat.js"),
+    puppet: join(outdir, "puppet.js"),
     agent,
     remove: () => rmSync(outdir, { recursive: true, force: true })
   }

@@ -22,12 +22,19 @@ export interface DamageCounts {
   refused: number
   reported: number
   harmless: number
-  /** by kind and table: facts that were served and are not what was written */
-  readonly silent: Array<string>
+  /** facts that were served and are not what was written */
+  readonly violations: Array<string>
   readonly kinds: Record<string, number>
 }
 
-export const noDamage = (): DamageCounts => ({ trials: 0, refused: 0, reported: 0, harmless: 0, silent: [], kinds: {} })
+export const noDamage = (): DamageCounts => ({
+  trials: 0,
+  refused: 0,
+  reported: 0,
+  harmless: 0,
+  violations: [],
+  kinds: {}
+})
 
 const pageSize = 512
 
@@ -126,7 +133,7 @@ export const trial = async (
     if (Template.isTyped(exit)) count("refused")
     else {
       count("silent")
-      counts.silent.push(`${kind}, seed ${seed}, ${where}: a defect: ${String(exit.cause).slice(0, 200)}`)
+      counts.violations.push(`${kind}, seed ${seed}, ${where}: a defect: ${String(exit.cause).slice(0, 200)}`)
     }
   } else {
     const { aside, facts } = exit.value
@@ -134,7 +141,7 @@ export const trial = async (
     const refusals = Array.from(facts.values()).filter((fact) => "refused" in fact).length
     if (wrong.length > 0) {
       count("silent")
-      counts.silent.push(`${kind}, seed ${seed}, ${where}: ${wrong.slice(0, 4).join("; ")}`)
+      counts.violations.push(`${kind}, seed ${seed}, ${where}: ${wrong.slice(0, 4).join("; ")}`)
     } else count(refusals > 0 || aside > 0 ? "reported" : "harmless")
   }
   if (existsSync(file)) rmSync(join(file, ".."), { recursive: true, force: true })

@@ -18,14 +18,14 @@ import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Batch from "../../layers/internal/sqlite/batch.js"
-import type { Database } from "../../layers/internal/sqlite/database.js"
+import type { Database, SqlFault } from "../../layers/internal/sqlite/database.js"
 import * as Open from "../../layers/internal/sqlite/open.js"
 import * as Quarantine from "../../layers/internal/sqlite/quarantine.js"
 import * as Shapes from "../../layers/internal/sqlite/shapes.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
 import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
-import { type OpenError, StoreIo } from "../../src/domain/StoreErrors.js"
+import { type OpenError, StoreFull, StoreIo } from "../../src/domain/StoreErrors.js"
 import * as C from "../support/commits.js"
 
 const folder = () => fs.mkdtempSync(join(tmpdir(), "meerkat-store-"))
@@ -460,9 +460,9 @@ describe("D3 a COMMIT that fails without a transaction left to roll back", () =>
 
   const tagOf = (cause: Cause.Cause<{ readonly _tag: string }>) => cause._tag === "Fail" ? cause.error._tag : cause._tag
 
-  const onCommit = (real: Database, instead: string): Partial<Database> => ({
+  const onCommit = (real: Database, instead: string, error: SqlFault = fault): Partial<Database> => ({
     run: (sql, params) =>
-      sql === "COMMIT" ? Effect.zipRight(real.run(instead), Effect.fail(fault)) : real.run(sql, params)
+      sql === "COMMIT" ? Effect.zipRight(real.run(instead), Effect.fail(error)) : real.run(sql, params)
   })
 
   it.live("it happened: acknowledged", () =>
@@ -473,6 +473,12 @@ describe("D3 a COMMIT that fails without a transaction left to roll back", () =>
   it.live("it did not happen: an error that says so", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* answered((real) => onCommit(real, "ROLLBACK")), ["StoreIo", 0])
+    }))
+
+  it.live("it did not happen because the medium is full: full, not just failed", () =>
+    Effect.gen(function*() {
+      const full = new StoreFull({ operation: "COMMIT", detail: "disk full" })
+      assert.deepStrictEqual(yield* answered((real) => onCommit(real, "ROLLBACK", full)), ["StoreFull", 0])
     }))
 
   it.live("nobody can tell: unknown", () =>

@@ -313,7 +313,7 @@ const finish = (
 ): Effect.Effect<void, Fault> =>
   cells.quarantine.write(cells.file.writer).pipe(
     Effect.zipRight(Transaction.commit(cells.file.writer, cells.patience)),
-    Effect.catchTag("CommitAmbiguous", ({ detail }) => resolve(cells.file.writer, written, detail)),
+    Effect.catchTag("CommitAmbiguous", ({ fault }) => resolve(cells.file.writer, written, fault)),
     Effect.zipRight(Effect.suspend(() => {
       cells.commitSeq++
       for (const [id, stored] of heads) {
@@ -326,16 +326,17 @@ const finish = (
     }))
   )
 
-const resolve = (db: Database, written: ReadonlyArray<Accepted>, detail: string): Effect.Effect<void, Fault> => {
+/** A commit that did not happen failed with what COMMIT said: a full medium is full, and smaller batches may fit. */
+const resolve = (db: Database, written: ReadonlyArray<Accepted>, fault: SqlFault): Effect.Effect<void, Fault> => {
   const last = written[written.length - 1]
   if (last === undefined) return Effect.void
   const { requestId } = last.commit
   return db.all("SELECT last_request_id FROM runtime WHERE rt = ?", [last.rt]).pipe(
-    Effect.mapError(() => new StoreOutcomeUnknown({ requestId, detail })),
+    Effect.mapError(() => new StoreOutcomeUnknown({ requestId, detail: Transaction.describe(fault) })),
     Effect.flatMap((rows) =>
       rows[0]?.["last_request_id"] === requestId
         ? Effect.void
-        : Effect.fail(new StoreIo({ operation: "COMMIT", code: "ROLLED_BACK", detail }))
+        : Effect.fail(fault)
     )
   )
 }

@@ -121,7 +121,7 @@ export const openFault = (path: string) => (fault: OpenError | Database.SqlFault
     case "ConstraintFailed":
       return new SchemaUnsupported({ path, detail: fault.detail })
     case "CommitAmbiguous":
-      return new StoreIo({ operation: "open", code: "COMMIT", detail: fault.detail })
+      return openFault(path)(fault.fault)
     default:
       return fault
   }

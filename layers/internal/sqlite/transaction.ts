@@ -10,11 +10,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
-import { StoreBusy, type StoreCorrupt, type StoreFull, type StoreIo } from "../../../src/domain/StoreErrors.js"
+import { StoreBusy } from "../../../src/domain/StoreErrors.js"
 import type { Database, SqlFault } from "./database.js"
 
 /** COMMIT failed and no transaction is open any more: it may have happened. @since 0.1.0 @category errors */
-export class CommitAmbiguous extends Data.TaggedError("CommitAmbiguous")<{ readonly detail: string }> {}
+export class CommitAmbiguous extends Data.TaggedError("CommitAmbiguous")<{
+  /** what COMMIT failed with; the error of the commit, should it turn out that it did not happen */
+  readonly fault: SqlFault
+}> {}
 
 /** Lifts the part that waits out of an uninterruptible region. @since 0.1.0 @category models */
 export type Restore = <A, E>(self: Effect.Effect<A, E>) => Effect.Effect<A, E>
@@ -43,7 +46,7 @@ export const commit = (db: Database, patience: Duration.Duration): Effect.Effect
     Effect.catchAll((fault) =>
       Effect.flatMap(
         rollback(db),
-        (wasOpen) => Effect.fail(wasOpen ? fault : new CommitAmbiguous({ detail: describe(fault) }))
+        (wasOpen) => Effect.fail(wasOpen ? fault : new CommitAmbiguous({ fault }))
       )
     )
   )
@@ -106,8 +109,10 @@ export const patiently = <A>(
     }))
 
 /** One sentence of a fault, for messages. @since 0.1.0 @category accessors */
-export const describe = (fault: StoreBusy | StoreFull | StoreIo | StoreCorrupt | { readonly detail: string }): string =>
-  "detail" in fault ? fault.detail : `busy for ${fault.waitedMs} ms`
+export const describe = (fault: SqlFault | CommitAmbiguous): string => {
+  if (fault._tag === "CommitAmbiguous") return describe(fault.fault)
+  return fault._tag === "StoreBusy" ? `busy for ${fault.waitedMs} ms` : fault.detail
+}
 
 // --- internal ---
 
