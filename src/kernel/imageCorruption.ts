@@ -65,6 +65,8 @@ const objection = (record: InputRecord): string | null => {
   if (kindOf(record.input) !== record.kind) return `it is a ${record.kind}, but its words are a ${kindOf(record.input)}`
   if (header.durability !== record.durability) return "it contradicts its words about its durability"
   if (header.idempotencyKey !== record.idempotencyKey) return "it contradicts its words about its idempotency key"
+  // what its policy drops is consumed in the commit that accepts it, and was never open
+  if (record.policy.routing === "drop") return "its policy puts it into no lane, but it is open"
   return sameSemantics(record.semantics, semanticsFor(record.policy, record.kind))
     ? null
     : "its semantics are not those of its policy and kind"

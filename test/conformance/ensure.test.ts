@@ -7,7 +7,7 @@ import * as CoreExecutor from "../../services/CoreExecutor.js"
 import type { CompletionOutcome } from "../../src/domain/Completion.js"
 import { StoreIo } from "../../src/domain/StoreErrors.js"
 import type { LatchedExecutor } from "../../src/testkit/index.js"
-import { inputId, prompt } from "../support/inputs.js"
+import { inputId, message, peer, prompt } from "../support/inputs.js"
 import type { Lab } from "./driver.js"
 import { A, failing, killLoop, row, snapshotOf, stateOf, storedInputs, storedPhases, storedState } from "./driver.js"
 
@@ -293,6 +293,31 @@ row("ENS-13 an executor whose handles cannot be read gives the slot back", {
       assert.strictEqual(yield* stateOf(lab, A), "idle")
       assert.strictEqual(yield* ensure(lab, yield* lab.executor()), "attached")
       assert.strictEqual(yield* finished(lab, 1), "Completed")
+    })
+})
+
+// DESIGN D12 overrides the row: what is accepted without wake is held, and what is held drives nothing, an attachment no
+// more than a loop; it goes before the first input that drives
+row("ENS-15 an attachment looks at the queue, and what is held waits for what drives", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      yield* lab.machine.registerSession(A)
+      yield* lab.machine.acceptInputWithoutWake(A, prompt(1))
+      const executor = yield* lab.executor()
+      yield* lab.machine.ensureSessionWithExecutor(A, executor.executor)
+      yield* lab.advance("1 hour")
+      assert.deepStrictEqual([executor.counts().apply, yield* storedPhases(lab, A)], [0, ["queued"]])
+      yield* lab.machine.unregisterSession(A)
+      yield* lab.machine.registerSession(A)
+      yield* lab.machine.acceptInput(A, peer(2, message))
+      return yield* lab.executor()
+    }),
+  when: (lab, { executor }) => Effect.zipRight(lab.machine.ensureSessionWithExecutor(A, executor), lab.settle),
+  then: (lab, _, executor) =>
+    Effect.gen(function*() {
+      const ran = executor.turns().flatMap(({ inputs }) => inputs.map(({ header }) => header.id))
+      assert.deepStrictEqual(ran, [inputId(1), inputId(2)])
+      assert.deepStrictEqual(yield* storedPhases(lab, A), ["consumed", "consumed"])
     })
 })
 

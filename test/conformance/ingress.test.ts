@@ -157,7 +157,7 @@ describe("ingress", () => {
         yield* refused(world, peer(4, progress, undefined, fields), "DurabilityViolation")
         yield* refused(world, prompt(5, undefined, fields), "DurabilityViolation")
       }
-    }), { seeds: 0 })
+    }))
 
   row("ING-11 a known key is no second input and no second write", (world) =>
     Effect.gen(function*() {

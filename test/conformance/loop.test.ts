@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Turns from "../../services/Turn.js"
 import { ApplyFailed, TerminalFailure, TurnCancelled } from "../../src/domain/Errors.js"
-import { continuation, inputId, message, peer, prompt } from "../support/inputs.js"
+import { continuation, inputId, message, peer, prompt, runId } from "../support/inputs.js"
 import type { Scripted, World } from "../support/rows.js"
 import {
   accepted,
@@ -20,6 +20,7 @@ import {
   pass,
   phaseOf,
   row,
+  runtimeId,
   scripted,
   settled,
   sid,
@@ -274,6 +275,20 @@ describe("runtime loop", () => {
   )
 
   // DESIGN D11: exactly one commit holds the receipt, at most one stages before it
+  // DESIGN D20: the kernel numbers receipts; what an executor returns has no place for one
+  row("LOOP-14 an executor cannot say which receipt its run gets", (world) =>
+    Effect.gen(function*() {
+      const forged = { ...Turns.reply("mine"), receipt: { runId: runId(9), sequence: 7, contributingInputIds: [] } }
+      const runs = scripted({ apply: () => Effect.succeed(forged) })
+      yield* attach(world, runs)
+      const completion = yield* accepted(world, prompt(1))
+      assert.deepStrictEqual(yield* completion.wait, { _tag: "Completed", result: { text: "mine" } })
+      const turn = yield* runs.started(1)
+      const [stored, ...others] = Array.from(yield* Stream.runCollect(world.store.receipts(runtimeId)))
+      assert.deepStrictEqual(others, [])
+      assert.deepInclude(stored?.receipt, { runId: turn.runId, sequence: 0, contributingInputIds: [inputId(1)] })
+    }))
+
   row("LOOP-16 a turn is one acceptance and one boundary commit", (world) =>
     Effect.gen(function*() {
       yield* attach(world, scripted())

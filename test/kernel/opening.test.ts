@@ -1,22 +1,28 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
 import type { InputRecord } from "../../src/domain/InputRecord.js"
+import { InputStatus } from "../../src/domain/InputRecord.js"
 import type { RuntimeImage } from "../../src/domain/RuntimeCommit.js"
 import { violations } from "../../src/kernel/invariants.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
-import { event, held, inputId, prompt, record, runId } from "../support/inputs.js"
+import { event, held, inputId, operation, prompt, record, runId } from "../support/inputs.js"
 import {
   attaching,
+  commitOf,
+  committing,
   epochCandidate,
+  fresh,
   imageWith,
   noImage,
   opened,
   plan,
   play,
   recordOf,
-  staging
+  staging,
+  take
 } from "../support/kernel.js"
-import { after, decide, env, session, started } from "../support/operations.js"
+import { after, decide, env, ofTag, session, started } from "../support/operations.js"
 
 const staged = (n: number, facts: Partial<InputRecord> = {}, run = 1): InputRecord =>
   record(prompt(n), { status: { type: "staged", runId: runId(run) }, lastRunId: runId(run), attempts: 1, ...facts })
@@ -40,6 +46,47 @@ describe("opening a session", () => {
     assert.deepStrictEqual(recordOf(state, 1), record(prompt(1)))
     assert.deepStrictEqual(commit.inputs, [])
     assert.deepInclude(report, { inputsRecovered: 1, inputsRequeued: [], inputsAbandoned: [] })
+  })
+
+  // overridden by D11, D20: an input is inserted queued, and its run ends in the commit that holds the receipt. A row
+  // of phase Accepted, Applied or AppliedPendingConsumption cannot be written down, and one that says so is not read.
+  it("RCV-02, RCV-05, RCV-06, RCV-07 no open row has another phase than queued or staged", () => {
+    const decoded = (type: string) => Schema.is(InputStatus)({ type, runId: runId(1) })
+    assert.deepStrictEqual(
+      ["queued", "staged", "accepted", "applied", "applied_pending_consumption", "consumed"].filter(decoded),
+      ["queued", "staged"]
+    )
+    const { emits } = decide(fresh, take(prompt(1)))
+    assert.deepInclude(ofTag(emits, "InsertInput").map(({ record }) => record.status), { type: "queued" })
+  })
+
+  it("RCV-03 what its policy drops is consumed as it is accepted; an open row of it is corruption", () => {
+    const { emits } = decide(fresh, take(operation(1)))
+    assert.deepStrictEqual(ofTag(emits, "EndInput").map(({ row }) => row.terminal), [{ type: "consumed" }])
+    assert.deepInclude(corruption(imageWith([record(prompt(2)), record(operation(1))])), {
+      table: "input",
+      key: inputId(1),
+      reason: "its policy puts it into no lane, but it is open"
+    })
+  })
+
+  it("RCV-05, RCV-07 the commit that holds a receipt ends every input that it lists", () => {
+    const waiting = [record(event(1), { hold: true }), record(event(2), { hold: true }), record(prompt(3))]
+    const before = play(opened(imageWith(waiting)).state, ...attaching, staging())
+    const commit = commitOf(decide(before, committing()))
+    const listed = [1, 2, 3].map(inputId)
+    assert.deepStrictEqual(commit.receipt?.receipt.contributingInputIds, listed)
+    assert.deepStrictEqual(
+      commit.inputs.map((put) => put._tag === "Terminal" ? [put.row.inputId, put.row.terminal.type] : []),
+      listed.map((id) => [id, "consumed"])
+    )
+  })
+
+  it("RCV-06 a row of a run that has no receipt is queued again and keeps the run's id", () => {
+    const { commit, state } = opened(imageWith([staged(1)]))
+    assert.deepInclude(recordOf(state, 1), { status: { type: "queued" }, lastRunId: runId(1), attempts: 1 })
+    assert.deepStrictEqual(commit.inputs.map(({ _tag }) => _tag), ["Update"])
+    assert.isNotNull(decide(play(state, ...attaching), staging()).reply)
   })
 
   it("RCV-04 a staged input is queued again, attempts kept, counted as lost with the process", () => {
