@@ -25,6 +25,7 @@ import { SessionId } from "../src/domain/Ids.js"
 import * as HandoverLive from "./HandoverLive.js"
 import * as IdGenLive from "./IdGenLive.js"
 import { attach } from "./internal/attach.js"
+import * as Blobs from "./internal/blobs.js"
 import { invalid } from "./internal/driverError.js"
 import type { Entry } from "./internal/entry.js"
 import * as FreshIds from "./internal/freshIds.js"
@@ -50,6 +51,7 @@ const make = Effect.gen(function*() {
   const config = yield* MeerkatMachineConfig
   const authorities = yield* MachineAuthority
   const ids = FreshIds.make(yield* IdGen)
+  const blobs = yield* Blobs.make
   const spawner = yield* Spawn.make
   const layerScope = yield* Effect.scope
   // Everything of the machine lives in a scope of its own that ends after the last unregistration.
@@ -118,6 +120,7 @@ const make = Effect.gen(function*() {
     store,
     config,
     ids,
+    blobs,
     spawner,
     registry,
     attachments,

@@ -10,7 +10,7 @@ import { Internal, InvalidState, isUnknownSession, NotFound, StoreError } from "
 import type { SessionId } from "../src/domain/Ids.js"
 import { sessionIdOf } from "../src/domain/Ids.js"
 
-/** What a session-addressed error means to those who address a runtime (spec/authority.md 3.1). */
+/** What a session-addressed error means to those who address a runtime (D1). */
 const controlError = (runtimeId: string) => (error: RuntimeDriverError): RuntimeControlPlaneError => {
   switch (error._tag) {
     case "NotReady":

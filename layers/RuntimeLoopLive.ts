@@ -23,6 +23,7 @@ import { isRetryable } from "../src/domain/StoreErrors.js"
 import { cancelRun, commitRun, failRun, requeueRun, stage } from "../src/kernel/commands/run.js"
 import * as Ledger from "../src/kernel/Ledger.js"
 import { nextReadyAt, selectBatch } from "../src/kernel/selection.js"
+import * as Blobs from "./internal/blobs.js"
 import * as FreshIds from "./internal/freshIds.js"
 import * as Metrics from "./internal/metrics.js"
 import type { RunEnd, RunFiber } from "./internal/runFiber.js"
@@ -33,6 +34,7 @@ interface LoopDeps {
   readonly store: RuntimeStore["Type"]
   readonly ids: FreshIds.FreshIds
   readonly config: MeerkatMachineOptions
+  readonly blobs: Blobs.Blobs
 }
 
 /** Whether this attachment still owns the session's loop. */
@@ -123,16 +125,16 @@ const settleRun = (
     const lost = finalizationFailure(staged, null)
     switch (end._tag) {
       case "Output": {
-        const bytes = sizeOf(end.output)
+        const given = yield* deps.blobs.ofOutput(end.output)
+        const bytes = sizeOf(given)
         if (bytes > deps.config.maxCommitBytes) {
           const detail = `the turn's output has ${bytes} bytes, the limit is ${deps.config.maxCommitBytes}`
           const outcome: CompletionOutcome = { _tag: "Abandoned", reason: `apply failed: ${detail}` }
           const failure = { detail, outcome, retryable: false, notBefore: 0 }
           return yield* persist(deps, options, failRun({ runId, failure }), lost)
         }
-        const output = toRunOutput(end.output, run.turn.head, run.turn.appends, agentApplied(staged))
-        const given = finalizationFailure(staged, output.outcome)
-        return yield* persist(deps, options, commitRun({ runId, output }), given)
+        const output = toRunOutput(given, run.turn.head, run.turn.appends, agentApplied(staged))
+        return yield* persist(deps, options, commitRun({ runId, output }), finalizationFailure(staged, output.outcome))
       }
       case "Failed": {
         const charged = Math.max(0, ...staged.records.map((record) => record.charged))
@@ -199,7 +201,7 @@ const runBatch = (
 ): Effect.Effect<void, SubmitError> =>
   Effect.gen(function*() {
     const mayStart = () => owns(options.authority.unsafeState(), options.token)
-    const run = yield* start({ ...options, store: deps.store, mayStart }, staged, options.onYield)
+    const run = yield* start({ ...options, store: deps.store, blobs: deps.blobs, mayStart }, staged, options.onYield)
     control.begin(run)
     yield* catchUp(options, run)
     const end = yield* restore(run.end).pipe(
@@ -254,7 +256,8 @@ export const layer: Layer.Layer<RuntimeLoop, never, RuntimeStore | IdGen> = Laye
     const deps: LoopDeps = {
       store: yield* RuntimeStore,
       ids: FreshIds.make(yield* IdGen),
-      config: yield* MeerkatMachineConfig
+      config: yield* MeerkatMachineConfig,
+      blobs: yield* Blobs.make
     }
     return RuntimeLoop.of({
       run: (options) =>

@@ -7,7 +7,7 @@ import type { ControlFailed, ExecutorError, ExecutorFault, OperationError } from
 import type { OperationId, RunId, SessionId } from "../src/domain/Ids.js"
 import type { Input } from "../src/domain/Input.js"
 import type { Json } from "../src/domain/Json.js"
-import type { Message } from "../src/domain/Message.js"
+import type { MediaData, Message } from "../src/domain/Message.js"
 import type { CompletionEntry, OperationKind, OperationOutcome, OperationRecord } from "../src/domain/Operation.js"
 import type { SessionHead } from "../src/domain/RuntimeCommit.js"
 import type { SessionToolVisibilityState } from "../src/domain/ToolVisibility.js"
@@ -82,6 +82,8 @@ export interface Turn {
   readonly head: SessionHead
   /** which tools the session shows in this run: for `VisibleTools.visibleTools` */
   readonly visibility: SessionToolVisibilityState
+  /** the bytes of an image or a video, wherever they are kept; a blob that cannot be read is a failed attempt */
+  readonly media: (data: MediaData) => Effect.Effect<Uint8Array, ExecutorFault>
   /** completes when the run is asked to yield at its next boundary; finishing early then is a success (D16) */
   readonly boundaryRequested: Effect.Effect<void>
   readonly operations: TurnOperations

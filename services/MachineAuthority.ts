@@ -42,7 +42,7 @@ export interface SubmitOptions<A> {
 
 /**
  * The single owner of one session's state: an arrival queue in front of the pure kernel, and a commit worker that
- * exists only while the queue holds something (DESIGN 4).
+ * exists only while the queue holds something.
  *
  * @since 0.1.0
  * @category models

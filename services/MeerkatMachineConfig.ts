@@ -46,6 +46,8 @@ export interface MeerkatMachineOptions {
   readonly terminalRetention: Option.Option<number>
   /** largest input or turn output in bytes */
   readonly maxCommitBytes: number
+  /** media of more bytes than this go to the blob store, if there is one (D34) */
+  readonly blobThreshold: number
   /** terminal operations kept per session */
   readonly maxCompletedOperations: number
   /** operations that may be active at once per session (none = any number) */
@@ -75,6 +77,7 @@ export const defaults: MeerkatMachineOptions = {
   keyRetentionCount: Option.some(4096),
   terminalRetention: Option.none(),
   maxCommitBytes: 16 * 1024 * 1024,
+  blobThreshold: 64 * 1024,
   maxCompletedOperations: 256,
   maxConcurrentOperations: Option.none(),
   feedRetention: 1024,
@@ -132,6 +135,7 @@ export const config: Config.Config<MeerkatMachineOptions> = Config.all({
   keyRetentionCount: limit("KEY_RETENTION_COUNT", defaults.keyRetentionCount),
   terminalRetention: limit("TERMINAL_RETENTION", defaults.terminalRetention),
   maxCommitBytes: integer("MAX_COMMIT_BYTES", defaults.maxCommitBytes),
+  blobThreshold: integer("BLOB_THRESHOLD", defaults.blobThreshold),
   maxCompletedOperations: integer("MAX_COMPLETED_OPERATIONS", defaults.maxCompletedOperations),
   maxConcurrentOperations: limit("MAX_CONCURRENT_OPERATIONS", defaults.maxConcurrentOperations),
   feedRetention: integer("FEED_RETENTION", defaults.feedRetention),

@@ -6,6 +6,8 @@
  */
 
 /** @since 0.1.0 */
+export * as BlobStoreMemory from "../layers/BlobStoreMemory.js"
+/** @since 0.1.0 */
 export * as HandoverLive from "../layers/HandoverLive.js"
 /** @since 0.1.0 */
 export * as IdGenLive from "../layers/IdGenLive.js"
@@ -19,6 +21,8 @@ export * as RuntimeControlPlaneLive from "../layers/RuntimeControlPlaneLive.js"
 export * as RuntimeLoopLive from "../layers/RuntimeLoopLive.js"
 /** @since 0.1.0 */
 export * as RuntimeStoreMemory from "../layers/RuntimeStoreMemory.js"
+/** @since 0.1.0 */
+export * as BlobStore from "../services/BlobStore.js"
 /** @since 0.1.0 */
 export * as CoreExecutor from "../services/CoreExecutor.js"
 /** @since 0.1.0 */

@@ -23,6 +23,7 @@ import type { ReadError } from "../../src/domain/StoreErrors.js"
 import { isRetryable } from "../../src/domain/StoreErrors.js"
 import { accept } from "../../src/kernel/commands/accept.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
+import type { Blobs } from "./blobs.js"
 import { driverError, invalid } from "./driverError.js"
 import type { Entry } from "./entry.js"
 import type { FreshIds } from "./freshIds.js"
@@ -32,6 +33,7 @@ export interface AdmissionDeps {
   readonly store: RuntimeStore["Type"]
   readonly config: MeerkatMachineOptions
   readonly ids: FreshIds
+  readonly blobs: Blobs
 }
 
 export interface AcceptOptions {
@@ -128,10 +130,11 @@ const stateOf = (reply: Extract<AcceptReply, { readonly _tag: "Accepted" }>, inp
 export const admit = (
   deps: AdmissionDeps,
   entry: Entry,
-  input: Input,
+  given: Input,
   options: AcceptOptions
 ): Effect.Effect<Admitted, RuntimeDriverError> =>
   Effect.gen(function*() {
+    const input = yield* deps.blobs.ofInput(given)
     const refused = tooLarge(deps, input)
     if (refused !== null) return yield* Effect.fail(refused)
     const known = yield* lookUp(deps, entry, input, options.fresh)

@@ -150,7 +150,7 @@ const commitRound = (deps: WorkerDeps, cell: Cell, folded: Round, now: number): 
     }
   })
 
-/** Steps 2 to 5 (DESIGN 4) for what has arrived. Uninterruptible as a whole; the store bounds how long it lasts. */
+/** Steps 2 to 5 (docs/design.md) for what has arrived. Uninterruptible as a whole; the store bounds how long it lasts. */
 export const runRound = (
   deps: WorkerDeps,
   cell: Cell,

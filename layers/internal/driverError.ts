@@ -45,7 +45,7 @@ const ofRejection = (authority: SessionAuthority, rejection: Rejection): Runtime
   return new NotReady({ state, detail: `session "${sessionId}" is ${state}: ${rejection.command} is refused${why}` })
 }
 
-/** Why a command did not happen, as the error of a session-addressed call (spec/authority.md 3.2, DESIGN D1). */
+/** Why a command did not happen, as the error of a session-addressed call (D1). */
 export const driverError = (authority: SessionAuthority) => (error: SubmitError): RuntimeDriverError => {
   switch (error._tag) {
     case "Rejected":

@@ -9,6 +9,7 @@ import type { Command } from "../../src/domain/Command.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { SessionId } from "../../src/domain/Ids.js"
 import type { AttachDeps } from "./attach.js"
+import type { Blobs } from "./blobs.js"
 import { driverError } from "./driverError.js"
 import type { Entry } from "./entry.js"
 import type { FreshIds } from "./freshIds.js"
@@ -23,6 +24,7 @@ export interface MachineParts {
   readonly store: RuntimeStore["Type"]
   readonly config: MeerkatMachineOptions
   readonly ids: FreshIds
+  readonly blobs: Blobs
   readonly spawner: Spawner
   readonly registry: Registry
   readonly attachments: AttachDeps
@@ -38,7 +40,7 @@ export interface MachineParts {
   >
 }
 
-/** One span per public call (DESIGN 7). */
+/** One span per public call. */
 export const traced = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withSpan(effect, `MeerkatMachine.${name}`, { captureStackTrace: false })
 

@@ -19,6 +19,7 @@ import type { RunId } from "../../src/domain/Ids.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
 import { primitive as toPrimitive } from "../../src/kernel/primitive.js"
 import { visibilityOf } from "../../src/kernel/toolVisibility.js"
+import type { Blobs } from "./blobs.js"
 import type { Failure } from "./runFailure.js"
 import { ofCause, ofError } from "./runFailure.js"
 
@@ -40,6 +41,7 @@ export interface RunDeps {
   readonly store: RuntimeStore["Type"]
   readonly executor: CoreExecutor
   readonly operations: TurnOperations
+  readonly blobs: Blobs
   /** false once the session is being unregistered: what was staged until then goes back */
   readonly mayStart: () => boolean
 }
@@ -91,6 +93,7 @@ const makeTurn = (
     history: history(deps),
     head: state.head,
     visibility: visibilityOf(state),
+    media: deps.blobs.media,
     boundaryRequested: Deferred.await(boundary),
     operations: deps.operations,
     finish

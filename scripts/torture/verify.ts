@@ -5,7 +5,7 @@ import type { Message } from "../../src/domain/Message.js"
 import type { Image, SessionImage } from "./image.js"
 import type { Entry } from "./log.js"
 
-/** How often an input may die with its process: a soft staging, then `crashBudget` hard ones (DESIGN 4). */
+/** How often an input may die with its process: a soft staging, then `crashBudget` hard ones. */
 const deaths = 4
 
 /** Ends that were read from the file once; they must never change. */

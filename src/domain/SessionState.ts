@@ -45,7 +45,7 @@ export interface Operations {
   readonly barrier: Barrier | null
 }
 
-/** Facts that are published already and ride with the next hard commit (soft facts, DESIGN 4). @since 0.1.0 @category models */
+/** Facts that are published already and ride with the next hard commit (soft facts). @since 0.1.0 @category models */
 export interface Dirty {
   readonly inputs: ReadonlyArray<InputId>
   readonly operations: ReadonlyArray<OperationId>

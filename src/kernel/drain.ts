@@ -27,7 +27,7 @@ export interface DrainRefusal {
 
 type Step = Either.Either<DrainSlot, DrainRefusal>
 
-/** The next slot, or why there is none (spec/commands.md 5.2). @since 0.1.0 @category transitions */
+/** The next slot, or why there is none. @since 0.1.0 @category transitions */
 export const step = (slot: DrainSlot, event: DrainEvent): Step => {
   const refused: Step = Either.left({ from: slot._tag, event: event._tag })
   switch (event._tag) {
@@ -42,7 +42,7 @@ export const step = (slot: DrainSlot, event: DrainEvent): Step => {
     case "Exited":
       return isActive(slot) ? Either.right(exited(slot, event.reason)) : refused
     case "Abort":
-      // Of a slot that was never used nothing is left to abort: it stays unused (hazard H8).
+      // Of a slot that was never used nothing is left to abort: it stays unused.
       return slot._tag === "Inactive" ? refused : Either.right({ _tag: "Stopped", mode: slot.mode })
   }
 }
@@ -62,7 +62,7 @@ export interface IngressPlan {
 }
 
 /**
- * Owner and task after a request (spec/commands.md 5.3). A refused claim changes neither.
+ * Owner and task after a request. A refused claim changes neither.
  *
  * A session may move to another runtime of its own, a mob likewise; a mob may take over what a session owns, and nobody
  * takes anything from a mob.

@@ -1,5 +1,5 @@
 /**
- * Which inputs the next turn takes (DESIGN D10, D12, D13, D15).
+ * Which inputs the next turn takes (D10, D12, D13, D15).
  *
  * An input *drives* when its presence makes the loop run a batch, and *rides along* when it only joins one. The words of
  * this module: the *lead* of a batch is its first driving member, *riders* are members that do not drive.

@@ -1,0 +1,28 @@
+/** @since 0.1.0 */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { StoredBlob } from "../services/BlobStore.js"
+import { BlobStore } from "../services/BlobStore.js"
+import { sha256 } from "./internal/digest.js"
+
+/** Blobs in memory: they go with the layer. @since 0.1.0 @category layers */
+export const layer: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {
+  const blobs = new Map<string, { readonly stored: StoredBlob; readonly bytes: Uint8Array }>()
+  return BlobStore.of({
+    put: (bytes) =>
+      Effect.map(Clock.currentTimeMillis, (writtenAt) => {
+        const blobId = sha256(bytes)
+        // a copy: what the caller does with its own bytes afterwards is its own affair
+        const kept = blobs.get(blobId)?.bytes ?? bytes.slice()
+        blobs.set(blobId, { stored: { blobId, bytes: kept.byteLength, writtenAt }, bytes: kept })
+        return blobId
+      }),
+    get: (blobId) =>
+      Effect.sync(() => Option.map(Option.fromNullable(blobs.get(blobId)), ({ bytes }) => bytes.slice())),
+    remove: (blobId) => Effect.sync(() => void blobs.delete(blobId)),
+    list: Stream.suspend(() => Stream.fromIterable(Array.from(blobs.values(), ({ stored }) => stored)))
+  })
+})

@@ -1,0 +1,247 @@
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as FileSystem from "@effect/platform/FileSystem"
+import { assert, describe, it } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as BlobCollection from "../../layers/BlobCollection.js"
+import * as BlobStoreFileSystem from "../../layers/BlobStoreFileSystem.js"
+import * as BlobStoreMemory from "../../layers/BlobStoreMemory.js"
+import * as HandoverLive from "../../layers/HandoverLive.js"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
+import { BlobFailed, BlobStore } from "../../services/BlobStore.js"
+import { make } from "../../services/CoreExecutor.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
+import { RuntimeStore } from "../../services/RuntimeStore.js"
+import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
+import type { ContentBlock } from "../../src/domain/Message.js"
+
+const files = (directory: string) => BlobStoreFileSystem.layer({ directory }).pipe(Layer.provide(NodeContext.layer))
+
+/** A blob store in a folder of its own, which is gone afterwards. */
+const fresh = Layer.unwrapScoped(
+  Effect.map(
+    Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })),
+    files
+  )
+).pipe(Layer.provide(NodeContext.layer))
+
+const bytes = (length: number, start = 0): Uint8Array => Uint8Array.from({ length }, (_, i) => (i + start) % 251)
+const image = (data: Uint8Array): ContentBlock => ({
+  type: "image",
+  mediaType: "image/png",
+  data: { type: "inline", base64: Encoding.encodeBase64(data) }
+})
+
+for (const [name, layer] of [["memory", BlobStoreMemory.layer], ["files", fresh]] as const) {
+  describe(`blobs in ${name}`, () => {
+    it.live("are what was put, once", () =>
+      Effect.gen(function*() {
+        const blobs = yield* BlobStore
+        const given = bytes(100_000)
+        const id = yield* blobs.put(given)
+        given.fill(0)
+        assert.strictEqual(yield* blobs.put(bytes(100_000)), id)
+        assert.deepStrictEqual(yield* blobs.get(id), Option.some(bytes(100_000)))
+        const listed = Chunk.toReadonlyArray(yield* Stream.runCollect(blobs.list))
+        assert.deepStrictEqual(listed.map((blob) => [blob.blobId, blob.bytes]), [[id, 100_000]])
+      }).pipe(Effect.provide(layer)))
+
+    it.live("that are not there are none, and no name leads out of the store", () =>
+      Effect.gen(function*() {
+        const blobs = yield* BlobStore
+        for (const id of ["0".repeat(64), "../../etc/passwd", ""]) {
+          assert.isTrue(Option.isNone(yield* blobs.get(id)), id)
+          yield* blobs.remove(id)
+        }
+        const id = yield* blobs.put(bytes(10))
+        yield* blobs.remove(id)
+        assert.isTrue(Option.isNone(yield* blobs.get(id)))
+      }).pipe(Effect.provide(layer)))
+  })
+}
+
+describe("blobs in files", () => {
+  it.scopedLive("outlive the layer; damaged bytes are refused, and written anew by the next put", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const folder = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
+      const id = yield* Effect.flatMap(BlobStore, (blobs) => blobs.put(bytes(70_000))).pipe(
+        Effect.provide(files(folder))
+      )
+      const place = `${folder}/${id.slice(0, 2)}/${id}`
+      assert.deepStrictEqual(yield* fs.readFile(place), bytes(70_000))
+      yield* fs.writeFile(place, bytes(70_000, 1))
+      yield* Effect.gen(function*() {
+        const blobs = yield* BlobStore
+        const refused = yield* Effect.flip(blobs.get(id))
+        assert.deepStrictEqual([refused.operation, refused.blobId], ["get", id])
+        yield* blobs.put(bytes(70_000))
+        assert.isTrue(Option.isSome(yield* blobs.get(id)))
+      }).pipe(Effect.provide(files(folder)))
+      assert.deepStrictEqual(yield* fs.readDirectory(`${folder}/${id.slice(0, 2)}`), [id])
+    }).pipe(Effect.provide(NodeContext.layer)))
+
+  it.live("a folder that cannot be made is a failure of the layer", () =>
+    Effect.gen(function*() {
+      const failure = yield* Effect.flip(Effect.provide(BlobStore, files("/dev/null/blobs")))
+      assert.strictEqual(failure._tag, "BlobFailed")
+    }))
+})
+
+const id = SessionId.make("m")
+const memory = RuntimeStoreMemory.layer.pipe(Layer.provide(HandoverLive.layer))
+const large = bytes(100_000)
+
+/** Tells how its media are handed over, and how many bytes they have; answers with media of its own. */
+const viewer = (seen: Array<string>) =>
+  make((turn) =>
+    Effect.gen(function*() {
+      for (const block of turn.appends.flatMap(({ blocks }) => blocks)) {
+        if (block.type === "text") continue
+        seen.push(`${block.data.type} ${(yield* turn.media(block.data)).byteLength}`)
+      }
+      return {
+        session: { _tag: "Reply", messages: [{ role: "assistant", blocks: [image(bytes(90_000, 7))] }] },
+        terminal: { _tag: "RunResult", result: { text: "seen" } }
+      }
+    })
+  )
+
+/** How the media of the committed body are stored. */
+const stored = Effect.flatMap(
+  RuntimeStore,
+  (store) =>
+    Effect.map(
+      Stream.runCollect(store.history(runtimeIdOf(id))),
+      (messages) =>
+        Chunk.toReadonlyArray(messages).flatMap(({ blocks }) =>
+          blocks.flatMap((block) => block.type === "text" ? [] : [block.data.type])
+        )
+    )
+)
+
+const looking = (seen: Array<string>) =>
+  Effect.gen(function*() {
+    const machine = yield* MeerkatMachine
+    yield* machine.ensureSessionWithExecutor(id, yield* viewer(seen))
+    yield* machine.session(id).ask("look", { blocks: [image(large), image(bytes(100))] })
+    return yield* stored
+  })
+
+describe("a machine", () => {
+  it.effect("with a blob store keeps large media there, those of inputs and those of answers", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      assert.deepStrictEqual(yield* looking(seen), ["blob", "inline", "blob"])
+      assert.deepStrictEqual(seen, ["blob 100000", "inline 100"])
+      const blobs = yield* BlobStore
+      assert.strictEqual(Chunk.size(yield* Stream.runCollect(blobs.list)), 2)
+    }).pipe(
+      Effect.provide(MeerkatMachineLive.layer),
+      Effect.provide(Layer.merge(memory, BlobStoreMemory.layer))
+    ))
+
+  it.effect("without one keeps them where they are", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      assert.deepStrictEqual(yield* looking(seen), ["inline", "inline", "inline"])
+      assert.deepStrictEqual(seen, ["inline 100000", "inline 100"])
+    }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
+
+  it.effect("takes an input that is too large for a commit only if there is a place for its media", () => {
+    const send = Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      yield* machine.registerSession(id)
+      return yield* Effect.either(machine.session(id).prompt("look", { blocks: [image(large)] }))
+    })
+    const limits = MeerkatMachineConfig.layer({ maxCommitBytes: 50_000 })
+    const without = Layer.provide(MeerkatMachineLive.layer, Layer.merge(memory, limits))
+    return Effect.gen(function*() {
+      const refused = yield* Effect.provide(send, without)
+      assert.strictEqual(
+        refused._tag === "Left" && refused.left._tag === "ValidationFailed" ? refused.left.detail._tag : "",
+        "TooLarge"
+      )
+      const taken = yield* Effect.provide(send, Layer.provide(without, BlobStoreMemory.layer))
+      assert.strictEqual(taken._tag, "Right")
+    })
+  })
+
+  it.effect("refuses media that are no base64, and tells when they cannot be kept", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      yield* machine.registerSession(id)
+      const broken: ContentBlock = {
+        type: "image",
+        mediaType: "image/png",
+        data: { type: "inline", base64: "?".repeat(200_000) }
+      }
+      const invalid = yield* Effect.flip(machine.session(id).prompt("look", { blocks: [broken] }))
+      assert.strictEqual(invalid._tag, "ValidationFailed")
+      const full = yield* Effect.flip(machine.session(id).prompt("look", { blocks: [image(large)] }))
+      assert.isTrue(full._tag === "Internal" && full.retryable)
+      assert.deepStrictEqual(yield* machine.listActiveInputs(id), [])
+    }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, broken))))
+
+  it.effect("keeps an answer whose media cannot be put aside", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      yield* machine.ensureSessionWithExecutor(id, yield* viewer([]))
+      const answer = yield* machine.session(id).ask("hello")
+      assert.strictEqual(answer.text, "seen")
+      assert.deepStrictEqual(yield* stored, ["inline"])
+    }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, broken))))
+
+  it.effect("whose blob is gone counts it as a failed attempt", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const blobs = yield* BlobStore
+      const { completion } = yield* Effect.zipRight(
+        machine.registerSession(id),
+        machine.session(id).prompt("look", { blocks: [image(large)] })
+      )
+      yield* Stream.runForEach(blobs.list, ({ blobId }) => blobs.remove(blobId))
+      yield* machine.ensureSessionWithExecutor(id, yield* viewer([]))
+      const ended = yield* completion.wait
+      assert.include(ended._tag === "Abandoned" ? ended.reason : ended._tag, "there is no blob")
+    }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, BlobStoreMemory.layer))))
+})
+
+/** A place with no room. */
+const broken = Layer.succeed(
+  BlobStore,
+  BlobStore.of({
+    put: () => Effect.fail(new BlobFailed({ operation: "put", blobId: "", detail: "no room" })),
+    get: () => Effect.succeedNone,
+    remove: () => Effect.void,
+    list: Stream.empty
+  })
+)
+
+describe("collecting blobs", () => {
+  it.effect("removes what nothing names any more, unless it is young", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const blobs = yield* BlobStore
+      yield* looking([])
+      yield* machine.session(id).prompt("later", { blocks: [image(bytes(80_000, 3))], hold: true })
+      const orphan = yield* blobs.put(bytes(66_000, 5))
+      assert.deepStrictEqual(yield* BlobCollection.collect(), { kept: 4, removed: 0, bytesRemoved: 0 })
+      yield* TestClock.adjust("2 hours")
+      const kept = new Set([orphan])
+      assert.strictEqual((yield* BlobCollection.collect({ alsoKeep: kept })).removed, 0)
+      assert.deepStrictEqual(yield* BlobCollection.collect(), {
+        kept: 3,
+        removed: 1,
+        bytesRemoved: 66_000
+      })
+      assert.isTrue(Option.isNone(yield* blobs.get(orphan)))
+    }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, BlobStoreMemory.layer))))
+})
