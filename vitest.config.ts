@@ -8,7 +8,10 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^effect-meerkat$/, replacement: source("./src/index.ts") },
-      { find: /^effect-meerkat\/sqlite$/, replacement: source("./layers/RuntimeStoreSqlite.ts") }
+      { find: /^effect-meerkat\/sqlite$/, replacement: source("./layers/RuntimeStoreSqlite.ts") },
+      { find: /^effect-meerkat\/command$/, replacement: source("./layers/CoreExecutorCommand.ts") },
+      { find: /^effect-meerkat\/testkit$/, replacement: source("./src/testkit/index.ts") },
+      { find: /^effect-meerkat\/(services|layers)\/(\w+)$/, replacement: source("./$1/$2.ts") }
     ]
   },
   test: {

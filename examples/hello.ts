@@ -1,7 +1,6 @@
 import { CoreExecutor, MeerkatMachine, MeerkatMachineLive, Turn } from "effect-meerkat"
 import * as RuntimeStoreSqlite from "effect-meerkat/sqlite"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 
 // What runs a session's inputs: any Effect. Whatever `apply` needs is taken from here.
@@ -12,7 +11,7 @@ const executor = CoreExecutor.make((turn) =>
   })
 )
 
-export const program = Effect.gen(function*() {
+const conversation = Effect.gen(function*() {
   const machine = yield* MeerkatMachine.MeerkatMachine
   const session = yield* machine.sessionScoped("demo", executor) // unregistered when the scope closes
   const first = yield* session.ask("hello", { idempotencyKey: "req-1" })
@@ -23,9 +22,10 @@ export const program = Effect.gen(function*() {
 }).pipe(Effect.scoped)
 
 export const persistent = (filename: string) =>
-  program.pipe(
+  conversation.pipe(
     Effect.provide(MeerkatMachineLive.layer),
     Effect.provide(RuntimeStoreSqlite.layer({ filename }))
   )
 
-export const inMemory = program.pipe(Effect.provide(Layer.fresh(MeerkatMachineLive.layerEphemeral)))
+export const program = conversation.pipe(Effect.provide(MeerkatMachineLive.layerEphemeral))
+export const expected = ["message 1: 1 new", "message 1: 1 new", "Completed"]

@@ -1,0 +1,101 @@
+// @effect-diagnostics nodeBuiltinImport:off
+/** The guides: what they show is what runs, and where they point to exists. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { defaults } from "../services/MeerkatMachineConfig.js"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const read = (path: string) => readFileSync(join(root, path), "utf8")
+
+interface Example {
+  readonly program: Effect.Effect<unknown, unknown>
+  readonly expected: unknown
+}
+
+const load = (name: string): Promise<Example> => import(`../examples/${name}.ts`)
+
+const guides = [
+  "README.md",
+  ...readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)
+]
+
+interface Block {
+  readonly guide: string
+  readonly text: string
+  /** the example that it says it is; none if it says nothing */
+  readonly name: string | undefined
+}
+
+const blocksOf = (guide: string): ReadonlyArray<Block> =>
+  Array.from(
+    read(guide).matchAll(
+      /```ts\n([^]*?)```\n(?:\n?\(This is `examples\/([\w-]+)\.ts`; a test compares and runs it\.\))?/g
+    ),
+    ([, text = "", name]) => ({ guide, text, name })
+  )
+
+const blocks = guides.flatMap(blocksOf)
+const examples = readdirSync(join(root, "examples")).filter((name) => name.endsWith(".ts")).map((name) =>
+  name.slice(0, -3)
+)
+
+describe("guides", () => {
+  it("show no code that is not an example", () => {
+    for (const { guide, name, text } of blocks) assert.isDefined(name, `${guide}: ${text.slice(0, 80)}`)
+  })
+
+  for (const { guide, name, text } of blocks) {
+    if (name !== undefined) {
+      it(`${guide} shows examples/${name}.ts as it is`, () => assert.strictEqual(text, read(`examples/${name}.ts`)))
+    }
+  }
+
+  it("show every example", () => {
+    assert.deepStrictEqual(examples.filter((name) => !blocks.some((block) => block.name === name)), [])
+  })
+
+  for (const name of examples) {
+    it.live(`examples/${name}.ts does what it says`, () =>
+      Effect.gen(function*() {
+        const { expected, program } = yield* Effect.promise(() => load(name))
+        const answer = yield* program
+        assert.deepStrictEqual(JSON.parse(JSON.stringify(answer)), expected)
+      }))
+  }
+
+  for (const guide of guides) {
+    it(`${guide} points to what exists`, () => {
+      const targets = Array.from(read(guide).matchAll(/\]\(([^)\s]+)\)/g), ([, target = ""]) => target)
+      for (const target of targets) {
+        const [path = "", anchor] = target.split("#")
+        if (/^[a-z]+:/.test(path)) continue
+        const file = path === "" ? guide : join(dirname(guide), path)
+        assert.isTrue(existsSync(join(root, file)), `${guide}: ${target}`)
+        if (anchor !== undefined) assert.include(anchorsOf(file), anchor, `${guide}: ${target}`)
+      }
+    })
+  }
+
+  it("name every limit, its default and its variable", () => {
+    const text = read("docs/configuration.md")
+    for (const name of Object.keys(defaults)) {
+      const variable = `MEERKAT_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+      assert.match(text, new RegExp(`^\\| \`${name}\` \\| [^|]+ \\| \`${variable}\` \\|`, "m"))
+    }
+  })
+
+  it("are all listed in the README", () => {
+    const listed = Array.from(read("README.md").matchAll(/\]\((docs\/[\w-]+\.md)\)/g), ([, path]) => path)
+    assert.deepStrictEqual(guides.filter((guide) => guide !== "README.md" && !listed.includes(guide)), [])
+  })
+})
+
+/** Headings as a browser addresses them. */
+const anchorsOf = (file: string): ReadonlyArray<string> =>
+  Array.from(
+    read(file).matchAll(/^#+ (.*)$/gm),
+    ([, heading = ""]) => heading.toLowerCase().replace(/[^\w\- ]/g, "").replaceAll(" ", "-")
+  )
