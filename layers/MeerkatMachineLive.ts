@@ -31,17 +31,18 @@ import type { Entry } from "./internal/entry.js"
 import * as FreshIds from "./internal/freshIds.js"
 import type { MachineParts } from "./internal/machineParts.js"
 import * as Metrics from "./internal/metrics.js"
+import { operationsOf } from "./internal/operations/registry.js"
 import * as Registry from "./internal/registry.js"
 import * as SessionHandle from "./internal/sessionHandle.js"
 import * as Spawn from "./internal/spawn.js"
 import { admission } from "./internal/surfaces/admission.js"
 import { comms } from "./internal/surfaces/comms.js"
 import { lifecycle } from "./internal/surfaces/lifecycle.js"
+import { operations } from "./internal/surfaces/operations.js"
 import { reads } from "./internal/surfaces/reads.js"
 import { ensureFactory, registration } from "./internal/surfaces/registration.js"
 import { tools } from "./internal/surfaces/tools.js"
 import * as Teardown from "./internal/teardown.js"
-import { turnOperations } from "./internal/turnOperations.js"
 import * as MachineAuthorityLive from "./MachineAuthorityLive.js"
 import * as RuntimeLoopLive from "./RuntimeLoopLive.js"
 import * as RuntimeStoreMemory from "./RuntimeStoreMemory.js"
@@ -70,7 +71,7 @@ const make = Effect.gen(function*() {
     spawner,
     config,
     abandoned,
-    operations: (entry: Entry) => turnOperations({ entry, spawner, ids })
+    operations: operationsOf({ spawner, ids, config })
   }
 
   const acquire = (sessionId: SessionId) =>
@@ -124,6 +125,7 @@ const make = Effect.gen(function*() {
     spawner,
     registry,
     attachments,
+    operations: attachments.operations,
     acquire,
     unregister: unregisterEntry,
     ensure
@@ -135,6 +137,7 @@ const make = Effect.gen(function*() {
     ...reads(parts),
     ...tools(parts),
     ...comms(parts),
+    ...operations(parts),
     fiberCount: Effect.map(authorities.fiberCount, (workers) => workers + spawner.live())
   }
 

@@ -3,15 +3,16 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { RunResult } from "../src/domain/Completion.js"
-import type { ControlFailed, ExecutorError, ExecutorFault, OperationError } from "../src/domain/Errors.js"
-import type { OperationId, RunId, SessionId } from "../src/domain/Ids.js"
+import type { ControlFailed, ExecutorError, ExecutorFault } from "../src/domain/Errors.js"
+import type { RunId, SessionId } from "../src/domain/Ids.js"
 import type { Input } from "../src/domain/Input.js"
 import type { Json } from "../src/domain/Json.js"
 import type { MediaData, Message } from "../src/domain/Message.js"
-import type { CompletionEntry, OperationKind, OperationOutcome, OperationRecord } from "../src/domain/Operation.js"
+import type { CompletionEntry } from "../src/domain/Operation.js"
 import type { SessionHead } from "../src/domain/RuntimeCommit.js"
 import type { SessionToolVisibilityState } from "../src/domain/ToolVisibility.js"
 import type { ContextAppend, ExecutionKind, RunBoundary, TurnMetadata } from "../src/domain/Turn.js"
+import type { SessionOperations } from "./SessionOperations.js"
 
 /** What a turn does to the session's body. @since 0.1.0 @category models */
 export type SessionUpdate =
@@ -32,32 +33,6 @@ export type TurnTerminal =
 export interface TurnOutput {
   readonly session: SessionUpdate
   readonly terminal: TurnTerminal | null
-}
-
-/** Options of a background operation started by a turn. @since 0.1.0 @category models */
-export interface OperationOptions {
-  readonly displayName: string
-  readonly kind?: OperationKind
-  readonly sourceLabel?: string
-}
-
-/** Background work that outlives the turn (D28). @since 0.1.0 @category models */
-export interface TurnOperations {
-  /**
-   * Starts an effect in a fiber of the session's scope. Its end is stored and put into the completion feed, and wakes
-   * the session when it is idle. It ends with the process: unregistering or restarting terminates it.
-   */
-  readonly run: <E, R>(
-    effect: Effect.Effect<string, E, R>,
-    options: OperationOptions
-  ) => Effect.Effect<OperationId, OperationError, R>
-  /** Registers an operation that somebody else completes by id, also after a restart. */
-  readonly external: (options: OperationOptions) => Effect.Effect<OperationId, OperationError>
-  readonly get: (id: OperationId) => Effect.Effect<OperationRecord | undefined>
-  /** Waits for all; outcomes in the asked order. */
-  readonly waitAll: (
-    ids: ReadonlyArray<OperationId>
-  ) => Effect.Effect<ReadonlyArray<readonly [OperationId, OperationOutcome]>, OperationError>
 }
 
 /** One run of the executor. @since 0.1.0 @category models */
@@ -86,7 +61,8 @@ export interface Turn {
   readonly media: (data: MediaData) => Effect.Effect<Uint8Array, ExecutorFault>
   /** completes when the run is asked to yield at its next boundary; finishing early then is a success (D16) */
   readonly boundaryRequested: Effect.Effect<void>
-  readonly operations: TurnOperations
+  /** background work that outlives the turn: the operations of the session (D28) */
+  readonly operations: SessionOperations
   /** hands the result over early: it counts even if the run is interrupted afterwards (D17) */
   readonly finish: (output: TurnOutput) => Effect.Effect<void>
 }

@@ -40,6 +40,17 @@ export interface SubmitOptions<A> {
   readonly onReload?: (reason: string) => ReadonlyArray<readonly [InputId, CompletionOutcome]>
 }
 
+/** Who waits for the end of an operation of a session. Every access is synchronous. @since 0.1.0 @category models */
+export interface OperationWatches {
+  /** a watcher of a live operation; once the watches are closed it has failed already */
+  readonly watch: (id: OperationId) => Deferred.Deferred<OperationOutcome, WatchClosed>
+  /** one who watched left before the end */
+  readonly release: (id: OperationId) => void
+  readonly count: (id: OperationId) => number
+  /** nobody will be told anything any more */
+  readonly isClosed: () => boolean
+}
+
 /**
  * The single owner of one session's state: an arrival queue in front of the pure kernel, and a commit worker that
  * exists only while the queue holds something.
@@ -67,9 +78,10 @@ export interface SessionAuthority {
   /** waits for the end of an open input */
   readonly awaitInput: (inputId: InputId) => Deferred.Deferred<CompletionOutcome>
   readonly waiters: () => ReadonlyArray<readonly [InputId, number]>
-  readonly awaitOperation: (id: OperationId) => Deferred.Deferred<OperationOutcome, WatchClosed>
+  readonly watches: OperationWatches
   /** resolves every waiter of an input that is left */
   readonly settleAll: (outcome: CompletionOutcome) => Effect.Effect<void>
+  /** closes the watches; followers of the feed look again */
   readonly closeWatches: (reason: string) => Effect.Effect<void>
   readonly publish: (event: RuntimeEvent) => Effect.Effect<void>
   /** a snapshot first, then the events after it */

@@ -22,6 +22,7 @@ import type { TurnMetadata } from "../src/domain/Turn.js"
 import type { CoreExecutor } from "./CoreExecutor.js"
 import type { SessionFilter, StoredSession } from "./RuntimeStore.js"
 import type { CommsControl, SessionComms } from "./SessionComms.js"
+import type { OperationsControl, SessionOperations } from "./SessionOperations.js"
 import type { SessionTools, ToolsControl } from "./SessionTools.js"
 
 /** What accepting an input came to. @since 0.1.0 @category models */
@@ -187,6 +188,8 @@ export interface SessionHandle {
   readonly history: Stream.Stream<Message, RuntimeDriverError>
   /** Which tools it shows. */
   readonly tools: SessionTools
+  /** Its background operations and their completion feed. */
+  readonly operations: SessionOperations
   /** A snapshot, then everything that happens. */
   readonly events: Stream.Stream<SessionFeed, RuntimeDriverError>
   readonly snapshot: Effect.Effect<Option.Option<SpineSnapshot>>
@@ -204,7 +207,7 @@ export interface SessionHandle {
  * @since 0.1.0
  * @category models
  */
-export interface MeerkatMachineService extends CommsControl, ToolsControl {
+export interface MeerkatMachineService extends CommsControl, ToolsControl, OperationsControl {
   // --- registration
   /** Makes a session live: recovers it from the store. Registering a live session again does nothing. */
   readonly registerSession: (sessionId: SessionId) => Effect.Effect<void, RuntimeDriverError>

@@ -2,8 +2,9 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { RunId } from "../src/domain/Ids.js"
-import type { CoreExecutor, TurnOperations } from "./CoreExecutor.js"
+import type { CoreExecutor } from "./CoreExecutor.js"
 import type { SessionAuthority } from "./MachineAuthority.js"
+import type { SessionOperations } from "./SessionOperations.js"
 
 /** Why a run's fiber is being interrupted; recorded before the interrupt is sent (D17). @since 0.1.0 @category models */
 export type InterruptReason = "cancelled" | "requeue" | "destroyed"
@@ -33,7 +34,7 @@ export interface LoopOptions {
   readonly executor: CoreExecutor
   /** names the attachment; the kernel refuses commands of an older one */
   readonly token: number
-  readonly operations: TurnOperations
+  readonly operations: SessionOperations
   readonly control: (control: RunControl) => void
   /** true once somebody else sees to the end of this loop: no further batch begins */
   readonly released: () => boolean

@@ -42,6 +42,8 @@ export * as RuntimeLoop from "../services/RuntimeLoop.js"
 /** @since 0.1.0 */
 export * as RuntimeStore from "../services/RuntimeStore.js"
 /** @since 0.1.0 */
+export * as SessionOperations from "../services/SessionOperations.js"
+/** @since 0.1.0 */
 export * as SessionTools from "../services/SessionTools.js"
 /** @since 0.1.0 */
 export * as Turn from "../services/Turn.js"
@@ -55,6 +57,8 @@ export * as Ids from "./domain/Ids.js"
 export * as Input from "./domain/Input.js"
 /** @since 0.1.0 */
 export * as Message from "./domain/Message.js"
+/** @since 0.1.0 */
+export * as Operation from "./domain/Operation.js"
 /** @since 0.1.0 */
 export * as RuntimeEvent from "./domain/RuntimeEvent.js"
 /** @since 0.1.0 */

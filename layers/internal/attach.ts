@@ -7,11 +7,12 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
-import type { CoreExecutor, TurnOperations } from "../../services/CoreExecutor.js"
+import type { CoreExecutor } from "../../services/CoreExecutor.js"
 import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { AttachOutcome } from "../../services/MeerkatMachine.js"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { LoopEnd, RuntimeLoop } from "../../services/RuntimeLoop.js"
+import type { SessionOperations } from "../../services/SessionOperations.js"
 import type { ControlFailed, RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Internal, NotReady, sessionGone } from "../../src/domain/Errors.js"
 import type { RunId } from "../../src/domain/Ids.js"
@@ -25,7 +26,7 @@ export interface AttachDeps {
   readonly loops: RuntimeLoop["Type"]
   readonly spawner: Spawner
   readonly config: MeerkatMachineOptions
-  readonly operations: (entry: Entry) => TurnOperations
+  readonly operations: (entry: Entry) => SessionOperations
   /** fibers that did not end in time */
   readonly abandoned: { count: number }
 }

@@ -28,7 +28,7 @@ export const endOperations = (deps: EndDeps, entry: Entry): Effect.Effect<boolea
   Effect.map(
     Effect.forEach(
       Array.from(entry.operations.values()),
-      (fiber) =>
+      ({ fiber }) =>
         Effect.tap(
           interruptWithin(fiber, Duration.toMillis(deps.config.teardownTimeout)),
           (ended) => ended ? Effect.void : leftBehind(deps)

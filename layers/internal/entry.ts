@@ -7,6 +7,7 @@ import type { CoreExecutor } from "../../services/CoreExecutor.js"
 import type { SessionAuthority } from "../../services/MachineAuthority.js"
 import type { UnregisterReport } from "../../services/MeerkatMachine.js"
 import type { LoopEnd, RunControl } from "../../services/RuntimeLoop.js"
+import type { SessionOperations } from "../../services/SessionOperations.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { OperationId, SessionId } from "../../src/domain/Ids.js"
 import type { DrainCell } from "./drainCell.js"
@@ -24,6 +25,13 @@ export interface Attachment {
   takenOver: boolean
 }
 
+/** The fiber of a process-owned operation. */
+export interface OperationFiber {
+  readonly fiber: Fiber.RuntimeFiber<void>
+  /** the operation is over, or what came of its work is being stored: nobody has to tell the fiber any more */
+  ended: boolean
+}
+
 /**
  * One registered session. Identity is the entry, not the id: after the first lookup an operation holds the entry, so no
  * late code can act on a successor. Every field is written synchronously.
@@ -33,7 +41,9 @@ export interface Entry {
   readonly authority: SessionAuthority
   readonly scope: Scope.CloseableScope
   /** fibers of process-owned operations */
-  readonly operations: Map<OperationId, Fiber.RuntimeFiber<void>>
+  readonly operations: Map<OperationId, OperationFiber>
+  /** the face of its operations; made for the first who asks */
+  operationRegistry: SessionOperations | null
   /** the task that drains the peers' inbox */
   readonly drain: DrainCell
   attachment: Attachment | null

@@ -17,6 +17,7 @@ import * as DrainCell from "./drainCell.js"
 import { driverError, invalid } from "./driverError.js"
 import { endLoop, endOperations } from "./endFibers.js"
 import type { Attachment, Entry } from "./entry.js"
+import * as OperationFibers from "./operations/fibers.js"
 import { endsWithin } from "./spawn.js"
 
 /** Ends an attachment whose loop has ended: nobody of it acts any more. */
@@ -73,6 +74,7 @@ const stopNow = (deps: AttachDeps, entry: Entry, reason: string) =>
 /** The loop and what it started, after the end is durable; the hooks come last. */
 const endDestroyed = (deps: AttachDeps, entry: Entry, attachment: Attachment | null): Effect.Effect<void> =>
   Effect.gen(function*() {
+    for (const id of entry.operations.keys()) OperationFibers.release(entry, id)
     yield* DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" })
     if (attachment !== null) yield* endLoop(deps, attachment, "destroyed")
     yield* endOperations(deps, entry)

@@ -5,6 +5,7 @@ import type { CoreExecutor } from "../../services/CoreExecutor.js"
 import type { AttachOutcome, UnregisterReport } from "../../services/MeerkatMachine.js"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { RuntimeStore } from "../../services/RuntimeStore.js"
+import type { SessionOperations } from "../../services/SessionOperations.js"
 import type { Command } from "../../src/domain/Command.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { SessionId } from "../../src/domain/Ids.js"
@@ -28,6 +29,8 @@ export interface MachineParts {
   readonly spawner: Spawner
   readonly registry: Registry
   readonly attachments: AttachDeps
+  /** the operations of an entry, the same object each time */
+  readonly operations: (entry: Entry) => SessionOperations
   /** the live entry, opened if need be */
   readonly acquire: Registry["acquire"]
   readonly unregister: (entry: Entry) => Effect.Effect<UnregisterReport, RuntimeDriverError>

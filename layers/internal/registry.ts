@@ -68,6 +68,7 @@ const openEntry = (deps: RegistryDeps, sessionId: SessionId): Effect.Effect<Entr
         authority: opened.value,
         scope,
         operations: new Map(),
+        operationRegistry: null,
         drain: DrainCell.make(),
         attachment: null,
         claim: null,

@@ -7,11 +7,12 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
-import type { CoreExecutor, Turn, TurnOperations, TurnOutput } from "../../services/CoreExecutor.js"
+import type { CoreExecutor, Turn, TurnOutput } from "../../services/CoreExecutor.js"
 import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { SessionAuthority } from "../../services/MachineAuthority.js"
 import type { InterruptReason } from "../../services/RuntimeLoop.js"
 import type { RuntimeStore } from "../../services/RuntimeStore.js"
+import type { SessionOperations } from "../../services/SessionOperations.js"
 import type { StagedRun } from "../../src/domain/Command.js"
 import type { ExecutorError } from "../../src/domain/Errors.js"
 import { ExecutorFault } from "../../src/domain/Errors.js"
@@ -40,7 +41,7 @@ export interface RunDeps {
   readonly authority: SessionAuthority
   readonly store: RuntimeStore["Type"]
   readonly executor: CoreExecutor
-  readonly operations: TurnOperations
+  readonly operations: SessionOperations
   readonly blobs: Blobs
   /** false once the session is being unregistered: what was staged until then goes back */
   readonly mayStart: () => boolean

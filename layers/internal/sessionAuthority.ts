@@ -6,9 +6,7 @@ import type * as Scope from "effect/Scope"
 import type { SessionAuthority, SubmitError, SubmitOptions } from "../../services/MachineAuthority.js"
 import type { Command, Emit } from "../../src/domain/Command.js"
 import type { CompletionOutcome } from "../../src/domain/Completion.js"
-import { WatchClosed } from "../../src/domain/Errors.js"
-import type { InputId, OperationId } from "../../src/domain/Ids.js"
-import type { OperationOutcome } from "../../src/domain/Operation.js"
+import type { InputId } from "../../src/domain/Ids.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
 import { flushDirty } from "../../src/kernel/commands/flush.js"
 import type { Pending } from "./commitRound.js"
@@ -16,6 +14,7 @@ import { pending } from "./commitRound.js"
 import type { Cell, WorkerDeps } from "./commitWorker.js"
 import { runRound } from "./commitWorker.js"
 import * as EventHub from "./eventHub.js"
+import * as Watches from "./operations/watches.js"
 import type { Spawner } from "./spawn.js"
 import * as Waiters from "./waiters.js"
 
@@ -55,7 +54,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
   const { deps, scope, spawner } = options
   const listeners = new Listeners()
   const inputs = Waiters.make<InputId, CompletionOutcome, never>()
-  const operations = Waiters.make<OperationId, OperationOutcome, WatchClosed>()
+  const watches = Watches.make()
   const hub = EventHub.make(options.state.sessionId, options.eventBuffer, () => cell.state)
   let arrivals: Array<Pending> = []
   let worker: Fiber.RuntimeFiber<void> | null = null
@@ -69,7 +68,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
       case "SettleAll":
         return inputs.settleAll(Exit.succeed(emit.outcome))
       case "SettleOperation":
-        return operations.settle(emit.id, Exit.succeed(emit.outcome))
+        return watches.settle(emit.id, Exit.succeed(emit.outcome))
       case "Event":
         return hub.offer(at, emit.event)
       default:
@@ -94,6 +93,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
         member.fail({ _tag: "ReloadRequired", reason })
       }
       inputs.settleAll(Exit.succeed({ _tag: "RuntimeTerminated", reason: `session must be reloaded: ${reason}` }))
+      watches.close(`session must be reloaded: ${reason}`)
       cell.publish({ ...cell.state })
     }
   }
@@ -178,9 +178,13 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
     onPublish: (listener) => listeners.add(listener),
     awaitInput: (inputId) => inputs.register(inputId),
     waiters: () => inputs.keys(),
-    awaitOperation: (id) => operations.register(id),
+    watches,
     settleAll: (outcome) => Effect.sync(() => inputs.settleAll(Exit.succeed(outcome))),
-    closeWatches: (reason) => Effect.sync(() => operations.settleAll(Exit.fail(new WatchClosed({ reason })))),
+    closeWatches: (reason) =>
+      Effect.sync(() => {
+        watches.close(reason)
+        cell.publish({ ...cell.state })
+      }),
     publish: (event) => Effect.map(Effect.clock, (clock) => hub.offer(clock.unsafeCurrentTimeMillis(), event)),
     get events() {
       return hub.stream()

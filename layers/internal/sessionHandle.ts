@@ -11,6 +11,7 @@ import * as Admission from "./admission.js"
 import { invalid } from "./driverError.js"
 import type { MachineParts, Resolve } from "./machineParts.js"
 import { sessionComms } from "./surfaces/comms.js"
+import { sessionOperations } from "./surfaces/operations.js"
 import { sessionTools } from "./surfaces/tools.js"
 
 type Ask = Effect.Effect<RunResult, RuntimeDriverError | TurnFailed | DeadlineExceeded>
@@ -87,6 +88,7 @@ export const make = (
     history: machine.history(sessionId),
     events: machine.runtimeEvents(sessionId),
     tools: sessionTools(resolve),
+    operations: sessionOperations(parts, sessionId, resolve),
     snapshot: Effect.matchEffect(resolve, {
       onFailure: () => Effect.succeedNone,
       onSuccess: () => machine.meerkatMachineSpineSnapshot(sessionId)

@@ -9,6 +9,9 @@ import * as FiberId from "effect/FiberId"
  */
 export interface Waiters<K, A, E> {
   readonly register: (key: K) => Deferred.Deferred<A, E>
+  /** one who waited left before the end */
+  readonly release: (key: K) => void
+  readonly count: (key: K) => number
   readonly settle: (key: K, exit: Exit.Exit<A, E>) => void
   readonly settleAll: (exit: Exit.Exit<A, E>) => void
   readonly keys: () => ReadonlyArray<readonly [K, number]>
@@ -34,6 +37,13 @@ class Cells<K, A, E> implements Waiters<K, A, E> {
     const deferred = Deferred.unsafeMake<A, E>(FiberId.none)
     cells.set(key, { deferred, count: 1 })
     return deferred
+  }
+  release(key: K): void {
+    const cell = this.cells?.get(key)
+    if (cell !== undefined && --cell.count === 0) this.cells?.delete(key)
+  }
+  count(key: K): number {
+    return this.cells?.get(key)?.count ?? 0
   }
   settle(key: K, exit: Exit.Exit<A, E>): void {
     const cell = this.cells?.get(key)

@@ -243,38 +243,78 @@ export type ExecutorError =
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** @since 0.1.0 @category errors */
-export class OpNotFound extends Schema.TaggedError<OpNotFound>()("OpNotFound", { id: OperationId }) {}
+export class OpNotFound extends Schema.TaggedError<OpNotFound>()("OpNotFound", { id: OperationId }) {
+  override get message(): string {
+    return `operation ${this.id} is not known`
+  }
+}
 /** @since 0.1.0 @category errors */
 export class OpAlreadyRegistered
   extends Schema.TaggedError<OpAlreadyRegistered>()("OpAlreadyRegistered", { id: OperationId })
-{}
+{
+  override get message(): string {
+    return `operation ${this.id} is registered already`
+  }
+}
 /** @since 0.1.0 @category errors */
 export class OpInvalidTransition extends Schema.TaggedError<OpInvalidTransition>()("OpInvalidTransition", {
   id: OperationId,
   status: Schema.String,
   action: Schema.String
-}) {}
+}) {
+  override get message(): string {
+    return `operation ${this.id} is ${this.status}: ${this.action} is refused`
+  }
+}
 /** @since 0.1.0 @category errors */
 export class OpPeerNotExpected
   extends Schema.TaggedError<OpPeerNotExpected>()("OpPeerNotExpected", { id: OperationId })
-{}
+{
+  override get message(): string {
+    return `operation ${this.id} is no member child and has no peer`
+  }
+}
 /** @since 0.1.0 @category errors */
 export class OpAlreadyPeerReady
   extends Schema.TaggedError<OpAlreadyPeerReady>()("OpAlreadyPeerReady", { id: OperationId })
-{}
+{
+  override get message(): string {
+    return `the peer of operation ${this.id} is ready already`
+  }
+}
 /** @since 0.1.0 @category errors */
 export class OpMaxConcurrentExceeded extends Schema.TaggedError<OpMaxConcurrentExceeded>()("OpMaxConcurrentExceeded", {
   limit: Schema.Number,
   active: Schema.Number
-}) {}
+}) {
+  override get message(): string {
+    return `${this.active} operations are active, the limit is ${this.limit}`
+  }
+}
 /** @since 0.1.0 @category errors */
-export class OpDuplicateWait extends Schema.TaggedError<OpDuplicateWait>()("OpDuplicateWait", { id: OperationId }) {}
+export class OpDuplicateWait extends Schema.TaggedError<OpDuplicateWait>()("OpDuplicateWait", { id: OperationId }) {
+  override get message(): string {
+    return `operation ${this.id} is in the list twice`
+  }
+}
 /** @since 0.1.0 @category errors */
-export class OpWaitAlreadyActive extends Schema.TaggedError<OpWaitAlreadyActive>()("OpWaitAlreadyActive", {}) {}
-/** The session was unregistered or destroyed. @since 0.1.0 @category errors */
-export class OpOwnerRetired extends Schema.TaggedError<OpOwnerRetired>()("OpOwnerRetired", { sessionId: SessionId }) {}
+export class OpWaitAlreadyActive extends Schema.TaggedError<OpWaitAlreadyActive>()("OpWaitAlreadyActive", {}) {
+  override get message(): string {
+    return "somebody waits for operations of this session already"
+  }
+}
+/** The session was unregistered or destroyed, or never was registered. @since 0.1.0 @category errors */
+export class OpOwnerRetired extends Schema.TaggedError<OpOwnerRetired>()("OpOwnerRetired", { sessionId: SessionId }) {
+  override get message(): string {
+    return `session "${this.sessionId}" is not there to own operations`
+  }
+}
 /** Nobody will complete this watch: the session ended first (D28). @since 0.1.0 @category errors */
-export class WatchClosed extends Schema.TaggedError<WatchClosed>()("WatchClosed", { reason: Schema.String }) {}
+export class WatchClosed extends Schema.TaggedError<WatchClosed>()("WatchClosed", { reason: Schema.String }) {
+  override get message(): string {
+    return this.reason
+  }
+}
 /** The change could not be stored; the operation is as it was, repeat the call if `retryable`. @since 0.1.0 @category errors */
 export class OpInternal extends Schema.TaggedError<OpInternal>()("OpInternal", {
   detail: Schema.String,

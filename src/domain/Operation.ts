@@ -104,3 +104,23 @@ export const FeedCursors = Schema.Struct({
 })
 /** @since 0.1.0 @category models */
 export type FeedCursors = typeof FeedCursors.Type
+
+/** An operation and how it ended. @since 0.1.0 @category models */
+export type OperationEnd = readonly [id: OperationId, outcome: OperationOutcome]
+
+/** A reader of the feed asked for entries that are no longer kept. @since 0.1.0 @category models */
+export interface FeedGap {
+  readonly requestedAfter: number
+  /** everything up to this sequence is gone */
+  readonly droppedThrough: number
+  readonly watermark: number
+}
+
+/** One consistent reading of the feed. With a `gap` the entries are those that are left. @since 0.1.0 @category models */
+export interface FeedBatch {
+  readonly entries: ReadonlyArray<CompletionEntry>
+  /** sequence of the newest entry, 0 when there was never one */
+  readonly watermark: number
+  readonly droppedThrough: number
+  readonly gap: FeedGap | null
+}

@@ -4,24 +4,8 @@
  * @since 0.1.0
  */
 import type { Emit } from "../domain/Command.js"
-import type { CompletionEntry, FeedCursors } from "../domain/Operation.js"
+import type { CompletionEntry, FeedBatch, FeedCursors } from "../domain/Operation.js"
 import type { Operations, SessionState } from "../domain/SessionState.js"
-
-/** A reader asked for entries that are no longer kept. @since 0.1.0 @category models */
-export interface FeedGap {
-  readonly requestedAfter: number
-  readonly droppedThrough: number
-  readonly watermark: number
-}
-
-/** One consistent reading of the feed. With a `gap` the entries are those that are left. @since 0.1.0 @category models */
-export interface FeedBatch {
-  readonly entries: ReadonlyArray<CompletionEntry>
-  /** sequence of the newest entry, 0 when there was never one */
-  readonly watermark: number
-  readonly droppedThrough: number
-  readonly gap: FeedGap | null
-}
 
 /** The entries with a sequence above `after`. @since 0.1.0 @category reading */
 export const listSince = (state: SessionState, after: number): FeedBatch => {

@@ -7,13 +7,10 @@ import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import type { Emit } from "../domain/Command.js"
 import type { OperationId, WaitRequestId } from "../domain/Ids.js"
-import type { CompletionEntry, OperationOutcome, OperationRecord } from "../domain/Operation.js"
+import type { CompletionEntry, OperationEnd, OperationOutcome, OperationRecord } from "../domain/Operation.js"
 import type { Barrier, KernelLimits, Operations } from "../domain/SessionState.js"
 import { appendEntries } from "./feed.js"
 import { isTerminalStatus, statusOfOutcome } from "./operationRows.js"
-
-/** An operation and how it ended. @since 0.1.0 @category models */
-export type OperationEnd = readonly [id: OperationId, outcome: OperationOutcome]
 
 /** A barrier all of whose members ended. Outcomes in the order that was asked for. @since 0.1.0 @category models */
 export interface SatisfiedBarrier {

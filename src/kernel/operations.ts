@@ -14,6 +14,7 @@ import type { OperationError } from "../domain/Errors.js"
 import { OpDuplicateWait, OpNotFound, OpOwnerRetired, OpWaitAlreadyActive } from "../domain/Errors.js"
 import type { OperationId, WaitRequestId } from "../domain/Ids.js"
 import type {
+  OperationEnd,
   OperationOutcome,
   OperationPeer,
   OperationRecord,
@@ -21,7 +22,7 @@ import type {
   OperationSpec
 } from "../domain/Operation.js"
 import type { Dirty, Env, Operations, SessionState } from "../domain/SessionState.js"
-import type { Ended, Ending, OperationEnd } from "./operationEnding.js"
+import type { Ended, Ending } from "./operationEnding.js"
 import {
   changed,
   endOperations,
@@ -68,6 +69,19 @@ export const registerOperation = (spec: OperationSpec): Command<OperationReply> 
 /** @since 0.1.0 @category commands */
 export const provisioningSucceeded = (id: OperationId): Command<OperationReply> =>
   changing("provisioningSucceeded", id, (record, now) => ({ ...record, startedAt: Math.max(now, record.createdAt) }))
+
+/** The two steps before in one: an operation that runs as soon as it is known. @since 0.1.0 @category commands */
+export const startOperation = (spec: OperationSpec): Command<OperationReply> => ({
+  name: "operation.start",
+  decide: (state, env) =>
+    Either.flatMap(registerOperation(spec).decide(state, env), (registered) =>
+      Either.isLeft(registered.reply)
+        ? Either.right(registered)
+        : Either.map(
+          provisioningSucceeded(spec.id).decide(registered.state, env),
+          (started) => ({ ...started, emits: [...registered.emits, ...started.emits] })
+        ))
+})
 
 /** Counts one report; what it says is not kept. @since 0.1.0 @category commands */
 export const reportProgress = (id: OperationId): Command<OperationReply> =>

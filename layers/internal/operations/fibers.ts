@@ -1,0 +1,115 @@
+/**
+ * The fibers of process-owned operations: how the end of the work becomes the end of the operation, and the other way
+ * round.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import { CurrentSession } from "../../../services/CoreExecutor.js"
+import type { OperationAnswer } from "../../../services/SessionOperations.js"
+import type { OperationId } from "../../../src/domain/Ids.js"
+import type { OperationResult } from "../../../src/domain/Operation.js"
+import { cancelOperation, completeOperation, failOperation } from "../../../src/kernel/operations.js"
+import type { Entry, OperationFiber } from "../entry.js"
+import type { OperationDeps } from "./submit.js"
+import { submit } from "./submit.js"
+
+type Cell = Pick<OperationFiber, "ended">
+
+/** What is stored of an answer. */
+export const resultOf = (answer: OperationAnswer, elapsedMs: number): OperationResult => {
+  const { content, durationMs, isError, tokensUsed } = typeof answer === "string"
+    ? { content: answer, durationMs: undefined, isError: undefined, tokensUsed: undefined }
+    : answer
+  return {
+    content,
+    isError: isError ?? false,
+    durationMs: Math.max(0, Math.round(durationMs ?? elapsedMs)),
+    tokensUsed: tokensUsed ?? 0
+  }
+}
+
+/** What is said of a failure or defect: the messages, not where they came from. */
+const reasonOf = (cause: Cause.Cause<unknown>): string =>
+  Cause.prettyErrors(cause).map(({ message, name }) => message === "" ? name : message).join("; ")
+
+const endOf = (id: OperationId, exit: Exit.Exit<OperationAnswer, unknown>, elapsedMs: number) => {
+  if (Exit.isSuccess(exit)) return completeOperation(id, resultOf(exit.value, elapsedMs))
+  return Cause.isInterruptedOnly(exit.cause)
+    ? cancelOperation(id, "its work was interrupted")
+    : failOperation(id, reasonOf(exit.cause))
+}
+
+/** A pause before the next try; true if it was cut short by a teardown, which leaves time for one. */
+const pause = ({ config }: OperationDeps, tries: number): Effect.Effect<boolean> =>
+  Effect.map(
+    Effect.exit(Effect.interruptible(Effect.sleep(
+      Duration.min(Duration.times(config.commitRetryBase, 2 ** Math.min(tries, 16)), config.retryCap)
+    ))),
+    Exit.isFailure
+  )
+
+/**
+ * Stores the end of an operation. What the store refuses for the moment is tried until it is written or the session goes;
+ * a result that it refuses for good becomes a failure. Another end that was first stays.
+ */
+const store = (deps: OperationDeps, id: OperationId, end: ReturnType<typeof endOf>): Effect.Effect<void> => {
+  const attempt = (command: typeof end, tries: number, last: boolean): Effect.Effect<void> =>
+    Effect.catchAll(Effect.asVoid(submit(deps.entry, command)), (error) => {
+      if (error._tag !== "OpInternal") return Effect.void
+      if (error.retryable && !last) {
+        return Effect.flatMap(pause(deps, tries), (cut) => attempt(command, tries + 1, cut))
+      }
+      const refused = Effect.logWarning(`the end of operation ${id} could not be stored`, error)
+      return error.retryable || command !== end
+        ? refused
+        : attempt(failOperation(id, `what it came to could not be stored: ${error.detail}`), 0, last)
+    })
+  return attempt(end, 0, false)
+}
+
+const body = <E>(deps: OperationDeps, id: OperationId, cell: Cell, work: Effect.Effect<OperationAnswer, E>) =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const startedAt = yield* Clock.currentTimeMillis
+      const exit = yield* Effect.exit(restore(work))
+      // an interruption of ours comes with an end that was stored, or is going to be, by whoever sent it
+      if (cell.ended || (Exit.isInterrupted(exit) && deps.entry.closing !== null)) return
+      cell.ended = true
+      yield* store(deps, id, endOf(id, exit, (yield* Clock.currentTimeMillis) - startedAt))
+    })
+  )
+
+/** The work knows whose it is: it may wait for its own session's turns, which a run could not. */
+export const asOperation = <A, E, R>(entry: Entry, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.provideService(work, CurrentSession, { sessionId: entry.sessionId, runId: null, role: "operation" })
+
+/** Starts the work of an operation that has just been registered. Synchronous: it is called where that is settled. */
+export const start = <E>(
+  deps: OperationDeps,
+  id: OperationId,
+  work: Effect.Effect<OperationAnswer, E>
+): void => {
+  const { entry, spawner } = deps
+  const cell = { ended: false }
+  const fiber = spawner.spawn(entry.scope, body(deps, id, cell, work))
+  const current: OperationFiber = Object.assign(cell, { fiber })
+  entry.operations.set(id, current)
+  // an id that was forgotten may have come again meanwhile
+  fiber.addObserver(() => {
+    if (entry.operations.get(id) === current) entry.operations.delete(id)
+  })
+}
+
+/** The operation has ended by somebody else's word: its work is interrupted, and not waited for. */
+export const release = (entry: Entry, id: OperationId): void => {
+  const current = entry.operations.get(id)
+  if (current === undefined || current.ended) return
+  current.ended = true
+  current.fiber.unsafeInterruptAsFork(FiberId.none)
+}
