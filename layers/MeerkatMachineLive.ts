@@ -19,6 +19,7 @@ import { MeerkatMachine } from "../services/MeerkatMachine.js"
 import { MeerkatMachineConfig } from "../services/MeerkatMachineConfig.js"
 import { RuntimeLoop } from "../services/RuntimeLoop.js"
 import { RuntimeStore } from "../services/RuntimeStore.js"
+import { SessionLlmReconfigureHost } from "../services/SessionLlmReconfigureHost.js"
 import type { Internal, RuntimeDriverError } from "../src/domain/Errors.js"
 import { NotReady } from "../src/domain/Errors.js"
 import { SessionId } from "../src/domain/Ids.js"
@@ -38,6 +39,7 @@ import * as Spawn from "./internal/spawn.js"
 import { admission } from "./internal/surfaces/admission.js"
 import { comms } from "./internal/surfaces/comms.js"
 import { lifecycle } from "./internal/surfaces/lifecycle.js"
+import { llm } from "./internal/surfaces/llm.js"
 import { operations } from "./internal/surfaces/operations.js"
 import { reads } from "./internal/surfaces/reads.js"
 import { ensureFactory, registration } from "./internal/surfaces/registration.js"
@@ -52,8 +54,14 @@ const make = Effect.gen(function*() {
   const config = yield* MeerkatMachineConfig
   const authorities = yield* MachineAuthority
   const ids = FreshIds.make(yield* IdGen)
+  const modelHost = yield* Effect.serviceOption(SessionLlmReconfigureHost)
   const blobs = yield* Blobs.make
   const spawner = yield* Spawn.make
+  // Foreign code that does not end when it is interrupted is left behind: closing the layer does not wait for it.
+  const guests = yield* Effect.acquireRelease(
+    Scope.make(),
+    (scope) => Effect.forkDaemon(Scope.close(scope, Exit.void))
+  )
   const layerScope = yield* Effect.scope
   // Everything of the machine lives in a scope of its own that ends after the last unregistration.
   const home = yield* Scope.fork(layerScope, ExecutionStrategy.sequential)
@@ -123,6 +131,7 @@ const make = Effect.gen(function*() {
     ids,
     blobs,
     spawner,
+    guests,
     registry,
     attachments,
     operations: attachments.operations,
@@ -136,6 +145,7 @@ const make = Effect.gen(function*() {
     ...lifecycle(parts),
     ...reads(parts),
     ...tools(parts),
+    ...llm(parts, modelHost),
     ...comms(parts),
     ...operations(parts),
     fiberCount: Effect.map(authorities.fiberCount, (workers) => workers + spawner.live())

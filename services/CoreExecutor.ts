@@ -120,6 +120,6 @@ export class CurrentSession extends Context.Reference<CurrentSession>()("effect-
   defaultValue: (): {
     readonly sessionId: SessionId
     readonly runId: RunId | null
-    readonly role: "run" | "operation" | "drain" | "hook"
+    readonly role: "run" | "operation" | "drain" | "hook" | "llmHost"
   } | null => null
 }) {}

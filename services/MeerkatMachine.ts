@@ -22,6 +22,7 @@ import type { TurnMetadata } from "../src/domain/Turn.js"
 import type { CoreExecutor } from "./CoreExecutor.js"
 import type { SessionFilter, StoredSession } from "./RuntimeStore.js"
 import type { CommsControl, SessionComms } from "./SessionComms.js"
+import type { LlmControl, SessionLlm } from "./SessionLlm.js"
 import type { OperationsControl, SessionOperations } from "./SessionOperations.js"
 import type { SessionTools, ToolsControl } from "./SessionTools.js"
 
@@ -188,6 +189,8 @@ export interface SessionHandle {
   readonly history: Stream.Stream<Message, RuntimeDriverError>
   /** Which tools it shows. */
   readonly tools: SessionTools
+  /** Which model it speaks to. */
+  readonly llm: SessionLlm
   /** Its background operations and their completion feed. */
   readonly operations: SessionOperations
   /** A snapshot, then everything that happens. */
@@ -207,7 +210,7 @@ export interface SessionHandle {
  * @since 0.1.0
  * @category models
  */
-export interface MeerkatMachineService extends CommsControl, ToolsControl, OperationsControl {
+export interface MeerkatMachineService extends CommsControl, LlmControl, ToolsControl, OperationsControl {
   // --- registration
   /** Makes a session live: recovers it from the store. Registering a live session again does nothing. */
   readonly registerSession: (sessionId: SessionId) => Effect.Effect<void, RuntimeDriverError>

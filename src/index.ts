@@ -42,6 +42,10 @@ export * as RuntimeLoop from "../services/RuntimeLoop.js"
 /** @since 0.1.0 */
 export * as RuntimeStore from "../services/RuntimeStore.js"
 /** @since 0.1.0 */
+export * as SessionLlm from "../services/SessionLlm.js"
+/** @since 0.1.0 */
+export * as SessionLlmReconfigureHost from "../services/SessionLlmReconfigureHost.js"
+/** @since 0.1.0 */
 export * as SessionOperations from "../services/SessionOperations.js"
 /** @since 0.1.0 */
 export * as SessionTools from "../services/SessionTools.js"
@@ -56,6 +60,8 @@ export * as Ids from "./domain/Ids.js"
 /** @since 0.1.0 */
 export * as Input from "./domain/Input.js"
 /** @since 0.1.0 */
+export * as LlmIdentity from "./domain/LlmIdentity.js"
+/** @since 0.1.0 */
 export * as Message from "./domain/Message.js"
 /** @since 0.1.0 */
 export * as Operation from "./domain/Operation.js"
@@ -67,5 +73,7 @@ export * as RuntimeState from "./domain/RuntimeState.js"
 export * as StoreErrors from "./domain/StoreErrors.js"
 /** @since 0.1.0 */
 export * as ToolVisibility from "./domain/ToolVisibility.js"
+/** @since 0.1.0 */
+export * as LlmResolution from "./kernel/llmResolution.js"
 /** @since 0.1.0 */
 export * as VisibleTools from "./kernel/visibleTools.js"

@@ -11,6 +11,7 @@ import type { SessionOperations } from "../../services/SessionOperations.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { OperationId, SessionId } from "../../src/domain/Ids.js"
 import type { DrainCell } from "./drainCell.js"
+import type { ModelCell } from "./modelCell.js"
 
 /** A live loop and what belongs to it. */
 export interface Attachment {
@@ -46,6 +47,8 @@ export interface Entry {
   operationRegistry: SessionOperations | null
   /** the task that drains the peers' inbox */
   readonly drain: DrainCell
+  /** what is known of its model; null as long as nobody asked for another one */
+  model: ModelCell | null
   attachment: Attachment | null
   /** an attachment is being made; losers of the race wait for it */
   claim: Deferred.Deferred<void> | null

@@ -17,6 +17,7 @@ import * as DrainCell from "./drainCell.js"
 import { driverError, invalid } from "./driverError.js"
 import { endLoop, endOperations } from "./endFibers.js"
 import type { Attachment, Entry } from "./entry.js"
+import * as ModelCell from "./modelCell.js"
 import * as OperationFibers from "./operations/fibers.js"
 import { endsWithin } from "./spawn.js"
 
@@ -76,6 +77,7 @@ const endDestroyed = (deps: AttachDeps, entry: Entry, attachment: Attachment | n
   Effect.gen(function*() {
     for (const id of entry.operations.keys()) OperationFibers.release(entry, id)
     yield* DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" })
+    yield* ModelCell.end(deps, entry.model)
     if (attachment !== null) yield* endLoop(deps, attachment, "destroyed")
     yield* endOperations(deps, entry)
     if (attachment === null) return

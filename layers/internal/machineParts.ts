@@ -27,6 +27,8 @@ export interface MachineParts {
   readonly ids: FreshIds
   readonly blobs: Blobs
   readonly spawner: Spawner
+  /** for fibers that run foreign code and end by their own bounds: nobody waits for this scope to close */
+  readonly guests: Scope.Scope
   readonly registry: Registry
   readonly attachments: AttachDeps
   /** the operations of an entry, the same object each time */

@@ -70,6 +70,7 @@ const openEntry = (deps: RegistryDeps, sessionId: SessionId): Effect.Effect<Entr
         operations: new Map(),
         operationRegistry: null,
         drain: DrainCell.make(),
+        model: null,
         attachment: null,
         claim: null,
         tokens: 0,

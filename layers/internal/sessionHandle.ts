@@ -11,6 +11,7 @@ import * as Admission from "./admission.js"
 import { invalid } from "./driverError.js"
 import type { MachineParts, Resolve } from "./machineParts.js"
 import { sessionComms } from "./surfaces/comms.js"
+import { sessionLlm } from "./surfaces/llm.js"
 import { sessionOperations } from "./surfaces/operations.js"
 import { sessionTools } from "./surfaces/tools.js"
 
@@ -88,6 +89,7 @@ export const make = (
     history: machine.history(sessionId),
     events: machine.runtimeEvents(sessionId),
     tools: sessionTools(resolve),
+    llm: sessionLlm(machine, sessionId, resolve),
     operations: sessionOperations(parts, sessionId, resolve),
     snapshot: Effect.matchEffect(resolve, {
       onFailure: () => Effect.succeedNone,

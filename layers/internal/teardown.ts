@@ -17,6 +17,7 @@ import { driverError } from "./driverError.js"
 import { endLoop, endOperations } from "./endFibers.js"
 import type { Attachment, Entry } from "./entry.js"
 import * as Metrics from "./metrics.js"
+import * as ModelCell from "./modelCell.js"
 import type { Registry } from "./registry.js"
 import type { Spawner } from "./spawn.js"
 import { endsWithin } from "./spawn.js"
@@ -76,9 +77,10 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     if (mode === "unregister") yield* Effect.ignore(authority.submit(beginUnregister))
     const { attachment } = entry
     const running = Ledger.staged(authority.unsafeState().ledger)
-    const [loopEnded, drainEnded] = yield* Effect.all([
+    const [loopEnded, drainEnded, changesEnded] = yield* Effect.all([
       attachment === null ? Effect.succeed(true) : releaseLoop(deps, attachment),
-      DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" })
+      DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" }),
+      ModelCell.end(deps, entry.model)
     ], { concurrency: "unbounded" })
     const { ledger } = authority.unsafeState()
     const returned = running.filter(({ inputId }) => Ledger.get(ledger, inputId)?.status.type === "queued").length
@@ -93,7 +95,7 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     return {
       requeued: returned + closed.requeued,
       terminatedOperations: closed.terminatedOperations,
-      forced: !(loopEnded && drainEnded && operationsEnded && scopesClosed),
+      forced: !(loopEnded && drainEnded && changesEnded && operationsEnded && scopesClosed),
       joined: true
     }
   })

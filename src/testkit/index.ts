@@ -9,4 +9,6 @@ export * as FaultyStore from "./FaultyStore.js"
 /** @since 0.1.0 */
 export * as LatchedExecutor from "./LatchedExecutor.js"
 /** @since 0.1.0 */
+export * as LlmHost from "./LlmHost.js"
+/** @since 0.1.0 */
 export * as Sim from "./Sim.js"

@@ -5,6 +5,7 @@
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { LlmHost } from "../../src/testkit/index.js"
 import { inputId, prompt } from "../support/inputs.js"
 import type { Lab } from "./driver.js"
 import { A, failing, rid, row, stateOf } from "./driver.js"
@@ -187,6 +188,28 @@ operation(
     retired: "ok -> destroyed",
     stopped: "ok -> destroyed"
   })
+)
+
+/** The row is about phases, so whatever can have a binding has one. */
+const reconfigure = (lab: Lab) =>
+  Effect.gen(function*() {
+    const mock = yield* LlmHost.make()
+    yield* lab.machine.setSessionLlmReconfigureHost(mock.host)
+    const state = yield* stateOf(lab, A)
+    if (state !== null && state !== "destroyed") yield* lab.bind(A)
+    return yield* lab.machine.reconfigureSessionLlmIdentity(A, { model: "blind", provider: "openai" })
+  })
+
+operation(
+  "reconfigureSessionLlmIdentity",
+  reconfigure,
+  // DESIGN 12, D26: allowed when idle, if there is a binding
+  unchanged(refusing)
+)
+operation(
+  "resolvedSessionLlmCapabilities",
+  ({ machine }) => machine.resolvedSessionLlmCapabilities(A),
+  unchanged({ destroyed: "ok -> destroyed" })
 )
 
 operation("runtimeState", ({ machine }) => machine.runtimeState(A), unchanged({ destroyed: "ok -> destroyed" }))
