@@ -36,6 +36,8 @@ export type SessionEvent =
 export interface SubmitOptions<A> {
   /** runs synchronously at settlement; only registers (waiters), never waits */
   readonly onSettled?: (reply: A) => void
+  /** the caller was interrupted while the command was queued: it was taken back, nothing happened */
+  readonly onWithdrawn?: () => void
   /** what those who wait for these inputs are told if this command's outcome stays unknown (D21) */
   readonly onReload?: (reason: string) => ReadonlyArray<readonly [InputId, CompletionOutcome]>
 }

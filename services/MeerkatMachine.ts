@@ -147,24 +147,33 @@ export interface PromptOptions {
 }
 
 /** @since 0.1.0 @category models */
+export interface Deadline {
+  /** how long the call may take; on expiry it fails `DeadlineExceeded`, which says what is known of the input */
+  readonly deadline: Duration.DurationInput
+}
+
+/** @since 0.1.0 @category models */
 export interface SteerOptions extends Omit<PromptOptions, "hold"> {
   /** the run it is meant for; when it cannot join that run any more it becomes a queued input */
   readonly expectedRunId?: RunId
 }
 
-/** @since 0.1.0 @category models */
-export interface AskOptions extends PromptOptions {
-  /** how long to wait for the answer; on expiry fails `DeadlineExceeded`, the input stays as it is */
-  readonly deadline?: Duration.DurationInput
-}
+/** One deadline holds for admission and answer. @since 0.1.0 @category models */
+export interface AskOptions extends PromptOptions, Partial<Deadline> {}
 
 /** One session, as people use it. @since 0.1.0 @category models */
 export interface SessionHandle {
   readonly sessionId: SessionId
   /** Queues a prompt; durable when this returns. */
-  readonly prompt: (text: string, options?: PromptOptions) => Effect.Effect<Prompted, RuntimeDriverError>
+  readonly prompt: {
+    (text: string, options: PromptOptions & Deadline): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
+    (text: string, options?: PromptOptions): Effect.Effect<Prompted, RuntimeDriverError>
+  }
   /** Goes before queued prompts and asks a running turn to yield at its next boundary. */
-  readonly steer: (text: string, options?: SteerOptions) => Effect.Effect<Prompted, RuntimeDriverError>
+  readonly steer: {
+    (text: string, options: SteerOptions & Deadline): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
+    (text: string, options?: SteerOptions): Effect.Effect<Prompted, RuntimeDriverError>
+  }
   /** Queues a prompt and waits for its answer. */
   readonly ask: (
     text: string,

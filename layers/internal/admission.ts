@@ -8,7 +8,13 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { SubmitError } from "../../services/MachineAuthority.js"
-import type { AcceptOutcome, Completion, Prompted, PromptOptions } from "../../services/MeerkatMachine.js"
+import type {
+  AcceptOutcome,
+  Completion,
+  DeadlineExceeded,
+  Prompted,
+  PromptOptions
+} from "../../services/MeerkatMachine.js"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { AcceptReply } from "../../src/domain/Command.js"
@@ -43,6 +49,13 @@ export interface AcceptOptions {
   /** the id was minted by us a moment ago: no stored input has it */
   readonly fresh: boolean
   readonly expectedRunId?: RunId
+  readonly note?: AdmissionNote
+}
+
+/** What is known of an input that is being admitted; written as it goes. */
+export interface AdmissionNote {
+  admission: DeadlineExceeded["admission"]
+  inputId?: InputId
 }
 
 export interface Admitted {
@@ -147,11 +160,17 @@ export const admit = (
       ...trace,
       ...(options.expectedRunId === undefined ? {} : { expectedRunId: options.expectedRunId })
     })
+    const { note } = options
+    if (note !== undefined) Object.assign(note, { admission: "unknown", inputId: input.header.id })
     const reply = yield* entry.authority.submit(command, {
+      onWithdrawn: () => {
+        if (note !== undefined) note.admission = "notAdmitted"
+      },
       // In the worker, before any later command of the round: the input cannot end before its waiter is there.
       onSettled: (settled) => {
         const open = settled._tag === "Accepted" ? settled.terminal === null : settled.open
         const id = settled._tag === "Accepted" ? settled.inputId : settled.existingId
+        if (note !== undefined) Object.assign(note, { admission: "admitted", inputId: id })
         if (options.completion && open) cell.deferred = entry.authority.awaitInput(id)
       }
     }).pipe(

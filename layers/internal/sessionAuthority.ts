@@ -114,12 +114,14 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
       else kick()
     })
   }
-  const enqueue = (member: Pending): () => void => {
+  const enqueue = (member: Pending): () => boolean => {
     arrivals.push(member)
     kick()
     return () => {
       const at = arrivals.indexOf(member)
-      if (at >= 0) arrivals.splice(at, 1)
+      if (at < 0) return false
+      arrivals.splice(at, 1)
+      return true
     }
   }
   const submit = <A>(command: Command<A>, given?: SubmitOptions<A>): Effect.Effect<A, SubmitError> =>
@@ -134,7 +136,9 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
         (error) => resume(Effect.fail(error)),
         given?.onReload ?? (() => [])
       ))
-      return Effect.sync(remove)
+      return Effect.sync(() => {
+        if (remove()) given?.onWithdrawn?.()
+      })
     })
 
   const scheduleFlush = (): void => {

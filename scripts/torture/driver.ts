@@ -127,7 +127,8 @@ const offer = (client: Client, key: string, steer: boolean) =>
     const handle = machine.session(SessionId.make(session))
     const text = `${key} ${"please ".repeat(1 + client.chance.below(40))}`
     log.write({ _: "offer", life, session, key })
-    const { completion, outcome } = yield* (steer ? handle.steer : handle.prompt)(text, { idempotencyKey: key })
+    const options = { idempotencyKey: key }
+    const { completion, outcome } = yield* steer ? handle.steer(text, options) : handle.prompt(text, options)
     const fresh = outcome._tag === "Accepted"
     const id = outcome._tag === "Accepted" ? outcome.inputId : outcome.existingId
     if (fresh && client.known.get(key) === true) yield* wrong(`${session} ${key} was acknowledged and is not known`)

@@ -1,0 +1,94 @@
+/** @since 0.1.0 */
+import * as Effect from "effect/Effect"
+import { CurrentSession } from "../../services/CoreExecutor.js"
+import type { AskOptions, Deadline, Prompted, PromptOptions, SteerOptions } from "../../services/MeerkatMachine.js"
+import { DeadlineExceeded } from "../../services/MeerkatMachine.js"
+import type { RunResult, TurnFailed } from "../../src/domain/Completion.js"
+import { toEffect } from "../../src/domain/Completion.js"
+import type { RuntimeDriverError } from "../../src/domain/Errors.js"
+import type { SessionId } from "../../src/domain/Ids.js"
+import type { AcceptOptions, AdmissionNote } from "./admission.js"
+import * as Admission from "./admission.js"
+import { invalid } from "./driverError.js"
+import type { MachineParts, Resolve } from "./machineParts.js"
+
+type Options = PromptOptions & Pick<SteerOptions, "expectedRunId">
+
+/** What is known of an input when its time is up. */
+const noted = (): AdmissionNote => ({ admission: "notAdmitted" })
+
+const within = <A, E>(
+  effect: Effect.Effect<A, E>,
+  note: AdmissionNote,
+  deadline: AskOptions["deadline"]
+): Effect.Effect<A, E | DeadlineExceeded> =>
+  deadline === undefined ? effect : Effect.timeoutFail(effect, {
+    duration: deadline,
+    onTimeout: () => new DeadlineExceeded(note)
+  })
+
+const admitted = (
+  parts: MachineParts,
+  resolve: Resolve,
+  text: string,
+  options: Options,
+  steer: boolean,
+  note: AdmissionNote
+): Effect.Effect<Prompted, RuntimeDriverError> =>
+  Effect.gen(function*() {
+    const entry = yield* resolve
+    const input = yield* Admission.promptInput(parts, text, options, steer)
+    const given: AcceptOptions = {
+      wake: options.hold !== true,
+      completion: true,
+      fresh: true,
+      note,
+      ...(options.expectedRunId === undefined ? {} : { expectedRunId: options.expectedRunId })
+    }
+    return yield* Admission.withCompletion(parts, entry, yield* Admission.admit(parts, entry, input, given))
+  }).pipe(Effect.withSpan("MeerkatMachine.prompt", { captureStackTrace: false }))
+
+/** Queues what somebody says, in the queue or before it; durable when it returns. */
+export const prompting = (parts: MachineParts, resolve: Resolve, steer: boolean) => {
+  function prompt(
+    text: string,
+    options: Options & Deadline
+  ): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
+  function prompt(text: string, options?: Options): Effect.Effect<Prompted, RuntimeDriverError>
+  function prompt(text: string, options: Options & Partial<Deadline> = {}) {
+    return Effect.suspend(() => {
+      const note = noted()
+      return within(admitted(parts, resolve, text, options, steer, note), note, options.deadline)
+    })
+  }
+  return prompt
+}
+
+/** An answer can only be waited for from outside the run that would have to give it. */
+const notFromInside = (sessionId: SessionId): Effect.Effect<void, RuntimeDriverError> =>
+  Effect.flatMap(
+    CurrentSession,
+    (current) =>
+      current !== null && current.sessionId === sessionId && current.role === "run"
+        ? Effect.fail(
+          invalid({ _tag: "WouldDeadlock", detail: "ask was called from inside a run of the same session" })
+        )
+        : Effect.void
+  )
+
+/** Queues it and waits for the answer; one deadline holds for both. */
+export const ask = (
+  parts: MachineParts,
+  sessionId: SessionId,
+  resolve: Resolve,
+  text: string,
+  options: AskOptions
+): Effect.Effect<RunResult, RuntimeDriverError | TurnFailed | DeadlineExceeded> =>
+  Effect.suspend(() => {
+    const note = noted()
+    const answer = Effect.flatMap(
+      admitted(parts, resolve, text, options, false, note),
+      ({ completion }) => Effect.flatMap(completion.wait, toEffect)
+    )
+    return within(Effect.zipRight(notFromInside(sessionId), answer), note, options.deadline)
+  })
