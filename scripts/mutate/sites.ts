@@ -1,30 +1,32 @@
 /**
- * Finds what can be taken out of a source file and rewrites the file so that every mutant is in it, behind a switch.
+ * Finds what can be taken out of a source file: a guard, an order, a step, an uninterruptible region, a bound.
  *
  * What is not looked at: types, texts of templates (messages and statements of SQL), whatever only logs, measures or
  * traces.
  */
-import * as ts from "typescript"
+import ts from "typescript"
 
-export type Group = "guard" | "ordering" | "removal" | "uninterruptible"
+export type Group = "bound" | "guard" | "ordering" | "removal" | "uninterruptible"
 
-/** One change. `key` stays the same as long as the code does, wherever in the file it moves. */
-export interface Mutant {
-  readonly id: number
+/** What becomes of a node. */
+export type Change =
+  | { readonly _tag: "Replace"; readonly text: string }
+  | { readonly _tag: "RemoveStatement" }
+  | { readonly _tag: "DropElement" }
+  /** a function that says yes whatever it is asked */
+  | { readonly _tag: "AlwaysTrue" }
+  | { readonly _tag: "SwapWith"; readonly next: ts.Statement }
+
+/** One change of a file. `key` stays the same as long as the code does, wherever in the file it moves. */
+export interface Site {
   readonly key: string
-  readonly file: string
   readonly line: number
   readonly group: Group
   readonly operator: string
   /** the code it concerns, shortened */
   readonly code: string
-}
-
-type Wrap = (emitted: string) => string
-
-interface Pair {
-  readonly first: ts.Statement
-  readonly id: number
+  readonly node: ts.Node
+  readonly change: Change
 }
 
 const silent =
@@ -37,13 +39,23 @@ const isSilent = (node: ts.Node): boolean => {
   if (ts.isYieldExpression(node) && node.expression !== undefined) return isSilent(node.expression)
   if (ts.isExpressionStatement(node) || ts.isParenthesizedExpression(node)) return isSilent(node.expression)
   if (!ts.isCallExpression(node)) return false
-  const callee = calleeOf(node)
-  if (silent.test(callee)) return true
+  if (silent.test(calleeOf(node))) return true
   const subject = node.expression
   return ts.isPropertyAccessExpression(subject) && subject.name.text === "pipe" && isSilent(subject.expression)
 }
 
-const isNothing = (node: ts.Node): boolean => node.getText() === "Effect.void" || isSilent(node)
+/** Left as it is, with all that is in it. */
+export const isSkipped = (node: ts.Node): boolean =>
+  ts.isTypeNode(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node) ||
+  ts.isImportDeclaration(node) || ts.isTemplateExpression(node) || ts.isTypeParameterDeclaration(node) ||
+  isSilent(node)
+
+/** A statement whose place among its neighbours can be changed. */
+export const isMovable = (node: ts.Statement): node is ts.ExpressionStatement =>
+  ts.isExpressionStatement(node) && !isSilent(node)
+
+export const blockOf = (node: ts.Node): ReadonlyArray<ts.Statement> | null =>
+  ts.isBlock(node) || ts.isCaseClause(node) || ts.isDefaultClause(node) ? node.statements : null
 
 const finalizers = ["ensuring", "ensuringWith", "onExit", "onInterrupt", "onError"].map((name) => `Effect.${name}`)
 const predicates = [
@@ -56,13 +68,22 @@ const predicates = [
   "Chunk.filter",
   "Stream.filter"
 ]
-const identity = "((it) => it)"
+const searches = ["filter", "find", "findIndex", "findLast"]
+const identity = "(<T>(it: T) => it)"
 const boundaries = new Map<ts.SyntaxKind, string>([
   [ts.SyntaxKind.LessThanToken, "<="],
   [ts.SyntaxKind.LessThanEqualsToken, "<"],
   [ts.SyntaxKind.GreaterThanToken, ">="],
   [ts.SyntaxKind.GreaterThanEqualsToken, ">"]
 ])
+const comparisons = new Set([
+  ...boundaries.keys(),
+  ts.SyntaxKind.EqualsEqualsEqualsToken,
+  ts.SyntaxKind.ExclamationEqualsEqualsToken
+])
+// not the literals: code behind them would be unreachable to the compiler
+const yes = "true as boolean"
+const no = "false as boolean"
 
 const shortened = (text: string): string => {
   const line = text.replace(/\s+/g, " ").trim()
@@ -70,165 +91,178 @@ const shortened = (text: string): string => {
 }
 
 const isFunction = (node: ts.Node): boolean => ts.isArrowFunction(node) || ts.isFunctionExpression(node)
+const isNothing = (node: ts.Node): boolean => node.getText() === "Effect.void" || isSilent(node)
+const onlyTells = (node: ts.Statement): boolean => ts.isBlock(node) ? node.statements.every(isSilent) : isSilent(node)
+const bodyOf = (node: ts.Node): ts.Node => ts.isArrowFunction(node) ? node.body : node
+const lastOf = (args: ts.NodeArray<ts.Expression>): ts.Expression | undefined => args[args.length - 1]
 
-/** Rewrites one file; ids go on from `from`. */
-export const rewrite = (
-  file: string,
-  text: string,
-  from: number,
-  switchPath: string
-): { readonly text: string; readonly mutants: ReadonlyArray<Mutant> } => {
-  const source = ts.createSourceFile(file, text, ts.ScriptTarget.ES2022, true)
+/** A number that is written down, or a product of such. */
+const valueOf = (node: ts.Expression): number | null => {
+  if (ts.isNumericLiteral(node)) return Number(node.text)
+  if (!ts.isBinaryExpression(node) || node.operatorToken.kind !== ts.SyntaxKind.AsteriskToken) return null
+  const [left, right] = [valueOf(node.left), valueOf(node.right)]
+  return left === null || right === null ? null : left * right
+}
+
+/** Sizes of pages and pauses tune; these allow. */
+const isBound = (name: string): boolean => /max|limit|budget/i.test(name)
+
+const isTopLevel = (node: ts.VariableDeclaration): boolean => ts.isSourceFile(node.parent.parent.parent)
+
+/** What an assignment writes to. */
+const targetOf = (node: ts.ExpressionStatement): string | null => {
+  const { expression } = node
+  if (ts.isPostfixUnaryExpression(expression)) return expression.operand.getText()
+  if (!ts.isBinaryExpression(expression)) return null
+  const { kind } = expression.operatorToken
+  return kind >= ts.SyntaxKind.FirstAssignment && kind <= ts.SyntaxKind.LastAssignment
+    ? expression.left.getText()
+    : null
+}
+
+/** Effects have an order; of two plain statements only what one writes and the other reads has. */
+const orderMatters = (one: ts.ExpressionStatement, other: ts.ExpressionStatement): boolean => {
+  if (ts.isYieldExpression(one.expression) && ts.isYieldExpression(other.expression)) return true
+  const [written, next] = [targetOf(one), targetOf(other)]
+  return (written !== null && other.getText().includes(written)) || (next !== null && one.getText().includes(next))
+}
+
+/** All changes of one file, outer ones before those inside them. */
+export const sitesOf = (file: string, source: ts.SourceFile): ReadonlyArray<Site> => {
   const kernel = file.startsWith("src/kernel/")
-  const mutants: Array<Mutant> = []
-  const wraps = new Map<ts.Node, Array<Wrap>>()
-  const pairs = new Map<ts.Node, Array<Pair>>()
+  const sites: Array<Site> = []
   const seen = new Map<string, number>()
 
-  const mutant = (node: ts.Node, group: Group, operator: string, code: ts.Node = node): number => {
+  const add = (node: ts.Node, group: Group, operator: string, change: Change, about: ts.Node = node): void => {
     const line = source.getLineAndCharacterOfPosition(node.getStart()).line + 1
-    const base = `${file}|${operator}|${code.getText().replace(/\s+/g, " ")}`
+    const code = shortened(about.getText())
+    const base = `${file} | ${operator} | ${code}`
     const nth = seen.get(base) ?? 0
     seen.set(base, nth + 1)
-    const id = from + mutants.length
-    mutants.push({ id, key: `${base}|${nth}`, file, line, group, operator, code: shortened(code.getText()) })
-    return id
+    sites.push({ key: nth === 0 ? base : `${base} #${nth + 1}`, line, group, operator, code, node, change })
   }
-  const wrap = (node: ts.Node, wrapped: Wrap): void => {
-    wraps.set(node, [...(wraps.get(node) ?? []), wrapped])
-  }
-  const replace = (node: ts.Node, group: Group, operator: string, mutated: string, code: ts.Node = node): void => {
-    const id = mutant(node, group, operator, code)
-    wrap(node, (emitted) => `(__m(${id}) ? (${mutated}) : (${emitted}))`)
-  }
-  const dropElement = (node: ts.Expression, operator: string): void => {
-    const id = mutant(node, "removal", operator)
-    const list = (emitted: string) => ts.isSpreadElement(node) ? emitted : `...[${emitted}]`
-    wrap(node, (emitted) => `...(__m(${id}) ? [] : [${list(emitted)}])`)
-  }
+  const replace = (node: ts.Node, group: Group, operator: string, text: string, about: ts.Node = node): void =>
+    add(node, group, operator, { _tag: "Replace", text }, about)
 
-  // --- what a call offers ---
+  // --- regions, releases, finalizers ---
 
-  const ofCall = (node: ts.CallExpression): void => {
-    const callee = calleeOf(node)
-    const args = node.arguments
-    const [first, second] = args
-    if (callee === "Effect.uninterruptible") {
-      replace(node.expression, "uninterruptible", "region made interruptible", "Effect.interruptible", node)
-    } else if (callee === "Effect.uninterruptibleMask") {
-      replace(node.expression, "uninterruptible", "region made interruptible", "Effect.interruptibleMask", node)
+  const ofRegion = (node: ts.CallExpression, callee: string): boolean => {
+    const [first, second, third] = node.arguments
+    if (callee === "Effect.uninterruptible" || callee === "Effect.uninterruptibleMask") {
+      const opened = callee.replace("unint", "int")
+      replace(node.expression, "uninterruptible", "region made interruptible", opened, node)
     } else if (callee === "Effect.acquireRelease" && first !== undefined && second !== undefined) {
       replace(node, "uninterruptible", "release dropped", first.getText())
-    } else if (callee === "Effect.acquireUseRelease" && args[2] !== undefined) {
-      replace(args[2], "uninterruptible", "release dropped", "() => Effect.void")
+    } else if (callee === "Effect.acquireUseRelease" && third !== undefined) {
+      replace(third, "uninterruptible", "release dropped", "() => Effect.void")
     } else if (callee === "Effect.disconnect" && first !== undefined) {
       replace(node, "uninterruptible", "disconnect dropped", first.getText())
     } else if (callee === "Effect.interruptible" && first !== undefined) {
       replace(node, "uninterruptible", "interruptible dropped", first.getText())
     } else if (finalizers.includes(callee) && first !== undefined) {
-      replace(node, "uninterruptible", "finalizer dropped", second === undefined ? identity : first.getText())
+      const last = bodyOf(second ?? first)
+      if (!isNothing(last)) {
+        replace(node, "uninterruptible", "finalizer dropped", second === undefined ? identity : first.getText())
+      }
     } else if (/^(?:Scope|Effect)\.addFinalizer(?:Exit)?$/.test(callee) && !ts.isYieldExpression(node.parent)) {
       replace(node, "uninterruptible", "finalizer dropped", "Effect.void")
-    } else if (callee === "Effect.zipRight" || callee === "Effect.andThen" || callee === "Effect.zipLeft") {
-      sequence(node, callee)
-    } else if (/^Effect\.tap\w*$/.test(callee) && first !== undefined && !isSilent(last(args))) {
-      if (!(isFunction(last(args)) && isNothing(bodyOf(last(args))))) {
-        replace(node, "removal", "step dropped", second === undefined ? identity : first.getText())
-      }
-    } else if ((callee === "Effect.when" || callee === "Effect.unless") && first !== undefined) {
-      const condition = last(args)
-      replace(condition, "guard", "condition forced", callee === "Effect.when" ? "() => true" : "() => false", node)
-    } else if (predicates.includes(callee) && first !== undefined) {
-      const at = args.find(isFunction) ?? (second ?? first)
-      replace(at, "guard", "predicate forced", "() => true", node)
-    } else if (
-      ts.isPropertyAccessExpression(node.expression) && node.expression.name.text === "filter" && first !== undefined &&
-      args.length === 1
-    ) {
-      replace(first, "guard", "predicate forced", "() => true", node)
-    } else if (kernel && (callee === "also" || callee === "Table.also")) {
-      args.slice(1).forEach((arg) => dropElement(arg, "emit dropped"))
+    } else return false
+    return true
+  }
+
+  /** In a pipe, without arguments. */
+  const ofName = (node: ts.PropertyAccessExpression): void => {
+    if (ts.isCallExpression(node.parent) && node.parent.expression === node) return
+    const name = node.getText()
+    if (name === "Effect.uninterruptible") {
+      replace(node, "uninterruptible", "region made interruptible", "Effect.interruptible", node.parent)
+    } else if (name === "Effect.disconnect") {
+      replace(node, "uninterruptible", "disconnect dropped", identity, node.parent)
+    } else if (name === "Effect.interruptible") {
+      replace(node, "uninterruptible", "interruptible dropped", identity, node.parent)
     }
   }
 
-  const last = (args: ts.NodeArray<ts.Expression>): ts.Expression => args[args.length - 1] ?? args[0]!
-  const bodyOf = (node: ts.Node): ts.Node => ts.isArrowFunction(node) ? node.body : node
+  // --- steps and conditions of effects ---
+
+  const ofStep = (node: ts.CallExpression, callee: string): boolean => {
+    const [first, second] = node.arguments
+    const last = lastOf(node.arguments)
+    if (first === undefined || last === undefined) return false
+    if (callee === "Effect.zipRight" || callee === "Effect.andThen" || callee === "Effect.zipLeft") {
+      sequence(node, callee, first, second)
+    } else if (/^Effect\.tap\w*$/.test(callee)) {
+      if (!isNothing(bodyOf(last))) {
+        replace(node, "removal", "step dropped", second === undefined ? identity : first.getText())
+      }
+    } else if (callee === "Effect.when" || callee === "Effect.unless") {
+      replace(last, "guard", "condition forced", callee === "Effect.when" ? "() => true" : "() => false", node)
+    } else return false
+    return true
+  }
+
+  const ofSearch = (node: ts.CallExpression, callee: string): boolean => {
+    const [first, second] = node.arguments
+    if (first === undefined) return false
+    if (predicates.includes(callee)) {
+      const at = node.arguments.find(isFunction) ?? second ?? first
+      replace(at, "guard", "predicate forced", "() => true", node)
+      return true
+    }
+    const subject = node.expression
+    if (!ts.isPropertyAccessExpression(subject) || !searches.includes(subject.name.text)) return false
+    if (node.arguments.length === 1) replace(first, "guard", "predicate forced", "() => true", node)
+    return true
+  }
 
   /** One effect after another. */
-  const sequence = (node: ts.CallExpression, callee: string): void => {
-    const [first, second] = node.arguments
-    if (first === undefined) return
+  const sequence = (
+    node: ts.CallExpression,
+    callee: string,
+    first: ts.Expression,
+    second: ts.Expression | undefined
+  ): void => {
     if (second === undefined) {
-      // in a pipe: what comes after is dropped where its value is not needed
+      // in a pipe what comes after is dropped where its value is not needed
       if (!isSilent(first) && callee === "Effect.zipLeft") replace(node, "removal", "step dropped", identity)
       return
     }
     if (isFunction(second) || isNothing(first) || isNothing(second)) return
-    const [kept, dropped] = callee === "Effect.zipLeft" ? [first, second] : [second, first]
-    replace(node, "removal", "step dropped", kept.getText(), node)
+    const kept = callee === "Effect.zipLeft" ? first : second
+    replace(node, "removal", "step dropped", kept.getText())
     if (/^Effect\.(?:void|succeed|fail|interrupt|never)/.test(kept.getText())) return
     const swapped = callee === "Effect.zipLeft" ? "zipRight" : "zipLeft"
     replace(node, "ordering", "steps swapped", `Effect.${swapped}(${second.getText()}, ${first.getText()})`)
-    void dropped
+  }
+
+  const ofCall = (node: ts.CallExpression): void => {
+    const callee = calleeOf(node)
+    if (ofRegion(node, callee) || ofStep(node, callee) || ofSearch(node, callee)) return
+    if (kernel && (callee === "also" || callee === "Table.also")) {
+      node.arguments.slice(1).forEach((arg) => add(arg, "removal", "emit dropped", { _tag: "DropElement" }))
+    }
   }
 
   // --- statements ---
 
-  const removable = (node: ts.Statement): node is ts.ExpressionStatement =>
-    ts.isExpressionStatement(node) && !isSilent(node)
-
-  const ofStatements = (owner: ts.Node, statements: ReadonlyArray<ts.Statement>): void => {
+  const ofStatements = (statements: ReadonlyArray<ts.Statement>): void => {
     statements.forEach((statement, i) => {
       const next = statements[i + 1]
-      if (!removable(statement)) return
-      if (next !== undefined && removable(next)) {
-        const id = mutant(statement, "ordering", "statements swapped")
-        pairs.set(owner, [...(pairs.get(owner) ?? []), { first: statement, id }])
-      }
+      if (next === undefined || !isMovable(statement) || !isMovable(next) || !orderMatters(statement, next)) return
+      add(statement, "ordering", "statements swapped", { _tag: "SwapWith", next })
     })
   }
 
-  // --- everything else ---
+  const ofIf = (node: ts.IfStatement): void => {
+    if (onlyTells(node.thenStatement)) return
+    replace(node.expression, "guard", "branch never taken", no, node.expression)
+    if (node.elseStatement !== undefined) replace(node.expression, "guard", "branch always taken", yes, node.expression)
+  }
 
-  const visit = (node: ts.Node): void => {
-    if (skipped(node)) return
-    if (ts.isBlock(node) || ts.isCaseClause(node) || ts.isDefaultClause(node)) ofStatements(node, node.statements)
-    if (ts.isExpressionStatement(node)) {
-      const what = ts.isBinaryExpression(node.expression) ? "assignment removed" : "statement removed"
-      const id = mutant(node, "removal", what)
-      wrap(node, (emitted) => `if (!__m(${id})) { ${emitted} }`)
-    } else if (ts.isIfStatement(node)) {
-      if (!onlyTells(node.thenStatement)) {
-        replace(node.expression, "guard", "branch never taken", "false", node.expression)
-        if (node.elseStatement !== undefined) {
-          replace(node.expression, "guard", "branch always taken", "true", node.expression)
-        }
-      }
-    } else if (ts.isConditionalExpression(node)) {
-      if (!(isNothing(node.whenTrue) && isNothing(node.whenFalse))) {
-        replace(node.condition, "guard", "condition true", "true", node)
-        replace(node.condition, "guard", "condition false", "false", node)
-      }
-    } else if (ts.isBinaryExpression(node)) {
-      ofBinary(node)
-    } else if (ts.isCallExpression(node)) {
-      ofCall(node)
-    } else if (
-      ts.isPropertyAccessExpression(node) && !(ts.isCallExpression(node.parent) && node.parent.expression === node)
-    ) {
-      // in a pipe, without arguments
-      const name = node.getText()
-      if (name === "Effect.uninterruptible") {
-        replace(node, "uninterruptible", "region made interruptible", "Effect.interruptible", node.parent)
-      } else if (name === "Effect.disconnect") {
-        replace(node, "uninterruptible", "disconnect dropped", identity, node.parent)
-      } else if (name === "Effect.interruptible") {
-        replace(node, "uninterruptible", "interruptible dropped", identity, node.parent)
-      }
-    } else if (ts.isPropertyAssignment(node) && kernel) {
-      ofProperty(node)
-    }
-    ts.forEachChild(node, visit)
+  const ofConditional = (node: ts.ConditionalExpression): void => {
+    if (isNothing(node.whenTrue) && isNothing(node.whenFalse)) return
+    replace(node.condition, "guard", "condition true", yes, node)
+    replace(node.condition, "guard", "condition false", no, node)
   }
 
   const ofBinary = (node: ts.BinaryExpression): void => {
@@ -238,91 +272,73 @@ export const rewrite = (
       replace(node, "guard", "left operand only", node.left.getText())
     }
     const moved = boundaries.get(kind)
-    if (moved !== undefined && kernel) {
-      replace(node, "guard", "boundary moved", `${node.left.getText()} ${moved} ${node.right.getText()}`)
+    if (moved !== undefined) {
+      replace(node, "bound", "boundary moved", `${node.left.getText()} ${moved} ${node.right.getText()}`)
+    }
+    const answer = ts.isArrowFunction(node.parent) || ts.isReturnStatement(node.parent) ||
+      ts.isPropertyAssignment(node.parent) || ts.isVariableDeclaration(node.parent)
+    if (answer && comparisons.has(kind)) {
+      replace(node, "guard", "check always true", yes)
+      replace(node, "guard", "check always false", no)
     }
   }
 
-  /** Rows: guards that always hold, emits that are left out. */
+  // --- what a row says, what a command emits, what a constant allows ---
+
   const ofProperty = (node: ts.PropertyAssignment): void => {
     const name = node.name.getText()
     const { initializer } = node
-    if (name === "guards" && ts.isObjectLiteralExpression(initializer)) {
+    if (isBound(name)) ofNumber(initializer, node)
+    if (kernel && name === "guards" && ts.isObjectLiteralExpression(initializer)) {
       for (const guard of initializer.properties) {
         if (!ts.isPropertyAssignment(guard)) continue
-        const id = mutant(guard, "guard", "guard of a row dropped")
-        wrap(guard.initializer, (emitted) => `((...them) => __m(${id}) || (${emitted})(...them))`)
+        add(guard.initializer, "guard", "guard of a row dropped", { _tag: "AlwaysTrue" }, guard)
       }
     }
-    if (name !== "emit" || !ts.isArrowFunction(initializer)) return
-    const { body } = initializer
-    if (ts.isArrayLiteralExpression(body)) {
-      body.elements.forEach((element) => dropElement(element, "emit dropped"))
-    } else if (!ts.isBlock(body)) {
-      replace(body, "removal", "emit dropped", "[]")
+    if (kernel && name === "emit" && ts.isArrowFunction(initializer)) {
+      const { body } = initializer
+      // a literal is taken apart where it is met
+      if (!ts.isBlock(body) && !ts.isArrayLiteralExpression(body)) replace(body, "removal", "emit dropped", "[]")
     }
   }
 
-  const onlyTells = (node: ts.Statement): boolean => ts.isBlock(node) ? node.statements.every(isSilent) : isSilent(node)
-
-  const skipped = (node: ts.Node): boolean =>
-    ts.isTypeNode(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node) ||
-    ts.isImportDeclaration(node) || ts.isTemplateExpression(node) || ts.isTypeParameterDeclaration(node) ||
-    (ts.isExpressionStatement(node) ? isSilent(node) : isSilent(node))
-
-  // --- writing ---
-
-  const plainly = (node: ts.Node): string => node.getText()
-
-  const emit = (node: ts.Node): string => {
-    if (skipped(node)) return ts.isStatement(node) ? `${plainly(node)};` : plainly(node)
-    const emitted = emitChildren(node)
-    const ended = ts.isExpressionStatement(node) || ts.isVariableStatement(node) || ts.isReturnStatement(node)
-      ? `${emitted};`
-      : emitted
-    return (wraps.get(node) ?? []).reduce((inner, wrapped) => wrapped(inner), ended)
+  const ofNumber = (initializer: ts.Expression, about: ts.Node): void => {
+    const value = valueOf(initializer)
+    if (value !== null && value > 1) replace(initializer, "bound", "one more", `${value + 1}`, about)
   }
 
-  const emitChildren = (node: ts.Node): string => {
-    const swaps = pairs.get(node)
-    let out = ""
-    let at = node.getStart()
-    const skip = new Set<ts.Node>()
-    ts.forEachChild(node, (child) => {
-      if (skip.has(child)) {
-        at = child.end
-        return
-      }
-      const run = swaps === undefined ? null : runFrom(node, child)
-      out += text.slice(at, child.getStart()) + (run === null ? emit(child) : emitRun(run, swaps ?? []))
-      run?.forEach((statement) => skip.add(statement))
-      at = child.end
-    })
-    return out + text.slice(at, node.end)
+  /** Tagged data in a list is what a decision emits; so is what a list called `emits` or `emit` takes over. */
+  const ofList = (node: ts.ArrayLiteralExpression): void => {
+    const owner = node.parent
+    const named = (ts.isPropertyAssignment(owner) && owner.name.getText() === "emits") ||
+      (ts.isArrowFunction(owner) && ts.isPropertyAssignment(owner.parent) && owner.parent.name.getText() === "emit")
+    for (const element of node.elements) {
+      const tagged = ts.isObjectLiteralExpression(element) &&
+        element.properties.some((property) => property.name?.getText() === "_tag")
+      if (named || tagged) add(element, "removal", "emit dropped", { _tag: "DropElement" })
+    }
   }
 
-  /** The statements from here on that stand next to each other and can be swapped. */
-  const runFrom = (owner: ts.Node, child: ts.Node): ReadonlyArray<ts.Statement> | null => {
-    if (!(ts.isBlock(owner) || ts.isCaseClause(owner) || ts.isDefaultClause(owner))) return null
-    const at = owner.statements.findIndex((statement) => statement === child)
-    if (at < 0) return null
-    const rest = owner.statements.slice(at)
-    const end = rest.findIndex((statement) => !removable(statement))
-    const run = end < 0 ? rest : rest.slice(0, end)
-    return run.length >= 2 ? run : null
-  }
-
-  const emitRun = (run: ReadonlyArray<ts.Statement>, swaps: ReadonlyArray<Pair>): string => {
-    const inOrder = run.map(emit).join("\n")
-    return run.slice(0, -1).reduceRight((otherwise, first, i) => {
-      const id = swaps.find((pair) => pair.first === first)?.id ?? -1
-      const order = run.map(plainly)
-      const swapped = [...order.slice(0, i), order[i + 1], order[i], ...order.slice(i + 2)].join(";\n")
-      return `if (__m(${id})) { ${swapped} } else { ${otherwise} }`
-    }, inOrder)
+  const visit = (node: ts.Node): void => {
+    if (isSkipped(node)) return
+    const statements = blockOf(node)
+    if (statements !== null) ofStatements(statements)
+    if (ts.isExpressionStatement(node)) {
+      const what = targetOf(node) === null ? "statement removed" : "assignment removed"
+      add(node, "removal", what, { _tag: "RemoveStatement" })
+    } else if (ts.isIfStatement(node)) ofIf(node)
+    else if (ts.isConditionalExpression(node)) ofConditional(node)
+    else if (ts.isBinaryExpression(node)) ofBinary(node)
+    else if (ts.isCallExpression(node)) ofCall(node)
+    else if (ts.isPropertyAccessExpression(node)) ofName(node)
+    else if (ts.isPropertyAssignment(node)) ofProperty(node)
+    else if (ts.isArrayLiteralExpression(node) && kernel) ofList(node)
+    else if (ts.isVariableDeclaration(node) && isTopLevel(node) && node.initializer !== undefined) {
+      if (kernel || isBound(node.name.getText())) ofNumber(node.initializer, node)
+    }
+    ts.forEachChild(node, visit)
   }
 
   ts.forEachChild(source, visit)
-  const body = emitChildren(source)
-  return { text: `import { __m } from ${JSON.stringify(switchPath)};\n${body}`, mutants }
+  return sites
 }

@@ -1,14 +1,20 @@
-/** A copy of the project in which every mutant is present, and which of them a test reaches. */
+/** A copy of the project, ready for plain node, in which every mutant is present behind a switch. */
+import { transformSync } from "esbuild"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import type { Mutant } from "./sites.js"
-import { rewrite } from "./sites.js"
+import type { Mutant } from "./instrument.js"
+import { instrument } from "./instrument.js"
 
 export const root = path.resolve(import.meta.dirname, "..", "..")
-export const workplace = process.env["MUTATE_FOLDER"] ?? path.join(os.tmpdir(), "meerkat-mutants")
-export const copy = path.join(workplace, "project")
+
+export interface Workplace {
+  /** the copy */
+  readonly folder: string
+  readonly mutants: ReadonlyArray<Mutant>
+  readonly remove: () => void
+}
 
 const copied = [
   "src",
@@ -20,67 +26,80 @@ const copied = [
   "docs",
   "package.json",
   "tsconfig.json",
-  "vitest.config.ts",
   "README.md"
 ]
 
-/** Runs before everything else in a file that was rewritten: which mutant is on, or which are reached by which test. */
+/** `control` belongs to the worker; a process that a test starts is told by its environment. */
 const switchSource = `
-import * as fs from "node:fs"
-const chosen = Number(process.env.MUTANT ?? "-1")
-const cover = process.env.MUTANT_COVER
-const out = cover === undefined ? null : fs.openSync(cover, "a")
-const seen = new Map()
-const nameOf = (task) => {
-  const names = []
-  for (let at = task; at !== undefined && at !== null; at = at.suite) names.unshift(at.name)
-  return names.join(" ")
+export const control = { chosen: Number(process.env.MEERKAT_MUTANT ?? "-1"), reached: null }
+export const __m = (id) => {
+  if (control.reached !== null) control.reached.add(id)
+  return id === control.chosen
 }
-const reached = (id) => {
-  const worker = globalThis.__vitest_worker__
-  const task = worker?.current ?? null
-  const ids = seen.get(task) ?? new Set()
-  if (ids.has(id)) return false
-  ids.add(id)
-  seen.set(task, ids)
-  if (out !== null) {
-    const line = [worker?.filepath ?? "", task === null ? "" : nameOf(task), id]
-    fs.writeSync(out, JSON.stringify(line) + "\\n")
-  }
-  return false
-}
-export const __m = cover === undefined ? (id) => id === chosen : reached
 `
 
-const mutated = (file: string): boolean =>
+/** Packages by other names, resolved for the whole process. */
+const hooksSource = `
+const instead = new Map([
+  ["vitest", new URL("./scripts/mutate/harness.js", import.meta.url).href],
+  ["effect-meerkat", new URL("./src/index.js", import.meta.url).href],
+  ["effect-meerkat/sqlite", new URL("./layers/RuntimeStoreSqlite.js", import.meta.url).href]
+])
+export const resolve = (name, context, next) => {
+  const url = instead.get(name)
+  return url === undefined ? next(name, context) : { url, shortCircuit: true }
+}
+`
+
+export const isMutated = (file: string): boolean =>
   file.endsWith(".ts") && !file.endsWith(".d.ts") && (file.startsWith("src/kernel/") || file.startsWith("layers/"))
 
-const filesOf = (folder: string): ReadonlyArray<string> =>
-  fs.readdirSync(path.join(root, folder), { recursive: true, encoding: "utf8" })
+const filesOf = (base: string, folder: string): ReadonlyArray<string> =>
+  fs.readdirSync(path.join(base, folder), { recursive: true, encoding: "utf8" })
     .map((name) => path.join(folder, name).split(path.sep).join("/"))
+    .filter((name) => name.endsWith(".ts") && !name.endsWith(".d.ts"))
     .sort()
 
-/** Copies and rewrites the project. */
-export const prepare = (): ReadonlyArray<Mutant> => {
-  fs.rmSync(copy, { recursive: true, force: true })
-  fs.mkdirSync(copy, { recursive: true })
-  for (const name of copied) {
-    fs.cpSync(path.join(root, name), path.join(copy, name), { recursive: true })
+export const testFiles = (): ReadonlyArray<string> => filesOf(root, "test").filter((file) => file.endsWith(".test.ts"))
+
+/** Names are kept: what a file says about its own place stays true, and a child process finds what it looks for. */
+const compile = (folder: string): void => {
+  const tsconfigRaw = { compilerOptions: { verbatimModuleSyntax: true } }
+  for (
+    const file of ["src", "services", "layers", "test", "examples", "scripts"].flatMap((of) => filesOf(folder, of))
+  ) {
+    const at = path.join(folder, file)
+    const { code } = transformSync(fs.readFileSync(at, "utf8"), {
+      loader: "ts",
+      format: "esm",
+      target: "node20",
+      tsconfigRaw,
+      sourcefile: file
+    })
+    fs.writeFileSync(at.replace(/\.ts$/, ".js"), code)
   }
-  fs.symlinkSync(path.join(root, "node_modules"), path.join(copy, "node_modules"))
-  fs.writeFileSync(path.join(copy, "mutantSwitch.js"), switchSource)
+}
+
+/** Copies, rewrites and compiles the project into a folder of its own. */
+export const prepare = (): Workplace => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "meerkat-mutants-"))
+  for (const name of copied) fs.cpSync(path.join(root, name), path.join(folder, name), { recursive: true })
+  fs.symlinkSync(path.join(root, "node_modules"), path.join(folder, "node_modules"))
+  fs.writeFileSync(path.join(folder, "mutantSwitch.js"), switchSource)
+  fs.writeFileSync(path.join(folder, "mutantHooks.js"), hooksSource)
   const mutants: Array<Mutant> = []
-  for (const file of [...filesOf("src/kernel"), ...filesOf("layers")].filter(mutated)) {
+  for (const file of [...filesOf(root, "src/kernel"), ...filesOf(root, "layers")].filter(isMutated)) {
     const up = path.relative(path.dirname(file), "mutantSwitch.js")
-    const written = rewrite(file, fs.readFileSync(path.join(root, file), "utf8"), mutants.length, up)
+    const written = instrument(file, fs.readFileSync(path.join(root, file), "utf8"), mutants.length, up)
     mutants.push(...written.mutants)
-    fs.writeFileSync(path.join(copy, file), written.text)
+    fs.writeFileSync(path.join(folder, file), written.text)
   }
-  return mutants
+  compile(folder)
+  return { folder, mutants, remove: () => fs.rmSync(folder, { recursive: true, force: true }) }
 }
 
 /** A number that depends on the seed and the mutant alone. */
-export const lot = (seed: number, key: string): number =>
+const lot = (seed: number, key: string): number =>
   createHash("sha256").update(`${seed}|${key}`).digest().readUInt32BE(0)
 
 /** As many of each file as its share says, at least one. */

@@ -1,0 +1,92 @@
+/**
+ * Shows that the tests can fail: `npm run mutate -- [--size 300] [--seed 1] [--only layers/internal] [--list]`.
+ *
+ * Guards, orders, steps, uninterruptible regions and bounds of `src/kernel` and `layers` are taken out one at a time;
+ * for each the tests that reach it run, cheapest first, until one fails.
+ *
+ *   --size N      how many mutants, each file by its share (300)
+ *   --seed S      which ones (1)
+ *   --only PATH   only mutants of files whose path begins so
+ *   --tests PATH  only test files whose path contains this; with commas, one of these
+ *   --budget N    seconds the tests of one mutant may take without it (40)
+ *   --again       those of the sample that were not caught when they were tried last
+ *   --list        prints the sample, runs nothing
+ *   --report      writes docs/mutation.md from what earlier runs found out about the sample
+ */
+import { writeFileSync } from "node:fs"
+import * as path from "node:path"
+import { cover, tryOne } from "./mutate/campaign.js"
+import { compiling } from "./mutate/compiles.js"
+import { explained } from "./mutate/explained.js"
+import type { Mutant } from "./mutate/instrument.js"
+import type { Result } from "./mutate/memory.js"
+import { onceCompiled, remember, results } from "./mutate/memory.js"
+import { report, summary } from "./mutate/report.js"
+import { makeRunner } from "./mutate/runner.js"
+import { prepare, root, sampled, testFiles } from "./mutate/workplace.js"
+
+const valueOf = (name: string, fallback: string): string => {
+  const at = process.argv.indexOf(`--${name}`)
+  return at < 0 ? fallback : process.argv[at + 1] ?? fallback
+}
+const isGiven = (name: string): boolean => process.argv.includes(`--${name}`)
+const say = (text: string): void => void process.stderr.write(`${text}\n`)
+
+/** Tests of programs and packages run other processes, which know nothing of the mutants. */
+const outside = /^test\/(?:cli|torture|mutate|simulation)\/|^test\/(?:package|readme)\./
+
+const size = Number(valueOf("size", "300"))
+const seed = Number(valueOf("seed", "1"))
+const only = valueOf("only", "")
+const wanted = valueOf("tests", "").split(",")
+
+const workplace = prepare()
+process.on("exit", workplace.remove)
+process.on("SIGINT", () => process.exit(130))
+process.on("SIGTERM", () => process.exit(143))
+
+const drawn = sampled(workplace.mutants.filter(({ file }) => file.startsWith(only)), size, seed)
+const sample = onceCompiled(drawn, (mutants) => compiling(mutants, say))
+say(`${workplace.mutants.length} mutants, ${drawn.length} drawn, ${sample.length} of them compile`)
+
+const describe = ({ code, file, line, operator }: Mutant | Result): string => `${file}:${line} ${operator}: ${code}`
+
+const known = (): ReadonlyArray<Result> => {
+  const all = results()
+  return sample.flatMap(({ key, line }) => {
+    const result = all.get(key)
+    return result === undefined ? [] : [{ ...result, line }]
+  })
+}
+
+const run = async (mutants: ReadonlyArray<Mutant>): Promise<void> => {
+  const files = testFiles().filter((file) => !outside.test(file) && wanted.some((part) => file.includes(part)))
+  const runner = makeRunner(workplace.folder, files)
+  const coverage = await cover(runner, say)
+  for (const name of coverage.broken) say(`left out, since it does not pass here: ${name}`)
+  const files_ = new Map(workplace.mutants.map(({ file, id }) => [id, file]))
+  const trial = { budgetMs: Number(valueOf("budget", "40")) * 1000, fileOf: (id: number) => files_.get(id) }
+  let n = 0
+  for (const mutant of mutants) {
+    const result = await tryOne(runner, coverage, mutant, trial)
+    remember(result)
+    const by = result.verdict === "caught" ? `${result.how}: ${result.by}` : `${result.ran} tests ran`
+    say(`${++n}/${mutants.length} ${result.verdict} ${describe(mutant)} (${by})`)
+  }
+  runner.stop()
+}
+
+if (isGiven("list")) {
+  for (const mutant of sample) console.log(describe(mutant))
+} else if (isGiven("report")) {
+  const text = report(known(), explained, { seed, size, drawn: drawn.length, all: workplace.mutants.length })
+  writeFileSync(path.join(root, "docs", "mutation.md"), text)
+} else {
+  const before = results()
+  await run(isGiven("again") ? sample.filter(({ key }) => before.get(key)?.verdict !== "caught") : sample)
+}
+if (!isGiven("list")) {
+  const { lines, ok } = summary(known(), explained)
+  console.log(lines.join("\n"))
+  process.exitCode = ok ? 0 : 1
+}

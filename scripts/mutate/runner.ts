@@ -1,0 +1,162 @@
+/** Drives the worker: starts it, gives it jobs, ends it when it hangs or cannot be trusted any more. */
+import type { ChildProcess } from "node:child_process"
+import { fork } from "node:child_process"
+import * as os from "node:os"
+import * as path from "node:path"
+import type { Failure, FromWorker, Job, Planned } from "./messages.js"
+
+export interface Test {
+  readonly id: number
+  readonly file: string
+  readonly name: string
+}
+
+export interface Loaded {
+  readonly tests: ReadonlyArray<Test>
+  /** mutants that are decided while files are loaded: they need a process of their own */
+  readonly reached: ReadonlySet<number>
+}
+
+export interface Ended {
+  readonly test: number
+  readonly ms: number
+  readonly failure: Failure | null
+  readonly reached: ReadonlyArray<number>
+}
+
+export interface Answer {
+  readonly ended: ReadonlyArray<Ended>
+  /** the test that failed, if any */
+  readonly caught: { readonly test: number; readonly how: string } | null
+  /** false: what failed fails without the mutant too */
+  readonly clean: boolean
+}
+
+export interface Runner {
+  /** loads the files if no worker is there */
+  readonly loaded: () => Promise<Loaded>
+  readonly run: (job: Job) => Promise<Answer>
+  /** the same in a process in which the mutant is on from the start */
+  readonly runFresh: (job: Job) => Promise<Answer>
+  readonly stop: () => void
+}
+
+/** beyond a test's own time: then it does not even yield */
+const stuckMs = 10_000
+const loadMs = 120_000
+
+interface Worker {
+  readonly child: ChildProcess
+  readonly loaded: Loaded
+}
+
+export const makeRunner = (folder: string, files: ReadonlyArray<string>): Runner => {
+  let worker: Worker | null = null
+
+  const stop = (): void => {
+    const child = worker?.child
+    worker = null
+    if (child !== undefined && child.exitCode === null) child.kill("SIGKILL")
+  }
+
+  const start = async (mutant: number): Promise<Worker> => {
+    const child = fork(path.join(folder, "scripts/mutate/worker.js"), files.slice(), {
+      cwd: folder,
+      execArgv: ["--max-old-space-size=1536"],
+      env: { ...process.env, MEERKAT_MUTANT: String(mutant), MEERKAT_SEED: "1" },
+      serialization: "advanced",
+      stdio: ["ignore", "ignore", process.env["MUTATE_VERBOSE"] === undefined ? "ignore" : "inherit", "ipc"]
+    })
+    if (child.pid !== undefined) os.setPriority(child.pid, 10)
+    const ready = await next(child, loadMs, (message) => message._tag === "Ready" ? message : null)
+    if (ready === null) {
+      child.kill("SIGKILL")
+      return { child, loaded: { tests: [], reached: new Set() } }
+    }
+    const tests = ready.tests.map((test, id) => ({ ...test, id }))
+    return { child, loaded: { tests, reached: new Set(ready.reached) } }
+  }
+
+  const current = async (): Promise<Worker> => {
+    worker ??= await start(-1)
+    return worker
+  }
+
+  const run = async (job: Job): Promise<Answer> => {
+    const answer = await ask((await current()).child, job)
+    if (!answer.clean) stop()
+    return answer
+  }
+
+  return {
+    loaded: async () => (await current()).loaded,
+    run: async (job) => {
+      const answer = await run(job)
+      if (answer.clean || answer.caught === null || answer.caught.how !== "failed") return answer
+      return await run(job)
+    },
+    runFresh: async (job) => {
+      const fresh = await start(job.mutant)
+      const answer: Answer = fresh.loaded.tests.length === 0
+        ? { ended: [], caught: { test: job.tests[0]?.test ?? -1, how: "does not load" }, clean: false }
+        : await ask(fresh.child, job)
+      fresh.child.kill("SIGKILL")
+      return answer
+    },
+    stop
+  }
+}
+
+/** The first message that is wanted; null when the worker dies or says nothing for too long. */
+const next = <A>(child: ChildProcess, ms: number, want: (message: FromWorker) => A | null): Promise<A | null> =>
+  new Promise((resolve) => {
+    const end = (answer: A | null): void => {
+      clearTimeout(timer)
+      child.off("message", look)
+      child.off("exit", gone)
+      resolve(answer)
+    }
+    const look = (message: FromWorker): void => {
+      const wanted = want(message)
+      if (wanted !== null) end(wanted)
+    }
+    const gone = (): void => end(null)
+    const timer = setTimeout(gone, ms)
+    child.on("message", look)
+    child.on("exit", gone)
+  })
+
+const howOf = (failure: Failure): string => failure._tag === "Hung" ? "hung" : "failed"
+
+const ask = (child: ChildProcess, job: Job): Promise<Answer> =>
+  new Promise((resolve) => {
+    const ended: Array<Ended> = []
+    let running: Planned | null = null
+    let caught: Answer["caught"] = null
+    let timer = setTimeout(() => stuck("hung"), stuckMs)
+    const end = (clean: boolean): void => {
+      clearTimeout(timer)
+      child.off("message", look)
+      child.off("exit", died)
+      resolve({ ended, caught, clean })
+    }
+    const stuck = (how: string): void => {
+      caught ??= { test: running?.test ?? -1, how }
+      end(false)
+    }
+    const died = (): void => stuck("killed the process")
+    const look = (message: FromWorker): void => {
+      if (message._tag === "Began") {
+        running = message
+        clearTimeout(timer)
+        timer = setTimeout(() => stuck("hung"), message.timeoutMs + stuckMs)
+      } else if (message._tag === "Ended") {
+        ended.push(message)
+        if (message.failure !== null && !job.cover) caught = { test: message.test, how: howOf(message.failure) }
+      } else if (message._tag === "Done") end(message.clean)
+    }
+    child.on("message", look)
+    child.on("exit", died)
+    if (child.connected) child.send(job)
+    else died()
+  })

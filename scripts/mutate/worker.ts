@@ -1,0 +1,101 @@
+/**
+ * The process in which mutants run: it loads the test files once and then runs what it is told, one test at a time.
+ * A test that failed under a mutant is run again without it, so that what one mutant left behind is not counted
+ * for the next.
+ */
+import { register } from "node:module"
+import { pathToFileURL } from "node:url"
+import type { Case } from "./harness.js"
+import type { Failure, FromWorker, Job, Planned } from "./messages.js"
+
+interface Switch {
+  readonly control: { chosen: number; reached: Set<number> | null }
+}
+
+const root = new URL("../../", import.meta.url)
+const load = (file: string): Promise<unknown> => import(new URL(file, root).href)
+
+const say = (message: FromWorker): Promise<void> =>
+  new Promise((resolve) => process.send?.(message, undefined, undefined, () => resolve()))
+
+register(new URL("mutantHooks.js", root).href, pathToFileURL(import.meta.filename))
+const { control } = await load("mutantSwitch.js") as Switch
+const { cases, collect } = await import("./harness.js")
+
+/** What fails outside of any test's own promise belongs to the test that is running. */
+const stray: Array<unknown> = []
+process.on("unhandledRejection", (error) => stray.push(error))
+process.on("uncaughtException", (error) => stray.push(error))
+
+const choose = (mutant: number): void => {
+  control.chosen = mutant
+  process.env["MEERKAT_MUTANT"] = String(mutant)
+}
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, 300)
+
+const run = async ({ run: body }: Case, timeoutMs: number): Promise<Failure | null> => {
+  stray.length = 0
+  const abort = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<Failure>((resolve) => {
+    timer = setTimeout(() => resolve({ _tag: "Hung" }), timeoutMs)
+  })
+  const ended = body(abort.signal).then(
+    () => null,
+    (error: unknown): Failure => ({ _tag: "Failed", error: textOf(error) })
+  )
+  const failure = await Promise.race([ended, late])
+  clearTimeout(timer)
+  return failure ?? (stray.length > 0 ? { _tag: "Failed", error: `stray: ${textOf(stray[0])}` } : null)
+}
+
+const runOne = async ({ test, timeoutMs }: Planned, cover: boolean): Promise<Failure | null> => {
+  const subject = cases[test]
+  if (subject === undefined) return null
+  await say({ _tag: "Began", test, timeoutMs })
+  const reached = new Set<number>()
+  control.reached = cover ? reached : null
+  const began = performance.now()
+  const failure = await run(subject, timeoutMs)
+  control.reached = null
+  await say({ _tag: "Ended", test, ms: performance.now() - began, failure, reached: [...reached] })
+  return failure
+}
+
+const passes = async ({ test, timeoutMs }: Planned): Promise<boolean> => {
+  const subject = cases[test]
+  await say({ _tag: "Began", test, timeoutMs })
+  return subject !== undefined && (await run(subject, timeoutMs)) === null
+}
+
+const runJob = async (job: Job): Promise<void> => {
+  let clean = true
+  for (const planned of job.tests) {
+    choose(job.mutant)
+    const failure = await runOne(planned, job.cover)
+    if (failure === null || job.cover) continue
+    choose(-1)
+    // after a hang the process is not used again
+    clean = failure._tag === "Failed" && await passes(planned)
+    break
+  }
+  choose(-1)
+  await say({ _tag: "Done", clean })
+}
+
+const whileLoading = new Set<number>()
+control.reached = whileLoading
+await load("test/support/setup.js")
+for (const file of process.argv.slice(2)) {
+  await collect(file, () => load(file.replace(/\.ts$/, ".js")))
+}
+control.reached = null
+
+// one job at a time: the next comes after "Done"
+process.on("message", (job: Job) => void runJob(job))
+await say({
+  _tag: "Ready",
+  tests: cases.map(({ file, name }) => ({ file, name })),
+  reached: [...whileLoading]
+})

@@ -1,0 +1,116 @@
+/** The mutation check itself: that a mutant is what it says, and that a test which notices it is found. */
+import { assert, describe, it } from "@effect/vitest"
+import { transformSync } from "esbuild"
+import { cover, tryOne } from "../../scripts/mutate/campaign.js"
+import type { Instrumented } from "../../scripts/mutate/instrument.js"
+import { edited, instrument } from "../../scripts/mutate/instrument.js"
+import { makeRunner } from "../../scripts/mutate/runner.js"
+import { prepare, sampled } from "../../scripts/mutate/workplace.js"
+
+const url = (code: string): string => `data:text/javascript;base64,${Buffer.from(code).toString("base64")}`
+const compiled = (text: string): string => transformSync(text, { loader: "ts", format: "esm" }).code
+const switchFor = (id: number): string => url(`export const __m = (id) => id === ${id}`)
+
+const sample = `
+export const steps: Array<string> = []
+let last = 0
+export const f = (n: number): string => {
+  steps.length = 0
+  if (n > 2) last = 2
+  else if (n === 1) last = 1
+  else last = n
+  steps.push("a")
+  return n > 0 && last < 2 ? "small" : "other"
+}
+export const row = { guards: { positive: (n: number) => n > 0 }, emit: (n: number) => [{ _tag: "Put", n }] }
+`
+
+type Sample = Readonly<{
+  f: (n: number) => string
+  row: { guards: { positive: (n: number) => boolean }; emit: (n: number) => ReadonlyArray<unknown> }
+}>
+
+/** What the sample does, as data. */
+const trace = ({ f, row }: Sample) => [
+  [-1, 0, 1, 2, 3].map(f),
+  [-1, 1].map(row.guards.positive),
+  row.emit(1)
+]
+
+const loadWith = async (id: number): Promise<unknown> => {
+  const { text } = instrument("src/kernel/sample.ts", sample, 0, switchFor(id))
+  return trace(await import(/* @vite-ignore */ url(compiled(text))) as Sample)
+}
+
+const plain = async (text: string): Promise<unknown> =>
+  trace(await import(/* @vite-ignore */ url(compiled(text))) as Sample)
+
+const mutants: Instrumented["mutants"] = instrument("src/kernel/sample.ts", sample, 0, "").mutants
+
+describe("the mutation check", () => {
+  it("a file with its mutants switched off is the file", async () => {
+    assert.deepStrictEqual(await loadWith(-1), await plain(sample))
+  })
+
+  it("a mutant that is switched on does what its change would do by hand", async () => {
+    for (const { edits, id } of mutants) {
+      assert.deepStrictEqual(await loadWith(id), await plain(edited(sample, edits)), mutants[id]?.key ?? "")
+    }
+  })
+
+  it("guards, bounds, steps and emits are found, and each has a key of its own", () => {
+    const operators = new Set(mutants.map(({ operator }) => operator))
+    for (
+      const expected of [
+        "assignment removed",
+        "boundary moved",
+        "branch never taken",
+        "branch always taken",
+        "condition true",
+        "emit dropped",
+        "guard of a row dropped",
+        "left operand only",
+        "statement removed"
+      ]
+    ) {
+      assert.isTrue(operators.has(expected), expected)
+    }
+    assert.strictEqual(new Set(mutants.map(({ key }) => key)).size, mutants.length)
+  })
+
+  it("mutants of the kernel are caught by its tests, one that no test reaches is not", async () => {
+    const workplace = prepare()
+    const runner = makeRunner(workplace.folder, ["test/kernel/run.test.ts"])
+    const fileOf = (id: number) => workplace.mutants[id]?.file
+    const first = (file: string, operator: string) =>
+      workplace.mutants.filter((mutant) => mutant.file === file && mutant.operator === operator).slice(0, 1)
+    try {
+      const coverage = await cover(runner, () => undefined)
+      assert.deepStrictEqual(coverage.broken, [])
+      const verdicts: Array<string> = []
+      for (
+        const mutant of [
+          ...first("src/kernel/commands/run.ts", "boundary moved"),
+          ...first("src/kernel/rows/run.ts", "emit dropped"),
+          ...first("layers/internal/groupCommit.ts", "branch never taken")
+        ]
+      ) {
+        verdicts.push((await tryOne(runner, coverage, mutant, { budgetMs: 10_000, fileOf })).verdict)
+      }
+      assert.deepStrictEqual(verdicts, ["caught", "caught", "unreached"])
+    } finally {
+      runner.stop()
+      workplace.remove()
+    }
+  })
+
+  it("a sample depends on its seed alone and leaves no file out", () => {
+    const all = ["one.ts", "two.ts"].flatMap((file, f) =>
+      instrument(`src/kernel/${file}`, sample, f * 1000, "").mutants
+    )
+    const keys = (seed: number) => sampled(all, 6, seed).map(({ key }) => key)
+    assert.deepStrictEqual(keys(1), keys(1))
+    assert.notDeepEqual(keys(1), keys(2))
+    assert.strictEqual(new Set(sampled(all, 1, 1).map(({ file }) => file)).size, 2)
+  })
+})
