@@ -8,6 +8,8 @@
 /** @since 0.1.0 */
 export * as BlobStoreMemory from "../layers/BlobStoreMemory.js"
 /** @since 0.1.0 */
+export * as CommsRuntimeMailbox from "../layers/CommsRuntimeMailbox.js"
+/** @since 0.1.0 */
 export * as HandoverLive from "../layers/HandoverLive.js"
 /** @since 0.1.0 */
 export * as IdGenLive from "../layers/IdGenLive.js"
@@ -23,6 +25,8 @@ export * as RuntimeLoopLive from "../layers/RuntimeLoopLive.js"
 export * as RuntimeStoreMemory from "../layers/RuntimeStoreMemory.js"
 /** @since 0.1.0 */
 export * as BlobStore from "../services/BlobStore.js"
+/** @since 0.1.0 */
+export * as CommsRuntime from "../services/CommsRuntime.js"
 /** @since 0.1.0 */
 export * as CoreExecutor from "../services/CoreExecutor.js"
 /** @since 0.1.0 */
@@ -42,6 +46,8 @@ export * as RuntimeLoop from "../services/RuntimeLoop.js"
 /** @since 0.1.0 */
 export * as RuntimeStore from "../services/RuntimeStore.js"
 /** @since 0.1.0 */
+export * as SessionComms from "../services/SessionComms.js"
+/** @since 0.1.0 */
 export * as SessionLlm from "../services/SessionLlm.js"
 /** @since 0.1.0 */
 export * as SessionLlmReconfigureHost from "../services/SessionLlmReconfigureHost.js"
@@ -53,6 +59,8 @@ export * as SessionTools from "../services/SessionTools.js"
 export * as Turn from "../services/Turn.js"
 /** @since 0.1.0 */
 export * as Completion from "./domain/Completion.js"
+/** @since 0.1.0 */
+export * as DrainSlot from "./domain/DrainSlot.js"
 /** @since 0.1.0 */
 export * as Errors from "./domain/Errors.js"
 /** @since 0.1.0 */
