@@ -29,6 +29,12 @@ export interface SqliteOptions {
   readonly filename: string
   /** opens a file that is older than what was acknowledged, and makes it the truth. Default false */
   readonly acceptRegress?: boolean
+  /**
+   * When the structure of the file is checked before it is used: "afterCrash" (the default) when its last holder did
+   * not close it and it is at most 64 MiB, "always", or "never". Damage fails the opening with `StoreCorrupt`. Rows
+   * have digests of their own, which are checked whenever they are read.
+   */
+  readonly check?: "afterCrash" | "always" | "never"
   /** how long one commit may take until its outcome counts as unknown. Default 30 s */
   readonly commitDeadline?: Duration.DurationInput
   /** how long a batch waits for a file that another process holds. Default 5 s */
@@ -71,6 +77,7 @@ const make = (options: SqliteOptions) =>
     const file = yield* Open.open({
       filename: options.filename,
       acceptRegress: options.acceptRegress ?? false,
+      check: options.check ?? "afterCrash",
       maxFileBytes: options.maxFileBytes,
       freshId: yield* ids.next
     })

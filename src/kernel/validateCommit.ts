@@ -32,6 +32,8 @@ export interface RuntimeHead {
   readonly lifecycle: PersistedRuntimeState
   readonly lastRequestId: RequestId | null
   readonly nextAdmissionSeq: number
+  /** inputs that are open: rows that went missing are not taken for inputs that ended */
+  readonly openInputs: number
   /** terminal inputs and receipts ever written; orders them */
   readonly ended: number
   /** terminal inputs ever written */
@@ -92,6 +94,7 @@ export const unseen = (runtimeId: RuntimeId, sessionId: SessionId): RuntimeHead 
   lifecycle: "idle",
   lastRequestId: null,
   nextAdmissionSeq: 0,
+  openInputs: 0,
   ended: 0,
   terminals: 0,
   body: noBody,
@@ -313,10 +316,15 @@ const nextEpoch = (commit: RuntimeCommit, stored: EpochFacts | null): EpochFacts
   }
 }
 
+/** What a put does to the number of open inputs. */
+const opens = { Insert: 1, Update: 0, Terminal: -1, InsertTerminal: 0 } as const
+
 const nextHead = (commit: RuntimeCommit, head: RuntimeHead, writesReceipt: boolean): RuntimeHead => {
   let nextAdmissionSeq = head.nextAdmissionSeq
   let terminals = 0
+  let openInputs = head.openInputs
   for (const put of commit.inputs) {
+    openInputs += opens[put._tag]
     const row = terminalOf(put)
     if (row !== undefined) terminals++
     const seq = put._tag === "Insert" ? put.record.admissionSeq : row?.admissionSeq ?? -1
@@ -331,6 +339,7 @@ const nextHead = (commit: RuntimeCommit, head: RuntimeHead, writesReceipt: boole
     lifecycle: commit.lifecycle ?? head.lifecycle,
     lastRequestId: commit.requestId,
     nextAdmissionSeq,
+    openInputs,
     ended: head.ended + terminals + (writesReceipt ? 1 : 0),
     terminals: head.terminals + terminals,
     body: commit.session?.head ?? head.body,

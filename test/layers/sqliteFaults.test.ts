@@ -442,7 +442,13 @@ describe("D3 a COMMIT that fails without a transaction left to roll back", () =>
   const answered = (fake: Fake) =>
     Effect.gen(function*() {
       const filename = join(folder(), "s.db")
-      const file = yield* Open.open({ filename, acceptRegress: false, freshId: C.uuid(), maxFileBytes: undefined })
+      const file = yield* Open.open({
+        filename,
+        acceptRegress: false,
+        check: "never",
+        freshId: C.uuid(),
+        maxFileBytes: undefined
+      })
       const shapes = yield* Shapes.make(file.writer)
       const faulty = { ...file, writer: { ...file.writer, ...fake(file.writer) } }
       const batch = yield* Batch.make(faulty, Quarantine.make(), shapes, Duration.millis(10))

@@ -9,8 +9,9 @@ import type { RuntimeHead } from "../../../src/kernel/validateCommit.js"
 import { ConstraintFailed, type Database, type SqlFault, type Value } from "./database.js"
 import { bind, sumOf } from "./digest.js"
 import { type Encoded, type EndedRow, endedRows } from "./encode.js"
-import { keyOf } from "./schema.js"
+import { keyOf, rowsPerRuntime } from "./schema.js"
 import { into, over, type Statement, target, upsert } from "./statements.js"
+import { knownRow, sumOfKey, sumOfKnown } from "./sums.js"
 
 /** A member that passed the check: what it writes and the head it leaves. @since 0.1.0 @category models */
 export interface Accepted {
@@ -59,10 +60,15 @@ const statementsOf = (members: ReadonlyArray<Accepted>, stamp: Stamp): ReadonlyA
   ...endedStatements(members),
   ...bodyStatements(members),
   ...operationStatements(members),
+  ...sliceStatements(members)
+]
+
+const sliceStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statement> => [
   ...over(
     slices,
     members.flatMap(({ rows, rt }): Rows => rows.slices.map((row) => [rt, row.name, row.doc, bind(row.digest, [rt])]))
-  )
+  ),
+  ...over(countSlices, members.flatMap(({ rows, rt }): Rows => rows.slices.length === 0 ? [] : [[rt]]))
 ]
 
 /** With the token of the writer, which the guard of the statement compares, and the sum of it all at the end. */
@@ -83,6 +89,7 @@ const headColumns = ({ head, rt }: Accepted, stamp: Stamp): ReadonlyArray<Value>
   stamp.commitSeq,
   stamp.token,
   head.nextAdmissionSeq,
+  head.openInputs,
   head.ended,
   head.terminals,
   head.body.generation,
@@ -106,8 +113,11 @@ const epochColumns = (epoch: RuntimeHead["epoch"]): ReadonlyArray<Value> =>
 
 const inputStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statement> => [
   ...over(clearKeys, members.flatMap(({ commit, rt }): Rows => commit.clearKeys.map((key) => [rt, key]))),
-  ...over(keys, members.flatMap(({ rows, rt }): Rows => rows.keys.map(({ id, key }) => [rt, key, id]))),
-  ...over(newIds, members.flatMap(({ rows, rt }): Rows => rows.opened.map(({ id }) => [id, rt, -1, null]))),
+  ...over(
+    keys,
+    members.flatMap(({ rows, rt }): Rows => rows.keys.map(({ id, key }) => [rt, key, id, sumOfKey(rt, key, id)]))
+  ),
+  ...over(newIds, members.flatMap(({ rows, rt }): Rows => rows.opened.map(({ id }) => knownRow(id, rt, -1, null)))),
   ...over(
     openInputs,
     members.flatMap(({ rows, rt }): Rows =>
@@ -136,16 +146,18 @@ const endedStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statem
   for (const member of members) {
     const { before, rt } = member
     let ordinal = before.terminals
-    for (const [i, { digest, doc, inputs, receipt }] of endedOf(member).entries()) {
-      const n = before.ended + i
+    let n = before.ended
+    for (const { digest, doc, inputs, receipt } of endedOf(member)) {
       const place = [keyOf(rt, n), receipt === undefined ? 0 : 1, ordinal, inputs.length]
       ended.push([...place, doc, bind(digest, place)])
-      if (receipt !== undefined) fresh.push([receipt.runId, rt, receipt.sequence, n])
+      if (receipt !== undefined) fresh.push(knownRow(receipt.runId, rt, receipt.sequence, n))
       for (const { id, wasOpen } of inputs) {
-        if (wasOpen) known.push([id, rt, n])
-        else fresh.push([id, rt, -1, n])
+        if (wasOpen) known.push([id, rt, n, sumOfKnown(id, rt, -1, n)])
+        else fresh.push(knownRow(id, rt, -1, n))
       }
       ordinal += inputs.length
+      // the number of the next row follows from this one
+      n += inputs.length + (receipt === undefined ? 0 : 1)
     }
   }
   return [...over(endedTable, ended), ...over(newIds, fresh), ...over(endIds, known), ...members.flatMap(trim)]
@@ -192,6 +204,7 @@ const operationStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<St
     )
   ),
   ...over(dropOperations, members.flatMap(({ commit, rt }): Rows => commit.dropOperations.map((id) => [rt, id]))),
+  ...over(countOperations, members.flatMap(({ commit, rt }): Rows => changesOperations(commit) ? [[rt]] : [])),
   ...members.filter(dropsFeed).map(({ before, head, rt }) => ({
     sql: dropFeed,
     params: [
@@ -207,6 +220,9 @@ const operationStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<St
   )
 ]
 
+const changesOperations = ({ dropOperations, operations }: RuntimeCommit): boolean =>
+  operations.length > 0 || dropOperations.length > 0
+
 const dropsFeed = ({ before, head }: Accepted): boolean =>
   before.epoch !== null && before.epoch.lastSeq > 0 &&
   (before.epoch.epochId !== head.epoch?.epochId || before.epoch.droppedThrough < head.epoch.droppedThrough)
@@ -219,7 +235,8 @@ const trim = ({ commit, head, rt }: Accepted): ReadonlyArray<Statement> => {
   return [
     { sql: trimKeys, params: [rt, ...oldest] },
     { sql: trimIds, params: [rt, ...oldest, ...oldest] },
-    { sql: trimEnded, params: oldest }
+    { sql: trimEnded, params: oldest },
+    { sql: trimmed, params: [rt] }
   ]
 }
 
@@ -237,6 +254,7 @@ const runtimes = upsert("runtime", ["rt", "runtime_id", "session_id"], ["rt"], [
   "commit_seq",
   "token",
   "next_admission_seq",
+  "open_inputs",
   "ended",
   "terminals",
   "generation",
@@ -253,13 +271,13 @@ const runtimes = upsert("runtime", ["rt", "runtime_id", "session_id"], ["rt"], [
   "updated_at",
   "sum"
 ], guard)
-const keys = into("dedup_key", ["rt", "key", "input_id"])
+const keys = into("dedup_key", ["rt", "key", "input_id", "sum"])
 const clearKeys = target("DELETE FROM dedup_key WHERE (rt, key) IN (VALUES ", 2, ")", false)
-const newIds = into("known", ["id", "rt", "sequence", "ended"])
+const newIds = into("known", ["id", "rt", "sequence", "ended", "sum"])
 const endIds = target(
-  "WITH v (id, rt, n) AS (VALUES ",
-  3,
-  `) UPDATE known SET ended = v.n FROM v
+  "WITH v (id, rt, n, sum) AS (VALUES ",
+  4,
+  `) UPDATE known SET ended = v.n, sum = v.sum FROM v
     WHERE known.id = v.id AND known.rt = v.rt AND known.sequence = -1 AND known.ended IS NULL`,
   true
 )
@@ -285,6 +303,19 @@ const operations = upsert("operation", ["rt", "operation_id"], ["rt", "operation
   "digest"
 ])
 const dropOperations = target("DELETE FROM operation WHERE (rt, operation_id) IN (VALUES ", 2, ")", false)
+/** Counted after they were written: whether an operation is a new one is not known before. */
+const countOperations = target(
+  "UPDATE runtime SET operations = (SELECT count(*) FROM operation AS o WHERE o.rt = runtime.rt) WHERE rt IN (VALUES ",
+  1,
+  ")",
+  true
+)
+const countSlices = target(
+  "UPDATE runtime SET slices = (SELECT count(*) FROM slice AS s WHERE s.rt = runtime.rt) WHERE rt IN (VALUES ",
+  1,
+  ")",
+  true
+)
 const feed = into("feed", ["rt", "seq", "operation_id", "doc", "digest"])
 const dropFeed = "DELETE FROM feed WHERE rt = ? AND seq <= ?"
 const slices = upsert("slice", ["rt", "name"], ["rt", "name"], ["doc", "digest"])
@@ -298,4 +329,6 @@ const trimIds = `DELETE FROM known WHERE rt = ? AND (id, sequence) IN (
   UNION ALL
   SELECT doc -> 'receipt' ->> 'runId', doc -> 'receipt' ->> 'sequence' FROM ended
   WHERE has_receipt = 1 AND key IN (${oldest}))`
+const trimmed = `UPDATE runtime SET ended_from = coalesce((SELECT min(key) - rt * ${rowsPerRuntime} FROM ended
+  WHERE key >= rt * ${rowsPerRuntime} AND key < (rt + 1) * ${rowsPerRuntime}), ended) WHERE rt = ?`
 const trimEnded = `DELETE FROM ended WHERE key IN (${oldest})`

@@ -11,6 +11,7 @@ import type { CorruptRow, RuntimeCommit, RuntimeImage } from "../../../src/domai
 import type { StoreCorrupt } from "../../../src/domain/StoreErrors.js"
 import { WriterFenced } from "../../../src/domain/StoreErrors.js"
 import { type CommitView, inputIdOf, newKeyOf, type RuntimeHead } from "../../../src/kernel/validateCommit.js"
+import * as Absence from "./absence.js"
 import type { Database, Row, SqlFault } from "./database.js"
 import * as Rows from "./rows.js"
 import { rowsPerRuntime } from "./schema.js"
@@ -29,19 +30,21 @@ export const heads = (
   token: number,
   ids: ReadonlyArray<RuntimeId>
 ): Effect.Effect<Heads, SqlFault | WriterFenced> =>
-  Effect.flatMap(
-    db.all(
-      `SELECT (SELECT writer_token FROM store_meta) AS writer, r.* FROM json_each(?) AS j
+  Effect.gen(function*() {
+    const rows = yield* db.all(
+      `SELECT (SELECT writer_token FROM store_meta) AS writer, j.value AS asked, r.* FROM json_each(?) AS j
         LEFT JOIN runtime AS r ON r.runtime_id = j.value`,
       [JSON.stringify(ids)]
-    ),
-    (rows) => {
-      const current = rows[0]?.["writer"]
-      if (current !== token) return Effect.fail(new WriterFenced({ held: token, current: Number(current) }))
-      const found = rows.filter((row) => row["rt"] !== null)
-      return Effect.succeed(new Map(found.map((row) => [String(row["runtime_id"]), Rows.headOf(row)])))
-    }
-  )
+    )
+    const current = rows[0]?.["writer"]
+    if (current !== token) return yield* new WriterFenced({ held: token, current: Number(current) })
+    const found = new Map<string, Either.Either<Rows.StoredHead, StoreCorrupt>>()
+    for (const row of rows) if (row["rt"] !== null) found.set(String(row["asked"]), Rows.headOf(row))
+    // what is not found is new, and is made: only where nothing was lost
+    const doubtful = yield* Absence.doubtful(db, ids.filter((id) => !found.has(id)))
+    for (const [id, error] of doubtful) found.set(id, Either.left(error))
+    return found
+  })
 
 /** A commit and the runtime it is for. @since 0.1.0 @category models */
 export interface Asked {
@@ -89,7 +92,8 @@ export type ImageRows = Pick<RuntimeImage, "inputs" | "operations" | "feed" | "s
 export const noRows: ImageRows = { inputs: [], operations: [], feed: [], slices: [], corrupt: [] }
 
 /**
- * Rows of the images of many runtimes: four statements, however many there are.
+ * Rows of the images of many runtimes: five statements, however many there are. Rows that went missing are reported
+ * as corrupt ones: an image that lacks some is none.
  *
  * @since 0.1.0
  * @category reading
@@ -101,10 +105,22 @@ export const images = (
   Effect.gen(function*() {
     if (rts.length === 0) return new Map()
     const corrupt = new Map<number, Array<CorruptRow>>()
+    const counted = yield* db.all(countsSql, [JSON.stringify(rts)])
     const inputs = yield* rowsOf(db, inputsSql, rts, Rows.openInputOf, corrupt)
     const operations = yield* rowsOf(db, operationsSql, rts, Rows.operationOf, corrupt)
     const feed = yield* rowsOf(db, feedSql, rts, Rows.feedEntryOf, corrupt)
     const slices = yield* rowsOf(db, slicesSql, rts, Rows.sliceOf, corrupt)
+    for (const row of counted) {
+      const rt = Number(row["rt"])
+      for (const [table, rows] of Object.entries({ input_open: inputs, operation: operations, feed, slice: slices })) {
+        const unreadable = corrupt.get(rt)?.filter((one) => one.table === table).length ?? 0
+        const found = (rows.get(rt)?.length ?? 0) + unreadable
+        if (found !== row[table]) {
+          const detail = `${found} rows instead of ${String(row[table])}`
+          listOf(corrupt, rt).push({ table, key: String(row["runtime_id"]), detail })
+        }
+      }
+    }
     return new Map(rts.map((rt): [number, ImageRows] => [rt, {
       inputs: inputs.get(rt) ?? [],
       operations: operations.get(rt) ?? [],
@@ -117,6 +133,8 @@ export const images = (
 // --- internal ---
 
 const named = "json_each(?) AS j CROSS JOIN"
+const countsSql = `SELECT r.rt, r.runtime_id, r.open_inputs AS input_open, r.operations AS operation, r.slices AS slice,
+    r.last_seq - r.dropped_through AS feed FROM ${named} runtime AS r WHERE r.rt = j.value`
 const inputsSql = `SELECT j.value AS rt, t.key, t.sum, input_id, facts, s.doc AS shape, payload AS doc, digest
   FROM ${named} input_open AS t JOIN shape AS s ON s.id = t.shape
   WHERE t.key >= j.value * ${rowsPerRuntime} AND t.key < (j.value + 1) * ${rowsPerRuntime} ORDER BY t.key`

@@ -35,9 +35,14 @@ export interface OpenOptions {
   readonly acceptRegress: boolean
   /** bytes the file grows to at most */
   readonly maxFileBytes: number | undefined
+  /** whether the pages of the file are checked before it is used */
+  readonly check: Check
   /** id of the store if the file is fresh */
   readonly freshId: string
 }
+
+/** When the pages of a file are checked: after its last holder did not close it, always, or never. @since 0.1.0 @category models */
+export type Check = "afterCrash" | "always" | "never"
 
 /** A store file that is ours for the life of the scope. @since 0.1.0 @category models */
 export interface OpenFile {
@@ -70,6 +75,7 @@ export const open = (
     yield* Effect.mapError(prepare(writer, before, options.freshId), openFault(path))
     const meta = yield* Effect.mapError(claim(writer, path), openFault(path))
     if (!options.acceptRegress) yield* refuseRegress(path, anchor, meta)
+    if (yield* isChecked(path, options.check, meta)) yield* Effect.mapError(checkPages(writer, path), openFault(path))
     yield* Effect.mapError(take(writer, meta), openFault(path))
     if (options.maxFileBytes !== undefined) yield* Effect.mapError(limit(writer, options.maxFileBytes), openFault(path))
     yield* lock.keep
@@ -177,6 +183,7 @@ interface Meta {
   readonly storeId: string
   readonly token: number
   readonly commitSeq: number
+  readonly clean: boolean
 }
 
 /** Reads what this opening builds on. The highest sequence is looked for only when the last holder did not close. */
@@ -194,8 +201,31 @@ const claim = (db: Database.Database, path: string) =>
     if (typeof storeId !== "string" || typeof token !== "number" || typeof commitSeq !== "number") {
       return yield* new StoreCorrupt({ table: "store_meta", key: path, detail: "its single row is missing" })
     }
-    return { storeId, commitSeq, token: token + 1 }
+    return { storeId, commitSeq, token: token + 1, clean: rows[0]?.["clean_shutdown"] === 1 }
   })
+
+/** A check reads the whole file: after a crash only of one that is read in the time of a few commits. */
+const checkedBytes = 64 * 1024 * 1024
+
+const isChecked = (path: string, check: Check, { clean }: Meta) =>
+  check !== "afterCrash"
+    ? Effect.succeed(check === "always")
+    : clean
+    ? Effect.succeed(false)
+    : Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      return yield* Effect.match(fs.stat(path), {
+        onFailure: () => false,
+        onSuccess: ({ size }) => size <= checkedBytes
+      })
+    })
+
+/** Pages that lie where others should, are lost or out of order: rows of theirs would be missed without a word. */
+const checkPages = (db: Database.Database, path: string) =>
+  Effect.flatMap(db.once("PRAGMA quick_check(1)"), ([row]) =>
+    row?.["quick_check"] === "ok"
+      ? Effect.void
+      : Effect.fail(new StoreCorrupt({ table: "", key: path, detail: String(row?.["quick_check"]) })))
 
 const take = (db: Database.Database, meta: Meta) =>
   Effect.gen(function*() {

@@ -8,7 +8,10 @@
  * page at a quarter of it).
  *
  * SQLite does not notice a flipped bit inside a row. Digests bind a document to its row (see `digest.ts`), sums do the
- * same for columns that are read without one.
+ * same for columns that are read without one. Nor does it notice a page that lies where another one of the same table
+ * should: the rows of a runtime are counted (`open_inputs`, `operations`, `slices`) or follow each other without a gap
+ * (`ended` from `ended_from`, `message`, `feed`), so that none is missed silently. Counts have no sum: one that is
+ * damaged disagrees with its rows.
  *
  * @since 0.1.0
  */
@@ -49,6 +52,7 @@ export const tables: Readonly<Record<string, string>> = {
   commit_seq INTEGER NOT NULL CHECK (commit_seq >= 1),
   token INTEGER NOT NULL,
   next_admission_seq INTEGER NOT NULL,
+  open_inputs INTEGER NOT NULL CHECK (open_inputs >= 0),
   ended INTEGER NOT NULL,
   terminals INTEGER NOT NULL,
   generation INTEGER NOT NULL,
@@ -63,7 +67,10 @@ export const tables: Readonly<Record<string, string>> = {
   observed INTEGER NOT NULL CHECK (observed BETWEEN 0 AND last_seq),
   injected INTEGER NOT NULL CHECK (injected BETWEEN 0 AND last_seq),
   updated_at INTEGER NOT NULL,
-  sum INTEGER NOT NULL
+  sum INTEGER NOT NULL,
+  operations INTEGER NOT NULL DEFAULT 0,
+  slices INTEGER NOT NULL DEFAULT 0,
+  ended_from INTEGER NOT NULL DEFAULT 0
 ) STRICT`,
   shape: `CREATE TABLE shape (
   id INTEGER PRIMARY KEY,
@@ -91,12 +98,14 @@ export const tables: Readonly<Record<string, string>> = {
   rt INTEGER NOT NULL REFERENCES runtime (rt),
   sequence INTEGER NOT NULL CHECK (sequence >= -1),
   ended INTEGER,
+  sum INTEGER NOT NULL,
   PRIMARY KEY (id, rt, sequence)
 ) STRICT, WITHOUT ROWID`,
   dedup_key: `CREATE TABLE dedup_key (
   rt INTEGER NOT NULL REFERENCES runtime (rt),
   key TEXT NOT NULL,
   input_id TEXT NOT NULL,
+  sum INTEGER NOT NULL,
   PRIMARY KEY (rt, key)
 ) STRICT, WITHOUT ROWID`,
   message: `CREATE TABLE message (
