@@ -9,7 +9,9 @@ import type { Case } from "./harness.js"
 import type { Failure, FromWorker, Job, Planned } from "./messages.js"
 
 interface Switch {
-  readonly control: { chosen: number; reached: Set<number> | null }
+  readonly count: number
+  /** the mutant that is on, and a mark for each that is reached */
+  readonly control: { chosen: number; reached: Uint8Array | null }
 }
 
 const root = new URL("../../", import.meta.url)
@@ -19,13 +21,15 @@ const say = (message: FromWorker): Promise<void> =>
   new Promise((resolve) => process.send?.(message, undefined, undefined, () => resolve()))
 
 register(new URL("mutantHooks.js", root).href, pathToFileURL(import.meta.filename))
-const { control } = await load("mutantSwitch.js") as Switch
+const { control, count } = await load("mutantSwitch.js") as Switch
 const { cases, collect } = await import("./harness.js")
 
 /** What fails outside of any test's own promise belongs to the test that is running. */
 const stray: Array<unknown> = []
 process.on("unhandledRejection", (error) => stray.push(error))
 process.on("uncaughtException", (error) => stray.push(error))
+
+const marked = (marks: Uint8Array): ReadonlyArray<number> => Array.from(marks.keys()).filter((id) => marks[id] === 1)
 
 const choose = (mutant: number): void => {
   control.chosen = mutant
@@ -54,12 +58,12 @@ const runOne = async ({ test, timeoutMs }: Planned, cover: boolean): Promise<Fai
   const subject = cases[test]
   if (subject === undefined) return null
   await say({ _tag: "Began", test, timeoutMs })
-  const reached = new Set<number>()
+  const reached = new Uint8Array(cover ? count : 0)
   control.reached = cover ? reached : null
   const began = performance.now()
   const failure = await run(subject, timeoutMs)
   control.reached = null
-  await say({ _tag: "Ended", test, ms: performance.now() - began, failure, reached: [...reached] })
+  await say({ _tag: "Ended", test, ms: performance.now() - began, failure, reached: marked(reached) })
   return failure
 }
 
@@ -84,7 +88,7 @@ const runJob = async (job: Job): Promise<void> => {
   await say({ _tag: "Done", clean })
 }
 
-const whileLoading = new Set<number>()
+const whileLoading = new Uint8Array(count)
 control.reached = whileLoading
 await load("test/support/setup.js")
 for (const file of process.argv.slice(2)) {
@@ -97,5 +101,5 @@ process.on("message", (job: Job) => void runJob(job))
 await say({
   _tag: "Ready",
   tests: cases.map(({ file, name }) => ({ file, name })),
-  reached: [...whileLoading]
+  reached: marked(whileLoading)
 })

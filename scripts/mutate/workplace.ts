@@ -30,10 +30,11 @@ const copied = [
 ]
 
 /** `control` belongs to the worker; a process that a test starts is told by its environment. */
-const switchSource = `
+const switchSource = (mutants: number): string => `
+export const count = ${mutants}
 export const control = { chosen: Number(process.env.MEERKAT_MUTANT ?? "-1"), reached: null }
 export const __m = (id) => {
-  if (control.reached !== null) control.reached.add(id)
+  if (control.reached !== null) control.reached[id] = 1
   return id === control.chosen
 }
 `
@@ -85,7 +86,6 @@ export const prepare = (): Workplace => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "meerkat-mutants-"))
   for (const name of copied) fs.cpSync(path.join(root, name), path.join(folder, name), { recursive: true })
   fs.symlinkSync(path.join(root, "node_modules"), path.join(folder, "node_modules"))
-  fs.writeFileSync(path.join(folder, "mutantSwitch.js"), switchSource)
   fs.writeFileSync(path.join(folder, "mutantHooks.js"), hooksSource)
   const mutants: Array<Mutant> = []
   for (const file of [...filesOf(root, "src/kernel"), ...filesOf(root, "layers")].filter(isMutated)) {
@@ -94,6 +94,7 @@ export const prepare = (): Workplace => {
     mutants.push(...written.mutants)
     fs.writeFileSync(path.join(folder, file), written.text)
   }
+  fs.writeFileSync(path.join(folder, "mutantSwitch.js"), switchSource(mutants.length))
   compile(folder)
   return { folder, mutants, remove: () => fs.rmSync(folder, { recursive: true, force: true }) }
 }

@@ -1,0 +1,167 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as HashMap from "effect/HashMap"
+import * as SortedMap from "effect/SortedMap"
+import type { Lifecycle, Registration, Running } from "../../src/domain/RuntimeState.js"
+import * as State from "../../src/domain/RuntimeState.js"
+import type { SessionState } from "../../src/domain/SessionState.js"
+import { invariantIds, violations } from "../../src/kernel/invariants.js"
+import * as Ledger from "../../src/kernel/Ledger.js"
+import * as In from "../support/inputs.js"
+import { attaching, fresh, play, staging, take } from "../support/kernel.js"
+import { opId } from "../support/operations.js"
+
+const attached = play(fresh, ...attaching)
+const queued = play(attached, take(In.prompt(1)), take(In.prompt(2)), take(In.event(3, "steer")))
+const running = play(attached, take(In.prompt(1)), staging())
+const run: Running = {
+  _tag: "Running",
+  runId: In.runId(1),
+  returnTo: "Attached",
+  owner: "loop",
+  inputIds: [In.inputId(1)],
+  sequence: 0,
+  startedAt: 0,
+  cancel: null,
+  yieldRequest: null
+}
+
+const active: Registration = { _tag: "Active", token: 1, drainOnly: false }
+const queuing: Registration = { _tag: "Queuing" }
+const beginning: Registration = { _tag: "Attaching", token: 1 }
+const phase = (lifecycle: Lifecycle, registration: Registration): SessionState => ({
+  ...fresh,
+  lifecycle,
+  registration
+})
+const runs = (parts: Partial<Running>): SessionState => ({ ...running, lifecycle: { ...run, ...parts } })
+
+const record = In.record(In.prompt(1))
+const other = In.record(In.prompt(2))
+const holding = (...records: ReadonlyArray<typeof record>): SessionState => ({
+  ...attached,
+  ledger: Ledger.fromRecords(records, 0)
+})
+const ledgerOf = (state: SessionState, parts: Partial<SessionState["ledger"]>): SessionState => ({
+  ...state,
+  ledger: { ...state.ledger, ...parts }
+})
+const operationsOf = (state: SessionState, parts: Partial<SessionState["operations"]>): SessionState => ({
+  ...state,
+  operations: { ...state.operations, ...parts }
+})
+const epochOf = (parts: Partial<SessionState["operations"]["epoch"]>, seqs: ReadonlyArray<number> = []): SessionState =>
+  operationsOf(attached, {
+    epoch: { ...attached.operations.epoch, ...parts },
+    feed: seqs.map((seq) => ({ seq, operationId: opId(seq) }) as never)
+  })
+const cursors = { agentApplied: 0, observed: 0, injected: 0 }
+const broken = (state: SessionState) => violations(state).map(({ id }) => id)
+
+/** What is wrong, the invariant that says so, the state. */
+const unsound: ReadonlyArray<readonly [string, string, SessionState]> = [
+  ["idle beside a live loop", "P5/P7", phase(State.idle, active)],
+  ["attached without a loop", "P5/P7", phase(State.attached, queuing)],
+  [
+    "attached, and the session that is unregistered never had a loop",
+    "P5/P7",
+    phase(State.attached, {
+      _tag: "Draining",
+      token: null
+    })
+  ],
+  ["a run of a live loop returns to idle", "P5/P7", runs({ returnTo: "Idle" })],
+  ["a run returns to a loop that is gone", "P5/P7", { ...running, registration: queuing }],
+  ["a run returns to a loop that is not there yet", "P5/P7", { ...running, registration: beginning }],
+  ["a live loop beside a stopped session", "P5/P7", phase(State.stopped, active)],
+  ["a loop is begun beside a destroyed session", "P5/P7", phase(State.destroyed, beginning)],
+  ["a loop drains though nothing is retired", "D5", phase(State.attached, { ...active, drainOnly: true })],
+  ["a loop does not drain a retired session", "D5", phase(State.retired, active)],
+  ["a service turn has inputs", "SNP-03", runs({ owner: "service" })],
+  ["a run without contributors", "SNP-03", runs({ inputIds: [] })],
+  ["a contributor is not open", "SNP-03", runs({ inputIds: [In.inputId(1), In.inputId(9)] })],
+  ["a contributor is queued", "SNP-03", { ...queued, lifecycle: run }],
+  ["a contributor is staged for another run", "SNP-03", runs({ runId: In.runId(9) })],
+  ["an input is staged, and nothing runs", "P16", { ...running, lifecycle: State.attached }],
+  ["a record that a lane does not list", "SNP-04/P11", ledgerOf(queued, { queue: SortedMap.empty(queuedOrder) })],
+  [
+    "a record in the wrong lane",
+    "SNP-04/P11",
+    ledgerOf(queued, { queue: queued.ledger.steer, steer: queued.ledger.queue })
+  ],
+  [
+    "a staged record that is in a lane",
+    "SNP-04/P11",
+    ledgerOf(running, {
+      staged: running.ledger.queue,
+      queue: running.ledger.staged
+    })
+  ],
+  ["an admission sequence is used twice", "P15", holding(record, { ...other, admissionSeq: record.admissionSeq })],
+  ["an admission sequence was never handed out", "P15", ledgerOf(queued, { nextAdmissionSeq: 2 })],
+  ["the image goes beyond what was handed out", "P15", ledgerOf(queued, { imageSeq: 9 })],
+  ["a key of nobody", "SNP-07", ledgerOf(queued, { keys: HashMap.make(["k", In.inputId(1)]) })],
+  [
+    "a key of somebody else",
+    "SNP-07",
+    ledgerOf(holding({ ...record, idempotencyKey: "k" }, other), {
+      keys: HashMap.make(["k", other.inputId])
+    })
+  ],
+  ["a stopped session has open inputs", "SNP-06/P17", { ...holding(record), ...ended(State.stopped) }],
+  ["a destroyed session has open inputs", "SNP-06/P17", { ...holding(record), ...ended(State.destroyed) }],
+  ["a stopped session hushes", "SNP-06/P17", { ...fresh, ...ended(State.stopped), silentIntents: ["a"] }],
+  ["charged more often than staged", "P18", holding({ ...record, attempts: 2, charged: 1, crashed: 2 })],
+  [
+    "staged and never counted",
+    "P18",
+    ledgerOf(running, {
+      inputs: HashMap.map(running.ledger.inputs, (staged) => ({ ...staged, attempts: 0 }))
+    })
+  ],
+  ["an input that ended is owed to the store", "D11", owing(In.inputId(9))],
+  ["an input is owed twice", "D11", owing(In.inputId(1), In.inputId(1))],
+  ["silent intents out of order", "REG-21", { ...attached, silentIntents: ["b", "a"] }],
+  ["a silent intent twice", "REG-21", { ...attached, silentIntents: ["a", "a"] }],
+  ["a destroyed session's epoch goes on", "D28/D30", { ...fresh, ...ended(State.destroyed) }],
+  ["the feed has a gap", "FEED-01", epochOf({ lastSeq: 3 }, [1, 3])],
+  ["the feed ends before the epoch does", "FEED-01", epochOf({ lastSeq: 3 }, [1, 2])],
+  ["the agent was given what is not there", "FEED-01", epochOf({ cursors: { ...cursors, agentApplied: 1 } })],
+  ["an injection of what is not there", "FEED-01", epochOf({ cursors: { ...cursors, injected: 1 } })],
+  ["somebody observed what is not there", "FEED-01", epochOf({ cursors: { ...cursors, observed: 1 } })]
+]
+
+function queuedOrder(a: number, b: number): -1 | 0 | 1 {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+function ended(lifecycle: Lifecycle): Pick<SessionState, "lifecycle" | "registration"> {
+  return { lifecycle, registration: queuing }
+}
+function owing(...inputs: ReadonlyArray<ReturnType<typeof In.inputId>>): SessionState {
+  return { ...queued, dirty: { ...queued.dirty, inputs } }
+}
+
+describe("invariants of a session", () => {
+  it.each(unsound)("%s is noticed", (_what, id, state) => {
+    expect(broken(state)).toContain(id)
+  })
+
+  it("sound states break none", () => {
+    for (const state of [fresh, attached, queued, running]) expect(broken(state)).toEqual([])
+    const draining: Registration = { _tag: "Draining", token: 1 }
+    expect(broken(phase(State.attached, draining))).toEqual([])
+    expect(broken({ ...running, registration: draining })).toEqual([])
+    expect(broken(phase(State.retired, { ...active, drainOnly: true }))).toEqual([])
+    expect(broken(phase(State.stopped, queuing))).toEqual([])
+    expect(broken(runs({ owner: "inline" }))).toEqual([])
+    expect(broken({ ...attached, lifecycle: { ...run, owner: "service", inputIds: [] } })).toEqual([])
+    expect(broken({ ...attached, silentIntents: ["a", "b"] })).toEqual([])
+    expect(broken(holding({ ...record, attempts: 2, charged: 1, crashed: 1 }))).toEqual([])
+    expect(broken(epochOf({ lastSeq: 3, cursors: { agentApplied: 3, observed: 3, injected: 3 } }, [2, 3]))).toEqual([])
+  })
+
+  it("each of them is broken by some state", () => {
+    const named = new Set(unsound.map(([, id]) => id))
+    // the visibility of tools has a test of its own
+    expect(invariantIds().filter((id) => !named.has(id))).toEqual(["P22"])
+  })
+})
