@@ -1,0 +1,108 @@
+/** Drains beside each other and beside their senders: what the fault register numbers DRN-14 and above. */
+import { assert } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as CommsRuntimeMailbox from "../../layers/CommsRuntimeMailbox.js"
+import { inputId, peer } from "../support/inputs.js"
+import type { Lab } from "./driver.js"
+import { A, row, snapshotOf } from "./driver.js"
+
+const drainOf = (lab: Lab) => Effect.map(snapshotOf(lab, A), ({ drain }) => drain)
+
+const registered = (lab: Lab) => Effect.zipRight(lab.machine.registerSession(A), CommsRuntimeMailbox.make())
+
+row("DRN-14 of updates beside each other one spawns, and one drain runs", {
+  given: registered,
+  when: (lab, inbox) =>
+    Effect.gen(function*() {
+      const { comms } = lab.machine.session(A)
+      yield* Effect.forEach([1, 2, 3], (n) => inbox.send(peer(n)))
+      const spawned = yield* Effect.forEach([1, 2, 3, 4], () => comms.attach(inbox), { concurrency: "unbounded" })
+      yield* lab.settle
+      return spawned
+    }),
+  then: (lab, spawned) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(spawned.filter((one) => one), [true])
+      assert.isTrue((yield* drainOf(lab)).taskLive)
+      assert.strictEqual(yield* lab.machine.fiberCount, 1)
+      assert.deepStrictEqual(yield* lab.machine.listActiveInputs(A), [1, 2, 3].map(inputId))
+    })
+})
+
+row("DRN-17 what was given up is free: another mob may claim it at once", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const inbox = yield* registered(lab)
+      yield* lab.machine.updatePeerIngressContext(A, { keepAlive: true, commsRuntime: inbox, mobId: "one" })
+      return inbox
+    }),
+  when: (lab, inbox) =>
+    Effect.gen(function*() {
+      const { comms } = lab.machine.session(A)
+      yield* comms.detach
+      const owner = yield* comms.owner
+      const claimed = yield* comms.attach(inbox, { mobId: "two" })
+      yield* inbox.send(peer(1))
+      yield* lab.settle
+      return { owner, claimed }
+    }),
+  then: (lab, { claimed, owner }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual([owner._tag, claimed], ["Unattached", true])
+      const now = (yield* drainOf(lab)).owner
+      assert.strictEqual(now._tag === "MobOwned" && now.mobId, "two")
+      assert.deepStrictEqual(yield* lab.machine.listActiveInputs(A), [inputId(1)])
+    })
+})
+
+row("DRN-18 an abort beside an update leaves one of the two, whole", {
+  given: registered,
+  when: (lab, inbox) =>
+    Effect.gen(function*() {
+      const { comms } = lab.machine.session(A)
+      yield* comms.attach(inbox)
+      const aborted = yield* Effect.fork(comms.abort)
+      const attached = yield* comms.attach(inbox)
+      yield* Fiber.join(aborted)
+      yield* lab.settle
+      return attached
+    }),
+  then: (lab, attached) =>
+    Effect.gen(function*() {
+      const { phase, taskLive } = yield* drainOf(lab)
+      // the abort came first and the session drains again, or it came last and ended the drain that was there
+      assert.deepStrictEqual([phase, taskLive], attached ? ["Running", true] : ["Stopped", false])
+    })
+})
+
+row("DRN-20 a drain that falls asleep misses no input that comes in the same moment", {
+  given: (lab) => Effect.tap(registered(lab), (inbox) => lab.machine.session(A).comms.attach(inbox)),
+  when: (lab, inbox) =>
+    Effect.gen(function*() {
+      const numbers = Array.from({ length: 12 }, (_, at) => at + 1)
+      // each sender waits for nobody, so that some of them meet the drain between looking and sleeping
+      yield* Effect.forEach(
+        [0, 1, 2],
+        (sender) =>
+          Effect.forEach(
+            numbers.filter((n) => n % 3 === sender),
+            (n) => Effect.zipRight(Effect.yieldNow(), inbox.send(peer(n))),
+            { discard: true }
+          ),
+        { concurrency: "unbounded", discard: true }
+      )
+      yield* lab.settle
+      return numbers
+    }),
+  then: (lab, numbers, inbox) =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* inbox.size, 0)
+      const admitted = yield* lab.machine.listActiveInputs(A)
+      assert.sameMembers(admitted.slice(), numbers.map(inputId))
+      for (const sender of [0, 1, 2]) {
+        const own = numbers.filter((n) => n % 3 === sender).map(inputId)
+        assert.deepStrictEqual(admitted.filter((id) => own.includes(id)), own)
+      }
+    })
+})
