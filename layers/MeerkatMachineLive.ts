@@ -19,6 +19,7 @@ import { MeerkatMachine } from "../services/MeerkatMachine.js"
 import { MeerkatMachineConfig } from "../services/MeerkatMachineConfig.js"
 import { RuntimeLoop } from "../services/RuntimeLoop.js"
 import { RuntimeStore } from "../services/RuntimeStore.js"
+import type { SessionRuntimeBindings } from "../services/SessionBindings.js"
 import { SessionLlmReconfigureHost } from "../services/SessionLlmReconfigureHost.js"
 import type { Internal, RuntimeDriverError } from "../src/domain/Errors.js"
 import { NotReady } from "../src/domain/Errors.js"
@@ -26,6 +27,7 @@ import { SessionId } from "../src/domain/Ids.js"
 import * as HandoverLive from "./HandoverLive.js"
 import * as IdGenLive from "./IdGenLive.js"
 import { attach } from "./internal/attach.js"
+import * as Bindings from "./internal/bindings.js"
 import * as Blobs from "./internal/blobs.js"
 import { invalid } from "./internal/driverError.js"
 import type { Entry } from "./internal/entry.js"
@@ -37,12 +39,14 @@ import * as Registry from "./internal/registry.js"
 import * as SessionHandle from "./internal/sessionHandle.js"
 import * as Spawn from "./internal/spawn.js"
 import { admission } from "./internal/surfaces/admission.js"
+import { bindings } from "./internal/surfaces/bindings.js"
 import { comms } from "./internal/surfaces/comms.js"
 import { lifecycle } from "./internal/surfaces/lifecycle.js"
 import { llm } from "./internal/surfaces/llm.js"
 import { operations } from "./internal/surfaces/operations.js"
 import { reads } from "./internal/surfaces/reads.js"
 import { ensureFactory, registration } from "./internal/surfaces/registration.js"
+import { runs } from "./internal/surfaces/runs.js"
 import { tools } from "./internal/surfaces/tools.js"
 import * as Teardown from "./internal/teardown.js"
 import * as MachineAuthorityLive from "./MachineAuthorityLive.js"
@@ -148,6 +152,8 @@ const make = Effect.gen(function*() {
     ...llm(parts, modelHost),
     ...comms(parts),
     ...operations(parts),
+    ...runs(parts),
+    ...bindings(parts),
     fiberCount: Effect.map(authorities.fiberCount, (workers) => workers + spawner.live())
   }
 
@@ -179,6 +185,9 @@ const make = Effect.gen(function*() {
     sessionScoped
   })
 })
+
+/** Whether a value is a bundle of bindings that a machine made. @since 0.1.0 @category guards */
+export const isBindings: (value: unknown) => value is SessionRuntimeBindings = Bindings.isBindings
 
 /** @since 0.1.0 @category layers */
 export const layerNoDeps: Layer.Layer<MeerkatMachine, never, RuntimeStore | MachineAuthority | RuntimeLoop | IdGen> =

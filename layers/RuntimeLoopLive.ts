@@ -1,13 +1,11 @@
 /** @since 0.1.0 */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
-import * as Random from "effect/Random"
 import { IdGen } from "../services/IdGen.js"
 import type { SubmitError } from "../services/MachineAuthority.js"
 import type { MeerkatMachineOptions } from "../services/MeerkatMachineConfig.js"
@@ -17,9 +15,8 @@ import { RuntimeLoop } from "../services/RuntimeLoop.js"
 import { RuntimeStore } from "../services/RuntimeStore.js"
 import type { Command, StagedRun } from "../src/domain/Command.js"
 import type { CompletionOutcome } from "../src/domain/Completion.js"
-import type { InputId, RunId } from "../src/domain/Ids.js"
+import type { RunId } from "../src/domain/Ids.js"
 import type { SessionState } from "../src/domain/SessionState.js"
-import { isRetryable } from "../src/domain/StoreErrors.js"
 import { cancelRun, commitRun, failRun, requeueRun, stage } from "../src/kernel/commands/run.js"
 import * as Ledger from "../src/kernel/Ledger.js"
 import { nextReadyAt, selectBatch } from "../src/kernel/selection.js"
@@ -29,6 +26,8 @@ import * as Metrics from "./internal/metrics.js"
 import type { RunEnd, RunFiber } from "./internal/runFiber.js"
 import { start } from "./internal/runFiber.js"
 import { sizeOf, toRunOutput } from "./internal/runOutput.js"
+import type { OnReload } from "./internal/runSettlement.js"
+import { finalizationFailure, insistOrReload, notBefore } from "./internal/runSettlement.js"
 
 interface LoopDeps {
   readonly store: RuntimeStore["Type"]
@@ -44,62 +43,16 @@ const owns = (state: SessionState, token: number): boolean =>
 const mayRun = ({ lifecycle }: SessionState): boolean =>
   lifecycle._tag === "Idle" || lifecycle._tag === "Attached" || lifecycle._tag === "Retired"
 
-/** Exponential, capped, and jittered between 80 and 120 percent (D10). */
-const notBefore = (config: MeerkatMachineOptions, charged: number): Effect.Effect<number> =>
-  Effect.zipWith(Clock.currentTimeMillis, Random.next, (now, random) => {
-    const pause = Duration.toMillis(config.retryBase) * 2 ** Math.min(charged, 30)
-    return now + Math.round(Math.min(pause, Duration.toMillis(config.retryCap)) * (0.8 + random * 0.4))
-  })
-
-/**
- * What waiters of a batch are told when its commit is lost: a result that exists is not kept from them. Without one they
- * are told, like everybody else, that the session must be reloaded: their input is queued and runs again (D21).
- */
-const finalizationFailure = (staged: StagedRun, outcome: CompletionOutcome | null) => (reason: string) =>
-  outcome?._tag !== "Completed" ? [] : staged.records.map((record): readonly [InputId, CompletionOutcome] => [
-    record.inputId,
-    {
-      _tag: "CompletedWithFinalizationFailure",
-      result: outcome.result,
-      error: { kind: "runtime_apply_failure", terminal: true, outcome: "failed", detail: reason }
-    }
-  ])
-
-/**
- * Submits what a run came to until it is durable. Pauses between tries are here, in the loop, and end early when the
- * session is being taken down, for one last try (D21).
- */
+/** Submits what a run came to. The pauses between tries end early when the session is being taken down (D21). */
 const persist = <A>(
-  deps: LoopDeps,
+  { config }: LoopDeps,
   options: LoopOptions,
   command: Command<A>,
-  onReload: (reason: string) => ReturnType<ReturnType<typeof finalizationFailure>>
+  onReload: OnReload
 ): Effect.Effect<void, SubmitError> => {
-  const attempt = (tries: number, last: boolean): Effect.Effect<void, SubmitError> =>
-    Effect.matchEffect(options.authority.submit(command, { onReload }), {
-      onSuccess: () => Effect.void,
-      onFailure: (error) => {
-        if (error._tag !== "CommitFailed") return Effect.fail(error)
-        if (last || tries >= deps.config.commitRetryTimes || !isRetryable(error.error)) {
-          const reason = `a run could not be committed: ${error.error._tag}`
-          return Effect.zipRight(
-            options.authority.requireReload(reason, onReload(reason)),
-            Effect.fail<SubmitError>({ _tag: "ReloadRequired", reason })
-          )
-        }
-        return Effect.flatMap(
-          Effect.zipRight(Metric.increment(Metrics.commitRetries), pause(tries)),
-          (released) => attempt(tries + 1, released)
-        )
-      }
-    })
-  const pause = (tries: number): Effect.Effect<boolean> =>
-    Effect.sleep(Duration.times(deps.config.commitRetryBase, 2 ** tries)).pipe(
-      Effect.as(false),
-      Effect.race(Effect.as(released(options), true)),
-      Effect.interruptible
-    )
-  return attempt(0, false)
+  const { authority } = options
+  const how = { authority, config, released: released(options), pausing: Effect.interruptible, onReload }
+  return insistOrReload(how, command)
 }
 
 /** Completes when the session no longer is this attachment's. */

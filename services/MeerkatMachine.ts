@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { CompletionOutcome, RunResult, TurnFailed } from "../src/domain/Completion.js"
 import type { DrainSnapshot } from "../src/domain/DrainSlot.js"
-import type { Internal, RuntimeDriverError } from "../src/domain/Errors.js"
+import type { Internal, RuntimeDriverError, TurnCancelled } from "../src/domain/Errors.js"
 import type { EpochId, InputId, RunId, SessionId } from "../src/domain/Ids.js"
 import type { Input } from "../src/domain/Input.js"
 import type { InputState } from "../src/domain/InputRecord.js"
@@ -16,14 +16,16 @@ import type { Json } from "../src/domain/Json.js"
 import type { ContentBlock, Message } from "../src/domain/Message.js"
 import type { RunBoundaryReceipt } from "../src/domain/Receipt.js"
 import type { RuntimeEventEnvelope } from "../src/domain/RuntimeEvent.js"
-import type { RuntimeState } from "../src/domain/RuntimeState.js"
+import type { RunOwner, RuntimeState } from "../src/domain/RuntimeState.js"
 import type { SessionToolVisibilityState } from "../src/domain/ToolVisibility.js"
 import type { TurnMetadata } from "../src/domain/Turn.js"
-import type { CoreExecutor } from "./CoreExecutor.js"
+import type { CoreExecutor, TurnOutput } from "./CoreExecutor.js"
 import type { SessionFilter, StoredSession } from "./RuntimeStore.js"
+import type { BindingsControl, SessionRuntimeBindings } from "./SessionBindings.js"
 import type { CommsControl, SessionComms } from "./SessionComms.js"
 import type { LlmControl, SessionLlm } from "./SessionLlm.js"
 import type { OperationsControl, SessionOperations } from "./SessionOperations.js"
+import type { InlineTurn, RunsControl } from "./SessionRuns.js"
 import type { SessionTools, ToolsControl } from "./SessionTools.js"
 
 /** What accepting an input came to. @since 0.1.0 @category models */
@@ -102,6 +104,8 @@ export interface SpineSnapshot {
   readonly registration: "Queuing" | "Attaching" | "Active" | "Draining"
   readonly attachmentLive: boolean
   readonly currentRunId: RunId | null
+  /** who has the run slot: the session's loop, a service turn, or `acceptInputAndRun` */
+  readonly currentRunOwner: RunOwner | null
   readonly contributors: ReadonlyArray<InputId>
   readonly queue: ReadonlyArray<InputState>
   readonly steer: ReadonlyArray<InputState>
@@ -208,6 +212,13 @@ export interface SessionHandle {
   readonly state: Effect.Effect<RuntimeState, RuntimeDriverError>
   /** The inbox of its peers. */
   readonly comms: SessionComms
+  /** Accepts an input and runs it here and now; see `RunsControl.acceptInputAndRun`. For sessions without a loop. */
+  readonly acceptAndRun: <A, E, R>(
+    input: Input,
+    op: (turn: InlineTurn) => Effect.Effect<readonly [A, TurnOutput], E, R>
+  ) => Effect.Effect<A, RuntimeDriverError | TurnCancelled | E, R>
+  /** Binds the session and gives its bindings: for who runs turns in it by `bindings.turn`. */
+  readonly bindings: Effect.Effect<SessionRuntimeBindings, RuntimeDriverError>
 }
 
 /**
@@ -219,7 +230,9 @@ export interface SessionHandle {
  * @since 0.1.0
  * @category models
  */
-export interface MeerkatMachineService extends CommsControl, LlmControl, ToolsControl, OperationsControl {
+export interface MeerkatMachineService
+  extends BindingsControl, CommsControl, LlmControl, OperationsControl, RunsControl, ToolsControl
+{
   // --- registration
   /** Makes a session live: recovers it from the store. Registering a live session again does nothing. */
   readonly registerSession: (sessionId: SessionId) => Effect.Effect<void, RuntimeDriverError>
@@ -232,6 +245,11 @@ export interface MeerkatMachineService extends CommsControl, LlmControl, ToolsCo
   ) => Effect.Effect<Option.Option<UnregisterReport>, RuntimeDriverError>
   /** Registers the session if need be, and attaches the executor unless one is attached. */
   readonly ensureSessionWithExecutor: (
+    sessionId: SessionId,
+    executor: CoreExecutor
+  ) => Effect.Effect<AttachOutcome, RuntimeDriverError>
+  /** Another name of `ensureSessionWithExecutor`. */
+  readonly registerSessionWithExecutor: (
     sessionId: SessionId,
     executor: CoreExecutor
   ) => Effect.Effect<AttachOutcome, RuntimeDriverError>

@@ -54,6 +54,10 @@ export * as SessionLlmReconfigureHost from "../services/SessionLlmReconfigureHos
 /** @since 0.1.0 */
 export * as SessionOperations from "../services/SessionOperations.js"
 /** @since 0.1.0 */
+export * as SessionBindings from "../services/SessionBindings.js"
+/** @since 0.1.0 */
+export * as SessionRuns from "../services/SessionRuns.js"
+/** @since 0.1.0 */
 export * as SessionTools from "../services/SessionTools.js"
 /** @since 0.1.0 */
 export * as Turn from "../services/Turn.js"

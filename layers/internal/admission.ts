@@ -98,7 +98,7 @@ export const waiter = (
 })
 
 /** What the store knows that memory may have let go of: the owner of the key, an input of this id (D18). */
-const lookUp = (deps: AdmissionDeps, entry: Entry, input: Input, fresh: boolean) => {
+export const lookUp = (deps: AdmissionDeps, entry: Entry, input: Input, fresh: boolean) => {
   const { ledger, runtimeId } = entry.authority.unsafeState()
   const { id, idempotencyKey } = input.header
   const key = idempotencyKey === undefined || HashMap.has(ledger.keys, idempotencyKey)
@@ -117,7 +117,10 @@ const lookUp = (deps: AdmissionDeps, entry: Entry, input: Input, fresh: boolean)
 }
 
 /** Another input won the key or the id between the look-up and the commit: its constraint in the store decided. */
-const conflict = (inputId: InputId, error: SubmitError): AcceptReply | null => {
+export const conflict = (
+  inputId: InputId,
+  error: SubmitError
+): Extract<AcceptReply, { readonly _tag: "Deduplicated" }> | null => {
   if (error._tag !== "CommitFailed") return null
   switch (error.error._tag) {
     case "IdempotencyConflict":
@@ -129,7 +132,8 @@ const conflict = (inputId: InputId, error: SubmitError): AcceptReply | null => {
   }
 }
 
-const tooLarge = (deps: AdmissionDeps, input: Input): RuntimeDriverError | null => {
+/** Refuses an input that no commit could hold. */
+export const tooLarge = (deps: AdmissionDeps, input: Input): RuntimeDriverError | null => {
   const bytes = JSON.stringify(input).length
   return bytes > deps.config.maxCommitBytes
     ? invalid({ _tag: "TooLarge", bytes, limit: deps.config.maxCommitBytes })
@@ -190,7 +194,7 @@ export const admit = (
   })
 
 /** The trace context of the accepting call; stored with the input, linked from the span of its run. */
-const traceOfCall = Effect.map(Effect.option(Effect.currentSpan), (span) =>
+export const traceOfCall = Effect.map(Effect.option(Effect.currentSpan), (span) =>
   Option.match(span, {
     onNone: () => ({}),
     onSome: ({ sampled, spanId, traceId }) => ({ trace: { traceId, spanId, sampled } })

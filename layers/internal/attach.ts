@@ -50,7 +50,8 @@ export const callHook = (
     Effect.provideService(CurrentSession, { sessionId: entry.sessionId, runId: null, role: "hook" })
   )
 
-const logged = (name: string) => (effect: Effect.Effect<void, ControlFailed>): Effect.Effect<void> =>
+/** For hooks whose failure concerns nobody but the reader of the log. */
+export const logged = (name: string) => (effect: Effect.Effect<void, ControlFailed>): Effect.Effect<void> =>
   Effect.catchAllCause(effect, (cause) => Effect.logWarning(`hook ${name} failed`, cause))
 
 /** The stop hook, once per attachment. */
@@ -210,6 +211,8 @@ const attachClaimed = <E>(
       })
       const { attachment, open } = yield* Effect.onError(attached, () => undo)
       entry.attachment = attachment
+      // from here on the executor's own handle counts
+      entry.interruptHandle = null
       yield* open
     })
   )

@@ -34,6 +34,9 @@ export const reasonOf = (detail: ValidationDetail): string => {
 export const invalid = (detail: ValidationDetail): ValidationFailed =>
   new ValidationFailed({ reason: reasonOf(detail), detail })
 
+const isUnbound = (rejection: Rejection): boolean =>
+  rejection._tag === "GuardRejected" && rejection.failed.length === 1 && rejection.failed[0] === "bound"
+
 const ofRejection = (authority: SessionAuthority, rejection: Rejection): RuntimeDriverError => {
   const { lifecycle, registration } = authority.unsafeState()
   const { sessionId } = authority
@@ -41,6 +44,10 @@ const ofRejection = (authority: SessionAuthority, rejection: Rejection): Runtime
   if (lifecycle._tag === "Destroyed") return new Destroyed({ sessionId })
   if (registration._tag === "Draining") return sessionGone(sessionId)
   const state = visible(lifecycle)
+  if (isUnbound(rejection)) {
+    const detail = `session "${sessionId}" is not bound: prepareBindings comes first`
+    return invalid({ _tag: "NoBinding", detail })
+  }
   const why = rejection._tag === "GuardRejected" ? ` (${rejection.failed.join(", ")})` : ""
   return new NotReady({ state, detail: `session "${sessionId}" is ${state}: ${rejection.command} is refused${why}` })
 }

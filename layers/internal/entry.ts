@@ -1,15 +1,18 @@
 /** @since 0.1.0 */
 import type * as Deferred from "effect/Deferred"
+import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { CoreExecutor } from "../../services/CoreExecutor.js"
 import type { SessionAuthority } from "../../services/MachineAuthority.js"
 import type { UnregisterReport } from "../../services/MeerkatMachine.js"
-import type { LoopEnd, RunControl } from "../../services/RuntimeLoop.js"
+import type { InterruptReason, LoopEnd, RunControl } from "../../services/RuntimeLoop.js"
+import type { SessionRuntimeBindings } from "../../services/SessionBindings.js"
 import type { SessionOperations } from "../../services/SessionOperations.js"
+import type { InterruptHandle } from "../../services/SessionRuns.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
-import type { OperationId, SessionId } from "../../src/domain/Ids.js"
+import type { OperationId, RunId, SessionId } from "../../src/domain/Ids.js"
 import type { DrainCell } from "./drainCell.js"
 import type { ModelCell } from "./modelCell.js"
 
@@ -33,6 +36,21 @@ export interface OperationFiber {
   ended: boolean
 }
 
+/** Work in the session's run slot that is not the loop's and runs in a fiber of its caller. */
+export interface Guest {
+  readonly runId: RunId
+  /** records why and interrupts the work; does not wait */
+  readonly interrupt: (reason: InterruptReason) => Effect.Effect<void>
+  /** completes once the session was told how the work ended */
+  readonly settled: Deferred.Deferred<void>
+}
+
+/** How the last service turn ended, so that a repeated call is told the same. */
+export interface EndedTurn {
+  readonly runId: RunId
+  readonly how: "completed" | "failed" | "cancelled"
+}
+
 /**
  * One registered session. Identity is the entry, not the id: after the first lookup an operation holds the entry, so no
  * late code can act on a successor. Every field is written synchronously.
@@ -50,6 +68,12 @@ export interface Entry {
   /** what is known of its model; null as long as nobody asked for another one */
   model: ModelCell | null
   attachment: Attachment | null
+  guest: Guest | null
+  endedTurn: EndedTurn | null
+  /** what to call to have a run ended while no executor is attached */
+  interruptHandle: InterruptHandle | null
+  /** made for the first who asks: most sessions are never bound */
+  bindings: SessionRuntimeBindings | null
   /** an attachment is being made; losers of the race wait for it */
   claim: Deferred.Deferred<void> | null
   tokens: number

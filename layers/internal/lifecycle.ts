@@ -17,6 +17,7 @@ import * as DrainCell from "./drainCell.js"
 import { driverError, invalid } from "./driverError.js"
 import { endLoop, endOperations } from "./endFibers.js"
 import type { Attachment, Entry } from "./entry.js"
+import { endGuest, isLeaving, strangerGone, strangerOf } from "./guest.js"
 import * as ModelCell from "./modelCell.js"
 import * as OperationFibers from "./operations/fibers.js"
 import { endsWithin } from "./spawn.js"
@@ -37,6 +38,19 @@ const stopFailed = (deps: AttachDeps, entry: Entry, attachment: Attachment, erro
     Effect.zipRight(Effect.fail(error))
   )
 
+/** A run of somebody else ends as it would, like one of the loop; one that begins in between is waited for as well. */
+const submitStop = (entry: Entry): Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError> =>
+  Effect.zipRight(
+    strangerGone(entry),
+    Effect.catchAll(
+      entry.authority.submit(stopCommand),
+      (error) =>
+        error._tag === "Rejected" && strangerOf(entry) !== null && !isLeaving(entry)
+          ? submitStop(entry)
+          : Effect.fail(driverError(entry.authority)(error))
+    )
+  )
+
 /**
  * Stops with a live loop (D25): the run in progress ends as it would, no further batch begins; the hook is called outside
  * the arrival queue; then `stopped` becomes durable, then visible; then the cleanup hook.
@@ -46,6 +60,7 @@ const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, re
     attachment.takenOver = true
     yield* entry.authority.nudge
     yield* Effect.exit(attachment.loop.await)
+    yield* strangerGone(entry)
     const hooked = yield* Effect.either(stopHook(deps, entry, attachment, reason))
     if (hooked._tag === "Left") {
       const error = new Internal({
@@ -56,7 +71,7 @@ const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, re
       return yield* stopFailed(deps, entry, attachment, error)
     }
     const report = yield* Effect.catchAll(
-      Effect.mapError(entry.authority.submit(stopCommand), driverError(entry.authority)),
+      submitStop(entry),
       (error) => stopFailed(deps, entry, attachment, error)
     )
     yield* cleanupHookLogged(deps, entry, attachment)
@@ -67,9 +82,7 @@ const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, re
 const stopNow = (deps: AttachDeps, entry: Entry, reason: string) =>
   Effect.suspend(() => {
     const { attachment } = entry
-    return attachment === null
-      ? Effect.mapError(entry.authority.submit(stopCommand), driverError(entry.authority))
-      : stopAttached(deps, entry, attachment, reason)
+    return attachment === null ? submitStop(entry) : stopAttached(deps, entry, attachment, reason)
   })
 
 /** The loop and what it started, after the end is durable; the hooks come last. */
@@ -78,6 +91,7 @@ const endDestroyed = (deps: AttachDeps, entry: Entry, attachment: Attachment | n
     for (const id of entry.operations.keys()) OperationFibers.release(entry, id)
     yield* DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" })
     yield* ModelCell.end(deps, entry.model)
+    yield* endGuest(deps, entry, "destroyed")
     if (attachment !== null) yield* endLoop(deps, attachment, "destroyed")
     yield* endOperations(deps, entry)
     if (attachment === null) return

@@ -2,7 +2,10 @@
 import * as Effect from "effect/Effect"
 import type { MeerkatMachineService, SessionHandle } from "../../services/MeerkatMachine.js"
 import type { SessionId } from "../../src/domain/Ids.js"
+import { bind } from "./bindings.js"
+import { acceptAndRun } from "./inlineRun.js"
 import type { MachineParts, Resolve } from "./machineParts.js"
+import { traced } from "./machineParts.js"
 import * as Prompting from "./prompting.js"
 import { sessionComms } from "./surfaces/comms.js"
 import { sessionLlm } from "./surfaces/llm.js"
@@ -45,7 +48,10 @@ export const make = (
       onSuccess: () => machine.meerkatMachineSpineSnapshot(sessionId)
     }),
     state: guarded(machine.runtimeState(sessionId)),
-    comms: sessionComms(machine, sessionId, resolve)
+    comms: sessionComms(machine, sessionId, resolve),
+    acceptAndRun: (input, op) =>
+      traced("acceptInputAndRun", Effect.flatMap(resolve, (entry) => acceptAndRun(parts, entry, input, op))),
+    bindings: traced("prepareBindings", Effect.flatMap(resolve, (entry) => bind(parts, entry)))
   }
   return handle
 }

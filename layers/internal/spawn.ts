@@ -70,7 +70,11 @@ export const interruptWithin = <A, E>(fiber: Fiber.Fiber<A, E>, limitMs: number)
 
 /** Waits for a fiber, at most `limitMs`. */
 export const endsWithin = <A, E>(fiber: Fiber.Fiber<A, E>, limitMs: number): Effect.Effect<boolean> =>
-  Fiber.await(fiber).pipe(
+  completesWithin(Fiber.await(fiber), limitMs)
+
+/** Whether an effect completes within `limitMs`; it is not waited for any longer, whatever it does. */
+export const completesWithin = <A>(effect: Effect.Effect<A>, limitMs: number): Effect.Effect<boolean> =>
+  effect.pipe(
     Effect.as(true),
     Effect.disconnect,
     Effect.timeoutTo({ duration: limitMs, onTimeout: () => false, onSuccess: (ended) => ended }),

@@ -31,6 +31,7 @@ export const snapshotOf = (
     registration: state.registration._tag,
     attachmentLive: entry.attachment !== null,
     currentRunId: running?.runId ?? null,
+    currentRunOwner: running?.owner ?? null,
     contributors: running?.inputIds ?? [],
     queue: Ledger.lane(state.ledger, "queue").map(stateOfOpen),
     steer: Ledger.lane(state.ledger, "steer").map(stateOfOpen),

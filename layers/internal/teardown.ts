@@ -16,11 +16,12 @@ import * as DrainCell from "./drainCell.js"
 import { driverError } from "./driverError.js"
 import { endLoop, endOperations } from "./endFibers.js"
 import type { Attachment, Entry } from "./entry.js"
+import { endGuest, strangerOf } from "./guest.js"
 import * as Metrics from "./metrics.js"
 import * as ModelCell from "./modelCell.js"
 import type { Registry } from "./registry.js"
 import type { Spawner } from "./spawn.js"
-import { endsWithin } from "./spawn.js"
+import { completesWithin, endsWithin } from "./spawn.js"
 
 export interface TeardownDeps {
   readonly config: MeerkatMachineOptions
@@ -45,6 +46,25 @@ const releaseLoop = (deps: TeardownDeps, attachment: Attachment): Effect.Effect<
       ? Effect.void
       : Effect.timeoutOption(Effect.disconnect(control.idle), grace)
     return Effect.zipRight(waited, endLoop(deps, attachment, "requeue"))
+  })
+
+/** The same for a run that is not the loop's. A turn whose owner nobody knows is ended by the closing commit. */
+const releaseGuest = (deps: TeardownDeps, entry: Entry): Effect.Effect<boolean> =>
+  Effect.suspend(() => {
+    const grace = Duration.toMillis(deps.config.unregisterGrace)
+    const waited = strangerOf(entry) === null || grace === 0
+      ? Effect.void
+      : completesWithin(slotFreed(entry), grace)
+    return Effect.zipRight(waited, endGuest(deps, entry, "requeue"))
+  })
+
+/** Completes when no stranger has the run slot. */
+const slotFreed = (entry: Entry): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const state = entry.authority.unsafeState()
+    return strangerOf(entry) === null
+      ? Effect.void
+      : Effect.zipRight(entry.authority.changedFrom(state), slotFreed(entry))
   })
 
 /** Step 4. An outcome that stays unknown is left to the next opening, which fences this incarnation. */
@@ -77,8 +97,9 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     if (mode === "unregister") yield* Effect.ignore(authority.submit(beginUnregister))
     const { attachment } = entry
     const running = Ledger.staged(authority.unsafeState().ledger)
-    const [loopEnded, drainEnded, changesEnded] = yield* Effect.all([
+    const [loopEnded, guestEnded, drainEnded, changesEnded] = yield* Effect.all([
       attachment === null ? Effect.succeed(true) : releaseLoop(deps, attachment),
+      releaseGuest(deps, entry),
       DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" }),
       ModelCell.end(deps, entry.model)
     ], { concurrency: "unbounded" })
@@ -95,7 +116,7 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     return {
       requeued: returned + closed.requeued,
       terminatedOperations: closed.terminatedOperations,
-      forced: !(loopEnded && drainEnded && changesEnded && operationsEnded && scopesClosed),
+      forced: !(loopEnded && guestEnded && drainEnded && changesEnded && operationsEnded && scopesClosed),
       joined: true
     }
   })

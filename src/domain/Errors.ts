@@ -1,4 +1,5 @@
 /** @since 0.1.0 */
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { OperationId, RuntimeId, SessionId } from "./Ids.js"
 import { RuntimeState } from "./RuntimeState.js"
@@ -127,6 +128,24 @@ export const unknownSession = (sessionId: string): NotReady =>
 /** @since 0.1.0 @category guards */
 export const isUnknownSession = (error: RuntimeDriverError): boolean =>
   error._tag === "NotReady" && error.state === "destroyed" && error.detail.endsWith("is not registered")
+
+/** A run ended well, and its end could not be stored. Seen as the cause of an `Internal` only. @since 0.1.0 @category errors */
+export class ResultNotCommitted extends Schema.TaggedError<ResultNotCommitted>()("ResultNotCommitted", {
+  /** what the run came to */
+  result: Schema.Unknown,
+  /** why it was not stored */
+  cause: Schema.Unknown
+}) {
+  override get message(): string {
+    return "the run ended well, but its end could not be stored"
+  }
+}
+
+/** What a run came to whose end could not be stored. @since 0.1.0 @category accessors */
+export const uncommittedResult = (error: { readonly _tag: string }): Option.Option<unknown> =>
+  error instanceof Internal && error.cause instanceof ResultNotCommitted
+    ? Option.some(error.cause.result)
+    : Option.none()
 
 /** The entry was replaced, or its unregistration is under way (D1). @since 0.1.0 @category constructors */
 export const sessionGone = (sessionId: string): NotReady =>

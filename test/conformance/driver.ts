@@ -329,13 +329,14 @@ const everyStep = (lab: Lab, { machine }: Process): Effect.Effect<void> =>
   })
 
 const check = (snapshot: SpineSnapshot): void => {
-  const { contributors, currentRunId, queue, staged, state, steer, waiters } = snapshot
+  const { contributors, currentRunId, currentRunOwner, queue, staged, state, steer, waiters } = snapshot
   const ids = [...queue, ...steer, ...staged].map(({ inputId }) => inputId)
   assert.deepStrictEqual(snapshot.violations, [])
   assert.isTrue(state !== "running" || currentRunId !== null, "SNP-01 running has a run")
   assert.isTrue(currentRunId === null || state === "running" || state === "retired", "SNP-01 a run runs")
   assert.isTrue(staged.every(({ lastRunId }) => lastRunId === currentRunId), "SNP-02")
-  assert.isTrue(currentRunId === null || contributors.length > 0, "SNP-03 contributors")
+  // a service turn has none
+  assert.strictEqual(contributors.length > 0, currentRunId !== null && currentRunOwner !== "service", "SNP-03")
   assert.deepStrictEqual(staged.map(({ inputId }) => inputId).sort(), contributors.slice().sort(), "SNP-03 staged")
   assert.strictEqual(new Set(ids).size, ids.length, "SNP-04 disjoint")
   assert.isTrue(queue.every(({ lane, phase }) => lane === "queue" && phase === "queued"), "SNP-04 queue")

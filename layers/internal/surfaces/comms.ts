@@ -8,16 +8,17 @@ import type { CommsControl, PeerIngressOptions, SessionComms } from "../../../se
 import type { DrainMode } from "../../../src/domain/DrainSlot.js"
 import { isActive } from "../../../src/domain/DrainSlot.js"
 import type { RuntimeDriverError } from "../../../src/domain/Errors.js"
-import { Destroyed, sessionGone } from "../../../src/domain/Errors.js"
+import { Destroyed } from "../../../src/domain/Errors.js"
 import type { SessionId } from "../../../src/domain/Ids.js"
 import type { DrainEvent } from "../../../src/kernel/drain.js"
 import { plan } from "../../../src/kernel/drain.js"
 import * as DrainCell from "../drainCell.js"
 import * as DrainTask from "../drainTask.js"
-import { invalid, reloadRequired } from "../driverError.js"
+import { invalid } from "../driverError.js"
 import type { Entry } from "../entry.js"
 import type { MachineParts, Resolve } from "../machineParts.js"
 import { traced } from "../machineParts.js"
+import { usable } from "../usable.js"
 
 /** Runtimes are told apart by what they are; the names are for people. */
 const makeNames = () => {
@@ -31,18 +32,6 @@ const makeNames = () => {
     return name
   }
 }
-
-/** Nothing may begin in a session that is over, or about to be. */
-const usable = (entry: Entry): Effect.Effect<void, RuntimeDriverError> =>
-  Effect.flatMap(entry.authority.health, (health): Effect.Effect<void, RuntimeDriverError> => {
-    const { sessionId } = entry
-    const { lifecycle, registration } = entry.authority.unsafeState()
-    if (lifecycle._tag === "Destroyed") return Effect.fail(new Destroyed({ sessionId }))
-    if (entry.removed || entry.closing !== null || registration._tag === "Draining") {
-      return Effect.fail(sessionGone(sessionId))
-    }
-    return health._tag === "ReloadRequired" ? Effect.fail(reloadRequired(sessionId, health.reason)) : Effect.void
-  })
 
 /** Whether the calling fiber is the session's own drain, which must not wait for itself. */
 const fromDrain = (sessionId: SessionId): Effect.Effect<boolean> =>

@@ -1,12 +1,17 @@
 /** @since 0.1.0 */
 import * as Effect from "effect/Effect"
 import type { MeerkatMachineService } from "../../../services/MeerkatMachine.js"
+import type { RunId } from "../../../src/domain/Ids.js"
 import { recover, recycle, reset, retire } from "../../../src/kernel/commands/lifecycle.js"
 import { requestCancel, requestYield } from "../../../src/kernel/commands/run.js"
+import { runOf } from "../../../src/kernel/facts.js"
 import { escortCancel } from "../attach.js"
+import { driverError } from "../driverError.js"
+import type { Entry } from "../entry.js"
+import { escortGuest } from "../guest.js"
 import * as Lifecycle from "../lifecycle.js"
 import type { MachineParts } from "../machineParts.js"
-import { submit, submitTo, traced } from "../machineParts.js"
+import { submitTo, traced } from "../machineParts.js"
 
 /** Runs are interrupted, sessions retired, reset, stopped and destroyed. */
 export const lifecycle = (
@@ -24,17 +29,27 @@ export const lifecycle = (
   | "publishEvent"
 > => {
   const { attachments, registry } = parts
+  const escort = (entry: Entry, runId: RunId, reason: string): void => {
+    const run = runOf(entry.authority.unsafeState(), runId)
+    if (run === undefined) return
+    if (run.owner !== "loop") escortGuest(parts, entry, run, reason)
+    else if (entry.attachment !== null) escortCancel(attachments, entry, entry.attachment, runId, reason)
+  }
   return {
     hardCancelCurrentRun: (sessionId, reason) =>
       traced(
         "hardCancelCurrentRun",
         Effect.flatMap(registry.lookup(sessionId), (entry) =>
-          Effect.map(submit(entry, requestCancel({ reason })), ({ first, runId }) => {
-            // A request is delivered once; repeating it neither calls the handle again nor begins another grace (D16).
-            if (first && entry.attachment !== null) {
-              escortCancel(attachments, entry, entry.attachment, runId, reason)
-            }
-          }))
+          Effect.mapError(
+            Effect.asVoid(entry.authority.submit(requestCancel({ reason }), {
+              // At settlement, whatever becomes of the caller: a request is delivered once; repeating it neither calls
+              // the handle again nor begins another grace (D16).
+              onSettled: ({ first, runId }) => {
+                if (first) escort(entry, runId, reason)
+              }
+            })),
+            driverError(entry.authority)
+          ))
       ),
     cancelAfterBoundary: (sessionId, reason) =>
       traced("cancelAfterBoundary", Effect.asVoid(submitTo(parts, sessionId, requestYield({ reason })))),

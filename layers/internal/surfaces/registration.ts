@@ -33,12 +33,18 @@ export const registration = (
   | "unregisterSession"
   | "unregisterSessionIfEpoch"
   | "ensureSessionWithExecutor"
+  | "registerSessionWithExecutor"
   | "ensureSessionWithExecutorFactory"
   | "containsSession"
   | "sessionHasExecutor"
   | "setSessionSilentIntents"
 > => {
   const { registry } = parts
+  const ensure: MeerkatMachineService["ensureSessionWithExecutor"] = (sessionId, executor) =>
+    traced(
+      "ensureSessionWithExecutor",
+      Effect.map(parts.ensure(sessionId, Effect.succeed(executor)), (_) => _.outcome)
+    )
   return {
     registerSession: (sessionId) => traced("registerSession", Effect.asVoid(parts.acquire(sessionId))),
     unregisterSession: (sessionId) =>
@@ -53,11 +59,8 @@ export const registration = (
             : Effect.asSome(parts.unregister(entry))
         })
       ),
-    ensureSessionWithExecutor: (sessionId, executor) =>
-      traced(
-        "ensureSessionWithExecutor",
-        Effect.map(parts.ensure(sessionId, Effect.succeed(executor)), (_) => _.outcome)
-      ),
+    ensureSessionWithExecutor: ensure,
+    registerSessionWithExecutor: ensure,
     ensureSessionWithExecutorFactory: (sessionId, build) =>
       traced(
         "ensureSessionWithExecutorFactory",

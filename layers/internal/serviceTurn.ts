@@ -1,0 +1,287 @@
+/**
+ * Turns of a service in a session's run slot (D26).
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type { TurnOutput } from "../../services/CoreExecutor.js"
+import { CurrentSession } from "../../services/CoreExecutor.js"
+import type { InterruptReason } from "../../services/RuntimeLoop.js"
+import type { ServiceTurn, ServiceTurnOptions, ServiceTurnSnapshot } from "../../services/SessionBindings.js"
+import type { Command, RunOutput } from "../../src/domain/Command.js"
+import type { RuntimeDriverError, TurnCancelled } from "../../src/domain/Errors.js"
+import { NotReady } from "../../src/domain/Errors.js"
+import type { RunId } from "../../src/domain/Ids.js"
+import type { Running } from "../../src/domain/RuntimeState.js"
+import { visible } from "../../src/domain/RuntimeState.js"
+import {
+  beginServiceTurn,
+  cancelServiceTurn,
+  completeServiceTurn,
+  failServiceTurn
+} from "../../src/kernel/commands/service.js"
+import { runOf } from "../../src/kernel/facts.js"
+import type { OfRun } from "../../src/kernel/rows/run.js"
+import { readFailure } from "./admission.js"
+import { driverError, invalid } from "./driverError.js"
+import type { EndedTurn, Entry } from "./entry.js"
+import { hosted, insistence, mayWork, notCommitted, outsideError } from "./guest.js"
+import type { MachineParts } from "./machineParts.js"
+import { submit, traced } from "./machineParts.js"
+import { sizeOf, toRunOutput } from "./runOutput.js"
+import { insist, insistOrReload } from "./runSettlement.js"
+
+type Parts = Pick<MachineParts, "blobs" | "config" | "ids" | "store">
+
+/** The service turn that holds the slot. */
+const turnOf = ({ authority }: Entry): Running | null => {
+  const { lifecycle } = authority.unsafeState()
+  return lifecycle._tag === "Running" && lifecycle.owner === "service" ? lifecycle : null
+}
+
+const returnsTo: Record<Running["returnTo"], ServiceTurnSnapshot["returnsTo"]> = {
+  Idle: "idle",
+  Attached: "attached",
+  Retired: "retired"
+}
+
+const snapshotOf = (run: Running): ServiceTurnSnapshot => ({
+  runId: run.runId,
+  startedAt: run.startedAt,
+  returnsTo: returnsTo[run.returnTo],
+  cancelRequested: run.cancel?.reason ?? null,
+  yieldRequested: run.yieldRequest?.reason ?? null
+})
+
+/** A stop or destroy of the loop is under way: the slot is not given away any more. */
+const notBeingEnded = (entry: Entry): Effect.Effect<void, RuntimeDriverError> =>
+  Effect.suspend(() => {
+    const { sessionId } = entry
+    return entry.attachment?.takenOver === true
+      ? Effect.fail(
+        new NotReady({
+          state: visible(entry.authority.unsafeState().lifecycle),
+          detail: `session "${sessionId}" is being ended: no turn begins`
+        })
+      )
+      : Effect.void
+  })
+
+const open = (entry: Entry, runId: RunId) =>
+  Effect.zipRight(notBeingEnded(entry), submit(entry, beginServiceTurn({ runId })))
+
+/** A turn of the owner's naming. An id names one run for good: what it committed could not be told apart otherwise. */
+const openNamed = ({ store }: Parts, entry: Entry, runId: RunId) =>
+  Effect.gen(function*() {
+    const receipt = turnOf(entry)?.runId === runId
+      ? Option.none()
+      : yield* Effect.mapError(store.receipt(entry.authority.unsafeState().runtimeId, runId, 0), readFailure)
+    if (Option.isSome(receipt) || entry.endedTurn?.runId === runId) {
+      return yield* Effect.fail(invalid({ _tag: "Conflict", detail: `run ${runId} has ended already` }))
+    }
+    yield* open(entry, runId)
+    return runId
+  })
+
+/** Gives the slot back without a word of the owner's. */
+const abandon = (parts: Parts, entry: Entry, runId: RunId, reason: string): Effect.Effect<void> =>
+  Effect.ignore(insistOrReload(insistence(parts, entry), cancelServiceTurn({ runId, reason })))
+
+const interrupted = "its owner was interrupted"
+
+/** A fresh turn; who is interrupted meanwhile knows nothing of it, so it is over. */
+const openFresh = (
+  parts: Parts,
+  entry: Entry,
+  restore: <B, F>(effect: Effect.Effect<B, F>) => Effect.Effect<B, F>
+): Effect.Effect<RunId, RuntimeDriverError> =>
+  Effect.flatMap(parts.ids.run, (runId) =>
+    Effect.as(
+      Effect.onInterrupt(restore(open(entry, runId)), () => abandon(parts, entry, runId, interrupted)),
+      runId
+    ))
+
+const outputOf = (
+  { blobs, config }: Parts,
+  { authority }: Entry,
+  given: TurnOutput
+): Effect.Effect<RunOutput, RuntimeDriverError> =>
+  Effect.flatMap(blobs.ofOutput(given), (output) => {
+    const bytes = sizeOf(output)
+    return bytes > config.maxCommitBytes
+      ? Effect.fail(invalid({ _tag: "TooLarge", bytes, limit: config.maxCommitBytes }))
+      : Effect.succeed(toRunOutput(output, authority.unsafeState().head, [], 0))
+  })
+
+/** A turn of `run` ends with its effect: else the slot were free while somebody is still at work. */
+const ownEnd = (entry: Entry, runId: RunId | undefined): RuntimeDriverError | null =>
+  entry.guest !== null && entry.guest.runId === (runId ?? turnOf(entry)?.runId)
+    ? invalid({ _tag: "Conflict", detail: `turn ${entry.guest.runId} ends with its effect; it can be cancelled` })
+    : null
+
+/** The end that a turn's owner tells; told again for the same turn it is the same. */
+const end = (
+  entry: Entry,
+  how: EndedTurn["how"],
+  command: Command<OfRun>,
+  runId: RunId | undefined
+): Effect.Effect<void, RuntimeDriverError> =>
+  Effect.suspend(() => {
+    const last = entry.endedTurn
+    if (runId !== undefined && last?.runId === runId && last.how === how) return Effect.void
+    const refused = ownEnd(entry, runId)
+    if (refused !== null) return Effect.fail(refused)
+    return Effect.mapError(
+      Effect.asVoid(entry.authority.submit(command, {
+        onSettled: (ended) => {
+          entry.endedTurn = { runId: ended.runId, how }
+        }
+      })),
+      driverError(entry.authority)
+    )
+  })
+
+const complete = (parts: Parts, entry: Entry, output: TurnOutput | undefined, runId: RunId | undefined) =>
+  Effect.flatMap(
+    output === undefined ? Effect.succeedNone : Effect.asSome(outputOf(parts, entry, output)),
+    (given) =>
+      end(
+        entry,
+        "completed",
+        completeServiceTurn({
+          runId: runId ?? null,
+          ...Option.match(given, { onNone: () => ({}), onSome: (made) => ({ output: made }) })
+        }),
+        runId
+      )
+  )
+
+const cancelRequested = (entry: Entry, runId: RunId): Effect.Effect<Option.Option<string>> =>
+  Effect.suspend(() => {
+    const state = entry.authority.unsafeState()
+    const run = runOf(state, runId)
+    if (run === undefined || entry.removed) return Effect.succeedNone
+    return run.cancel === null
+      ? Effect.zipRight(entry.authority.changedFrom(state), cancelRequested(entry, runId))
+      : Effect.succeedSome(run.cancel.reason)
+  })
+
+/** The work of `run` on its way. */
+interface Work<A, E> {
+  readonly parts: Parts
+  readonly entry: Entry
+  readonly runId: RunId
+  readonly fiber: Fiber.RuntimeFiber<A, E>
+  readonly options: ServiceTurnOptions<A>
+  /** why it was interrupted; null when nobody of us did */
+  readonly ending: { reason: InterruptReason | null }
+}
+
+type Ended<A, E> = Effect.Effect<A, RuntimeDriverError | TurnCancelled | E>
+
+const succeeded = <A, E>({ entry, fiber, options, parts, runId }: Work<A, E>, value: A): Ended<A, E> => {
+  const given = options.output === undefined
+    ? Effect.succeed(completeServiceTurn({ runId }))
+    : Effect.map(outputOf(parts, entry, options.output(value)), (output) => completeServiceTurn({ runId, output }))
+  const told = Effect.flatMap(
+    given,
+    (command) => Effect.mapError(insist(insistence(parts, entry), command), driverError(entry.authority))
+  )
+  return Effect.matchEffect(told, {
+    onSuccess: () => Effect.as(Fiber.inheritAll(fiber), value),
+    onFailure: (error) =>
+      Effect.zipRight(
+        abandon(parts, entry, runId, "its end could not be stored"),
+        Effect.fail(notCommitted(value, error))
+      )
+  })
+}
+
+const settle = <A, E>(work: Work<A, E>, exit: Exit.Exit<A, E>): Ended<A, E> => {
+  const { entry, parts, runId } = work
+  if (Exit.isSuccess(exit)) return succeeded(work, exit.value)
+  const cancel = runOf(entry.authority.unsafeState(), runId)?.cancel ?? null
+  const reason = cancel === null ? work.ending.reason : "cancelled"
+  if (reason !== null) {
+    const why = cancel?.reason ?? interrupted
+    return Effect.zipRight(abandon(parts, entry, runId, why), outsideError(entry, reason, why))
+  }
+  const detail = Cause.pretty(exit.cause)
+  return Effect.zipRight(
+    Effect.ignore(insistOrReload(insistence(parts, entry), failServiceTurn({ runId, detail }))),
+    Effect.failCause(exit.cause)
+  )
+}
+
+const worked = <A, E>(
+  work: Work<A, E>,
+  restore: <B, F>(effect: Effect.Effect<B, F>) => Effect.Effect<B, F>
+): Ended<A, E> =>
+  Effect.gen(function*() {
+    const interrupt = (why: InterruptReason) =>
+      Effect.suspend(() => {
+        work.ending.reason ??= why
+        return Fiber.interruptFork(work.fiber)
+      })
+    const body = Effect.gen(function*() {
+      const waited = yield* Effect.exit(restore(Fiber.await(work.fiber)))
+      if (Exit.isFailure(waited)) yield* interrupt("requeue")
+      const result = yield* Effect.exit(settle(work, yield* Fiber.await(work.fiber)))
+      // the caller's own interruption is its answer, whatever became of the turn
+      return yield* Exit.isFailure(waited) ? Effect.failCause(waited.cause) : result
+    })
+    return yield* hosted(work.entry, work.runId, interrupt, body)
+  })
+
+const run = <A, E, R>(
+  parts: Parts,
+  entry: Entry,
+  effect: Effect.Effect<A, E, R>,
+  options: ServiceTurnOptions<A>
+): Effect.Effect<A, RuntimeDriverError | TurnCancelled | E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const runId = yield* openFresh(parts, entry, restore)
+      const { sessionId } = entry
+      const ending: Work<A, E>["ending"] = { reason: null }
+      // made interruptible on purpose: whoever ends the turn from outside has to reach it
+      const fiber = yield* Effect.fork(Effect.interruptible(
+        Effect.suspend(() => {
+          if (mayWork(entry, runId)) return effect
+          ending.reason ??= "requeue"
+          return Effect.interrupt
+        }).pipe(
+          Effect.provideService(CurrentSession, { sessionId, runId, role: "run" }),
+          Effect.withSpan("MeerkatMachine.serviceTurn", { attributes: { sessionId, runId }, captureStackTrace: false })
+        )
+      ))
+      return yield* worked({ parts, entry, runId, fiber, options, ending }, restore)
+    })
+  )
+
+/** Ends the service turn that holds the slot; what it did is stored by its owner. */
+export const commitTerminalReceipt = (entry: Entry): Effect.Effect<void, RuntimeDriverError> =>
+  end(entry, "completed", completeServiceTurn({ runId: null }), undefined)
+
+/** The turns of one incarnation. */
+export const serviceTurn = (parts: Parts, entry: Entry): ServiceTurn => ({
+  begin: (runId) =>
+    traced(
+      "beginServiceTurn",
+      runId === undefined
+        ? Effect.uninterruptibleMask((restore) => openFresh(parts, entry, restore))
+        : openNamed(parts, entry, runId)
+    ),
+  complete: (output, runId) => traced("completeServiceTurn", complete(parts, entry, output, runId)),
+  fail: (detail, runId) =>
+    traced("failServiceTurn", end(entry, "failed", failServiceTurn({ runId: runId ?? null, detail }), runId)),
+  cancel: (reason, runId) =>
+    traced("cancelServiceTurn", end(entry, "cancelled", cancelServiceTurn({ runId: runId ?? null, reason }), runId)),
+  snapshot: Effect.sync(() => Option.map(Option.fromNullable(turnOf(entry)), snapshotOf)),
+  cancelRequested: (runId) => cancelRequested(entry, runId),
+  run: (effect, options = {}) => run(parts, entry, effect, options)
+})

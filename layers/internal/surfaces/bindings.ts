@@ -1,0 +1,35 @@
+/** @since 0.1.0 */
+import * as Effect from "effect/Effect"
+import type { BindingsControl, SessionRuntimeBindings } from "../../../services/SessionBindings.js"
+import type { RuntimeDriverError } from "../../../src/domain/Errors.js"
+import type { SessionId } from "../../../src/domain/Ids.js"
+import * as Bindings from "../bindings.js"
+import type { Entry } from "../entry.js"
+import type { MachineParts } from "../machineParts.js"
+import { traced } from "../machineParts.js"
+import { commitTerminalReceipt } from "../serviceTurn.js"
+
+/** Sessions are bound to whoever works with them. */
+export const bindings = (parts: MachineParts): BindingsControl => {
+  /** Only the call that registered the session takes the registration back, and only that incarnation. */
+  const prepared = (
+    sessionId: SessionId,
+    prepare: (parts: MachineParts, entry: Entry) => Effect.Effect<SessionRuntimeBindings, RuntimeDriverError>
+  ) =>
+    Effect.flatMap(parts.acquire(sessionId), ({ created, entry }) =>
+      Effect.tapError(
+        prepare(parts, entry),
+        () => created ? Effect.ignoreLogged(parts.unregister(entry)) : Effect.void
+      ))
+  return {
+    prepareBindings: (sessionId) => traced("prepareBindings", prepared(sessionId, Bindings.bind)),
+    prepareLocalSessionBindings: (sessionId) =>
+      traced("prepareLocalSessionBindings", prepared(sessionId, Bindings.local)),
+    verifyBindings: Bindings.verify,
+    commitServiceTurnTerminalReceipt: (sessionId) =>
+      traced(
+        "commitServiceTurnTerminalReceipt",
+        Effect.flatMap(parts.registry.lookup(sessionId), commitTerminalReceipt)
+      )
+  }
+}
