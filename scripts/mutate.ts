@@ -9,6 +9,8 @@
  *   --only PATH   only mutants of files whose path begins so
  *   --tests PATH  only test files whose path contains this; with commas, one of these
  *   --budget N    seconds the tests of one mutant may take without it (40)
+ *   --part PATH   of the sample only mutants of files whose path begins so
+ *   --long        sweeps over seeds and explorations too
  *   --again       those of the sample that were not caught when they were tried last
  *   --list        prints the sample, runs nothing
  *   --report      writes docs/mutation.md from what earlier runs found out about the sample
@@ -51,9 +53,11 @@ say(`${workplace.mutants.length} mutants, ${drawn.length} drawn, ${sample.length
 
 const describe = ({ code, file, line, operator }: Mutant | Result): string => `${file}:${line} ${operator}: ${code}`
 
+const part = sample.filter(({ file }) => file.startsWith(valueOf("part", "")))
+
 const known = (): ReadonlyArray<Result> => {
   const all = results()
-  return sample.flatMap(({ key, line }) => {
+  return part.flatMap(({ key, line }) => {
     const result = all.get(key)
     return result === undefined ? [] : [{ ...result, line }]
   })
@@ -62,7 +66,7 @@ const known = (): ReadonlyArray<Result> => {
 const run = async (mutants: ReadonlyArray<Mutant>): Promise<void> => {
   const files = testFiles().filter((file) => !outside.test(file) && wanted.some((part) => file.includes(part)))
   const runner = makeRunner(workplace.folder, files)
-  const coverage = await cover(runner, say)
+  const coverage = await cover(runner, isGiven("long"), say)
   for (const name of coverage.broken) say(`left out, since it does not pass here: ${name}`)
   const files_ = new Map(workplace.mutants.map(({ file, id }) => [id, file]))
   const trial = { budgetMs: Number(valueOf("budget", "40")) * 1000, fileOf: (id: number) => files_.get(id) }
@@ -77,13 +81,13 @@ const run = async (mutants: ReadonlyArray<Mutant>): Promise<void> => {
 }
 
 if (isGiven("list")) {
-  for (const mutant of sample) console.log(describe(mutant))
+  for (const mutant of part) console.log(describe(mutant))
 } else if (isGiven("report")) {
   const text = report(known(), explained, { seed, size, drawn: drawn.length, all: workplace.mutants.length })
   writeFileSync(path.join(root, "docs", "mutation.md"), text)
 } else {
   const before = results()
-  await run(isGiven("again") ? sample.filter(({ key }) => before.get(key)?.verdict !== "caught") : sample)
+  await run(isGiven("again") ? part.filter(({ key }) => before.get(key)?.verdict !== "caught") : part)
 }
 if (!isGiven("list")) {
   const { lines, ok } = summary(known(), explained)

@@ -2,7 +2,7 @@
 import type { Mutant } from "./instrument.js"
 import type { Result } from "./memory.js"
 import type { Planned } from "./messages.js"
-import type { Answer, Ended, Loaded, Runner } from "./runner.js"
+import type { Answer, Ended, Loaded, Runner, Test } from "./runner.js"
 
 /** Tests that reach each mutant, cheapest first. */
 export interface Coverage {
@@ -19,9 +19,16 @@ export interface Timed {
 
 const coverMs = 180_000
 
-/** All tests once, without a mutant. One that hangs takes the worker with it; the rest goes on in the next. */
-export const cover = async (runner: Runner, say: (text: string) => void): Promise<Coverage> => {
+/** Sweeps over many seeds: they show much and cost more than all other tests together. */
+const isLong = ({ file, name }: Test): boolean => /\bseeds\]?$/.test(name) || /exploration/i.test(file)
+
+/**
+ * All tests once, without a mutant; the long ones only if asked for. One that hangs takes the worker with it; the rest
+ * goes on in the next.
+ */
+export const cover = async (runner: Runner, long: boolean, say: (text: string) => void): Promise<Coverage> => {
   const loaded = await runner.loaded()
+  const all = loaded.tests.filter((test) => long || !isLong(test))
   const nameOf = (test: number): string => {
     const of = loaded.tests[test]
     return of === undefined ? "" : `${of.file} ${of.name}`
@@ -32,9 +39,9 @@ export const cover = async (runner: Runner, say: (text: string) => void): Promis
     if (failure !== null) broken.push(nameOf(test))
     else for (const id of reached) reaching.set(id, [...(reaching.get(id) ?? []), { test, ms }])
   }
-  let rest = loaded.tests.map(({ id }): Planned => ({ test: id, timeoutMs: coverMs }))
+  let rest = all.map(({ id }): Planned => ({ test: id, timeoutMs: coverMs }))
   while (rest.length > 0) {
-    const { caught, ended } = await runner.run({ mutant: -1, cover: true, tests: rest.slice(0, 200) })
+    const { caught, ended } = await runner.run({ mutant: -1, cover: true, tests: rest.slice(0, 100) })
     ended.forEach(took)
     const done = new Set(ended.map(({ test }) => test))
     if (caught !== null) {
@@ -44,7 +51,7 @@ export const cover = async (runner: Runner, say: (text: string) => void): Promis
     }
     if (done.size === 0) break
     rest = rest.filter(({ test }) => !done.has(test))
-    say(`coverage: ${loaded.tests.length - rest.length} of ${loaded.tests.length} tests`)
+    say(`coverage: ${all.length - rest.length} of ${all.length} tests`)
   }
   for (const tests of reaching.values()) tests.sort((a, b) => a.ms - b.ms)
   return { loaded, reaching, broken }

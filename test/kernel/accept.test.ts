@@ -94,6 +94,13 @@ describe("accepting an input", () => {
     ])
   })
 
+  it("what an input does not have is left out of its record and its event", () => {
+    const { emits, state } = decide(fresh, take(prompt(1)))
+    const [event] = ofTag(emits, "Event").map(({ event }) => event)
+    assert.notProperty(event, "correlationId")
+    assert.notProperty(recordOf(state, 1), "idempotencyKey")
+  })
+
   it("the trace of the caller is kept", () => {
     const trace = { traceId: "t", spanId: "s", sampled: true }
     assert.deepStrictEqual(recordOf(play(fresh, take(prompt(1), { trace })), 1)?.trace, trace)

@@ -142,6 +142,14 @@ describe("attachment", () => {
     assert.strictEqual(drained.lifecycle._tag, "Retired")
   })
 
+  it("D5 a loop that was claimed for what has gone since is not published", () => {
+    const left = [Ledger.all(queueing(fresh).ledger)].flat()
+    const { state } = opened(imageWith(left, { lifecycle: "retired" }))
+    const claimed = play(state, beginAttach(1), retract(inputId(2)))
+    assert.isNull(refused(claimed, publishAttachment(1)))
+    assert.deepInclude(refused(play(claimed, retract(inputId(3))), publishAttachment(1)), { failed: ["has_work"] })
+  })
+
   it("a loop that comes during a service turn is returned to", () => {
     const turning = play(fresh, prepareBindings(1), beginServiceTurn({ runId: runId(1) }))
     const { state } = decide(play(turning, ...attaching), detach(1))
@@ -227,6 +235,17 @@ describe("stop and destroy", () => {
     assert.strictEqual(state.lifecycle._tag, "Retired")
     assert.deepStrictEqual(state.registration, { _tag: "Queuing" })
     assert.isUndefined(commitOf({ emits, state }).lifecycle)
+  })
+
+  it("what ends a session writes that nothing is hushed any more, where something was", () => {
+    const slices = (before: SessionState, command: Command<unknown>) => commitOf(decide(before, command)).slices
+    for (const before of [fresh, attached, phases.retired]) {
+      const hushed = { ...before, silentIntents: ["x"] }
+      for (const command of [stop, destroy, reset]) {
+        assert.deepStrictEqual(slices(hushed, command), [{ name: "silentIntents", value: [] }])
+        assert.deepStrictEqual(slices(before, command), [])
+      }
+    }
   })
 
   it("CTL-17 destroy ends inputs, run, operations and epoch in one commit", () => {

@@ -4,8 +4,10 @@ import * as Schema from "effect/Schema"
 import type { InputRecord } from "../../src/domain/InputRecord.js"
 import { InputStatus } from "../../src/domain/InputRecord.js"
 import type { RuntimeImage } from "../../src/domain/RuntimeCommit.js"
+import { initial, SessionToolVisibilityState } from "../../src/domain/ToolVisibility.js"
 import { violations } from "../../src/kernel/invariants.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
+import { visibilitySlice } from "../../src/kernel/toolVisibility.js"
 import { event, held, inputId, operation, prompt, record, runId } from "../support/inputs.js"
 import {
   attaching,
@@ -22,7 +24,9 @@ import {
   staging,
   take
 } from "../support/kernel.js"
-import { after, decide, env, ofTag, session, started } from "../support/operations.js"
+import { after, decide, env, finished, ofTag, opId, session, started } from "../support/operations.js"
+
+const toJson = Schema.encodeSync(SessionToolVisibilityState)
 
 const staged = (n: number, facts: Partial<InputRecord> = {}, run = 1): InputRecord =>
   record(prompt(n), { status: { type: "staged", runId: runId(run) }, lastRunId: runId(run), attempts: 1, ...facts })
@@ -156,10 +160,12 @@ describe("opening a session", () => {
       [record(prompt(1), { idempotencyKey: "k" })],
       [record(prompt(1), { kind: "flow_step" })],
       [record(prompt(1), { durability: "derived" })],
-      [{ ...record(prompt(1)), inputId: inputId(2) }]
+      [{ ...record(prompt(1)), inputId: inputId(2) }],
+      [1, 2].map((n) => record(prompt(n, undefined, { idempotencyKey: "k" })))
     ]
     for (const inputs of bad) assert.isNotNull(corruption(imageWith(inputs)))
     assert.isNotNull(corruption(imageWith([record(prompt(5))], { nextAdmissionSeq: 5 })))
+    assert.isNull(corruption(imageWith([1, 2].map((n) => record(prompt(n, undefined, { idempotencyKey: `k${n}` }))))))
     assert.isNotNull(corruption(imageWith([], { slices: [{ name: "silentIntents", value: [1] }] })))
   })
 
@@ -174,7 +180,10 @@ describe("opening a session", () => {
   it("D4 REG-09 destroyed is final, retired stays, stopped revives", () => {
     const left = Either.flip(plan(imageWith([], { lifecycle: "destroyed" })))
     assert.strictEqual(Either.getOrThrow(left)._tag, "Destroyed")
-    assert.strictEqual(opened(imageWith([], { lifecycle: "retired" })).state.lifecycle._tag, "Retired")
+    const retired = opened(imageWith([], { lifecycle: "retired" }))
+    assert.strictEqual(retired.state.lifecycle._tag, "Retired")
+    assert.isUndefined(retired.commit.lifecycle)
+    assert.isUndefined(opened(imageWith([])).commit.lifecycle)
     const revived = opened(imageWith([], { lifecycle: "stopped" }))
     assert.strictEqual(revived.state.lifecycle._tag, "Idle")
     assert.strictEqual(revived.commit.lifecycle, "idle")
@@ -198,12 +207,33 @@ describe("opening a session", () => {
     assert.strictEqual(report.epoch, "adopted")
   })
 
+  it("REG-17 what had ended before the process did is not reported as terminated", () => {
+    const { operations } = after(session, [...finished(1), ...started(2)])
+    const image = imageWith([], {
+      epoch: operations.epoch,
+      feed: operations.feed,
+      operations: Array.from(operations.records).map(([, r]) => r)
+    })
+    assert.deepStrictEqual(opened(image).report.operationsTerminated, [opId(2)])
+  })
+
   it("slices come back, silent intents in their place", () => {
     const slices = [{ name: "silentIntents", value: ["a", "b"] }, { name: "toolVisibility", value: { x: 1 } }]
     const { commit, state } = opened(imageWith([], { slices }))
     assert.deepStrictEqual(state.silentIntents, ["a", "b"])
     assert.deepStrictEqual(state.slices, { toolVisibility: { x: 1 } })
     assert.deepStrictEqual(commit.slices, [])
+  })
+
+  it("P22 the visibility of tools comes back, wherever it stands among the slices", () => {
+    const visibility = { ...initial, activeRevision: 3, stagedRevision: 3 }
+    const stored = { name: visibilitySlice, value: toJson(visibility) }
+    const other = { name: "other", value: 1 }
+    for (const slices of [[other, stored], [stored, other]]) {
+      const { state } = opened(imageWith([], { slices }))
+      assert.deepStrictEqual(state.tools?.visibility, visibility)
+      assert.deepStrictEqual(state.slices, { other: 1 })
+    }
   })
 
   it("property 19: opening what an opening wrote changes nothing more", () => {

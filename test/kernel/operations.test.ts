@@ -131,6 +131,19 @@ describe("one operation", () => {
     assert.deepStrictEqual(ended.state.dirty.operations, [])
   })
 
+  it("a change of status is an event with the outcome, if there is one; progress is none", () => {
+    const events = (state: SessionState, command: Command<unknown>) =>
+      ofTag(decide(state, command).emits, "Event").map(({ event }) => event)
+    const changed = { _tag: "OperationChanged", operationId: id } as const
+    assert.deepStrictEqual(events(statuses.provisioning, actions.provisioningSucceeded), [
+      { ...changed, status: "running" }
+    ])
+    assert.deepStrictEqual(events(statuses.running, actions.reportProgress), [])
+    assert.deepStrictEqual(events(statuses.running, actions.complete), [
+      { ...changed, status: "completed", outcome: { _tag: "Completed", result: result() } }
+    ])
+  })
+
   it("OPS-08 watchers are told of the end once", () => {
     const { emits } = decide(statuses.running, Ops.completeOperation(id, result("42")))
     assert.deepStrictEqual(ofTag(emits, "SettleOperation"), [
@@ -220,6 +233,16 @@ describe("many operations", () => {
     assert.strictEqual(second.state, first.state)
     const again = after(first.state, [Ops.registerOperation(spec(1))])
     assert.deepStrictEqual(again.dirty.dropOperations, [opId(2)])
+  })
+
+  it("lists by display name, and by id where names are equal", () => {
+    const state = after(
+      session,
+      [[1, "b"], [3, "a"], [2, "a"]].flatMap(([n, displayName]) =>
+        started(Number(n), { displayName: String(displayName) })
+      )
+    )
+    assert.deepStrictEqual(Ops.listOperations(state).map(({ spec }) => spec.id), [2, 3, 1].map(opId))
   })
 
   it("lists by display name", () => {

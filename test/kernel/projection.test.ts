@@ -38,6 +38,11 @@ describe("appendOf", () => {
     expect(texts({ ...event, _tag: "ExternalEvent", eventType: "push", handlingMode: "queue", payload: [1] })).toEqual([
       "[EVENT via hook]"
     ])
+    for (const payload of [null, "body", 1, { body: 1 }, {}]) {
+      expect(texts({ ...event, _tag: "ExternalEvent", eventType: "push", handlingMode: "queue", payload })).toEqual([
+        "[EVENT via hook]"
+      ])
+    }
     expect(texts(In.event(1, "queue", undefined, { source: { type: "external", sourceName: " " } }))).toEqual([
       "[EVENT via push] event 1"
     ])

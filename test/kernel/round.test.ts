@@ -2,10 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Emit } from "../../src/domain/Command.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
 import { retract } from "../../src/kernel/commands/queue.js"
-import { foldDirty, isHard, toCommit } from "../../src/kernel/round.js"
+import { endsRound, foldDirty, isHard, toCommit } from "../../src/kernel/round.js"
 import { inputId, prompt } from "../support/inputs.js"
 import { attaching, committing, fresh, play, requestId, staging, take } from "../support/kernel.js"
-import { after, decide, finished, session, started } from "../support/operations.js"
+import { after, decide, finished, opId, session, started } from "../support/operations.js"
 
 const attached = play(fresh, ...attaching)
 const base = { requestId, incarnation: 3, basis: 7, at: 9 }
@@ -70,6 +70,20 @@ describe("the commit of a round", () => {
     const dirty = foldDirty(state)
     assert.isTrue(isHard(dirty.emits))
     assert.deepStrictEqual(foldDirty(dirty.state), { state: dirty.state, emits: [] })
+  })
+
+  it("operations that were forgotten are dropped, were it the only thing owed", () => {
+    const dropOperations = [opId(1), opId(2)]
+    const dirty = foldDirty({ ...session, dirty: { ...session.dirty, dropOperations } })
+    assert.deepStrictEqual(toCommit(base, dirty.state, dirty.emits).dropOperations, dropOperations)
+    assert.deepStrictEqual(dirty.state.dirty, session.dirty)
+  })
+
+  it("a receipt, a body and the end of the incarnation end a round", () => {
+    assert.isTrue(endsRound([{ _tag: "Close" }]))
+    assert.isFalse(endsRound([{ _tag: "PutLifecycle", state: "idle" }]))
+    const { emits } = decide(play(attached, take(prompt(1)), staging()), committing())
+    assert.isTrue(endsRound(emits.filter(({ _tag }) => _tag === "PutReceipt")))
   })
 
   it("settlements and events are no reason to commit", () => {

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Either from "effect/Either"
 import type { CompletionOutcome } from "../../src/domain/Completion.js"
 import { Sha256 } from "../../src/domain/Ids.js"
 import type { SessionPart } from "../../src/domain/RuntimeCommit.js"
@@ -15,6 +16,7 @@ import {
   prepareBindings
 } from "../../src/kernel/commands/service.js"
 import { endsRound, isHard } from "../../src/kernel/round.js"
+import * as Table from "../../src/kernel/table.js"
 import { continuation, event, inputId, operation, prompt, runId } from "../support/inputs.js"
 import {
   attaching,
@@ -95,6 +97,13 @@ describe("staging", () => {
 
   it("the loop of another attachment is refused", () => {
     assert.isNotNull(refused(play(attached, take(prompt(1))), stage({ token: 7, runId: runId(1) })))
+    // the rows say so too, whoever fires them
+    for (const state of [attached, play(play(attached, take(prompt(1))), retire)]) {
+      const begin = (token: number) =>
+        Table.fire(Table.begin("test", state), "BeginRun", { token, runId: runId(1), inputIds: [inputId(1)], at: 0 })
+      assert.isTrue(Either.isRight(begin(1)))
+      assert.deepInclude(Either.getOrThrow(Either.flip(begin(7))), { failed: ["loop_live"] })
+    }
   })
 
   it("D29 a run is given the feed beyond what was applied, and its commit moves the cursor", () => {
@@ -146,6 +155,10 @@ describe("a run that ends well", () => {
     assert.deepStrictEqual(state.head, head)
     const stale = committing(1, { session: { ...append, base: head } })
     assert.deepInclude(refused(running, stale), { _tag: "GuardRejected", failed: ["body_current"] })
+    for (const other of [{ generation: 1 }, { messageCount: 1 }, { digest }]) {
+      const base = { ...running.head, ...other }
+      assert.isNotNull(refused(running, committing(1, { session: { ...append, base } })), JSON.stringify(other))
+    }
   })
 
   it("D20 a batch of ephemeral inputs proves nothing, unless it changed the body", () => {
@@ -192,6 +205,8 @@ describe("D10 a run that fails", () => {
     const { state } = decide(batch, failing())
     for (const n of [1, 2]) assert.deepInclude(recordOf(state, n), { charged: 0, hold: true, solo: false })
     assert.deepInclude(recordOf(state, 3), { charged: 1, solo: true })
+    const again = play(play(state, staging(2)), failing(2))
+    assert.deepInclude(recordOf(again, 3), { charged: 2, solo: true })
   })
 
   it("LOOP-04 after the last attempt the input is abandoned, with the last cause", () => {

@@ -53,6 +53,12 @@ describe("selectBatch", () => {
     expect(batches([continuation(1), continuation(2), other])).toEqual([[1, 2], [3]])
   })
 
+  it("BAT-03: what only rides along joins, whatever its intent", () => {
+    const rider = In.held(In.peer(2, In.terminal))
+    expect(batches([message(1), rider, message(3)])[0]).toEqual([1, 2, 3])
+    expect(batches([message(1), terminal(2), message(3)])[0]).toEqual([1])
+  })
+
   it("a promoted prompt starts at the start of a run, so it does not join a checkpoint", () => {
     expect(batches([In.record(In.prompt(1), { lane: "steer" }), steerPrompt(2), prompt(3)])).toEqual([[1], [2], [3]])
   })

@@ -205,6 +205,46 @@ describe("tool visibility", () => {
   })
 })
 
+describe("sets and revisions", () => {
+  const witnesses = { filterWitnesses: { shell, a: mcp } }
+
+  it("a list with a name twice is no set, and neither is one out of order", () => {
+    const objections = (...names: ReadonlyArray<string>) =>
+      Visibility.objections(state({ ...witnesses, activeFilter: { _tag: "Deny", names } }))
+    assert.deepStrictEqual(objections("a", "shell"), [])
+    assert.deepStrictEqual(objections("a", "a"), ["names are not a sorted set"])
+    assert.deepStrictEqual(objections("shell", "a"), ["names are not a sorted set"])
+  })
+
+  it("VIS-10: sets of one size are told apart by their names", () => {
+    const given = state({
+      ...witnesses,
+      activeRevision: 1,
+      stagedRevision: 1,
+      activeFilter: deny("shell"),
+      stagedFilter: deny("a")
+    })
+    assert.strictEqual(why(known, Commands.publishCommittedVisibleSet(given)), "Conflict")
+    assert.notStrictEqual(Visibility.boundary(given), given)
+  })
+
+  it("a state is behind only if one of its revisions is", () => {
+    const now = state({ activeRevision: 1, stagedRevision: 1 })
+    assert.isFalse(Visibility.isBehind(now, now))
+    assert.isFalse(Visibility.isBehind(now, { ...now, stagedRevision: 2 }))
+    assert.isTrue(Visibility.isBehind(now, { ...now, stagedRevision: 0 }))
+    assert.isTrue(Visibility.isBehind(now, { ...now, activeRevision: 0 }))
+  })
+
+  it("a boundary at which nothing was staged owes the store nothing", () => {
+    const settled = Visibility.withVisibility(known, initial)
+    assert.strictEqual(Visibility.atBoundary(settled, false), settled)
+    const staged = play(known, hideShell)
+    assert.isTrue(Visibility.atBoundary(staged, false).tools?.unsaved)
+    assert.isFalse(Visibility.atBoundary(staged, true).tools?.unsaved)
+  })
+})
+
 describe("the visible set", () => {
   const tools = [
     { name: "shell", witness: shell },
@@ -232,10 +272,12 @@ describe("the visible set", () => {
     assert.deepStrictEqual(names({ activeFilter: deny("shell"), filterWitnesses: { shell: mcp } }), ["shell", "quit"])
     assert.deepStrictEqual(names({ activeFilter: deny("shell") }), ["shell", "quit"])
     assert.deepStrictEqual(names({ inheritedBaseFilter: deny("shell") }), ["quit"])
-    assert.deepStrictEqual(names({ activeRequestedDeferredNames: ["a"], requestedWitnesses: { a: other } }), [
-      "shell",
-      "quit"
-    ])
+    for (const witness of [other, {}, { stableOwnerKey: "x" }]) {
+      assert.deepStrictEqual(names({ activeRequestedDeferredNames: ["a"], requestedWitnesses: { a: witness } }), [
+        "shell",
+        "quit"
+      ])
+    }
   })
 
   it("catalogues hold what can be witnessed; control tools are no subject of decisions", () => {

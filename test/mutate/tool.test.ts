@@ -85,7 +85,7 @@ describe("the mutation check", () => {
     const first = (file: string, operator: string) =>
       workplace.mutants.filter((mutant) => mutant.file === file && mutant.operator === operator).slice(0, 1)
     try {
-      const coverage = await cover(runner, () => undefined)
+      const coverage = await cover(runner, false, () => undefined)
       assert.deepStrictEqual(coverage.broken, [])
       const verdicts: Array<string> = []
       for (
