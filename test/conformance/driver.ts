@@ -113,6 +113,13 @@ export const row = <G, W>(title: string, steps: Steps<G, W>, options: RowOptions
   })
 }
 
+/** One world of such steps, for tests that do something at a step of it. */
+export const simulate = <G, W>(
+  steps: Steps<G, W>,
+  sim: Sim.SimOptions,
+  options: RowOptions = {}
+): Sim.SimResult<void, unknown> => Sim.run(quiet(play(steps, options, Effect.succeed(simulated))), sim)
+
 /** Nothing to set up. */
 export const nothing = (): Effect.Effect<void> => Effect.void
 

@@ -112,6 +112,7 @@ row("ENS-04 the first executor stays", {
 })
 
 // DESIGN 12: losers await the winner
+// D6: the losers of the race wait for the winner
 row("ENS-05 sixteen at once attach one", {
   given: (lab) => Effect.replicateEffect(lab.executor(), 16),
   when: (lab, executors) =>
@@ -162,6 +163,7 @@ row("ENS-06 an interrupted attachment gives the slot back", {
 })
 
 // DESIGN 12: phase and loop never disagree, so that the phase beside a dead loop is idle
+// D5 overrides the row: a session whose loop has ended is idle; phase and loop never disagree
 row("ENS-07 a dead loop is replaced", {
   given: (lab) =>
     Effect.gen(function*() {
@@ -224,6 +226,7 @@ row("ENS-10 a destroyed session takes no executor", {
 
 // DESIGN 12: "retired" without pending inputs; with some a loop drains them
 for (const state of ["retired", "stopped"] as const) {
+  // D5 overrides the row for a retired session with pending inputs, which gets a loop that drains them; this one has none
   row(`ENS-11 a ${state} session takes no executor`, {
     given: (lab) =>
       Effect.gen(function*() {
@@ -246,6 +249,7 @@ for (const state of ["retired", "stopped"] as const) {
   })
 }
 
+// D6 overrides the row: `NotReady{destroyed}`
 row("ENS-12 a late attachment does not touch the successor", {
   given: (lab) =>
     Effect.gen(function*() {

@@ -241,7 +241,7 @@ for (const call of inOrder) {
   }
 }
 
-row("LLM-11 a host that is replaced in the middle sees the change through", {
+row("a host that is replaced in the middle sees the change through", {
   given: (lab) =>
     Effect.gen(function*() {
       const mock = yield* bound(lab)

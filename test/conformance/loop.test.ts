@@ -81,6 +81,7 @@ describe("runtime loop", () => {
       assert.strictEqual(runs.turns.length, 1)
     }))
 
+  // D9 overrides the row: nothing is final before the last attempt
   row("LOOP-03 an input that always fails is never left staged", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ apply: () => Effect.fail(ordinary) })
@@ -289,6 +290,7 @@ describe("runtime loop", () => {
       assert.deepInclude(stored?.receipt, { runId: turn.runId, sequence: 0, contributingInputIds: [inputId(1)] })
     }))
 
+  // D11 overrides the row: at most one commit for the staging beside the one that holds the receipt
   row("LOOP-16 a turn is one acceptance and one boundary commit", (world) =>
     Effect.gen(function*() {
       yield* attach(world, scripted())

@@ -166,6 +166,7 @@ describe("recovery", () => {
       assert.deepStrictEqual(steer.map((_) => _.inputId), [8, 2].map(inputId))
     }))
 
+  // D1 overrides the row: a typed error that names table, row and reason
   row("RCV-12 a row without its words fails the session and names itself", (world) =>
     Effect.gen(function*() {
       yield* stored(world, [record(prompt(1))])
@@ -174,6 +175,7 @@ describe("recovery", () => {
       assert.deepStrictEqual([error.table, error.key, error.reason], ["input", inputId(1), "its words are missing"])
     }))
 
+  // D1 overrides the row: a typed error that names table, row and reason
   row("RCV-16 one bad row of three: no part of the session comes up", (world) =>
     Effect.gen(function*() {
       yield* stored(world, [staged(1), record(prompt(2)), record(prompt(3))])
@@ -196,6 +198,7 @@ describe("recovery", () => {
   }
 
   // DESIGN 12: `openRuntime` is the write of a registration
+  // D3 overrides the row: the opening is the write of a registration
   row("RCV-18 the opening write fails: no session, and nothing of its recovery", (world) =>
     Effect.gen(function*() {
       yield* stored(world, [staged(1)])

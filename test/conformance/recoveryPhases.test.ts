@@ -1,5 +1,5 @@
 /**
- * Rows of the recovery table that speak of phases which are never stored here. DESIGN 12 overrides them: an input is
+ * Rows of the recovery table that speak of phases which are never stored here (D11, D20 override them): an input is
  * inserted queued, and its run ends in the commit that holds the receipt. Their images are in `test/kernel/opening`;
  * these are the crashes that would have left them.
  */

@@ -38,6 +38,7 @@ row("REG-02 registering again does nothing", {
 })
 
 // DESIGN 12: the write of a registration is its opening
+// D3 overrides the row: the opening is the write of a registration, no commit follows it
 row("REG-03 one opening and no other commit", {
   given: nothing,
   when: ({ machine }) => machine.registerSession(A),
@@ -126,6 +127,7 @@ row("REG-08 destroyed in this process", {
     })
 })
 
+// D4: nothing of a destroyed session comes up again
 row("REG-09 destroyed in the store", {
   given: (lab) =>
     Effect.gen(function*() {
@@ -163,6 +165,7 @@ row("REG-13 a failed opening is tried again", {
 })
 
 // DESIGN 12: `RecoveryCorruption` names the row and the reason
+// D1 overrides the row: a typed `RecoveryCorruption` that names the row and the reason
 row("REG-14 an unusable row fails the registration whole", {
   given: (lab) =>
     Effect.gen(function*() {
@@ -185,6 +188,7 @@ row("REG-14 an unusable row fails the registration whole", {
 })
 
 // DESIGN 12: one opening instead of one lifecycle commit
+// D3 overrides the row: one opening, and no other commit
 row("REG-15 concurrent registrations share one recovery", {
   given: (lab) =>
     Effect.gen(function*() {

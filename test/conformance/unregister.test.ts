@@ -143,6 +143,7 @@ row("UNR-07 a run is interrupted and goes back into the queue", {
 /** DESIGN 12: "a non-interruptible region" reads "calls `turn.finish`". */
 const finishing: LatchedExecutor.LatchedOptions = { begin: (turn) => turn.finish(Turn.reply("early")) }
 
+// D17 overrides the row: a region that cannot be interrupted reads "calls `turn.finish`"
 row("UNR-08 a result that was handed over is committed", {
   given: running(finishing),
   when: ({ machine }) => machine.unregisterSession(A),
@@ -174,6 +175,7 @@ row("UNR-08 a run that ends within the grace is committed", {
 }, { config: { unregisterGrace: Duration.seconds(10) } })
 
 for (const [how, options] of [["interrupted", {}], ["finished", finishing]] as const) {
+  // D3: a registration writes in its opening only
   row(`UNR-09 the old entry writes nothing more (${how})`, {
     given: (lab) => Effect.zipLeft(running(options)(lab), lab.machine.unregisterSession(A)),
     when: (lab, { executor }) =>
@@ -271,6 +273,7 @@ row("UNR-13 nothing is admitted during a teardown", {
     })
 })
 
+// D7 overrides the row: the report says `forced`
 row("UNR-15 a loop that does not end is left behind", {
   given: running({ stubborn: true }),
   when: (lab) =>
