@@ -54,6 +54,24 @@ export const callHook = (
 export const logged = (name: string) => (effect: Effect.Effect<void, ControlFailed>): Effect.Effect<void> =>
   Effect.catchAllCause(effect, (cause) => Effect.logWarning(`hook ${name} failed`, cause))
 
+/** Who comes to a hook that was called already waits for the end of that call; its failure is the first caller's. */
+const once = (
+  attachment: Attachment,
+  which: "stopped" | "cleaned",
+  hook: Effect.Effect<void, ControlFailed>
+): Effect.Effect<void, ControlFailed> =>
+  Effect.suspend(() => {
+    const called = attachment[which]
+    if (called !== null) return Deferred.await(called)
+    const done = Deferred.unsafeMake<void>(FiberId.none)
+    attachment[which] = done
+    return Effect.ensuring(hook, Deferred.succeed(done, undefined))
+  })
+
+/** Waits for the hooks that others have called. */
+export const hooksEnded = ({ cleaned, stopped }: Attachment): Effect.Effect<void> =>
+  Effect.forEach([stopped, cleaned], (call) => call === null ? Effect.void : Deferred.await(call), { discard: true })
+
 /** The stop hook, once per attachment. */
 export const stopHook = (
   deps: Pick<AttachDeps, "config">,
@@ -62,10 +80,8 @@ export const stopHook = (
   reason: string
 ): Effect.Effect<void, ControlFailed> =>
   Effect.suspend(() => {
-    if (attachment.stopCalled) return Effect.void
-    attachment.stopCalled = true
     const { stop } = attachment.executor
-    return stop === undefined ? Effect.void : callHook(deps, entry, "stop", stop(reason))
+    return once(attachment, "stopped", stop === undefined ? Effect.void : callHook(deps, entry, "stop", stop(reason)))
   })
 
 export const stopHookLogged = (
@@ -75,14 +91,16 @@ export const stopHookLogged = (
   reason: string
 ): Effect.Effect<void> => logged("stop")(stopHook(deps, entry, attachment, reason))
 
-/** The cleanup hook, after the end is durable. */
+/** The cleanup hook, once per attachment, after the end is durable. */
 export const cleanupHookLogged = (
   deps: Pick<AttachDeps, "config">,
   entry: Entry,
   attachment: Attachment
 ): Effect.Effect<void> => {
   const hook = attachment.executor.cleanupAfterStop
-  return hook === undefined ? Effect.void : logged("cleanupAfterStop")(callHook(deps, entry, "cleanupAfterStop", hook))
+  return hook === undefined
+    ? Effect.void
+    : logged("cleanupAfterStop")(once(attachment, "cleaned", callHook(deps, entry, "cleanupAfterStop", hook)))
 }
 
 /** Carries the request of a run to yield to the executor's handle, if it has one. */
@@ -169,7 +187,16 @@ const launch = (
             : afterLoop(deps, entry, cell.attachment, Exit.isSuccess(exit) ? exit.value : null)
       )
     )
-    const attachment: Attachment = { token, scope, executor, loop, control: null, stopCalled: false, takenOver: false }
+    const attachment: Attachment = {
+      token,
+      scope,
+      executor,
+      loop,
+      control: null,
+      stopped: null,
+      cleaned: null,
+      takenOver: false
+    }
     cell.attachment = attachment
     return { attachment, open: Effect.asVoid(gate.open) }
   })

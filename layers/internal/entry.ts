@@ -23,8 +23,9 @@ export interface Attachment {
   readonly executor: CoreExecutor
   readonly loop: Fiber.RuntimeFiber<LoopEnd>
   control: RunControl | null
-  /** the stop hook was called: it is called once, whoever ends the attachment */
-  stopCalled: boolean
+  /** the calls of its last two hooks, once they have begun: each is called once, whoever ends the attachment */
+  stopped: Deferred.Deferred<void> | null
+  cleaned: Deferred.Deferred<void> | null
   /** a stop, destroy or unregister sees to its end: no further batch, and the loop's own epilogue keeps out of it */
   takenOver: boolean
 }
@@ -68,6 +69,8 @@ export interface Entry {
   /** what is known of its model; null as long as nobody asked for another one */
   model: ModelCell | null
   attachment: Attachment | null
+  /** its loop has ended, but a closing commit failed: its end is due when the teardown is repeated */
+  left: Attachment | null
   guest: Guest | null
   endedTurn: EndedTurn | null
   /** what to call to have a run ended while no executor is attached */

@@ -1,14 +1,13 @@
 /** @since 0.1.0 */
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
+import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { EndReport } from "../../services/MeerkatMachine.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
-import { Internal } from "../../src/domain/Errors.js"
+import { Internal, sessionGone } from "../../src/domain/Errors.js"
 import { detach } from "../../src/kernel/commands/attach.js"
 import { destroy as destroyCommand, stop as stopCommand } from "../../src/kernel/commands/lifecycle.js"
 import type { AttachDeps } from "./attach.js"
@@ -125,11 +124,15 @@ type Work = Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverErr
  */
 const begun = (deps: AttachDeps, entry: Entry, work: Work): Effect.Effect<EndReport, RuntimeDriverError> =>
   Effect.flatMap(CurrentSession, (current): Effect.Effect<EndReport, RuntimeDriverError> => {
-    const done = Deferred.unsafeMake<{ readonly inputsAbandoned: number }, RuntimeDriverError>(FiberId.none)
-    deps.spawner.spawn(entry.scope, Effect.intoDeferred(Effect.uninterruptible(work), done))
-    return current !== null && current.sessionId === entry.sessionId
-      ? Effect.succeed({ inputsAbandoned: 0, joined: false })
-      : Effect.map(Deferred.await(done), (report) => ({ ...report, joined: true }))
+    const fiber = deps.spawner.spawn(entry.scope, Effect.uninterruptible(work))
+    if (current !== null && current.sessionId === entry.sessionId) {
+      return Effect.succeed({ inputsAbandoned: 0, joined: false })
+    }
+    return Effect.flatMap(Fiber.await(fiber), (exit): Effect.Effect<EndReport, RuntimeDriverError> => {
+      if (Exit.isSuccess(exit)) return Effect.succeed({ ...exit.value, joined: true })
+      // an unregistration took the session away beneath it: that is no interruption of the caller
+      return Exit.isInterrupted(exit) ? Effect.fail(sessionGone(entry.sessionId)) : Effect.failCause(exit.cause)
+    })
   })
 
 /** Stops the session's executor; a session that is stopped already refuses. */

@@ -72,6 +72,7 @@ const openEntry = (deps: RegistryDeps, sessionId: SessionId): Effect.Effect<Entr
         drain: DrainCell.make(),
         model: null,
         attachment: null,
+        left: null,
         guest: null,
         endedTurn: null,
         interruptHandle: null,
@@ -92,6 +93,11 @@ export const make = (deps: RegistryDeps): Registry => {
     const fiber = deps.spawner.spawn(deps.home, settle(sessionId, opened))
     const opening: Opening = { _tag: "Opening", opened, fiber, waiting: 0, abandoned: false }
     slots.set(sessionId, opening)
+    // a machine whose layer is closed opens nothing: the fiber ends before it begins
+    fiber.addObserver(() => {
+      if (slots.get(sessionId) === opening) slots.delete(sessionId)
+      Deferred.unsafeDone(opened, Exit.fail(new Internal({ detail: "the machine is closed", retryable: false })))
+    })
     return opening
   }
   /** Opens, and decides in the same step whether anybody still wants it. */

@@ -11,7 +11,7 @@ import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { beginUnregister, closeSession } from "../../src/kernel/commands/close.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
-import { stopHookLogged } from "./attach.js"
+import { hooksEnded, stopHookLogged } from "./attach.js"
 import * as DrainCell from "./drainCell.js"
 import { driverError } from "./driverError.js"
 import { endLoop, endOperations } from "./endFibers.js"
@@ -95,7 +95,7 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
   Effect.gen(function*() {
     const { authority } = entry
     if (mode === "unregister") yield* Effect.ignore(authority.submit(beginUnregister))
-    const { attachment } = entry
+    const attachment = entry.attachment ?? entry.left
     const running = Ledger.staged(authority.unsafeState().ledger)
     const [loopEnded, guestEnded, drainEnded, changesEnded] = yield* Effect.all([
       attachment === null ? Effect.succeed(true) : releaseLoop(deps, attachment),
@@ -109,7 +109,11 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     const closed = yield* closingCommit(entry, mode)
     yield* authority.settleAll({ _tag: "RuntimeTerminated", reason: unregistered })
     yield* authority.closeWatches(unregistered)
-    if (attachment !== null) yield* stopHookLogged(deps, entry, attachment, unregistered)
+    if (attachment !== null) {
+      yield* stopHookLogged(deps, entry, attachment, unregistered)
+      // a stop or a destroy that was under way is not cut off in the middle of a hook
+      yield* hooksEnded(attachment)
+    }
     const scopesClosed = yield* closeScopes(deps, entry, attachment)
     deps.registry().remove(entry)
     yield* Metric.set(Metrics.sessions, deps.registry().size())
@@ -139,6 +143,7 @@ export const unregister = (
       Effect.sync(() => {
         if (Exit.isFailure(exit)) {
           entry.closing = null
+          entry.left ??= entry.attachment
           entry.attachment = null
         }
         Deferred.unsafeDone(done, exit)

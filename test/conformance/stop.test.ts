@@ -271,3 +271,30 @@ row("INT-27 a destruction beside a stop wins, and everybody is told once", {
       assert.deepStrictEqual([executor.counts().stop, executor.counts().cleanup], [1, 1])
     })
 })
+
+row("INT-27 a destruction while the cleanup hook of a stop runs does not call it again", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const latch = yield* lab.latch
+      const reached = yield* lab.latch
+      const executor = yield* lab.executor({ cleanup: Effect.zipRight(reached.open, latch.await) })
+      yield* ensure(lab, executor)
+      yield* lab.settle
+      const stopped = yield* Effect.forkScoped(failing(stop(lab)))
+      yield* reached.await
+      return { executor, latch, stopped }
+    }),
+  when: (lab, { latch, stopped }) =>
+    Effect.gen(function*() {
+      const destroyed = yield* Effect.forkScoped(failing(lab.machine.destroyRuntime(A)))
+      yield* lab.settle
+      yield* latch.open
+      return [yield* Fiber.join(stopped), yield* Fiber.join(destroyed)]
+    }),
+  then: (lab, answers, { executor }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(answers, ["success", "success"])
+      assert.deepStrictEqual([executor.counts().stop, executor.counts().cleanup], [1, 1])
+      assert.strictEqual(yield* stateOf(lab, A), "destroyed")
+    })
+})

@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import * as Turn from "../../services/Turn.js"
 import type { CompletionOutcome } from "../../src/domain/Completion.js"
 import type { Input } from "../../src/domain/Input.js"
+import { StoreIo } from "../../src/domain/StoreErrors.js"
 import type { LatchedExecutor } from "../../src/testkit/index.js"
 import { inputId, prompt } from "../support/inputs.js"
 import type { Lab } from "./driver.js"
@@ -123,6 +124,74 @@ row("UNR-06 an idle loop is ended and joined", {
       assert.strictEqual(executor.counts().stop, 1)
       yield* lab.settle
       assert.strictEqual(yield* lab.machine.fiberCount, 0)
+    })
+})
+
+row("UNR-06 the stop hook is called once, also when the closing commit fails first", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const begin: LatchedExecutor.LatchedOptions["begin"] = ({ operations }) =>
+        Effect.orDie(Effect.asVoid(operations.run(Effect.never, { displayName: "beside" })))
+      const executor = yield* lab.executor({ begin })
+      yield* ensure(lab, executor)
+      yield* Effect.flatMap(waiting(lab, prompt(1)), Fiber.join)
+      yield* lab.settle
+      return executor
+    }),
+  when: (lab, executor) =>
+    Effect.gen(function*() {
+      lab.faults.failCommit(new StoreIo({ operation: "commit", code: "EIO", detail: "the medium failed" }))
+      const first = yield* failing(lab.machine.unregisterSession(A))
+      const between = [yield* lab.machine.sessionHasExecutor(A), executor.counts().stop]
+      return { first, between, report: yield* lab.machine.unregisterSession(A) }
+    }),
+  then: (lab, { between, first, report }, executor) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual([first, between], ["Internal", [false, 0]])
+      assert.strictEqual(report.terminatedOperations, 1)
+      assert.strictEqual(executor.counts().stop, 1)
+      assert.isFalse(yield* lab.machine.containsSession(A))
+    })
+})
+
+row("UNR-18 a stop whose hook is running when the session is unregistered is told so, its hook ends first", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const latch = yield* lab.latch
+      const reached = yield* lab.latch
+      const ends: Array<string> = []
+      const hook = Effect.zipRight(reached.open, latch.await).pipe(
+        Effect.onExit((exit) => Effect.sync(() => void ends.push(exit._tag)))
+      )
+      yield* ensure(lab, yield* lab.executor({ stop: hook }))
+      yield* lab.settle
+      const stopped = yield* Effect.forkScoped(failing(lab.machine.stopRuntimeExecutor(A, "enough")))
+      yield* reached.await
+      return { latch, ends, stopped }
+    }),
+  when: (lab, { latch, stopped }) =>
+    Effect.gen(function*() {
+      const gone = yield* Effect.forkScoped(lab.machine.unregisterSession(A))
+      yield* lab.settle
+      const early = gone.unsafePoll()
+      yield* latch.open
+      return { early, stopped: yield* Fiber.join(stopped), report: yield* Fiber.join(gone) }
+    }),
+  then: (lab, { early, report, stopped }, { ends }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual([early, ends, stopped], [null, ["Success"], "NotReady{destroyed}"])
+      assert.isFalse(report.forced)
+      assert.isFalse(yield* lab.machine.containsSession(A))
+    })
+})
+
+row("UNR-01 a machine that is closed registers nothing, and says so", {
+  given: (lab) => lab.close,
+  when: ({ machine }) => failing(machine.registerSession(A)),
+  then: ({ machine }, error) =>
+    Effect.gen(function*() {
+      assert.strictEqual(error, "Internal")
+      assert.isFalse(yield* machine.containsSession(A))
     })
 })
 
