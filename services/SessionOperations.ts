@@ -26,7 +26,10 @@ export interface OperationOptions {
   /** the session that works for it, if one does */
   readonly childSessionId?: SessionId
   readonly expectPeerChannel?: boolean
-  /** fresh if absent. With an id of one's own the call can be repeated: the second time it is `OpAlreadyRegistered` */
+  /**
+   * fresh if absent. With an id of one's own the call can be repeated: the second time it is `OpAlreadyRegistered`, as
+   * long as the operation or its entry in the feed is kept
+   */
   readonly id?: OperationId
 }
 

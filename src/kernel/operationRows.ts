@@ -35,6 +35,8 @@ export type OperationAction =
 export interface OperationSubject {
   readonly id: OperationId
   readonly record: OperationRecord | null
+  /** an operation of this id ended, and its entry is still in the feed: an id names one operation there */
+  readonly inFeed: boolean
   readonly active: number
   readonly limit: number | null
 }
@@ -56,7 +58,7 @@ export interface OperationRow {
 
 const unregistered: OperationGuard = {
   name: "unregistered",
-  objection: ({ id, record }) => record === null ? null : new OpAlreadyRegistered({ id })
+  objection: ({ id, inFeed, record }) => record === null && !inFeed ? null : new OpAlreadyRegistered({ id })
 }
 
 const belowLimit: OperationGuard = {

@@ -55,7 +55,7 @@ export const listOperations = (state: SessionState): ReadonlyArray<OperationReco
 // one operation
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Makes an operation known, in status `provisioning`. An id that was forgotten may come again. @since 0.1.0 @category commands */
+/** Makes an operation known, in status `provisioning`. An id may come again when its operation and its entry in the feed were forgotten. @since 0.1.0 @category commands */
 export const registerOperation = (spec: OperationSpec): Command<OperationReply> =>
   answering("register", spec.id, (state, env, row) =>
     soft(state, row, {
@@ -257,10 +257,11 @@ const answering = (
 ): Command<OperationReply> =>
   command(`operation.${on}`, (state, env) => {
     if (isClosed(state, on)) return unchanged(state, new OpOwnerRetired({ sessionId: state.sessionId }))
-    const { completed, records } = state.operations
+    const { completed, feed, records } = state.operations
     const row = rowFor(on, {
       id,
       record: getOperation(state, id),
+      inFeed: on === "register" && feed.some((entry) => entry.operationId === id),
       active: HashMap.size(records) - completed.length,
       limit: env.limits.maxConcurrentOperations
     })

@@ -340,12 +340,16 @@ row("ENS-16 a cold attachment goes on with the stored epoch", {
       yield* cold.machine.ensureSessionWithExecutor(A, second.executor)
       yield* cold.machine.acceptInput(A, prompt(2))
       const turn = yield* second.started(1)
-      return { turn, after: yield* snapshotOf(cold, A) }
+      const { entries } = yield* cold.machine.session(A).operations.listSince(0)
+      return { turn, after: yield* snapshotOf(cold, A), entries }
     }),
-  then: (_, { after, turn }, { before }) =>
+  then: (_, { after, entries, turn }, { before }) =>
     Effect.sync(() => {
       assert.strictEqual(after.epochId, before.epochId)
-      assert.strictEqual(turn.completions.length, 1)
+      assert.deepStrictEqual(entries.map(({ displayName, outcome }) => [displayName, outcome._tag]), [
+        ["endless", "Terminated"]
+      ])
+      assert.deepStrictEqual(turn.completions, entries)
     })
 })
 

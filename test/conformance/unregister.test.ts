@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import * as Turn from "../../services/Turn.js"
 import type { CompletionOutcome } from "../../src/domain/Completion.js"
 import type { Input } from "../../src/domain/Input.js"
+import type { OperationOutcome } from "../../src/domain/Operation.js"
 import { StoreIo } from "../../src/domain/StoreErrors.js"
 import type { LatchedExecutor } from "../../src/testkit/index.js"
 import { inputId, prompt } from "../support/inputs.js"
@@ -438,6 +439,50 @@ row("UNR-19 a destroyed session can be unregistered", {
     })
 })
 
+row("UNR-20 whoever waits for operations is told, and followers of the feed reach their end", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      yield* lab.machine.registerSession(A)
+      const { operations } = lab.machine.session(A)
+      const work = yield* Effect.forEach(["a", "b"], (displayName) => operations.run(Effect.never, { displayName }))
+      const elsewhere = yield* operations.external({ displayName: "elsewhere" })
+      const watchers = yield* Effect.forEach(work, (id) => Effect.forkScoped(operations.watch(id)))
+      const outside = yield* Effect.forkScoped(failing(operations.watch(elsewhere)))
+      const wait = yield* Effect.forkScoped(operations.waitAll(work))
+      const follower = yield* Effect.forkScoped(Stream.runCount(operations.feed()))
+      yield* lab.settle
+      return { elsewhere, watchers, outside, wait, follower, work }
+    }),
+  when: ({ machine }) => machine.unregisterSession(A),
+  then: (lab, report, { elsewhere, follower, outside, wait, watchers, work }) =>
+    Effect.gen(function*() {
+      const over: OperationOutcome = { _tag: "Terminated", reason: "runtime session unregistered" }
+      assert.strictEqual(report.terminatedOperations, 2)
+      assert.deepStrictEqual(Array.from(yield* Fiber.join(Fiber.all(watchers))), [over, over])
+      assert.deepStrictEqual(yield* Fiber.join(wait), work.map((id) => [id, over] as const))
+      assert.strictEqual(yield* Fiber.join(follower), 2)
+      // DESIGN D28: what is external lives on, only its watch is over
+      assert.strictEqual(yield* Fiber.join(outside), "WatchClosed")
+      yield* lab.machine.registerSession(A)
+      const { operations } = lab.machine.session(A)
+      assert.strictEqual((yield* operations.complete(elsewhere, "done")).status, "completed")
+    })
+})
+
+row("UNR-20 a wait for something external ends with the session", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      yield* lab.machine.registerSession(A)
+      const { operations } = lab.machine.session(A)
+      const id = yield* operations.external({ displayName: "elsewhere" })
+      const wait = yield* Effect.forkScoped(failing(operations.waitAll([id])))
+      yield* lab.settle
+      return wait
+    }),
+  when: ({ machine }, wait) => Effect.zipRight(machine.unregisterSession(A), Fiber.join(wait)),
+  then: (_, error) => Effect.sync(() => assert.strictEqual(error, "OpOwnerRetired"))
+})
+
 row("UNR-22 what was accepted of an operation is durable", {
   given: (lab) => {
     const begin: LatchedExecutor.LatchedOptions["begin"] = ({ operations }) =>
@@ -449,6 +494,36 @@ row("UNR-22 what was accepted of an operation is durable", {
     Effect.gen(function*() {
       const [operation] = yield* Stream.runCollect(lab.store.operations(rid(A)))
       assert.strictEqual(operation?.spec.displayName, "elsewhere")
+      yield* lab.settle
+      assert.strictEqual(yield* lab.machine.fiberCount, 0)
+    })
+})
+
+row("UNR-22 an end that is being written is written when unregister returns", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      yield* lab.machine.registerSession(A)
+      const { operations } = lab.machine.session(A)
+      const id = yield* operations.external({ displayName: "elsewhere" })
+      yield* lab.advance("1 second")
+      const parked = lab.faults.park("commit")
+      const call = yield* Effect.forkScoped(operations.complete(id, "done"))
+      yield* parked.reached
+      return { call, parked }
+    }),
+  when: (lab, { parked }) =>
+    Effect.gen(function*() {
+      const unregistering = yield* Effect.forkScoped(lab.machine.unregisterSession(A))
+      yield* lab.settle
+      assert.isNull(unregistering.unsafePoll())
+      yield* parked.release
+      yield* Fiber.join(unregistering)
+      return yield* Stream.runCollect(lab.store.operations(rid(A)))
+    }),
+  then: (lab, stored, { call }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(Array.from(stored, ({ status }) => status), ["completed"])
+      assert.strictEqual((yield* Fiber.join(call)).status, "completed")
       yield* lab.settle
       assert.strictEqual(yield* lab.machine.fiberCount, 0)
     })

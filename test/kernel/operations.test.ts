@@ -203,7 +203,13 @@ describe("many operations", () => {
     assert.strictEqual(Ops.getOperation(third.state, opId(1)), null)
     assert.deepStrictEqual(ofTag(third.emits, "DropOperation"), [{ _tag: "DropOperation", id: opId(1) }])
     assert.strictEqual(third.state.operations.feed.length, 3)
-    after(third.state, [Ops.registerOperation(spec(1))], at)
+    // in the feed an id names one operation: it comes again when its entry has gone
+    const early = decide(third.state, Ops.registerOperation(spec(1)), at).reply
+    assert.isTrue(Either.isLeft(early) && early.left._tag === "OpAlreadyRegistered")
+    const brief = env(1, { maxCompletedOperations: 2, feedRetention: 1 })
+    const later = after(third.state, [...finished(4), ...finished(5)], brief)
+    assert.strictEqual(later.operations.epoch.droppedThrough, 1)
+    after(later, [Ops.registerOperation(spec(1))], brief)
   })
 
   it("an end that retention forgets at once is dropped, not put", () => {
@@ -231,7 +237,8 @@ describe("many operations", () => {
     const second = decide(first.state, Ops.collectCompleted)
     assert.deepStrictEqual(second.reply, [])
     assert.strictEqual(second.state, first.state)
-    const again = after(first.state, [Ops.registerOperation(spec(1))])
+    const unfed = { ...first.state, operations: { ...first.state.operations, feed: [] } }
+    const again = after(unfed, [Ops.registerOperation(spec(1))])
     assert.deepStrictEqual(again.dirty.dropOperations, [opId(2)])
   })
 

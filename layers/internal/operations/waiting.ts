@@ -1,6 +1,7 @@
 /** @since 0.1.0 */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import type { OperationError, WatchClosed } from "../../../src/domain/Errors.js"
 import { OpNotFound, OpOwnerRetired } from "../../../src/domain/Errors.js"
 import type { OperationId } from "../../../src/domain/Ids.js"
@@ -10,28 +11,34 @@ import type { Entry } from "../entry.js"
 import type { OperationDeps } from "./submit.js"
 import { submit } from "./submit.js"
 
-/**
- * What an operation ended with, or will end with. The state is read and the watcher put in place in one step, so that no
- * end comes in between.
- */
-const outcomeOf = (entry: Entry, id: OperationId): Effect.Effect<OperationOutcome, WatchClosed> => {
-  const { authority } = entry
+/** What an operation ended with, or a watch of its end. */
+type Watched = Either.Either<OperationOutcome, Deferred.Deferred<OperationOutcome, WatchClosed>>
+
+/** Read, and watched if need be, in one step: no end comes in between. */
+const watched = ({ authority }: Entry, id: OperationId): Watched => {
   const outcome = getOperation(authority.unsafeState(), id)?.outcome
-  if (outcome !== undefined) return Effect.succeed(outcome)
-  const ended = authority.watches.watch(id)
-  return Effect.onInterrupt(Deferred.await(ended), () => Effect.sync(() => authority.watches.release(id)))
+  return outcome === undefined ? Either.left(authority.watches.watch(id)) : Either.right(outcome)
 }
+
+const outcomeOf = (one: Watched): Effect.Effect<OperationOutcome, WatchClosed> =>
+  Either.isLeft(one) ? Deferred.await(one.left) : Effect.succeed(one.right)
+
+/** Whoever leaves before the end is no watcher any more. */
+const leave = ({ authority }: Entry, id: OperationId, one: Watched): Effect.Effect<void> =>
+  Either.isRight(one) ? Effect.void : Effect.map(Deferred.isDone(one.left), (ended) => {
+    if (!ended) authority.watches.release(id)
+  })
 
 /** How an operation ends. */
 export const watch = (
   { entry }: OperationDeps,
   id: OperationId
 ): Effect.Effect<OperationOutcome, OperationError | WatchClosed> =>
-  Effect.suspend((): Effect.Effect<OperationOutcome, OperationError | WatchClosed> =>
-    getOperation(entry.authority.unsafeState(), id) === null
-      ? Effect.fail(new OpNotFound({ id }))
-      : outcomeOf(entry, id)
-  )
+  Effect.suspend((): Effect.Effect<OperationOutcome, OperationError | WatchClosed> => {
+    if (getOperation(entry.authority.unsafeState(), id) === null) return Effect.fail(new OpNotFound({ id }))
+    const one = watched(entry, id)
+    return Effect.onInterrupt(outcomeOf(one), () => leave(entry, id, one))
+  })
 
 /**
  * Waits for all of them by the session's barrier. The members are watched from the moment in which it is set, when all of
@@ -44,21 +51,21 @@ export const waitAll = (
 ): Effect.Effect<ReadonlyArray<OperationEnd>, OperationError> =>
   Effect.flatMap(deps.ids.wait, (requestId) => {
     const { entry } = deps
-    const cell: { members: ReadonlyArray<readonly [OperationId, Effect.Effect<OperationOutcome, WatchClosed>]> } = {
-      members: []
-    }
+    const cell: { members: ReadonlyArray<readonly [OperationId, Watched]> } = { members: [] }
     const begun = submit(entry, beginWaitAll({ requestId, ids }), (reply) => {
-      if (reply._tag === "Waiting") cell.members = ids.map((id) => [id, outcomeOf(entry, id)] as const)
+      if (reply._tag === "Waiting") cell.members = ids.map((id) => [id, watched(entry, id)] as const)
     })
-    return Effect.flatMap(begun, (reply) =>
-      reply._tag === "Satisfied"
-        ? Effect.succeed(reply.outcomes)
-        : Effect.forEach(
-          cell.members,
-          ([id, outcome]) => Effect.map(outcome, (ended): OperationEnd => [id, ended]),
-          { concurrency: "unbounded" }
-        )).pipe(
-        Effect.catchTag("WatchClosed", () => Effect.fail(new OpOwnerRetired({ sessionId: entry.sessionId }))),
-        Effect.onInterrupt(() => Effect.ignore(entry.authority.submit(cancelWaitAll(requestId))))
+    const ends = Effect.suspend(() =>
+      Effect.forEach(cell.members, ([id, one]) => Effect.map(outcomeOf(one), (ended): OperationEnd => [id, ended]))
+    )
+    const givenUp = Effect.suspend(() =>
+      Effect.zipRight(
+        Effect.forEach(cell.members, ([id, one]) => leave(entry, id, one), { discard: true }),
+        Effect.ignore(entry.authority.submit(cancelWaitAll(requestId)))
       )
+    )
+    return Effect.flatMap(begun, (reply) => reply._tag === "Satisfied" ? Effect.succeed(reply.outcomes) : ends).pipe(
+      Effect.catchTag("WatchClosed", () => Effect.fail(new OpOwnerRetired({ sessionId: entry.sessionId }))),
+      Effect.onInterrupt(() => givenUp)
+    )
   })
