@@ -46,6 +46,8 @@ export * as RuntimeLoop from "../services/RuntimeLoop.js"
 /** @since 0.1.0 */
 export * as RuntimeStore from "../services/RuntimeStore.js"
 /** @since 0.1.0 */
+export * as RuntimeStoreReader from "../services/RuntimeStoreReader.js"
+/** @since 0.1.0 */
 export * as SessionComms from "../services/SessionComms.js"
 /** @since 0.1.0 */
 export * as SessionLlm from "../services/SessionLlm.js"

@@ -90,7 +90,7 @@ export const world = async (programs: Programs, options: WorldOptions, counts: C
       killed.add(life)
       counts.hits[hit] = (counts.hits[hit] ?? 0) + 1
     }
-    const left = await World.emptied(at, 4000)
+    const left = await World.emptied(at, 15_000)
     if (left.length > 0) wrong(`life ${life}: processes ${left.join(", ")} outlive it`)
     if (hit !== "none" && kills % options.every === 0) await check(false)
   }
@@ -164,7 +164,7 @@ const oneLife = async (
 
 const drain = async (programs: Programs, job: Job, at: World.Folder): Promise<string | undefined> => {
   const life = World.start(programs.driver, [JSON.stringify(job)], at)
-  const timer = setTimeout(() => life.process.kill("SIGKILL"), 60_000)
+  const timer = setTimeout(() => life.process.kill("SIGKILL"), 300_000)
   const end = await life.ended
   clearTimeout(timer)
   return end.code === 0

@@ -11,11 +11,10 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { createInterface } from "node:readline"
-import * as Database from "../../layers/internal/sqlite/database.js"
-import * as Quarantine from "../../layers/internal/sqlite/quarantine.js"
-import * as Reads from "../../layers/internal/sqlite/reads.js"
+import * as RuntimeStoreReaderSqlite from "../../layers/RuntimeStoreReaderSqlite.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
+import { RuntimeStoreReader } from "../../services/RuntimeStoreReader.js"
 import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
 import * as C from "../../test/support/commits.js"
 
@@ -74,10 +73,13 @@ const count = Effect.gen(function*() {
 
 /** Reads beside whoever holds the file. */
 const look = Effect.gen(function*() {
-  const reads = Reads.make(yield* Database.open(filename, { readonly: true }), Quarantine.make())
-  const sessions = yield* Stream.runCollect(reads.sessions())
-  return { count: Chunk.size(sessions) }
-}).pipe(Effect.scoped)
+  const reader = yield* RuntimeStoreReader
+  let count = 0
+  for (const { runtimeId } of yield* Stream.runCollect(reader.sessions())) {
+    count += Chunk.size(yield* Stream.runCollect(reader.inputs(runtimeId)))
+  }
+  return { count, source: reader.source }
+}).pipe(Effect.provide(RuntimeStoreReaderSqlite.layer({ filename })))
 
 const close = Effect.gen(function*() {
   if (held !== undefined) yield* Scope.close(held.scope, Exit.void)

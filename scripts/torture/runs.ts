@@ -49,7 +49,7 @@ export const runs = async (programs: Programs, options: RunsOptions, counts: Cou
       const hit = hitOf(agents(at.agentLog), life)
       counts.hits[hit] = (counts.hits[hit] ?? 0) + 1
     } else told(end, life, asked.get(key) ?? "", key, printed, wrong)
-    const left = await emptiedOf(pidsOf(at.agentLog, life), 7000)
+    const left = await emptiedOf(pidsOf(at.agentLog, life), 20_000)
     if (left.length > 0) wrong(`life ${life}: agents ${left.join(", ")} outlive it`)
     if (end.signal !== "SIGKILL") key = ""
     else if (kills % options.every === 0) await check(false)
@@ -62,7 +62,7 @@ export const runs = async (programs: Programs, options: RunsOptions, counts: Cou
     }
     await check(true)
     // the watcher of a killed program waits for the grace of five seconds
-    const left = await World.emptied(at, 8000)
+    const left = await World.emptied(at, 20_000)
     if (left.length > 0) wrong(`processes ${left.join(", ")} outlive the grace`)
   }
   tally(entries(), counts)

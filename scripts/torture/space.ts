@@ -199,6 +199,8 @@ const readOnly = async (round: Round): Promise<string> => {
   const answer = await one.tell("open")
   if (answer.error === "StoreUnavailable") refusal(round, answer)
   else wrong(`a read-only folder: ${said(answer)}`)
+  const read = await one.tell("look")
+  if (read.count !== 1) wrong(`a reader in a read-only folder: ${said(read)}`)
   await one.release()
   await afresh(round, 1)
   return "a read-only bind mount in a mount namespace"

@@ -7,6 +7,8 @@ export interface Answer {
   readonly opened?: number
   readonly acknowledged?: number
   readonly count?: number
+  /** what a reader reads */
+  readonly source?: string
   readonly closed?: boolean
   /** tag of a typed error */
   readonly error?: string

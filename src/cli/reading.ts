@@ -6,7 +6,6 @@
 import * as Command from "@effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { Reads } from "../../layers/internal/sqlite/reads.js"
 import type { StoredSession } from "../../services/RuntimeStore.js"
 import type { CompletionOutcome } from "../domain/Completion.js"
 import type { SessionId } from "../domain/Ids.js"
@@ -14,6 +13,7 @@ import type { ReadError } from "../domain/StoreErrors.js"
 import { type CliFailure, whyOf } from "./failure.js"
 import * as Common from "./options.js"
 import { brief, json, table } from "./output.js"
+import type { Reads } from "./readStore.js"
 
 /** @since 0.1.0 @category models */
 export interface SessionFlags {

@@ -91,6 +91,23 @@ describe.concurrent("stores", () => {
       assert.deepStrictEqual(cli.bytes(), {})
     }), 60_000)
 
+  it.scopedLive.skipIf(user === null)(
+    "a store in a read-only folder is read from a copy, which is said",
+    () =>
+      Effect.gen(function*() {
+        const cli = yield* Cli.make
+        yield* cli.run(attempt)
+        const before = Object.keys(cli.bytes())
+        fs.chmodSync(cli.folder, 0o555)
+        const read = yield* cli.run(["sessions", "--json"], user ?? {})
+        assert.strictEqual(read.code, 0, read.stderr)
+        assert.strictEqual(JSON.parse(read.stdout).sessionId, "other")
+        assert.match(read.stderr, /folder of .* cannot be written: this is a copy/)
+        assert.deepStrictEqual(Object.keys(cli.bytes()), before)
+      }),
+    60_000
+  )
+
   it.scopedLive("MEERKAT_DB names the store, --db wins", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make

@@ -36,7 +36,13 @@ export const inspect = (
 
 const has = (fs: FileSystem.FileSystem, path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
 
-const tidy = (path: string) =>
+/**
+ * Takes away the log that a reader made. It stays when somebody else uses it.
+ *
+ * @since 0.1.0
+ * @category validation
+ */
+export const tidy = (path: string): Effect.Effect<void> =>
   Effect.ignore(
     Effect.scoped(Effect.flatMap(Database.open(path, { readonly: false }), (db) => db.once("PRAGMA schema_version")))
   )

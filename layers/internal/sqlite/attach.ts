@@ -1,0 +1,101 @@
+/**
+ * Attaches to a store file that may be another process's: reads, and changes nothing.
+ *
+ * @since 0.1.0
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { type OpenError, StoreBusy, StoreUnavailable } from "../../../src/domain/StoreErrors.js"
+import * as Database from "./database.js"
+import { inspect, tidy } from "./inspect.js"
+
+/** @since 0.1.0 @category models */
+export interface Attached {
+  readonly database: Database.Database
+  readonly source: "store" | "copy"
+}
+
+/** @since 0.1.0 @category constructors */
+export const attach = (
+  filename: string
+): Effect.Effect<Attached, OpenError, Scope.Scope | FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const path = yield* existing(filename)
+    return yield* Effect.map(reading(path), (database): Attached => ({ database, source: "store" })).pipe(
+      Effect.catchIf(needsToWrite, () =>
+        Effect.map(Effect.flatMap(copied(path), reading), (database): Attached => ({ database, source: "copy" })))
+    )
+  })
+
+// --- internal ---
+
+const existing = (filename: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const path = (yield* Path.Path).resolve(filename)
+    const absent = new StoreUnavailable({ path, detail: "there is no store" })
+    const real = yield* Effect.mapError(fs.realPath(path), () => absent)
+    const info = yield* Effect.mapError(fs.stat(real), () => absent)
+    if (info.type !== "File") return yield* new StoreUnavailable({ path, detail: `it is not a file (${info.type})` })
+    return yield* Effect.as(
+      Effect.mapError(
+        fs.access(real, { readable: true }),
+        (cause) => new StoreUnavailable({ path, detail: "the file cannot be read: check its permissions", cause })
+      ),
+      real
+    )
+  })
+
+/** A reader makes a log where there is none; it is taken away again when nobody else uses it. */
+const reading = (path: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const hadLog = yield* Effect.orElseSucceed(fs.exists(`${path}-wal`), () => true)
+    if ((yield* inspect(path)) === "fresh") return yield* new StoreUnavailable({ path, detail: "there is no store" })
+    if (!hadLog) yield* Effect.addFinalizer(() => tidy(path))
+    return yield* Database.open(path, { readonly: true })
+  })
+
+/** SQLite could not make or open the memory that readers of a log share. */
+const needsToWrite = (error: OpenError): boolean =>
+  error._tag === "StoreIo" && (error.code.startsWith("SQLITE_CANTOPEN") || error.code.startsWith("SQLITE_READONLY"))
+
+/** How often a copy is made anew because the store changed meanwhile. */
+const attempts = 5
+
+/** The file and its log as they were at one moment: nothing changed while they were copied. */
+const copied = (path: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const paths = yield* Path.Path
+    const unavailable = (cause: unknown) =>
+      new StoreUnavailable({ path, detail: "its folder cannot be written, and it cannot be copied", cause })
+    const folder = yield* Effect.mapError(fs.makeTempDirectoryScoped({ prefix: "meerkat-copy-" }), unavailable)
+    const to = paths.join(folder, paths.basename(path))
+    for (let n = 0; n < attempts; n++) {
+      const before = yield* stateOf(path)
+      for (const suffix of ["", "-wal"]) {
+        yield* Effect.ignore(fs.remove(to + suffix))
+        if (yield* Effect.orElseSucceed(fs.exists(path + suffix), () => false)) {
+          yield* Effect.mapError(fs.copyFile(path + suffix, to + suffix), unavailable)
+        }
+      }
+      if (before === (yield* stateOf(path))) return to
+    }
+    return yield* new StoreBusy({ operation: "copy", waitedMs: 0 })
+  })
+
+/** Size and time of change of the file and its log. */
+const stateOf = (path: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const states = yield* Effect.forEach(["", "-wal"], (suffix) =>
+      Effect.match(fs.stat(path + suffix), {
+        onFailure: () => "none",
+        onSuccess: ({ mtime, size }) => `${size} ${Option.match(mtime, { onNone: () => 0, onSome: Number })}`
+      }))
+    return states.join(", ")
+  })
