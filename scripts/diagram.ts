@@ -1,10 +1,9 @@
-/** Writes the kernel's table, phase matrix and state diagram into docs/kernel.md, from the rows that run. */
+/** Writes the kernel's table, phase matrix and state diagrams into docs/kernel.md, from the rows that run. */
 import { readFileSync, writeFileSync } from "node:fs"
-import { document } from "../src/kernel/matrix.js"
-import { rows } from "../src/kernel/table.js"
+import { kernelDocument } from "../test/support/explore/kernelDocument.js"
 
 const path = new URL("../docs/kernel.md", import.meta.url)
-const text = document(rows)
+const text = kernelDocument()
 if (process.argv.includes("--check")) {
   const current = readFileSync(path, "utf8") === text
   console.log(current ? "docs/kernel.md is current" : "docs/kernel.md is out of date: run `npm run diagram`")

@@ -80,6 +80,9 @@ export const plan = ({ owner, slot }: DrainState, request: IngressRequest): Eith
 export const drainViolations = ({ owner, slot }: DrainState, taskLive: boolean): ReadonlyArray<Violation> => {
   const broken = (id: string, detail: string): Violation => ({ id, detail })
   return [
+    ...(("mode" in slot) === (slot._tag !== "Inactive")
+      ? []
+      : [broken("P24", `the drain slot is ${slot._tag}, which its mode contradicts`)]),
     ...(isActive(slot) === taskLive
       ? []
       : [broken("S11", `the drain slot is ${slot._tag}, its task live: ${taskLive}`)]),

@@ -40,14 +40,28 @@ export const transitionTable = (rows: ReadonlyArray<ListedRow>): string =>
     ])
   )
 
-/** The moves of one slice as a Mermaid state diagram; rows that stay are left out. @since 0.1.0 @category rendering */
-export const stateDiagram = (rows: ReadonlyArray<ListedRow>, ...shown: ReadonlyArray<Slice>): string => {
+/** The moves of some slices as a Mermaid state diagram; rows that stay are left out. @since 0.1.0 @category rendering */
+export const stateDiagram = (rows: ReadonlyArray<ListedRow>, ...shown: ReadonlyArray<Slice>): string =>
+  movesDiagram(
+    rows.filter(({ slice }) => shown.includes(slice)).flatMap(({ from, on, to }) =>
+      from.flatMap((a) => to.map((b) => ({ on, from: a, to: b })))
+    )
+  )
+
+/** What is shown of operations and of the drain slot, which have tables of their own. @since 0.1.0 @category models */
+export interface Move {
+  readonly on: string
+  readonly from: string
+  readonly to: string
+}
+
+/** Moves as a Mermaid state diagram, each once. @since 0.1.0 @category rendering */
+export const movesDiagram = (moves: ReadonlyArray<Move>): string => {
   const edges = new Map<string, Set<string>>()
-  for (const { from, on, slice, to } of rows) {
-    if (!shown.includes(slice)) continue
-    for (const edge of from.flatMap((a) => to.map((b) => `${a} --> ${b}`))) {
-      edges.set(edge, (edges.get(edge) ?? new Set()).add(on))
-    }
+  for (const { from, on, to } of moves) {
+    if (from === to) continue
+    const edge = `${from} --> ${to}`
+    edges.set(edge, (edges.get(edge) ?? new Set()).add(on))
   }
   return [
     "stateDiagram-v2",
@@ -55,14 +69,27 @@ export const stateDiagram = (rows: ReadonlyArray<ListedRow>, ...shown: ReadonlyA
   ].join("\n")
 }
 
-/** All of it, one section per slice. @since 0.1.0 @category rendering */
-export const document = (rows: ReadonlyArray<ListedRow>): string =>
+/** All of it, one section per slice, with what else moves. @since 0.1.0 @category rendering */
+export const document = (
+  rows: ReadonlyArray<ListedRow>,
+  others: Readonly<Record<string, ReadonlyArray<Move>>> = {}
+): string =>
   [
+    "# The kernel's table",
+    "Made by `npm run diagram` from the rows that run; a test compares. A dot is a refusal, `=` stays as it is, `?` depends " +
+    "on the guards below. Rows of a trigger are tried in the order listed: the first fires whose phase and guards hold.",
+    "## Phases",
     ...slices.map((slice) => `### ${slice}\n\n${phaseMatrix(rows, slice)}`),
-    `### rows\n\n${transitionTable(rows)}`
-  ].join("\n\n")
+    "## Diagrams",
+    `### lifecycle and run\n\n${mermaid(stateDiagram(rows, "lifecycle", "run"))}`,
+    ...(["registration", "input"] as const).map((slice) => `### ${slice}\n\n${mermaid(stateDiagram(rows, slice))}`),
+    ...Object.entries(others).map(([name, moves]) => `### ${name}\n\n${mermaid(movesDiagram(moves))}`),
+    `## Rows\n\n${transitionTable(rows)}`
+  ].join("\n\n") + "\n"
 
 // --- internal ---
+
+const mermaid = (diagram: string): string => `\`\`\`mermaid\n${diagram}\n\`\`\``
 
 /** Guarded targets are marked; without an unguarded row behind them the trigger may be refused there. */
 const cell = (rows: ReadonlyArray<ListedRow>, phase: string): string => {

@@ -1,8 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
-import { document } from "../../src/kernel/matrix.js"
-import { rows } from "../../src/kernel/table.js"
+import { kernelDocument } from "../support/explore/kernelDocument.js"
 
 it("docs/kernel.md is what the table says (npm run diagram)", () => {
-  assert.strictEqual(readFileSync(new URL("../../docs/kernel.md", import.meta.url), "utf8"), document(rows))
+  assert.strictEqual(readFileSync(new URL("../../docs/kernel.md", import.meta.url), "utf8"), kernelDocument())
 })

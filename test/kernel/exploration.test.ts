@@ -1,23 +1,119 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Either from "effect/Either"
+import { existsSync, readFileSync } from "node:fs"
 import { rows } from "../../src/kernel/table.js"
-import { coalescing, oneInput, twoInputs, walk } from "../support/exploration.js"
+import { Coverage, gaps } from "../support/explore/coverage.js"
+import type { Findings, Slice } from "../support/explore/engine.js"
+import { walk } from "../support/explore/engine.js"
+import { failures, markdown, parts } from "../support/explore/report.js"
+
+const doc = new URL("../../docs/exploration.md", import.meta.url)
 
 describe("every state that commands and crashes lead to", () => {
-  const fired = new Set<string>()
-  const found = (name: string, alphabet: typeof oneInput, atLeast: number) =>
+  const coverage = new Coverage()
+  const slices: Array<Findings> = []
+
+  for (const { explore, name } of parts(coverage)) {
     it(name, () => {
-      const { fired: ids, states } = walk(alphabet)
-      ids.forEach((id) => fired.add(id))
-      assert.isAtLeast(states, atLeast)
-    }, 120_000)
+      const findings = explore()
+      slices.push(findings)
+      assert.isTrue(findings.closed)
+      for (const { counterExample, id, says } of findings.predicates) assert.isNull(counterExample, `${id}: ${says}`)
+    }, 600_000)
+  }
 
-  found("lifecycle, registration and run, with one input", oneInput, 5_000)
-  found("two inputs, one of each lane", twoInputs, 1_000)
-  found("inputs that coalesce", coalescing, 200)
+  it("no row is dead, every guard holds and fails, every cell is what the phase matrix says", () => {
+    assert.deepStrictEqual(failures({ slices, coverage }), [])
+  })
 
-  it("no row is dead", () => {
-    // no policy of the default table supersedes; that row is shown by itself
-    const dead = rows.map(({ id }) => id).filter((id) => !fired.has(id) && id !== "input.supersede")
-    assert.deepStrictEqual(dead, [])
+  it("docs/exploration.md is what was found (npm run explore -- --write)", () => {
+    assert.strictEqual(existsSync(doc) ? readFileSync(doc, "utf8") : "", markdown({ slices, coverage }))
+  })
+
+  it("a row that never fires, a guard that always holds and a wrong cell would be told", () => {
+    const [first, ...rest] = slices
+    const missing = failures({ coverage, slices: rest })
+    assert.isDefined(first)
+    assert.include(missing, "the row run.beginInline never fires")
+    const invented = {
+      id: "run.x",
+      slice: "run",
+      on: "BeginInline",
+      from: ["Stopped"],
+      to: [],
+      guards: { never: null }
+    } as const
+    const told = gaps(coverage, [...rows, invented])
+    assert.include(told, "guard run.x never never holds")
+    assert.include(told, "cell run BeginInline Stopped is guarded in the table, and was refused")
+    assert.include(gaps(new Coverage(), rows), "TerminalPhase never happens")
+  })
+})
+
+describe("the walk itself", () => {
+  /** A counter that goes up to 3 and down to 1, and cannot leave 3. */
+  const toy: Slice<number, string> = {
+    name: "toy",
+    about: "",
+    start: 0,
+    moves: (n) => [
+      { name: "up", kind: "work", make: () => n < 3 ? to(n + 1, "up") : refused },
+      { name: "down", kind: "client", make: () => n === 2 ? to(1, "down") : refused }
+    ],
+    keyOf: String,
+    dump: String,
+    states: [{ id: "S", says: "never 3", check: (n) => n === 3 ? ["it is 3"] : [] }],
+    steps: [{ id: "T", says: "never down", check: (_, made) => made === "down" ? ["it went down"] : [] }],
+    paths: [
+      { id: "W", says: "back to 1 by clients", from: () => true, along: ["client"], to: (n) => n === 1 },
+      { id: "L", says: "always on to 3", from: () => true, along: ["work"], to: (n) => n === 3 }
+    ],
+    atMost: 10
+  }
+  const to = (node: number, made: string) => Either.right({ node, made, rows: [made] })
+  const refused = Either.left({ reasons: ["no"] })
+
+  it("counts states, steps, refusals, depth and rows", () => {
+    const { accepted, closed, depth, refusals, rejected, rows, states } = walk(toy)
+    assert.deepStrictEqual({ states, accepted, rejected, depth, closed }, {
+      states: 4,
+      accepted: 4,
+      rejected: 4,
+      depth: 3,
+      closed: true
+    })
+    assert.deepStrictEqual(Array.from(rows), [["up", 3], ["down", 1]])
+    assert.deepStrictEqual(Array.from(refusals), [["down: no", 3], ["up: no", 1]])
+  })
+
+  it("gives the shortest way to break each predicate, and goes on", () => {
+    const found = Object.fromEntries(walk(toy).predicates.map(({ counterExample, id }) => [id, counterExample?.trace]))
+    assert.deepStrictEqual(found, {
+      S: ["up", "up", "up"],
+      T: ["up", "up", "down"],
+      P30: undefined,
+      W: [],
+      L: undefined
+    })
+  })
+
+  it("tells of a move that changes the state it began in, and of a slice that does not close", () => {
+    const box = { value: 0 }
+    const impure = walk<typeof box, string>({
+      name: "impure",
+      about: "",
+      start: box,
+      moves: () => [{ name: "poke", kind: "work", make: () => Either.left({ reasons: [String(box.value++)] }) }],
+      keyOf: () => "",
+      dump: ({ value }) => String(value),
+      states: [],
+      steps: [],
+      paths: [],
+      atMost: 10
+    })
+    assert.deepStrictEqual(impure.predicates.map(({ counterExample }) => counterExample?.details), [[
+      "a move changed it"
+    ]])
+    assert.isFalse(walk({ ...toy, atMost: 1 }).closed)
   })
 })

@@ -1,0 +1,33 @@
+/**
+ * Explores the kernel: every state of each slice, every predicate in it, every row and guard. Exits with 1 if anything
+ * is broken, dead or stuck. `--slice TEXT` explores the slices whose name holds the text; `--write` renews
+ * docs/exploration.md.
+ */
+import { writeFileSync } from "node:fs"
+import { performance } from "node:perf_hooks"
+import { Coverage } from "../test/support/explore/coverage.js"
+import { failures, markdown, parts, summary } from "../test/support/explore/report.js"
+
+const flag = process.argv.indexOf("--slice")
+const only = flag < 0 ? "" : process.argv[flag + 1] ?? ""
+const coverage = new Coverage()
+const began = performance.now()
+
+const slices = parts(coverage).filter(({ name }) => name.includes(only)).map(({ explore }) => {
+  const from = performance.now()
+  const findings = explore()
+  console.log(summary(findings, (performance.now() - from) / 1000))
+  return findings
+})
+
+// rows and guards are those of all slices together
+const whole = only === ""
+const broken = failures({ slices, coverage }).filter((failure) =>
+  whole || slices.some(({ slice }) => failure.startsWith(`${slice}: `))
+)
+for (const failure of broken) console.log(`BROKEN ${failure}`)
+if (whole && process.argv.includes("--write")) {
+  writeFileSync(new URL("../docs/exploration.md", import.meta.url), markdown({ slices, coverage }))
+}
+console.log(`${slices.length} slices, ${broken.length} broken, ${((performance.now() - began) / 1000).toFixed(1)} s`)
+process.exitCode = broken.length === 0 ? 0 : 1
