@@ -156,6 +156,8 @@ describe("invariants of a session", () => {
     expect(broken({ ...attached, lifecycle: { ...run, owner: "service", inputIds: [] } })).toEqual([])
     expect(broken({ ...attached, silentIntents: ["a", "b"] })).toEqual([])
     expect(broken(holding({ ...record, attempts: 2, charged: 1, crashed: 1 }))).toEqual([])
-    expect(broken(epochOf({ lastSeq: 3, droppedThrough: 1, cursors: { agentApplied: 3, observed: 3, injected: 3 } }, [2, 3]))).toEqual([])
+    expect(
+      broken(epochOf({ lastSeq: 3, droppedThrough: 1, cursors: { agentApplied: 3, observed: 3, injected: 3 } }, [2, 3]))
+    ).toEqual([])
   })
 })

@@ -160,7 +160,12 @@ const replacing = (state: SessionState) => inputs(state).map((id) => ({ inputId:
 
 const committing = (state: SessionState) =>
   runs(state).flatMap((id) =>
-    [null, append({ ...state.head, messageCount: -1 })].map((part) => ({ runId: id, outcome: done, receipt: null, part }))
+    [null, append({ ...state.head, messageCount: -1 })].map((part) => ({
+      runId: id,
+      outcome: done,
+      receipt: null,
+      part
+    }))
   )
 
 const payloads: Payloads = {

@@ -146,8 +146,7 @@ export const editing = (limits: KernelLimits): Offer =>
 export const serving = (limits: KernelLimits): Offer =>
   offering(limits, (as, live, node) => {
     const current = live.lifecycle._tag === "Running" ? live.lifecycle.runId : staleRun
-    const body = (base: SessionHead) =>
-      completeServiceTurn({ runId: null, output: output({ session: append(base) }) })
+    const body = (base: SessionHead) => completeServiceTurn({ runId: null, output: output({ session: append(base) }) })
     const ends = (late: string, runId: RunId) => [
       as(`completeServiceTurn${late}`, completeServiceTurn({ runId }), "work"),
       as(`failServiceTurn${late}`, failServiceTurn({ runId, detail: "x" }), "work"),
@@ -159,7 +158,11 @@ export const serving = (limits: KernelLimits): Offer =>
       as("beginServiceTurn", beginServiceTurn({ runId: freshRun(node) })),
       as("beginServiceTurn again", beginServiceTurn({ runId: current })),
       as("completeServiceTurn with a body", body(live.head), "work"),
-      as("completeServiceTurn with an old body", body({ ...live.head, messageCount: live.head.messageCount + 1 }), "work"),
+      as(
+        "completeServiceTurn with an old body",
+        body({ ...live.head, messageCount: live.head.messageCount + 1 }),
+        "work"
+      ),
       ...ends("", current),
       ...ends(" late", staleRun)
     ]

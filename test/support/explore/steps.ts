@@ -159,18 +159,23 @@ const endings = (before: Node, deed: Deed, after: Node): ReadonlyArray<string> =
 const gone = (before: Node, after: Node): ReadonlyArray<InputId> =>
   before.live === null
     ? Array.from(before.stored.inputs.keys()).filter((id) => !isOpen(after, id))
-    : after.live === null
+    : after.live === null || sameLedger(before, after)
     ? []
     : Ledger.all(before.live.ledger).flatMap(({ inputId }) => isOpen(after, inputId) ? [] : [inputId])
+
+const sameLedger = (before: Node, after: Node): boolean =>
+  before.live !== null && before.live.ledger === after.live?.ledger
 
 const isOpen = ({ live, stored }: Node, id: InputId): boolean =>
   live === null ? stored.inputs.has(id) : Ledger.get(live.ledger, id) !== undefined
 
 const finality = (before: Node, deed: Deed, after: Node): ReadonlyArray<string> => [
   ...deed.ended.flatMap(({ inputId }) => when(before.stored.ended.has(inputId), `${inputId} ended twice`)),
-  ...(after.live === null ? [] : Ledger.all(after.live.ledger)).flatMap(({ inputId }) =>
-    when(after.stored.ended.has(inputId), `${inputId} ended and is open`)
-  ),
+  ...(after.live === null || (sameLedger(before, after) && before.stored.ended === after.stored.ended)
+    ? []
+    : Ledger.all(after.live.ledger)).flatMap(({ inputId }) =>
+      when(after.stored.ended.has(inputId), `${inputId} ended and is open`)
+    ),
   ...(before.stored.ended === after.stored.ended ? [] : Array.from(before.stored.ended)).flatMap((id) =>
     when(!after.stored.ended.has(id), `${id} is open again`)
   )
@@ -200,7 +205,7 @@ const countersOf = (before: SessionState, after: SessionState): ReadonlyArray<st
     ...(run === undefined
       ? []
       : down("the receipt sequence", run.sequence, runOf(after, run.runId)?.sequence ?? run.sequence)),
-    ...Ledger.all(before.ledger).flatMap((record) => {
+    ...(before.ledger === after.ledger ? [] : Ledger.all(before.ledger)).flatMap((record) => {
       const next = Ledger.get(after.ledger, record.inputId)
       if (next === undefined) return []
       const { inputId } = record
