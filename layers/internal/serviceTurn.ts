@@ -129,21 +129,22 @@ const end = (
   how: EndedTurn["how"],
   command: Command<OfRun>,
   runId: RunId | undefined
-): Effect.Effect<void, RuntimeDriverError> =>
-  Effect.suspend(() => {
-    const last = entry.endedTurn
-    if (runId !== undefined && last?.runId === runId && last.how === how) return Effect.void
+): Effect.Effect<void, RuntimeDriverError> => {
+  const told = () => runId !== undefined && entry.endedTurn?.runId === runId && entry.endedTurn.how === how
+  const onSettled = (ended: OfRun) => {
+    entry.endedTurn = { runId: ended.runId, how }
+  }
+  return Effect.suspend(() => {
+    if (told()) return Effect.void
     const refused = ownEnd(entry, runId)
     if (refused !== null) return Effect.fail(refused)
-    return Effect.mapError(
-      Effect.asVoid(entry.authority.submit(command, {
-        onSettled: (ended) => {
-          entry.endedTurn = { runId: ended.runId, how }
-        }
-      })),
-      driverError(entry.authority)
+    return Effect.catchAll(
+      Effect.asVoid(entry.authority.submit(command, { onSettled })),
+      // the first call's commit may have been under way when this one came
+      (error) => error._tag === "Rejected" && told() ? Effect.void : Effect.fail(driverError(entry.authority)(error))
     )
   })
+}
 
 const complete = (parts: Parts, entry: Entry, output: TurnOutput | undefined, runId: RunId | undefined) =>
   Effect.flatMap(

@@ -5,6 +5,7 @@
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Turns from "../../services/Turn.js"
 import { LlmHost } from "../../src/testkit/index.js"
 import { inputId, prompt } from "../support/inputs.js"
 import type { Lab } from "./driver.js"
@@ -99,6 +100,26 @@ operation("unregisterSession", ({ machine }) => machine.unregisterSession(A), {
   stopped: "ok -> unknown",
   destroyed: "ok -> unknown"
 })
+
+// DESIGN D26: binding writes the binding, never the phase
+operation("prepareBindings", ({ machine }) => machine.prepareBindings(A), unchanged({ unknown: "ok -> idle" }))
+operation(
+  "prepareLocalSessionBindings",
+  ({ machine }) => machine.prepareLocalSessionBindings(A),
+  unchanged({ unknown: "ok -> idle" })
+)
+
+operation(
+  "acceptInputAndRun",
+  ({ machine }) => machine.acceptInputAndRun(A, prompt(2), () => Effect.succeed([1, Turns.consume] as const)),
+  // DESIGN D23: beside a loop it is refused
+  unchanged({
+    attached: "NotReady{attached} -> attached",
+    running: "NotReady{running} -> attached",
+    retired: "NotReady{retired} -> retired",
+    stopped: "NotReady{stopped} -> stopped"
+  })
+)
 
 operation("setSessionSilentIntents", ({ machine }) => machine.setSessionSilentIntents(A, ["note"]), unchanged({}))
 

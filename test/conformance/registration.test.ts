@@ -234,6 +234,21 @@ for (const when of ["before", "after"] as const) {
   })
 }
 
+row("REG-16 interrupted at any moment, before its first step too, it keeps nobody from registering", {
+  given: nothing,
+  when: ({ machine }) =>
+    Effect.gen(function*() {
+      for (let turns = 0; turns < 20; turns++) {
+        const caller = yield* Effect.fork(machine.registerSession(A))
+        for (let step = 0; step < turns; step++) yield* Effect.yieldNow()
+        yield* Fiber.interrupt(caller)
+        yield* machine.registerSession(A)
+        yield* machine.unregisterSession(A)
+      }
+    }),
+  then: (lab) => Effect.map(lab.machine.containsSession(A), (contained) => assert.isFalse(contained))
+}, { seeds: 5 })
+
 row("REG-17 unreadable operations fail the registration", {
   given: (lab) =>
     Effect.gen(function*() {

@@ -95,7 +95,7 @@ describe("RUN", () => {
   })
 
   row("RUN-01 whoever waits for the same input is told, and the run may use the session", {
-    given: (lab) => Effect.map(parked(lab, prompt(1, {}, { idempotencyKey: "k" })), (given) => given),
+    given: (lab) => parked(lab, prompt(1, {}, { idempotencyKey: "k" })),
     when: (lab, given) =>
       Effect.gen(function*() {
         const waiter = yield* lab.machine.acceptInputWithCompletion(A, prompt(2, {}, { idempotencyKey: "k" }))

@@ -569,3 +569,20 @@ row("UNR-25 nothing starts once the teardown has begun", {
       assert.isAtMost(executor.counts().apply, 1)
     })
 })
+
+// the scope in which an end runs may be closed before its first step
+row("UNR-13 ends that come at any moment of a teardown are answered", {
+  given: (lab) => Effect.succeed(lab),
+  when: ({ machine }) =>
+    Effect.gen(function*() {
+      for (let turns = 0; turns < 40; turns++) {
+        yield* machine.registerSession(A)
+        const teardown = yield* Effect.fork(machine.unregisterSession(A))
+        for (let step = 0; step < turns; step++) yield* Effect.yieldNow()
+        const end = turns % 2 === 0 ? machine.stopRuntimeExecutor(A, "enough") : machine.resetRuntime(A)
+        yield* Effect.ignore(Effect.zip(end, machine.stopRuntimeExecutor(A, "again"), { concurrent: true }))
+        yield* Fiber.join(teardown)
+      }
+    }),
+  then: (lab) => Effect.map(lab.machine.containsSession(A), (contained) => assert.isFalse(contained))
+}, { seeds: 5 })
