@@ -62,7 +62,7 @@ const make = Effect.gen(function*() {
   const blobs = yield* Blobs.make
   const spawner = yield* Spawn.make
   // Foreign code that does not end when it is interrupted is left behind: closing the layer does not wait for it.
-  const guests = yield* Effect.acquireRelease(
+  const foreign = yield* Effect.acquireRelease(
     Scope.make(),
     (scope) => Effect.forkDaemon(Scope.close(scope, Exit.void))
   )
@@ -135,7 +135,7 @@ const make = Effect.gen(function*() {
     ids,
     blobs,
     spawner,
-    guests,
+    foreign,
     registry,
     attachments,
     operations: attachments.operations,

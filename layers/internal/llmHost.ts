@@ -43,7 +43,7 @@ export const hostOf = (
   let stuck = false
   /** In a fiber that no interruption has reached. */
   const apart = <A, E>(effect: Effect.Effect<A, E>) =>
-    Effect.flatMap(Fiber.await(parts.spawner.spawn(parts.guests, effect)), (exit) => exit)
+    Effect.flatMap(Fiber.await(parts.spawner.spawn(parts.foreign, effect)), (exit) => exit)
   const end = <A>(fiber: Fiber.RuntimeFiber<A, RuntimeDriverError>): Effect.Effect<void> =>
     Effect.flatMap(apart(interruptWithin(fiber, limit)), (ended) => {
       stuck = stuck || !ended
@@ -65,7 +65,7 @@ export const hostOf = (
           runId: null,
           role: "llmHost"
         })
-        const fiber = parts.spawner.spawn(parts.guests, called)
+        const fiber = parts.spawner.spawn(parts.foreign, called)
         return restore(apart(endsWithin(fiber, limit))).pipe(
           Effect.onInterrupt(() => end(fiber)),
           Effect.flatMap((ended) =>

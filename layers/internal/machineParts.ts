@@ -28,7 +28,7 @@ export interface MachineParts {
   readonly blobs: Blobs
   readonly spawner: Spawner
   /** for fibers that run foreign code and end by their own bounds: nobody waits for this scope to close */
-  readonly guests: Scope.Scope
+  readonly foreign: Scope.Scope
   readonly registry: Registry
   readonly attachments: AttachDeps
   /** the operations of an entry, the same object each time */

@@ -28,8 +28,6 @@ import * as RuntimeLoopLive from "../../layers/RuntimeLoopLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
 import { Handover } from "../../services/Handover.js"
-import type { SessionAuthority } from "../../services/MachineAuthority.js"
-import { MachineAuthority } from "../../services/MachineAuthority.js"
 import type { MeerkatMachineService, SpineSnapshot } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
@@ -42,7 +40,6 @@ import type { SessionId } from "../../src/domain/Ids.js"
 import * as Ids from "../../src/domain/Ids.js"
 import type { InputState } from "../../src/domain/InputRecord.js"
 import type { RuntimeState } from "../../src/domain/RuntimeState.js"
-import * as Service from "../../src/kernel/commands/service.js"
 import { FaultyStore, LatchedExecutor, Sim } from "../../src/testkit/index.js"
 
 type Store = RuntimeStore["Type"]
@@ -53,8 +50,6 @@ export interface Process {
   readonly control: RuntimeControlPlane["Type"]
   /** fibers of all loops that were ever started */
   readonly loops: () => ReadonlyArray<Fiber.RuntimeFiber<unknown, unknown>>
-  /** hands out the binding of a live session */
-  readonly bind: (sessionId: SessionId) => Effect.Effect<void>
   /** closes the machine's layer */
   readonly close: Effect.Effect<void>
 }
@@ -282,21 +277,11 @@ const bootOn = (store: Store, config: Partial<MeerkatMachineOptions>, processes:
             })
         }))
     )
-    const authorities = new Map<SessionId, SessionAuthority>()
-    const known = Layer.effect(
-      MachineAuthority,
-      Effect.map(MachineAuthority, (inner) =>
-        MachineAuthority.of({
-          ...inner,
-          open: (sessionId) =>
-            Effect.tap(inner.open(sessionId), (opened) => Effect.sync(() => authorities.set(sessionId, opened)))
-        }))
-    )
     const context = yield* Layer.buildWithScope(
       RuntimeControlPlaneLive.layer.pipe(
         Layer.provideMerge(MeerkatMachineLive.layerNoDeps),
         Layer.provide(
-          Layer.merge(Layer.provide(known, MachineAuthorityLive.layer), Layer.provide(watched, RuntimeLoopLive.layer))
+          Layer.merge(MachineAuthorityLive.layer, Layer.provide(watched, RuntimeLoopLive.layer))
         ),
         Layer.provide(
           Layer.mergeAll(IdGenLive.layer, Layer.succeed(RuntimeStore, store), MeerkatMachineConfig.layer(config))
@@ -308,13 +293,6 @@ const bootOn = (store: Store, config: Partial<MeerkatMachineOptions>, processes:
       machine: Context.get(context, MeerkatMachine),
       control: Context.get(context, RuntimeControlPlane),
       loops: () => loops.slice(),
-      bind: (sessionId) =>
-        Effect.suspend(() => Effect.fromNullable(authorities.get(sessionId))).pipe(
-          Effect.flatMap((authority) => authority.submit(Service.prepareBindings(0))),
-          Effect.mapError((error) => new Error(`session "${sessionId}" cannot be bound: ${error._tag}`)),
-          Effect.orDie,
-          Effect.asVoid
-        ),
       close: Scope.close(scope, Exit.void)
     }
     processes.push(process)

@@ -41,7 +41,7 @@ const bound = (lab: Lab, sessionId: SessionId = A) =>
     const mock = yield* LlmHost.make({ initial: { identity: seeing, visibility: Option.some(initial) } })
     yield* lab.machine.setSessionLlmReconfigureHost(mock.host)
     yield* lab.machine.registerSession(sessionId)
-    yield* lab.bind(sessionId)
+    yield* lab.machine.prepareBindings(sessionId)
     return mock
   })
 
@@ -63,14 +63,14 @@ const whole = (lab: Lab, mock: LlmHost.LlmHost, expected: SessionLlmIdentity) =>
     const filter = expected === blind ? deny("view_image") : all
     assert.deepStrictEqual(tools.capabilityBaseFilter, filter)
     assert.deepStrictEqual(Option.getOrThrow(live.visibility), tools)
-    assert.deepStrictEqual(yield* lab.machine.session(A).llm.identity, Option.some(expected))
+    assert.deepStrictEqual(Option.getOrNull(yield* lab.machine.session(A).llm.identity), expected)
   })
 
 const surfaceOf = (model: string) =>
   LlmHost.defaultRegistry.find((entry) => entry.model === model)?.capabilities ?? noCapabilities
 
 row("LLM-01 without a host no model can be changed", {
-  given: (lab) => Effect.zipRight(lab.machine.registerSession(A), lab.bind(A)),
+  given: (lab) => Effect.zipRight(lab.machine.registerSession(A), lab.machine.prepareBindings(A)),
   when: (lab) => errorOf(change(lab)),
   then: (_, error) =>
     Effect.sync(() => {
@@ -187,8 +187,8 @@ row("LLM-08 the rollback fails too: the live session is dropped once, and nothin
       assert.include(error.message, "no space")
       assert.include(error.message, "gone away")
       assert.strictEqual(mock.discarded(A), 1)
-      assert.deepStrictEqual(yield* lab.machine.resolvedSessionLlmCapabilities(A), Option.none())
-      assert.deepStrictEqual(yield* lab.machine.session(A).llm.identity, Option.none())
+      assert.isTrue(Option.isNone(yield* lab.machine.resolvedSessionLlmCapabilities(A)))
+      assert.isTrue(Option.isNone(yield* lab.machine.session(A).llm.identity))
       assert.deepStrictEqual((yield* toolsOf(lab)).capabilityBaseFilter, all)
     })
 })
@@ -240,6 +240,27 @@ for (const call of inOrder) {
     }, { seeds: 5 })
   }
 }
+
+row("a session that is retired before the host is told: it is not told", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const mock = yield* bound(lab)
+      return { mock, held: yield* holding(lab, mock, "resolveTargetSessionLlmIdentity", "after") }
+    }),
+  when: (lab, { held }) =>
+    Effect.gen(function*() {
+      const caller = yield* Effect.fork(failing(change(lab)))
+      yield* held.reached
+      yield* lab.machine.retireRuntime(A)
+      yield* held.open
+      return yield* Fiber.join(caller)
+    }),
+  then: (_, told, { mock }) =>
+    Effect.sync(() => {
+      assert.strictEqual(told, "NotReady{retired}")
+      assert.deepStrictEqual(mock.names(), inOrder.slice(0, 2))
+    })
+})
 
 row("a host that is replaced in the middle sees the change through", {
   given: (lab) =>
@@ -293,7 +314,7 @@ row("changes of one session come one after another, those of two sessions side b
     Effect.gen(function*() {
       const mock = yield* bound(lab)
       yield* lab.machine.registerSession(B)
-      yield* lab.bind(B)
+      yield* lab.machine.prepareBindings(B)
       return { mock, held: yield* holding(lab, mock, "hydrateSessionLlmState", "before") }
     }),
   when: (lab, { held, mock }) =>
@@ -542,7 +563,7 @@ row("a host that ignores its interruption is left behind, and its session droppe
     Effect.gen(function*() {
       assert.include(error.message, "ignores its interruption")
       assert.strictEqual(mock.discarded(A), 1)
-      assert.deepStrictEqual(yield* lab.machine.resolvedSessionLlmCapabilities(A), Option.none())
+      assert.isTrue(Option.isNone(yield* lab.machine.resolvedSessionLlmCapabilities(A)))
     })
 })
 
@@ -557,7 +578,7 @@ row("a visibility that the host has and the session cannot take is the host's fa
       })
       yield* lab.machine.setSessionLlmReconfigureHost(mock.host)
       yield* lab.machine.registerSession(A)
-      yield* lab.bind(A)
+      yield* lab.machine.prepareBindings(A)
       return mock
     }),
   when: (lab) => errorOf(change(lab)),

@@ -217,7 +217,7 @@ const reconfigure = (lab: Lab) =>
     const mock = yield* LlmHost.make()
     yield* lab.machine.setSessionLlmReconfigureHost(mock.host)
     const state = yield* stateOf(lab, A)
-    if (state !== null && state !== "destroyed") yield* lab.bind(A)
+    if (state !== null && state !== "destroyed") yield* lab.machine.prepareBindings(A)
     return yield* lab.machine.reconfigureSessionLlmIdentity(A, { model: "blind", provider: "openai" })
   })
 

@@ -68,7 +68,7 @@ export const llm = (parts: MachineParts, given: Option.Option<Host>): LlmControl
     const change = Effect.suspend(() =>
       slot.host === null ? noHost : reconfigure({ parts, entry, cell, request, service: slot.host, onBegun })
     )
-    const fiber = parts.spawner.spawn(parts.guests, lock.run(entry.sessionId)(change))
+    const fiber = parts.spawner.spawn(parts.foreign, lock.run(entry.sessionId)(change))
     cell.changes.add(fiber)
     fiber.addObserver(() => cell.changes.delete(fiber))
     return { fiber, progress }

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
-import type { Command, Rejection, RunOutput } from "../../domain/Command.js"
+import type { Command, RunOutput } from "../../domain/Command.js"
 import type { EpochId, RunId } from "../../domain/Ids.js"
 import type { OfRun } from "../rows/run.js"
 import type { Fold, Step } from "../table.js"
@@ -29,7 +29,7 @@ export const prepareBindings = (fence: number): Command<BindingFacts> =>
 /** Whether the model may be changed now: the session is bound and not on its way out. @since 0.1.0 @category commands */
 export const admitReconfigure: Command<void> = external(
   "admitReconfigure",
-  (fold) => Either.mapLeft(answered(Table.fire(fold, "Reconfigure", {}), () => undefined), unbound)
+  (fold) => answered(Table.fire(fold, "Reconfigure", {}), () => undefined)
 )
 
 /**
@@ -95,13 +95,3 @@ const ending = (name: string, options: OfTurn, end: (fold: Fold, run: OfRun) => 
       ? Either.left(Table.refuse(fold, "run_active"))
       : answered(end(fold, { runId }), () => ({ runId }))
   })
-
-/** A session that lacks nothing but its binding says so: its state is not what is wrong (D26). */
-const unbound = (rejection: Rejection): Rejection =>
-  rejection._tag === "GuardRejected" && rejection.failed.length === 1 && rejection.failed[0] === "bound"
-    ? {
-      _tag: "Invalid",
-      command: rejection.command,
-      detail: { _tag: "NoBinding", detail: "the session has no binding: prepareBindings was not called" }
-    }
-    : rejection
