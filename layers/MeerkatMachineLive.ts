@@ -3,7 +3,6 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
@@ -102,14 +101,14 @@ const make = Effect.gen(function*() {
   yield* Effect.addFinalizer(() =>
     Effect.gen(function*() {
       yield* Effect.forEach(registry.openings(), (fiber) => Fiber.interrupt(fiber), { discard: true })
-      const exits = yield* Effect.forEach(
+      const shutdown = (entry: Entry) =>
+        Effect.suspend(() => Deferred.await(Teardown.unregister(teardown, entry, "shutdown")))
+      yield* Effect.forEach(
         registry.all(),
-        (entry) => Effect.exit(Deferred.await(Teardown.unregister(teardown, entry, "unregister"))),
-        { concurrency: "unbounded" }
+        // one that was under way may fail and leave the entry to somebody who calls again
+        (entry) => Effect.ignoreLogged(Effect.catchAll(shutdown(entry), () => shutdown(entry))),
+        { concurrency: "unbounded", discard: true }
       )
-      for (const exit of exits.filter(Exit.isFailure)) {
-        yield* Effect.logWarning("a closing commit failed; recovery takes over", exit.cause)
-      }
       if (abandoned.count > 0) yield* Effect.logWarning(`${abandoned.count} fibers did not end in time`)
     })
   )

@@ -1,46 +1,76 @@
-import { defaults, simulate } from "../src/testkit/Simulation.js"
+/**
+ * `npm run simulate -- [--seeds N] [--seed S] [--from S] [--jobs N] [--sqlite] [--preempt P] [--no-shrink] [--lines N]`
+ *
+ * Runs seeds and says how often each thing was hit; exits with 1 on a violation.
+ */
+import { cpus } from "node:os"
+import { coverage } from "./simulate/coverage.js"
+import type { Answer, Failed, Task } from "./simulate/protocol.js"
+import * as Totals from "./simulate/totals.js"
+import { bundle, Worker } from "./simulate/workers.js"
 
-const argument = (name: string, fallback: number): number => {
+const has = (name: string): boolean => process.argv.includes(`--${name}`)
+const numberOf = (name: string, fallback: number): number => {
   const at = process.argv.indexOf(`--${name}`)
   return at < 0 ? fallback : Number(process.argv[at + 1])
 }
-const from = argument("seed", argument("from", 0))
-const seeds = process.argv.includes("--seed") ? 1 : argument("seeds", 1000)
-const crashes = argument("crashes", defaults.crashes)
 
-const totals = {
-  steps: 0,
-  restarts: 0,
-  faults: 0,
-  operations: {} as Record<string, number>,
-  errors: {} as Record<string, number>
+const from = numberOf("seed", numberOf("from", 0))
+const seeds = has("seed") ? 1 : numberOf("seeds", 1000)
+const sqlite = has("sqlite")
+const jobs = Math.min(numberOf("jobs", 1), cpus().length, seeds)
+const stopAfter = numberOf("stop-after", 5)
+const chunk = Math.max(1, Math.min(sqlite ? 10 : 50, Math.ceil(seeds / jobs)))
+
+const task = (at: number): Task => ({
+  from: at,
+  seeds: Math.min(chunk, from + seeds - at),
+  preempt: has("preempt") ? numberOf("preempt", 0) : null,
+  sqlite,
+  shrink: !has("no-shrink"),
+  stopAtFirst: false,
+  lines: numberOf("lines", 60)
+})
+
+const say = ({ lines, plan, reproduced, seed, trace, violations }: Failed): void => {
+  console.log(`seed ${seed} (trace ${trace}${reproduced ? ", repeats exactly" : ", DOES NOT REPEAT"}):`)
+  for (const violation of violations.slice(0, 5)) console.log(`  ${violation.slice(0, 800)}`)
+  if (has("brief")) return
+  console.log(`  smallest plan: ${JSON.stringify(plan)}`)
+  for (const line of lines) console.log(`    ${line}`)
 }
-const add = (into: Record<string, number>, what: Readonly<Record<string, number>>) => {
-  for (const [key, n] of Object.entries(what)) into[key] = (into[key] ?? 0) + n
-}
+
+const totals = Totals.make()
 const began = performance.now()
-let failed = 0
-for (let seed = from; seed < from + seeds; seed++) {
-  if (process.argv.includes("--verbose")) console.error(`seed ${seed}`)
-  const report = simulate({ ...defaults, crashes, seed })
-  totals.steps += report.steps
-  totals.restarts += report.restarts
-  totals.faults += Object.values(report.faults).reduce((a, b) => a + b, 0)
-  add(totals.operations, report.operations)
-  add(totals.errors, report.errors)
-  if (report.violations.length > 0) {
-    failed++
-    console.log(`seed ${seed}:`)
-    for (const violation of report.violations.slice(0, 5)) console.log(`  ${violation.slice(0, 600)}`)
-    if (failed >= argument("stop-after", 10)) break
+let next = from
+let lastSaid = began
+
+const progress = (): void => {
+  if (performance.now() - lastSaid < 30_000) return
+  lastSaid = performance.now()
+  console.error(`${totals.seeds} of ${seeds} seeds, ${totals.steps} steps, ${totals.failed} failed`)
+}
+
+const work = async (worker: Worker): Promise<void> => {
+  while (next < from + seeds && totals.failed < stopAfter) {
+    const mine = task(next)
+    next += mine.seeds
+    const answer: Answer = await worker.run(mine)
+    Totals.add(totals, answer)
+    answer.failed.forEach(say)
+    progress()
   }
+  worker.end()
+}
+
+const program = bundle()
+try {
+  await Promise.all(Array.from({ length: jobs }, () => work(new Worker(program))))
+} finally {
+  program.remove()
 }
 const seconds = (performance.now() - began) / 1000
-console.log(
-  JSON.stringify(
-    { seeds, failed, seconds: Math.round(seconds), perSecond: Math.round(seeds / seconds), ...totals },
-    null,
-    2
-  )
-)
-process.exitCode = failed === 0 ? 0 : 1
+console.log(JSON.stringify(Totals.report(totals, seconds), null, 2))
+const short = coverage(totals)
+for (const [group, names] of short) console.log(`hit less than 10 times: ${group}: ${names.join(", ")}`)
+process.exitCode = totals.failed === 0 ? 0 : 1

@@ -32,8 +32,11 @@ export interface TeardownDeps {
   readonly abandoned: { count: number }
 }
 
-/** `reload` drops an entry that lost its place: without a closing commit, which could not succeed (D21). */
-export type Mode = "unregister" | "reload"
+/**
+ * `reload` drops an entry that lost its place: without a closing commit, which could not succeed (D21). `shutdown` is an
+ * unregistration that nobody can repeat, since the machine is going: a closing commit that fails is left to recovery.
+ */
+export type Mode = "unregister" | "reload" | "shutdown"
 
 const unregistered = "runtime session unregistered"
 
@@ -77,7 +80,14 @@ const closingCommit = (
       (error) => error._tag === "ReloadRequired" || error._tag === "Closed",
       () => Effect.succeed(nothing)
     ),
-    Effect.mapError(driverError(entry.authority))
+    Effect.catchAll((error) =>
+      mode === "shutdown"
+        ? Effect.as(
+          Effect.logWarning("a closing commit failed; recovery takes over", driverError(entry.authority)(error)),
+          nothing
+        )
+        : Effect.fail(driverError(entry.authority)(error))
+    )
   )
 
 const nothing = { requeued: 0, terminatedOperations: 0 }
@@ -94,7 +104,7 @@ const closeScopes = (deps: TeardownDeps, entry: Entry, attachment: Attachment | 
 const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<UnregisterReport, RuntimeDriverError> =>
   Effect.gen(function*() {
     const { authority } = entry
-    if (mode === "unregister") yield* Effect.ignore(authority.submit(beginUnregister))
+    if (mode !== "reload") yield* Effect.ignore(authority.submit(beginUnregister))
     const attachment = entry.attachment ?? entry.left
     const running = Ledger.staged(authority.unsafeState().ledger)
     const [loopEnded, guestEnded, drainEnded, changesEnded] = yield* Effect.all([

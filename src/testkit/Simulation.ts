@@ -1,222 +1,266 @@
-/** @since 0.1.0 */
+/**
+ * Puts the machine, or your own executor on it, through what one seed decides: scheduling, time, faults of the store at
+ * every call, executors, clients, crashes and restarts. Whatever clients were told is held against what is stored.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import { CoreExecutor, Turn } from "effect-meerkat"
+ * import { Simulation } from "effect-meerkat/testkit"
+ *
+ * const report = Simulation.simulate(7, {
+ *   executorFor: () => CoreExecutor.make(() => Effect.succeed(Turn.reply("hello")))
+ * })
+ * // report.violations is empty, or says what went wrong
+ * ```
+ *
+ * @since 0.1.0
+ */
 import * as Cause from "effect/Cause"
-import * as Chunk from "effect/Chunk"
-import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
-import * as Stream from "effect/Stream"
 import * as HandoverLive from "../../layers/HandoverLive.js"
-import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import type { Tables } from "../../layers/internal/memory/tables.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
-import type { MeerkatMachineService } from "../../services/MeerkatMachine.js"
-import { MeerkatMachine } from "../../services/MeerkatMachine.js"
-import { RuntimeStore } from "../../services/RuntimeStore.js"
-import type { CompletionOutcome } from "../domain/Completion.js"
-import type { InputId } from "../domain/Ids.js"
-import { runtimeIdOf, SessionId } from "../domain/Ids.js"
+import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
+import type { RuntimeStore } from "../../services/RuntimeStore.js"
+import type { RuntimeId } from "../domain/Ids.js"
 import * as Sim from "./Sim.js"
-import type { Journal } from "./simulationClient.js"
-import { client, executor, newJournal } from "./simulationClient.js"
-import type { FaultCounts, StoreFaults } from "./simulationStore.js"
-import * as SimulationStore from "./simulationStore.js"
+import * as Audit from "./simulation/Audit.js"
+import * as Dice from "./simulation/Dice.js"
+import * as Journal from "./simulation/Journal.js"
+import type { ExecutorFor } from "./simulation/Life.js"
+import * as Life from "./simulation/Life.js"
+import * as Observe from "./simulation/Observe.js"
+import type { Plan } from "./simulation/Plan.js"
+import * as Plans from "./simulation/Plan.js"
+import * as Faults from "./simulation/StoreFaults.js"
+import type { StoreLedger } from "./simulation/StoreLedger.js"
+import * as StoreLedgers from "./simulation/StoreLedger.js"
+import type { TallyRecord } from "./simulation/Tally.js"
+import * as Tally from "./simulation/Tally.js"
+import type { World } from "./simulation/World.js"
 
-/** What one seed is put through. @since 0.1.0 @category models */
+export type {
+  /** @since 0.1.0 @category models */
+  ExecutorFor
+} from "./simulation/Life.js"
+export type {
+  /** @since 0.1.0 @category models */
+  Plan
+} from "./simulation/Plan.js"
+
+/** Where the lives of one seed keep what they store. @since 0.1.0 @category models */
+export interface Backend {
+  /** the store as the next process finds it; asked once per life */
+  readonly store: () => Layer.Layer<RuntimeStore>
+  /** rows that can be looked at from outside; null when they cannot */
+  readonly peek: ((runtimeId: RuntimeId) => Tables | undefined) | null
+  /** a process ended: what it left behind is what the next one finds */
+  readonly ended: (end: Sim.SimEnd) => void
+  /** the seed is done with */
+  readonly close: () => void
+}
+
+/** @since 0.1.0 @category models */
 export interface SimulationOptions {
-  readonly seed: number
-  readonly sessions: number
-  readonly clients: number
-  /** operations per client */
-  readonly operations: number
-  readonly faults: StoreFaults
-  /** processes that die in the middle before the last one is allowed to finish */
-  readonly crashes: number
-  readonly preempt: number
+  /** what is not left to the dice; see `Plan` */
+  readonly plan?: Partial<Omit<Plan, "seed">>
+  /** executors to try; absent: scripted ones, which do whatever an executor can do */
+  readonly executorFor?: ExecutorFor
+  /** absent: memory */
+  readonly backend?: () => Backend
+  /** collects lines of what happened */
+  readonly trace?: boolean
 }
 
 /** @since 0.1.0 @category models */
 export interface SimulationReport {
   readonly seed: number
-  /** empty, or what went wrong */
+  readonly plan: Plan
+  /** empty, or what went wrong: the rule and what broke it */
   readonly violations: ReadonlyArray<string>
+  /** scheduler steps of all lives */
   readonly steps: number
   readonly restarts: number
-  readonly faults: FaultCounts
-  readonly operations: Readonly<Record<string, number>>
-  readonly errors: Readonly<Record<string, number>>
+  /** how often each thing happened, by group */
+  readonly tally: TallyRecord
+  /** equal hashes are equal runs */
   readonly trace: number
+  /** lines of what happened, if they were asked for */
+  readonly lines: ReadonlyArray<string>
 }
 
-/** @since 0.1.0 @category constructors */
-export const defaults: Omit<SimulationOptions, "seed"> = {
-  sessions: 3,
-  clients: 3,
-  operations: 10,
-  faults: { refuse: 0.03, lostAck: 0.02, lostCall: 0.02, delay: 0.1, delayMs: 40, refuseRead: 0.03 },
-  crashes: 1,
-  preempt: 0.05
-}
-
-/** Runs one seed: lives that end in the middle, then one that is left alone, then the books are checked. @since 0.1.0 @category running */
-export const simulate = (options: SimulationOptions): SimulationReport => {
+/** A store in memory that outlives the process. @since 0.1.0 @category backends */
+export const memory = (): Backend => {
   const image = RuntimeStoreMemory.makeImage()
-  const journal = newJournal()
-  const counts = SimulationStore.noCounts()
-  const violations: Array<string> = []
-  const next = Sim.prng(options.seed)
-  let steps = 0
-  let trace = 0
-  for (let life = 0; life <= options.crashes; life++) {
-    journal.pending.clear()
-    const last = life === options.crashes
-    const result = Sim.run(lifeOf(options, image, journal, counts, violations, last), {
-      seed: Math.imul(options.seed + 1, 7919) + life,
-      preempt: options.preempt,
-      maxSteps: 400_000,
-      ...(last ? {} : { crashAt: 50 + Math.floor(next() * 4000) })
-    })
-    steps += result.steps
-    trace = (Math.imul(trace, 31) + result.trace) | 0
-    if (result.end === "exit" && result.exit !== null && result.exit._tag === "Failure") {
-      violations.push(`life ${life} died: ${Cause.pretty(result.exit.cause)}`)
+  return {
+    store: () => Layer.provide(RuntimeStoreMemory.layerNoDeps({ image }), HandoverLive.layerYield),
+    peek: (runtimeId) => image.runtimes.get(runtimeId),
+    ended: () => {},
+    close: () => {}
+  }
+}
+
+/** Runs one seed. @since 0.1.0 @category running */
+export const simulate = (seed: number, options: SimulationOptions = {}): SimulationReport =>
+  simulatePlan(Plans.make(seed, options.plan), options)
+
+/** Runs a plan: lives that end in the middle, then one that is left alone, then the books are checked. @since 0.1.0 @category running */
+export const simulatePlan = (plan: Plan, options: SimulationOptions = {}): SimulationReport => {
+  const journal = Journal.make({ trace: options.trace ?? false })
+  const ledger = StoreLedgers.make()
+  const backend = (options.backend ?? memory)()
+  const lives = plan.crashes.length + 1
+  const progress: Progress = { steps: 0, trace: 0, now: undefined, budget: { left: plan.clients * plan.operations } }
+  try {
+    for (let life = 0; life < lives; life++) {
+      journal.life = life
+      live(plan, options, { journal, ledger, backend, life, progress })
+      if (journal.violations.length > 0) break
     }
-    if (result.end === "deadlock" || result.end === "stepLimit") {
-      violations.push(`life ${life} ended in ${result.end}, pending: ${Array.from(journal.pending).join("; ")}`)
-    }
+  } finally {
+    backend.close()
   }
   return {
-    seed: options.seed,
-    violations,
-    steps,
-    restarts: options.crashes,
-    faults: counts,
-    operations: journal.operations,
-    errors: journal.errors,
-    trace
+    seed: plan.seed,
+    plan,
+    violations: journal.violations,
+    steps: progress.steps,
+    restarts: journal.life,
+    tally: Tally.toRecord(journal.tally),
+    trace: (Math.imul(progress.trace, 31) + journal.digest) | 0,
+    lines: journal.lines ?? []
   }
 }
 
-const sessionId = (index: number): SessionId => SessionId.make(`s${index}`)
-
-const lifeOf = (
-  options: SimulationOptions,
-  image: RuntimeStoreMemory.MemoryImage,
-  journal: Journal,
-  counts: FaultCounts,
-  violations: Array<string>,
-  last: boolean
-): Effect.Effect<void> => {
-  const phase = { faulty: true }
-  const store = SimulationStore.layer(() => phase.faulty ? options.faults : SimulationStore.noFaults, counts).pipe(
-    Layer.provide(RuntimeStoreMemory.layerNoDeps({ image })),
-    Layer.provide(HandoverLive.layerYield)
-  )
-  const ids = Array.from({ length: options.sessions }, (_, index) => sessionId(index))
-  const body = Effect.gen(function*() {
-    const machine = yield* MeerkatMachine
-    const clients = yield* Effect.forEach(
-      Array.from({ length: options.clients }, (_, index) => index),
-      () => Effect.fork(client(machine, ids, options.operations, journal))
-    )
-    yield* Effect.forEach(clients, (fiber) => Fiber.await(fiber), { discard: true })
-    phase.faulty = false
-    if (last) yield* settle(machine, ids, journal, violations)
-    return machine
-  })
-  return body.pipe(
-    Effect.provide(Layer.provideMerge(MeerkatMachineLive.layer, store)),
-    Effect.flatMap((machine) =>
-      Effect.map(machine.fiberCount, (left) => {
-        if (left > 0) violations.push(`${left} fibers survived the machine's layer`)
-      })
-    ),
-    Effect.provide(Logger.remove(Logger.defaultLogger))
-  )
+/**
+ * The smallest plan found that still breaks the same rule, with the trace of its run: plans are made smaller as long as
+ * they fail, at most `tries` times.
+ *
+ * @since 0.1.0
+ * @category running
+ */
+export const shrink = (report: SimulationReport, options: SimulationOptions = {}, tries = 120): SimulationReport => {
+  const rule = ruleOf(report)
+  let best = report
+  let left = tries
+  for (let again = true; again && left > 0;) {
+    again = false
+    for (const plan of Plans.smaller(best.plan)) {
+      if (left-- <= 0) break
+      const smaller = simulatePlan(plan, options)
+      if (ruleOf(smaller) !== rule) continue
+      best = smaller
+      again = true
+      break
+    }
+  }
+  return simulatePlan(best.plan, { ...options, trace: true })
 }
 
-/** The phase without faults: everything that was accepted must come to an end that agrees with what clients were told. */
-const settle = (
-  machine: MeerkatMachineService,
-  ids: ReadonlyArray<SessionId>,
-  journal: Journal,
-  violations: Array<string>
-) =>
-  Effect.gen(function*() {
-    const calm = yield* executor({ fail: 0, die: 0, hang: 0, slow: 0 })
-    for (const id of ids) {
-      const attached = yield* Effect.either(machine.ensureSessionWithExecutor(id, calm))
-      if (attached._tag === "Left" && attached.left._tag === "NotReady") {
-        // Stopped in this life: registering it anew revives it.
-        yield* Effect.ignore(machine.unregisterSession(id))
-        yield* Effect.ignore(machine.ensureSessionWithExecutor(id, calm))
-      }
-      yield* drained(machine, id)
-      const snapshot = yield* machine.meerkatMachineSpineSnapshot(id)
-      if (snapshot._tag === "Some") {
-        for (const broken of snapshot.value.violations) violations.push(`${id}: ${broken.id}: ${broken.detail}`)
-      }
-    }
-    yield* Effect.forEach(journal.accepted, ([input, session]) => audit(input, session, journal, violations), {
-      discard: true
-    })
-  }).pipe(Effect.asVoid)
-
-/** Waits until nothing driving is left; held inputs stay, as they may. */
-const drained = (machine: MeerkatMachineService, id: SessionId): Effect.Effect<void> =>
-  Effect.iterate(0, {
-    while: (round) => round < 400,
-    body: (round) =>
-      Effect.flatMap(machine.meerkatMachineSpineSnapshot(id), (snapshot) => {
-        if (snapshot._tag === "None") return Effect.succeed(400)
-        const { attachmentLive, queue, staged, state, steer } = snapshot.value
-        const busy = staged.length > 0 || [...queue, ...steer].some((input) => !input.hold || state === "retired")
-        return busy && attachmentLive ? Effect.as(Effect.sleep(1000), round + 1) : Effect.succeed(400)
-      })
-  }).pipe(Effect.asVoid)
-
-const consumed = (outcome: CompletionOutcome): boolean =>
-  outcome._tag === "Completed" || outcome._tag === "CompletedWithoutResult"
-
-/** No loss, and no word that was taken back: what a client was told is what is stored. */
-const audit = (
-  input: InputId,
-  session: SessionId,
-  journal: Journal,
-  violations: Array<string>
-): Effect.Effect<void, never, RuntimeStore> =>
-  Effect.gen(function*() {
-    const store = yield* RuntimeStore
-    const stored = yield* Effect.option(store.terminalInput(runtimeIdOf(session), input))
-    const row = stored._tag === "Some" && stored.value._tag === "Some" ? stored.value.value : null
-    const open = yield* isOpen(store, session, input)
-    if (row === null && !open) violations.push(`${input} of ${session} was accepted and is gone`)
-    if (row !== null && open) violations.push(`${input} of ${session} is open and terminal`)
-    const told = journal.outcomes.get(input)
-    if (
-      told === undefined || told._tag === "RuntimeTerminated" || told._tag === "CompletedWithFinalizationFailure"
-    ) return
-    if (told._tag === "AbandonedWithError" && told.reason.startsWith("runtime finalization failed")) return
-    if (row === null) violations.push(`${input}: a client was told ${told._tag}, the store has no end of it`)
-    else if (consumed(told) !== consumed(row.outcome)) {
-      violations.push(`${input}: a client was told ${told._tag}, the store says ${row.outcome._tag}`)
-    }
-  })
-
-const isOpen = (store: RuntimeStore["Type"], session: SessionId, input: InputId) =>
-  Effect.map(
-    Effect.option(Effect.map(
-      Stream.runCollect(store.inputs(runtimeIdOf(session))),
-      (inputs) => Chunk.toReadonlyArray(inputs).some((state) => state.inputId === input && state.terminal === undefined)
-    )),
-    (found) => found._tag === "Some" && found.value
-  )
-
-/** Seeds `from`, `from + 1`, …, and what they came to together. @since 0.1.0 @category running */
+/** Seeds `from`, `from + 1`, …; stops when the callback says so. @since 0.1.0 @category running */
 export const sweep = (
   from: number,
   seeds: number,
-  options: Partial<Omit<SimulationOptions, "seed">>,
-  onReport: (report: SimulationReport) => void
+  options: SimulationOptions,
+  onReport: (report: SimulationReport) => boolean
 ): void => {
-  for (let seed = from; seed < from + seeds; seed++) onReport(simulate({ ...defaults, ...options, seed }))
+  for (let seed = from; seed < from + seeds; seed++) if (!onReport(simulate(seed, options))) return
+}
+
+// --- internal ---
+
+interface Lives {
+  readonly journal: Journal.Journal
+  readonly ledger: StoreLedger
+  readonly backend: Backend
+  readonly life: number
+  readonly progress: Progress
+}
+
+/** What all lives came to so far. */
+interface Progress {
+  steps: number
+  trace: number
+  /** when the next one begins, in epoch milliseconds */
+  now: number | undefined
+  readonly budget: { left: number }
+}
+
+/** The first rule that broke; a violation reads `<rule>: <detail>`. */
+const ruleOf = ({ violations }: SimulationReport): string | null => violations[0]?.split(":")[0] ?? null
+
+const worldOf = (plan: Plan, { backend, journal, ledger, life }: Lives, phase: { readonly calm: boolean }): World => ({
+  journal,
+  ledger,
+  dice: Dice.make(Math.imul(plan.seed, 31) + life),
+  config: { ...MeerkatMachineConfig.defaults, ...plan.limits },
+  faults: () => phase.calm ? Faults.none : plan.faults,
+  peek: backend.peek,
+  inFlight: new Map(),
+  doubtful: new Set(),
+  closed: new Set(),
+  staged: new Map(),
+  running: new Set(),
+  waiting: new Map(),
+  pending: new Set()
+})
+
+const live = (plan: Plan, options: SimulationOptions, lives: Lives): void => {
+  const { backend, journal, life, progress } = lives
+  const last = life === plan.crashes.length
+  const phase = { calm: false }
+  const world = worldOf(plan, lives, phase)
+  const livesLeft = plan.crashes.length - life
+  let steps = 0
+  const program = Life.program({
+    world,
+    store: backend.store(),
+    sessions: plan.sessions,
+    clients: plan.clients,
+    budget: progress.budget,
+    reserve: Math.floor(progress.budget.left * livesLeft / (livesLeft + 1)),
+    thinkMs: plan.thinkMs,
+    last,
+    phase,
+    executorFor: options.executorFor ?? null,
+    steps: () => steps
+  })
+  const crashAt = plan.crashes[life]
+  const result = Sim.run(program, {
+    seed: Math.imul(plan.seed + 1, 7919) + life,
+    preempt: plan.preempt,
+    haste: plan.haste,
+    maxSteps: 3_000_000,
+    check: () => {
+      steps++
+      return journal.violations[0] ?? null
+    },
+    ...(progress.now === undefined ? {} : { start: progress.now }),
+    ...(crashAt === undefined ? {} : { crashAt })
+  })
+  progress.steps += result.steps
+  progress.trace = (Math.imul(progress.trace, 31) + result.trace) | 0
+  progress.now = result.now + 1000
+  backend.ended(result.end)
+  ended(world, result, last)
+}
+
+const ended = (world: World, { end, exit }: Sim.SimResult<void, never>, last: boolean): void => {
+  const { inFlight, journal, pending, running } = world
+  Journal.note(journal, `life ${journal.life} ended: ${end}`)
+  if (!last) {
+    Journal.count(journal, "restart", end)
+    if (end === "crash") {
+      Journal.count(journal, "fault", "crash")
+      const inCommit = Array.from(inFlight.values()).some((commits) => commits > 0)
+      Journal.count(journal, "crash", inCommit ? "in a commit" : running.size > 0 ? "in a run" : "elsewhere")
+    }
+  }
+  if (exit?._tag === "Failure") Journal.violate(journal, "defect", Cause.pretty(exit.cause))
+  if (end === "deadlock" || end === "stepLimit") {
+    Journal.violate(journal, end, `pending: ${Array.from(pending).join("; ")}`)
+  }
+  if (end === "crash") Observe.died(world)
+  Audit.noLoss(world)
 }

@@ -1,32 +1,76 @@
 import { assert, describe, it } from "@effect/vitest"
-import { defaults, simulate } from "../../src/testkit/Simulation.js"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import * as RuntimeControlPlaneLive from "../../layers/RuntimeControlPlaneLive.js"
+import * as CoreExecutor from "../../services/CoreExecutor.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import { RuntimeControlPlane } from "../../services/RuntimeControlPlane.js"
+import * as Turn from "../../services/Turn.js"
+import { SessionId } from "../../src/domain/Ids.js"
+import * as Simulation from "../../src/testkit/Simulation.js"
+import * as Faults from "../../src/testkit/simulation/StoreFaults.js"
+import * as Tally from "../../src/testkit/simulation/Tally.js"
+import { names } from "../../src/testkit/simulation/traffic/Traffic.js"
 
 /** Fresh seeds at each run; a failing one is printed and repeats exactly with `npm run simulate -- --seed N`. */
 const first = Number(process.env["MEERKAT_SEED"] ?? Math.floor(performance.timeOrigin) % 1_000_000)
 
+const holds = (report: Simulation.SimulationReport) =>
+  assert.deepStrictEqual(report.violations, [], `seed ${report.seed}`)
+
+/** Names of the methods of a value, those of its areas with the area in front. */
+const methodsOf = (prefix: string, value: object): ReadonlyArray<string> =>
+  Object.entries(value).flatMap(([name, member]) =>
+    name === "sessionId"
+      ? []
+      : typeof member === "object" && member !== null && !Effect.isEffect(member) &&
+          Object.getPrototypeOf(member) === Object.prototype
+      ? methodsOf(`${prefix}.${name}`, member)
+      : [`${prefix}.${name}`]
+  )
+
 describe("simulation", () => {
-  it("no seed of a short sweep breaks a promise", { timeout: 60_000 }, () => {
-    const covered = new Set<string>()
-    for (let seed = first; seed < first + 60; seed++) {
-      const report = simulate({ ...defaults, seed })
-      assert.deepStrictEqual(report.violations, [], `seed ${seed}`)
-      for (const name of Object.keys(report.operations)) covered.add(name)
-    }
-    assert.isAtLeast(covered.size, 18, "the clients reach the whole surface")
+  it("no fresh seed breaks a promise", { timeout: 90_000 }, () => {
+    const until = performance.now() + 8_000
+    for (let seed = first; performance.now() < until || seed < first + 4; seed++) holds(Simulation.simulate(seed))
   })
 
-  it("a seed repeats exactly", () => {
-    const [a, b] = [simulate({ ...defaults, seed: 7 }), simulate({ ...defaults, seed: 7 })]
+  it("a seed that found something finds it no more", { timeout: 90_000 }, () => {
+    for (const seed of [2, 23]) holds(Simulation.simulate(seed))
+  })
+
+  it("a seed repeats exactly", { timeout: 60_000 }, () => {
+    const [a, b] = [Simulation.simulate(7), Simulation.simulate(7)]
     assert.deepStrictEqual(a, b)
+    assert.notStrictEqual(a.trace, Simulation.simulate(8).trace)
   })
 
-  it("without faults none is counted", { timeout: 60_000 }, () => {
-    const calm = simulate({
-      ...defaults,
-      seed: 3,
-      faults: { ...defaults.faults, refuse: 0, lostAck: 0, lostCall: 0, delay: 0, refuseRead: 0 }
-    })
-    assert.deepStrictEqual(calm.faults, { refuse: 0, lostAck: 0, lostCall: 0, delay: 0, refuseRead: 0 })
-    assert.deepStrictEqual(calm.violations, [])
+  it("a seed without faults has none", { timeout: 60_000 }, () => {
+    const calm = Simulation.simulate(3, { plan: { faults: Faults.none, crashes: [] } })
+    holds(calm)
+    assert.strictEqual(Tally.total(calm.tally, "fault"), 0)
   })
+
+  it("somebody's own executor is put through the same", { timeout: 60_000 }, () => {
+    const executorFor = () => CoreExecutor.make(() => Effect.succeed(Turn.reply("hello")))
+    const report = Simulation.simulate(5, { executorFor })
+    holds(report)
+    assert.isAbove(Tally.total(report.tally, "run"), 0)
+    assert.strictEqual(Tally.total(report.tally, "act"), 0)
+  })
+
+  it.live("clients call every method that there is", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const control = yield* RuntimeControlPlane
+      const found = [
+        ...methodsOf("machine", machine),
+        ...methodsOf("session", machine.session(SessionId.make("s"))),
+        ...methodsOf("control", control)
+      ]
+      assert.deepStrictEqual([...names].sort(), [...found].sort())
+    }).pipe(
+      Effect.provide(Layer.provideMerge(RuntimeControlPlaneLive.layer, MeerkatMachineLive.layerEphemeral))
+    ))
 })

@@ -1,0 +1,111 @@
+/** What there is to be hit: what a long sweep did not hit ten times was not tried. */
+import { rows } from "../../src/kernel/table.js"
+import * as Tally from "../../src/testkit/simulation/Tally.js"
+import { names } from "../../src/testkit/simulation/traffic/Traffic.js"
+import type { Totals } from "./totals.js"
+
+const reads = [
+  "witness",
+  "terminalInput",
+  "findKey",
+  "inputs",
+  "receipt",
+  "operation",
+  "operations",
+  "feed",
+  "history",
+  "sessions"
+]
+
+const reasons = [
+  "retired",
+  "reset",
+  "stopped",
+  "destroyed",
+  "cancelled",
+  "failed",
+  "max_attempts_exhausted",
+  "crash_budget_exhausted"
+]
+
+const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
+  method: names,
+  row: rows.map(({ id }) => id),
+  error: [
+    "NotReady",
+    "ValidationFailed",
+    "Destroyed",
+    "RecoveryCorruption",
+    "Internal",
+    "NotFound",
+    "InvalidState",
+    "StoreError",
+    "DeadlineExceeded",
+    "TurnFailed"
+  ],
+  executorError: [
+    "ApplyFailed",
+    "TerminalFailure",
+    "ControlFailed",
+    "ExecutorStopped",
+    "TurnCancelled",
+    "ExecutorFault"
+  ],
+  outcome: [
+    "Completed",
+    "CompletedWithoutResult",
+    "CallbackPending",
+    "Cancelled",
+    "Abandoned",
+    "AbandonedWithError",
+    "CompletedWithFinalizationFailure",
+    "RuntimeTerminated"
+  ],
+  end: ["consumed", "superseded", "coalesced", ...reasons.map((reason) => `abandoned.${reason}`)],
+  fault: [
+    "crash",
+    ...["StoreBusy", "StoreFull", "StoreIo", "lostAck", "delay.before", "delay.after"].flatMap((kind) => [
+      `commit.${kind}`,
+      `openRuntime.${kind}`
+    ]),
+    "commit.lostCall",
+    "commit.before.defect",
+    "commit.after.defect",
+    "openRuntime.corruptImage",
+    ...["WriterFenced", "RuntimeFenced", "RevisionConflict", "CommitRefused", "StoreCorrupt"].map((tag) =>
+      `commit.fatal.${tag}`
+    ),
+    ...reads.flatMap((verb) => ["StoreBusy", "StoreIo", "StoreCorrupt"].map((tag) => `${verb}.${tag}`))
+  ],
+  crash: ["in a commit", "in a run", "elsewhere"],
+  restart: ["crash", "exit"],
+  recovery: [
+    "created",
+    "adopted",
+    "lifecycle.idle",
+    "lifecycle.retired",
+    "lifecycle.stopped",
+    "queued inputs",
+    "staged inputs",
+    "staged batch",
+    "crash budget used up",
+    "process operations terminated",
+    "external operations kept",
+    "completed operations kept",
+    "feed beyond the agent",
+    "continuation owed",
+    "retry pending",
+    "held inputs",
+    "slice.silentIntents",
+    "slice.toolVisibility"
+  ]
+}
+
+/** Groups with what was hit less than `times` times. */
+export const coverage = ({ tally }: Totals, times = 10): ReadonlyArray<readonly [string, ReadonlyArray<string>]> => {
+  const record = Tally.toRecord(tally)
+  return Object.entries(expected).flatMap(([group, names]) => {
+    const missing = Tally.short(record, group, names, times)
+    return missing.length === 0 ? [] : [[group, missing] as const]
+  })
+}

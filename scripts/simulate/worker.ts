@@ -1,0 +1,49 @@
+/** A child of `simulate.ts`: runs the seeds it is told to, and answers each chunk with one line of JSON. */
+import { createInterface } from "node:readline"
+import * as Simulation from "../../src/testkit/Simulation.js"
+import * as Tally from "../../src/testkit/simulation/Tally.js"
+import type { Answer, Failed, Task } from "./protocol.js"
+import * as Sqlite from "./sqlite.js"
+
+// An error's stack costs more than what failed; nobody reads it here.
+Error.stackTraceLimit = 0
+
+const optionsOf = ({ preempt, sqlite }: Task): Simulation.SimulationOptions => ({
+  ...(preempt === null ? {} : { plan: { preempt } }),
+  ...(sqlite ? { backend: Sqlite.backend } : {})
+})
+
+const failedOf = (task: Task, report: Simulation.SimulationReport): Failed => {
+  const again = Simulation.simulatePlan(report.plan, optionsOf(task))
+  const shrunk = task.shrink ? Simulation.shrink(report, optionsOf(task), 400) : report
+  return {
+    seed: report.seed,
+    violations: report.violations,
+    reproduced: again.trace === report.trace,
+    trace: report.trace,
+    plan: shrunk.plan,
+    lines: shrunk.lines.slice(-task.lines)
+  }
+}
+
+const run = (task: Task): Answer => {
+  const tally = Tally.make()
+  const failed: Array<Failed> = []
+  const traces: Array<number> = []
+  const totals = { seeds: 0, steps: 0, restarts: 0 }
+  for (let seed = task.from; seed < task.from + task.seeds; seed++) {
+    const report = Simulation.simulate(seed, optionsOf(task))
+    totals.seeds++
+    totals.steps += report.steps
+    totals.restarts += report.restarts
+    traces.push(report.trace)
+    Tally.merge(tally, report.tally)
+    if (report.violations.length > 0) failed.push(failedOf(task, report))
+    if (task.stopAtFirst && failed.length > 0) break
+  }
+  return { ...totals, tally: Tally.toRecord(tally), failed, traces }
+}
+
+createInterface({ input: process.stdin })
+  .on("line", (line) => process.stdout.write(`${JSON.stringify(run(JSON.parse(line)))}\n`))
+  .on("close", () => process.exit(0))

@@ -1,0 +1,63 @@
+/** Child processes that run seeds, and the bundle they are started from. */
+import { type BuildOptions, buildSync } from "esbuild"
+import type { ChildProcessByStdio } from "node:child_process"
+import { spawn } from "node:child_process"
+import { rmSync } from "node:fs"
+import { join } from "node:path"
+import { createInterface } from "node:readline"
+import type { Readable, Writable } from "node:stream"
+import { fileURLToPath } from "node:url"
+import type { Answer, Task } from "./protocol.js"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+export interface Program {
+  readonly file: string
+  readonly remove: () => void
+}
+
+/** The worker from its sources, as one file; inside the project, where the native driver of SQLite is found. */
+export const bundle = (name = "plain"): Program => {
+  const outdir = join(root, "node_modules", ".cache", "meerkat-simulate", `${process.pid}-${name}`)
+  buildSync({ ...options, outfile: join(outdir, "worker.mjs") })
+  return { file: join(outdir, "worker.mjs"), remove: () => rmSync(outdir, { recursive: true, force: true }) }
+}
+
+/** What every bundle of the worker is built with. */
+export const options: BuildOptions = {
+  entryPoints: [join(root, "scripts/simulate/worker.ts")],
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  external: ["better-sqlite3"],
+  logLevel: "error",
+  banner: { js: "import { createRequire as r } from 'node:module'; const require = r(import.meta.url);" }
+}
+
+/** One child; it answers one task at a time. */
+export class Worker {
+  private readonly child: ChildProcessByStdio<Writable, Readable, null>
+  private readonly waiting: Array<(line: string) => void> = []
+  private readonly failed: Promise<never>
+
+  constructor(program: Program) {
+    const child = spawn(process.execPath, ["--max-semi-space-size=32", program.file], {
+      stdio: ["pipe", "pipe", "inherit"]
+    })
+    this.child = child
+    createInterface({ input: this.child.stdout }).on("line", (line) => this.waiting.shift()?.(line))
+    this.failed = new Promise((_, reject) =>
+      child.on("exit", (code, signal) => reject(new Error(`a worker ended: ${code ?? signal}`)))
+    )
+    this.failed.catch(() => {})
+  }
+  run(task: Task): Promise<Answer> {
+    const answer = new Promise<Answer>((resolve) => this.waiting.push((line) => resolve(JSON.parse(line))))
+    this.child.stdin.write(`${JSON.stringify(task)}\n`)
+    return Promise.race([answer, this.failed])
+  }
+  end(): void {
+    this.child.stdin.end()
+  }
+}

@@ -1,0 +1,189 @@
+/**
+ * The end of a simulation: no more faults, everything comes to rest, and the books are checked.
+ *
+ * @since 0.1.0
+ */
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { SpineSnapshot } from "../../../services/MeerkatMachine.js"
+import { RuntimeStore } from "../../../services/RuntimeStore.js"
+import type { InputId, SessionId } from "../../domain/Ids.js"
+import { runtimeIdOf } from "../../domain/Ids.js"
+import type { InputState } from "../../domain/InputRecord.js"
+import type { Crew } from "./Crew.js"
+import type { Sent } from "./Journal.js"
+import { count, same, violate } from "./Journal.js"
+import type { World } from "./World.js"
+
+/** Lets every session come to rest: 22 nothing is stranded, 23 retired sessions drain. @since 0.1.0 @category audit */
+export const settle = (crew: Crew): Effect.Effect<void> => Effect.forEach(crew.sessions, rest(crew), { discard: true })
+
+/** 24: with nothing to do, nothing happens, whatever time passes. `steps` counts those of the scheduler. @since 0.1.0 @category audit */
+export const idle = (crew: Crew, steps: () => number): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    yield* crew.machine.abortCommsDrains
+    yield* Effect.sleep("1 hour")
+    const before = steps()
+    yield* Effect.sleep("10 hours")
+    const taken = steps() - before
+    if (taken > 200) violate(crew.world.journal, "24 no spin", `${taken} steps were taken with nothing to do`)
+  })
+
+/** Holds the store against what clients were told. @since 0.1.0 @category audit */
+export const books = (crew: Crew): Effect.Effect<void, never, RuntimeStore> =>
+  Effect.forEach(crew.sessions, (id) => Effect.orDie(session(crew, id)), { discard: true })
+
+/** 1, after each death: what was acknowledged is in the image. @since 0.1.0 @category audit */
+export const noLoss = ({ journal, peek }: World): void => {
+  if (peek === null) return
+  for (const { answer, durability, inputId, sessionId } of journal.inputs.values()) {
+    if (answer !== "accepted" || durability === "ephemeral") continue
+    const tables = peek(runtimeIdOf(sessionId))
+    if (tables?.open?.has(inputId) !== true && tables?.ended?.has(inputId) !== true) {
+      violate(journal, "1 no loss", `${inputId} of ${sessionId} was acknowledged and is gone`)
+    }
+  }
+}
+
+// --- internal ---
+
+const rest = ({ executor, machine, world }: Crew) => (id: SessionId): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const attach = Effect.either(
+      Effect.scoped(Effect.flatMap(executor(id), (made) => machine.ensureSessionWithExecutor(id, made)))
+    )
+    let attached = yield* attach
+    if (attached._tag === "Left" && attached.left._tag !== "Destroyed") {
+      // stopped in this life: registering it anew revives it
+      yield* Effect.ignore(machine.unregisterSession(id))
+      attached = yield* attach
+    }
+    const ok = attached._tag === "Right" || attached.left._tag === "Destroyed" ||
+      (attached.left._tag === "NotReady" && attached.left.state === "retired")
+    if (!ok && attached._tag === "Left") {
+      violate(world.journal, "22 no stranding", `${id} cannot be attached any more: ${attached.left._tag}`)
+    }
+    const left = yield* comeToRest({ machine }, id)
+    if (left !== null) violate(world.journal, "22 no stranding", `${id}: ${left}`)
+  })
+
+/** Looks at ever longer intervals, some hours in all; what is still wrong then. */
+const comeToRest = ({ machine }: Pick<Crew, "machine">, id: SessionId): Effect.Effect<string | null> =>
+  Effect.gen(function*() {
+    let left: string | null = null
+    for (let pause = 200; pause < 8_000_000; pause *= 2) {
+      const snapshot = yield* machine.meerkatMachineSpineSnapshot(id)
+      left = snapshot._tag === "None" ? null : unrest(snapshot.value)
+      if (left === null) return null
+      yield* Effect.sleep(pause)
+    }
+    return left
+  })
+
+const unrest = (
+  { attachmentLive, currentRunId, queue, registration, staged, state, steer }: SpineSnapshot
+): string | null => {
+  if (registration === "Draining") return "its unregistration does not end"
+  if (currentRunId !== null) return `run ${currentRunId} does not end`
+  if (staged.length > 0) return `${staged.length} inputs are staged for no run`
+  const driving = [...queue, ...steer].filter((input) =>
+    state === "retired" || (!input.hold && input.kind !== "peer_response_progress")
+  )
+  if (driving.length === 0) return null
+  if (attachmentLive) return `${driving.length} driving inputs wait beside a live loop`
+  return state === "retired"
+    ? `${driving.length} inputs are left in a retired session`
+    : `no loop for ${driving.length} inputs`
+}
+
+const collected = <A, E>(stream: Stream.Stream<A, E>) => Effect.map(Stream.runCollect(stream), Chunk.toReadonlyArray)
+
+const session = ({ world }: Crew, id: SessionId) =>
+  Effect.gen(function*() {
+    const store = yield* RuntimeStore
+    const { journal } = world
+    const runtimeId = runtimeIdOf(id)
+    const rows = new Map((yield* collected(store.inputs(runtimeId))).map((state) => [state.inputId, state] as const))
+    for (const row of rows.values()) sound(world, row)
+    for (const input of journal.inputs.values()) if (input.sessionId === id) word(world, input, rows.get(input.inputId))
+    const receipts = yield* collected(store.receipts(runtimeId))
+    const seen = new Map<string, number>()
+    for (const { receipt } of receipts) {
+      const next = seen.get(receipt.runId) ?? 0
+      if (receipt.sequence !== next) violate(journal, "10 receipts are dense", `${receipt.runId}: ${receipt.sequence}`)
+      seen.set(receipt.runId, next + 1)
+      for (const inputId of receipt.contributingInputIds) {
+        if (rows.get(inputId)?.phase !== "consumed") {
+          violate(journal, "10 consumed", `${inputId} is in a receipt and not consumed`)
+        }
+      }
+    }
+    const contributors = new Set(receipts.flatMap(({ receipt }) => receipt.contributingInputIds))
+    for (const row of rows.values()) consumption(world, row, contributors)
+    const feed = yield* store.feed(runtimeId, 0)
+    if (feed.entries.some(({ seq }, at) => seq !== feed.droppedThrough + at + 1)) {
+      violate(journal, "25 feed", `${id} has a gap`)
+    }
+    const operations = yield* collected(store.operations(runtimeId))
+    for (const { completionSeq, outcome, spec } of operations) {
+      if ((outcome === undefined) !== (completionSeq === undefined)) {
+        violate(journal, "25 operations", `${spec.id} has an outcome without a place in the feed, or the reverse`)
+      }
+    }
+  })
+
+/** 3, 4, 13, 17, on one stored input. */
+const sound = ({ config, journal }: World, row: InputState): void => {
+  const say = (rule: string, detail: string) => violate(journal, rule, `${row.inputId}: ${detail}`)
+  const terminal = row.phase !== "queued" && row.phase !== "staged"
+  if (terminal !== (row.terminal !== undefined) || terminal !== (row.outcome !== undefined)) {
+    say(
+      "3 terminal iff outcome",
+      `${row.phase}, ${row.terminal?.type ?? "no end"}, ${row.outcome?._tag ?? "no outcome"}`
+    )
+  }
+  if (row.updatedAt < row.createdAt) say("4 time", "it ended before it began")
+  const { terminal: end } = row
+  if (end?.type === "abandoned" && end.reason.type === "max_attempts_exhausted" && row.charged !== config.maxAttempts) {
+    say("13 attempts", `given up after ${row.charged} of ${config.maxAttempts}`)
+  }
+  if (end?.type === "abandoned" && end.reason.type === "crash_budget_exhausted" && row.crashed !== config.crashBudget) {
+    say("13 crash budget", `given up after ${row.crashed} of ${config.crashBudget}`)
+  }
+  if (end?.type === "superseded") supersession(journal, row, end.by)
+}
+
+const supersession = (journal: World["journal"], row: InputState, by: InputId): void => {
+  const [loser, winner] = [journal.inputs.get(row.inputId), journal.inputs.get(by)]
+  if (loser === undefined || winner === undefined) return
+  if (loser.sessionId !== winner.sessionId || loser.supersessionKey !== winner.supersessionKey) {
+    violate(journal, "17 supersession", `${row.inputId} was superseded by ${by}, which has another key or session`)
+  }
+}
+
+/** 10: consumed inputs are the contributors of receipts. */
+const consumption = ({ journal }: World, row: InputState, contributors: ReadonlySet<InputId>): void => {
+  // what is consumed on accept never ran
+  if (row.phase !== "consumed" || row.lastRunId === undefined || contributors.has(row.inputId)) return
+  violate(journal, "10 consumed", `${row.inputId} is consumed and in no receipt`)
+}
+
+/** 1, 15, 20: what a client was told of an input is what is stored. */
+const word = ({ journal }: World, input: Sent, row: InputState | undefined): void => {
+  const { answer, durability, inputId, outcome } = input
+  count(journal, "audited", answer)
+  const say = (rule: string, detail: string) => violate(journal, rule, `${inputId} of ${input.sessionId}: ${detail}`)
+  if (durability === "ephemeral") {
+    if (row !== undefined) say("16 ephemeral inputs", "it is stored")
+    return
+  }
+  if (answer === "refused" && row !== undefined) say("15 reject is pure", `it was refused and is ${row.phase}`)
+  if (answer === "accepted" && row === undefined) say("1 no loss", "it was acknowledged and is gone")
+  if (outcome === null) return
+  if (row?.outcome === undefined) {
+    say("20 waiter agreement", `a client was told ${outcome._tag}, it is ${row?.phase ?? "gone"}`)
+  } else if (!same(outcome, row.outcome)) {
+    say("20 waiter agreement", `a client was told ${outcome._tag}, the store says ${row.outcome._tag}`)
+  }
+}

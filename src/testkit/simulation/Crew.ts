@@ -1,0 +1,89 @@
+/** @since 0.1.0 */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import type { CommsMailbox } from "../../../layers/CommsRuntimeMailbox.js"
+import type { CoreExecutor } from "../../../services/CoreExecutor.js"
+import type { AcceptOutcome, Completion, MeerkatMachineService } from "../../../services/MeerkatMachine.js"
+import type { RuntimeControlPlane } from "../../../services/RuntimeControlPlane.js"
+import type { InputId, SessionId } from "../../domain/Ids.js"
+import { runtimeIdOf } from "../../domain/Ids.js"
+import type { Sent } from "./Journal.js"
+import { count, note, sent, told, violate } from "./Journal.js"
+import type { World } from "./World.js"
+
+/** What clients and executors of one life have in their hands. @since 0.1.0 @category models */
+export interface Crew {
+  readonly world: World
+  readonly machine: MeerkatMachineService
+  readonly control: RuntimeControlPlane["Type"]
+  readonly sessions: NonEmptyReadonlyArray<SessionId>
+  /** an executor of the kind under test, watched by the journal */
+  readonly executor: (sessionId: SessionId) => Effect.Effect<CoreExecutor, never, Scope.Scope>
+  /** inboxes that peers write to; each may be drained by any session */
+  readonly inboxes: NonEmptyReadonlyArray<CommsMailbox>
+  /** outlives the client that starts something in it, and ends with the life */
+  readonly scope: Scope.Scope
+}
+
+type Fields = Pick<Sent, "durability" | "key" | "supersessionKey">
+
+const plain: Fields = { durability: "durable", key: null, supersessionKey: null }
+
+/** 14: of all accepts with one key exactly one is accepted, and the others name it. */
+const keyed = ({ journal }: World, sessionId: SessionId, key: string, inputId: InputId, fresh: boolean): void => {
+  const place = `${sessionId} ${key}`
+  const owner = journal.keys.get(place)
+  if (owner === undefined) journal.keys.set(place, inputId)
+  else if (owner !== inputId) {
+    violate(
+      journal,
+      "14 dedup",
+      `${place} belongs to ${owner} and ${fresh ? "was given to" : "is said to be of"} ${inputId}`
+    )
+  }
+}
+
+/** A client was told what became of an input it handed in. @since 0.1.0 @category journal */
+export const answered = (crew: Crew, sessionId: SessionId, outcome: AcceptOutcome, fields: Fields = plain): void => {
+  const { world } = crew
+  const { journal } = world
+  note(journal, `${sessionId} ${outcome._tag} ${outcome.inputId}`)
+  count(journal, "accept", outcome._tag)
+  if (outcome._tag === "Deduplicated") {
+    if (fields.key !== null) keyed(world, sessionId, fields.key, outcome.existingId, false)
+    return
+  }
+  const input = sent(journal, { ...fields, inputId: outcome.inputId, sessionId })
+  input.answer = "accepted"
+  if (fields.key !== null) keyed(world, sessionId, fields.key, outcome.inputId, true)
+  if (fields.durability === "ephemeral" || world.peek === null) return
+  const tables = world.peek(runtimeIdOf(sessionId))
+  if (tables?.open?.has(outcome.inputId) !== true && tables?.ended?.has(outcome.inputId) !== true) {
+    violate(journal, "16 durable before ack", `${outcome.inputId} was acknowledged and is not stored`)
+  }
+}
+
+/** Waits for an end in the background: 21, every waiter is told; 20, all are told the same. @since 0.1.0 @category journal */
+export const follow = ({ scope, world }: Crew, { inputId, wait }: Completion): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const name = `${inputId} ${world.waiting.size} ${world.dice.below(1_000_000)}`
+    world.waiting.set(name, inputId)
+    return wait.pipe(
+      Effect.map((outcome) => {
+        world.waiting.delete(name)
+        told(world.journal, inputId, outcome)
+      }),
+      Effect.forkIn(scope),
+      // some give up: the work goes on without them
+      Effect.flatMap((fiber) =>
+        world.dice.hit(0.05)
+          ? Effect.zipRight(Effect.sleep(world.dice.below(50)), Fiber.interrupt(fiber)).pipe(
+            Effect.zipRight(Effect.sync(() => world.waiting.delete(name))),
+            Effect.asVoid
+          )
+          : Effect.void
+      )
+    )
+  })

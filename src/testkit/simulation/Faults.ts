@@ -1,0 +1,227 @@
+/**
+ * What a simulated store does to its callers: at every call, of every verb, before and after the real one.
+ *
+ * @since 0.1.0
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import { RuntimeStore } from "../../../services/RuntimeStore.js"
+import type { RuntimeId } from "../../domain/Ids.js"
+import type { CommitAck, Opening, RuntimeCommit, RuntimeImage } from "../../domain/RuntimeCommit.js"
+import type { CommitError, ReadError } from "../../domain/StoreErrors.js"
+import * as StoreErrors from "../../domain/StoreErrors.js"
+import { count, note } from "./Journal.js"
+import * as StoreMonitor from "./StoreMonitor.js"
+import type { World } from "./World.js"
+import { incarnationOf } from "./World.js"
+
+/** The store that is provided, with the world's faults in front of it and its monitor behind them. @since 0.1.0 @category layers */
+export const layer = (world: World): Layer.Layer<RuntimeStore, never, RuntimeStore> =>
+  Layer.effect(RuntimeStore, Effect.map(RuntimeStore, (store) => faulty(world, store)))
+
+// --- internal ---
+
+type Store = RuntimeStore["Type"]
+
+const refusals: NonEmptyReadonlyArray<
+  (operation: string) => StoreErrors.StoreBusy | StoreErrors.StoreFull | StoreErrors.StoreIo
+> = [
+  (operation) => new StoreErrors.StoreBusy({ operation, waitedMs: 1 }),
+  (operation) => new StoreErrors.StoreFull({ operation, detail: "simulated" }),
+  (operation) => new StoreErrors.StoreIo({ operation, code: "SIMULATED", detail: "simulated" })
+]
+
+const fatal: NonEmptyReadonlyArray<(runtimeId: RuntimeId) => CommitError> = [
+  () => new StoreErrors.WriterFenced({ held: 1, current: 2 }),
+  (runtimeId) => new StoreErrors.RuntimeFenced({ runtimeId, held: 1, current: 2 }),
+  (runtimeId) => new StoreErrors.RevisionConflict({ runtimeId, expected: 1, actual: 2 }),
+  (runtimeId) => new StoreErrors.CommitRefused({ runtimeId, detail: "simulated" }),
+  () => new StoreErrors.StoreCorrupt({ table: "input", key: "", detail: "simulated" })
+]
+
+const unreadable: NonEmptyReadonlyArray<(operation: string) => ReadError> = [
+  (operation) => new StoreErrors.StoreBusy({ operation, waitedMs: 1 }),
+  (operation) => new StoreErrors.StoreIo({ operation, code: "SIMULATED", detail: "simulated" }),
+  (operation) => new StoreErrors.StoreCorrupt({ table: operation, key: "", detail: "simulated" })
+]
+
+const injected = (world: World, verb: string, kind: string): void => {
+  count(world.journal, "fault", `${verb}.${kind}`)
+  note(world.journal, `fault ${verb}.${kind}`)
+}
+
+const faulty = (world: World, store: Store): Store => {
+  const read = readFaults(world)
+  return {
+    kind: store.kind,
+    commit: (commit) => committing(world, store, commit),
+    openRuntime: (id, plan) => opening(world, store, id, plan),
+    witness: (id) => read.effect("witness", store.witness(id)),
+    terminalInput: (id, input) => read.effect("terminalInput", store.terminalInput(id, input)),
+    findKey: (id, key) => read.effect("findKey", store.findKey(id, key)),
+    inputs: (id) => read.stream("inputs", store.inputs(id)),
+    receipt: (id, runId, sequence) => read.effect("receipt", store.receipt(id, runId, sequence)),
+    receipts: (id) => read.stream("receipts", store.receipts(id)),
+    operation: (id, operation) => read.effect("operation", store.operation(id, operation)),
+    operations: (id) => read.stream("operations", store.operations(id)),
+    feed: (id, after) => read.effect("feed", store.feed(id, after)),
+    history: (id, from) => read.stream("history", store.history(id, from)),
+    opaqueBody: (id) => read.effect("opaqueBody", store.opaqueBody(id)),
+    sessions: (filter) => read.stream("sessions", store.sessions(filter)),
+    quarantined: read.effect("quarantined", store.quarantined)
+  }
+}
+
+/** A pause of the call, decided when it is reached. */
+const pause = (world: World, verb: string, when: "before" | "after"): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { delay, delayMs } = world.faults()
+    if (delay === 0 || !world.dice.hit(delay / 2)) return Effect.void
+    injected(world, verb, `delay.${when}`)
+    return Effect.sleep(1 + world.dice.below(Math.max(1, delayMs)))
+  })
+
+const refusal = (world: World, verb: string, runtimeId: RuntimeId): Effect.Effect<void, CommitError> =>
+  Effect.suspend(() => {
+    const { dice } = world
+    const faults = world.faults()
+    if (dice.hit(faults.refuse)) {
+      const error = dice.pick(refusals)(verb)
+      injected(world, verb, error._tag)
+      return Effect.fail(error)
+    }
+    if (dice.hit(faults.fatal)) {
+      const error = dice.pick(fatal)(runtimeId)
+      injected(world, verb, `fatal.${error._tag}`)
+      return Effect.fail(error)
+    }
+    return Effect.void
+  })
+
+const committing = (world: World, store: Store, commit: RuntimeCommit): Effect.Effect<CommitAck, CommitError> => {
+  const incarnation = incarnationOf(commit.runtimeId, commit.incarnation)
+  const { dice } = world
+  const unknown = Effect.suspend(() => {
+    world.doubtful.add(incarnation)
+    return Effect.fail(new StoreErrors.StoreOutcomeUnknown({ requestId: commit.requestId, detail: "simulated" }))
+  })
+  return Effect.gen(function*() {
+    StoreMonitor.asked(world, commit)
+    yield* pause(world, "commit", "before")
+    yield* Effect.tapError(refusal(world, "commit", commit.runtimeId), (error) =>
+      Effect.sync(() => {
+        if (!StoreErrors.isRetryable(error)) world.doubtful.add(incarnation)
+      }))
+    const faults = world.faults()
+    if (dice.hit(faults.lostCall)) {
+      injected(world, "commit", "lostCall")
+      return yield* unknown
+    }
+    if (dice.hit(faults.defect)) return yield* defect(world, "commit.before", incarnation)
+    const ack = yield* Effect.tapError(store.commit(commit), () => Effect.sync(() => world.doubtful.add(incarnation)))
+    StoreMonitor.written(world, commit, ack)
+    yield* pause(world, "commit", "after")
+    if (dice.hit(world.faults().lostAck)) {
+      injected(world, "commit", "lostAck")
+      return yield* unknown
+    }
+    if (dice.hit(world.faults().defect)) return yield* defect(world, "commit.after", incarnation)
+    world.doubtful.delete(incarnation)
+    return ack
+  }).pipe(Effect.ensuring(Effect.sync(() => StoreMonitor.answered(world, commit))))
+}
+
+const defect = (world: World, verb: string, incarnation: string) =>
+  Effect.suspend(() => {
+    injected(world, verb, "defect")
+    world.doubtful.add(incarnation)
+    return Effect.dieMessage(`simulated defect of the store (${verb})`)
+  })
+
+/** The world's monitor learns of the opening commit as soon as it is written, whatever the caller is told. */
+const opening = <A, E>(
+  world: World,
+  store: Store,
+  runtimeId: RuntimeId,
+  plan: (image: RuntimeImage) => Either.Either<Opening<A>, E>
+) =>
+  Effect.gen(function*() {
+    const { dice } = world
+    yield* pause(world, "openRuntime", "before")
+    yield* refusal(world, "openRuntime", runtimeId)
+    const tampered = dice.hit(world.faults().corruptImage)
+    if (tampered) injected(world, "openRuntime", "corruptImage")
+    const cell: { commit: RuntimeCommit | null } = { commit: null }
+    const opened = yield* store.openRuntime(runtimeId, (image) =>
+      Either.map(plan(tampered ? withCorruptRow(image) : image), (opening) => {
+        branches(world, image, opening)
+        cell.commit = opening.commit
+        return opening
+      }))
+    if (cell.commit !== null) {
+      StoreMonitor.written(world, cell.commit, opened.ack)
+    }
+    yield* pause(world, "openRuntime", "after")
+    if (dice.hit(world.faults().lostAck)) {
+      injected(world, "openRuntime", "lostAck")
+      return yield* new StoreErrors.StoreOutcomeUnknown({ requestId: opened.ack.requestId, detail: "simulated" })
+    }
+    return opened
+  })
+
+const withCorruptRow = (image: RuntimeImage): RuntimeImage => ({
+  ...image,
+  corrupt: [{ table: "input", key: "simulated", detail: "simulated" }]
+})
+
+/** Which cases of recovery an opening was. */
+const branches = <A>({ journal }: World, image: RuntimeImage, { commit }: Opening<A>): void => {
+  const hit = (name: string, when: boolean) => {
+    if (when) count(journal, "recovery", name)
+  }
+  const staged = image.inputs.filter(({ status }) => status.type === "staged")
+  const ended = commit.inputs.filter((put) => put._tag === "Terminal").length
+  const terminated = commit.operations.filter(({ status }) => status === "terminated").length
+  hit("created", !image.exists)
+  hit("adopted", image.exists)
+  hit(`lifecycle.${image.lifecycle}`, image.exists)
+  hit("queued inputs", image.inputs.length > staged.length)
+  hit("staged inputs", staged.length > 0)
+  hit("staged batch", staged.length > 1)
+  hit("crash budget used up", ended > 0)
+  hit("process operations terminated", terminated > 0)
+  hit(
+    "external operations kept",
+    image.operations.some(({ outcome, spec }) => outcome === undefined && spec.owner === "external")
+  )
+  hit("completed operations kept", image.operations.some(({ outcome }) => outcome !== undefined))
+  hit("feed beyond the agent", (image.epoch?.lastSeq ?? 0) > (image.epoch?.cursors.agentApplied ?? 0))
+  hit("continuation owed", (image.epoch?.lastSeq ?? 0) > (image.epoch?.cursors.injected ?? 0))
+  hit("retry pending", image.inputs.some(({ notBefore }) => notBefore !== undefined))
+  hit("held inputs", image.inputs.some(({ hold }) => hold))
+  for (const { name } of image.slices) hit(`slice.${name}`, true)
+}
+
+const readFaults = (world: World) => {
+  const fault = (verb: string): Effect.Effect<void, ReadError> =>
+    Effect.suspend(() => {
+      if (!world.dice.hit(world.faults().refuseRead)) return pause(world, verb, "before")
+      const error = world.dice.pick(unreadable)(verb)
+      injected(world, verb, error._tag)
+      return Effect.fail(error)
+    })
+  return {
+    effect: <A>(verb: string, call: Effect.Effect<A, ReadError>): Effect.Effect<A, ReadError> =>
+      Effect.zipRight(fault(verb), call),
+    stream: <A>(verb: string, call: Stream.Stream<A, ReadError>): Stream.Stream<A, ReadError> =>
+      Stream.unwrap(Effect.map(fault(verb), () => {
+        if (!world.dice.hit(world.faults().refuseRead)) return call
+        const error = world.dice.pick(unreadable)(verb)
+        injected(world, verb, `middle.${error._tag}`)
+        return Stream.concat(Stream.take(call, 1 + world.dice.below(3)), Stream.fail(error))
+      }))
+  }
+}

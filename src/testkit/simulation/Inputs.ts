@@ -1,0 +1,79 @@
+/** @since 0.1.0 */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type { InputId } from "../../domain/Ids.js"
+import { InputId as InputIdSchema } from "../../domain/Ids.js"
+import type { Input, InputHeader, InputOrigin, PeerConvention } from "../../domain/Input.js"
+import type { TurnMetadata } from "../../domain/Turn.js"
+import type { Dice } from "./Dice.js"
+
+/** What only an executor knows: an input with it can never be answered. @since 0.1.0 @category constructors */
+export const poison = "poison"
+
+/** Words of a client; a few of them are poison. @since 0.1.0 @category constructors */
+export const text = (dice: Dice): string => dice.hit(0.04) ? poison : dice.pick(["hello", "go on", "fix the build"])
+
+/** Whether an executor can never answer this input. @since 0.1.0 @category guards */
+export const isPoison = (input: Input): boolean => input._tag === "Prompt" && input.text === poison
+
+/** A key, from a few that clients share. @since 0.1.0 @category constructors */
+export const key = (dice: Dice): string => `k${dice.below(6)}`
+
+const origins: NonEmptyReadonlyArray<InputOrigin> = [
+  { type: "operator" },
+  { type: "system" },
+  { type: "flow", flowId: "f", stepIndex: 1 },
+  { type: "external", sourceName: "hook" },
+  { type: "peer", peerId: "7d8f3f0e-4a54-4f0a-9b7e-0f6a3ad3c001", displayIdentity: "peer" }
+]
+
+const conventions: NonEmptyReadonlyArray<PeerConvention> = [
+  { type: "message" },
+  { type: "request", requestId: "r", intent: "x" },
+  { type: "request", requestId: "r", intent: "y" },
+  { type: "response_progress", requestId: "r", phase: "in_progress" },
+  { type: "response_terminal", requestId: "7d8f3f0e-4a54-4f0a-9b7e-0f6a3ad3c002", status: "completed" }
+]
+
+const metadata = (dice: Dice): TurnMetadata => ({
+  ...(dice.hit(0.3) ? { handlingMode: dice.pick(["queue", "steer"]) } : {}),
+  ...(dice.hit(0.2) ? { model: dice.pick(["a", "b"]) } : {}),
+  ...(dice.hit(0.1) ? { skillReferences: ["s"] } : {})
+})
+
+const header = (dice: Dice, now: number, id: InputId): InputHeader => ({
+  id,
+  timestamp: now,
+  source: dice.pick(origins),
+  durability: dice.weighted([["durable", 8], ["ephemeral", 1], ["derived", 1]]),
+  visibility: { transcriptEligible: dice.hit(0.9), operatorEligible: dice.hit(0.9) },
+  ...(dice.hit(0.15) ? { idempotencyKey: key(dice) } : {}),
+  ...(dice.hit(0.15) ? { supersessionKey: dice.pick(["u", "v"]) } : {}),
+  ...(dice.hit(0.1) ? { correlationId: "c" } : {})
+})
+
+const mode = (dice: Dice) => dice.pick(["queue", "steer"] as const)
+
+/** An input of any kind, also of those that no session takes. @since 0.1.0 @category constructors */
+export const any = (dice: Dice, now: number): Input => {
+  const head = header(dice, now, InputIdSchema.make(dice.uuid()))
+  switch (dice.below(6)) {
+    case 0:
+      return { _tag: "Prompt", header: head, text: dice.hit(0.05) ? "" : text(dice), metadata: metadata(dice) }
+    case 1:
+      return {
+        _tag: "Peer",
+        header: head,
+        convention: dice.pick(conventions),
+        body: "peer says",
+        ...(dice.hit(0.2) ? { handlingMode: mode(dice) } : {})
+      }
+    case 2:
+      return { _tag: "FlowStep", header: head, stepId: "1", instructions: "do it", metadata: metadata(dice) }
+    case 3:
+      return { _tag: "ExternalEvent", header: head, eventType: "e", payload: { n: 1 }, handlingMode: mode(dice) }
+    case 4:
+      return { _tag: "Continuation", header: head, reason: "simulated", handlingMode: mode(dice) }
+    default:
+      return { _tag: "Operation", header: head, operationId: "o", event: { done: true } }
+  }
+}

@@ -1,0 +1,119 @@
+/** @since 0.1.0 */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Scope from "effect/Scope"
+import * as CommsRuntimeMailbox from "../../../layers/CommsRuntimeMailbox.js"
+import * as IdGenLive from "../../../layers/IdGenLive.js"
+import * as MachineAuthorityLive from "../../../layers/MachineAuthorityLive.js"
+import * as MeerkatMachineLive from "../../../layers/MeerkatMachineLive.js"
+import * as RuntimeControlPlaneLive from "../../../layers/RuntimeControlPlaneLive.js"
+import * as RuntimeLoopLive from "../../../layers/RuntimeLoopLive.js"
+import type { CoreExecutor } from "../../../services/CoreExecutor.js"
+import { MeerkatMachine } from "../../../services/MeerkatMachine.js"
+import * as MeerkatMachineConfig from "../../../services/MeerkatMachineConfig.js"
+import { RuntimeControlPlane } from "../../../services/RuntimeControlPlane.js"
+import type { RuntimeStore } from "../../../services/RuntimeStore.js"
+import type { SessionId } from "../../domain/Ids.js"
+import { SessionId as SessionIdSchema } from "../../domain/Ids.js"
+import * as Audit from "./Audit.js"
+import type { Crew } from "./Crew.js"
+import * as Faults from "./Faults.js"
+import { violate } from "./Journal.js"
+import * as Observe from "./Observe.js"
+import * as Script from "./Script.js"
+import * as Traffic from "./traffic/Traffic.js"
+import * as Watch from "./Watch.js"
+import type { World } from "./World.js"
+
+/** Builds the executors that are tried; it is called for each attachment. @since 0.1.0 @category models */
+export type ExecutorFor = (sessionId: SessionId) => Effect.Effect<CoreExecutor, never, Scope.Scope>
+
+/** One process from its start to its end. @since 0.1.0 @category models */
+export interface LifeOptions {
+  readonly world: World
+  /** the store as this process finds it */
+  readonly store: Layer.Layer<RuntimeStore>
+  readonly sessions: number
+  readonly clients: number
+  /** calls that are left, and how many of them later lives are to make */
+  readonly budget: Traffic.Budget
+  readonly reserve: number
+  readonly thinkMs: number
+  /** nothing interrupts the last one: it brings everything to an end */
+  readonly last: boolean
+  readonly phase: { calm: boolean }
+  readonly executorFor: ExecutorFor | null
+  readonly steps: () => number
+}
+
+/** The whole of a life, as a program for a simulated world. @since 0.1.0 @category running */
+export const program = (options: LifeOptions): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const machine = yield* Effect.provide(body(options, scope), layerOf(options))
+    // what ignores its interruption is left behind by the machine, fenced, and ends some time
+    yield* Effect.sleep("1 hour")
+    afterwards(options.world, yield* machine.fiberCount)
+    yield* Scope.close(scope, Exit.void)
+  }).pipe(Effect.provide(Logger.remove(Logger.defaultLogger)), Effect.withTracerEnabled(false))
+
+// --- internal ---
+
+const layerOf = ({ store, world }: LifeOptions) =>
+  RuntimeControlPlaneLive.layer.pipe(
+    Layer.provideMerge(MeerkatMachineLive.layerNoDeps),
+    Layer.provide(Layer.merge(Layer.provide(Watch.layer(world), MachineAuthorityLive.layer), RuntimeLoopLive.layer)),
+    Layer.provideMerge(Layer.merge(Layer.provide(Faults.layer(world), store), IdGenLive.layer)),
+    Layer.provideMerge(Layer.succeed(MeerkatMachineConfig.MeerkatMachineConfig, world.config))
+  )
+
+const body = (options: LifeOptions, scope: Scope.Scope) =>
+  Effect.gen(function*() {
+    const machine = yield* MeerkatMachine
+    const crew = yield* crewOf(options, scope)
+    yield* Traffic.boot(crew)
+    const clients = yield* Effect.forEach(
+      Array.from({ length: options.clients }),
+      () => Effect.fork(Traffic.client(crew, options.budget, options.reserve, options.thinkMs))
+    )
+    yield* Effect.forEach(clients, (fiber) => Fiber.await(fiber), { discard: true })
+    if (options.last) {
+      options.phase.calm = true
+      yield* Audit.settle(crew)
+      yield* Audit.idle(crew, options.steps)
+      yield* Audit.books(crew)
+    }
+    return machine
+  })
+
+const crewOf = ({ executorFor, phase, sessions, world }: LifeOptions, scope: Scope.Scope) =>
+  Effect.gen(function*() {
+    const cell: { crew: Crew | null } = { crew: null }
+    const calm = () => phase.calm
+    const scripted = () => Effect.succeed(Script.executor(() => cell.crew, world, calm))
+    const crew: Crew = {
+      world,
+      machine: yield* MeerkatMachine,
+      control: yield* RuntimeControlPlane,
+      sessions: [
+        SessionIdSchema.make("s0"),
+        ...Array.from({ length: sessions - 1 }, (_, i) => SessionIdSchema.make(`s${i + 1}`))
+      ],
+      executor: (id) => Effect.map((executorFor ?? scripted)(id), (made) => Observe.executor(world, made)),
+      inboxes: [yield* CommsRuntimeMailbox.make(), yield* CommsRuntimeMailbox.make()],
+      scope
+    }
+    cell.crew = crew
+    return crew
+  })
+
+/** 21: every waiter was told; nothing of the machine is left; every call came back. */
+const afterwards = ({ journal, pending, running, waiting }: World, fibers: number): void => {
+  if (fibers > 0) violate(journal, "21 no fibers", `${fibers} fibers survived the machine's layer`)
+  for (const [, id] of waiting) violate(journal, "21 every waiter resolves", `a waiter of ${id} was never told`)
+  for (const label of pending) violate(journal, "21 every call returns", label)
+  for (const runId of running) violate(journal, "21 no runs", `${runId} goes on without a machine`)
+}

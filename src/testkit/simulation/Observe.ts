@@ -1,0 +1,96 @@
+/**
+ * Any executor, watched: what runs, beside what, and how often.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import type { CoreExecutor, Turn, TurnOutput } from "../../../services/CoreExecutor.js"
+import type { ExecutorError } from "../../domain/Errors.js"
+import { runtimeIdOf } from "../../domain/Ids.js"
+import type { Applied } from "./Journal.js"
+import { count, note, violate } from "./Journal.js"
+import type { World } from "./World.js"
+
+/** The same executor; its calls are held against the journal. @since 0.1.0 @category constructors */
+export const executor = (world: World, inner: CoreExecutor): CoreExecutor => ({
+  ...inner,
+  apply: (turn) =>
+    Effect.suspend(() => {
+      const run = begin(world, turn)
+      return Effect.onExit(inner.apply(turn), (exit) => Effect.sync(() => end(world, run, exit)))
+    })
+})
+
+/** The process died: what ran in it may have been half done. @since 0.1.0 @category journal */
+export const died = ({ journal, ledger, running }: World): void => {
+  for (const runId of running) {
+    for (const id of journal.runs.get(runId)?.inputs ?? []) {
+      const input = journal.inputs.get(id)
+      if (input !== undefined && !ledger.ended.has(id)) input.deaths++
+    }
+  }
+}
+
+// --- internal ---
+
+const begin = (world: World, turn: Turn): Applied => {
+  const { journal, running } = world
+  const run: Applied = {
+    runId: turn.runId,
+    sessionId: turn.sessionId,
+    life: journal.life,
+    inputs: turn.inputs.map(({ header }) => header.id),
+    completions: turn.completions,
+    ended: false,
+    stubborn: false
+  }
+  note(journal, `${turn.sessionId} runs ${turn.runId}`)
+  count(journal, "run", "begun")
+  if (journal.runs.has(turn.runId)) violate(journal, "5 single flight", `${turn.runId} began twice`)
+  for (const other of running) beside(world, run, journal.runs.get(other))
+  for (const id of run.inputs) mayRun(world, run, id)
+  journal.runs.set(turn.runId, run)
+  running.add(turn.runId)
+  return run
+}
+
+/** 5: one run per session. What ignores its interruption may go on beside its successor, fenced (D7). */
+const beside = ({ journal }: World, run: Applied, other: Applied | undefined): void => {
+  if (other === undefined || other.stubborn || other.sessionId !== run.sessionId) return
+  violate(journal, "5 single flight", `${run.sessionId} runs ${run.runId} beside ${other.runId}`)
+}
+
+/** 13, 28, and: nothing runs that has ended. */
+const mayRun = ({ config, journal, ledger, peek }: World, run: Applied, id: Applied["inputs"][number]): void => {
+  const say = (rule: string, detail: string) => violate(journal, rule, `${id} in ${run.runId}: ${detail}`)
+  const end = ledger.ended.get(id)
+  if (end !== undefined) say("no run after the end", `it had ended: ${end}`)
+  const input = journal.inputs.get(id)
+  const row = peek?.(runtimeIdOf(run.sessionId))?.open?.get(id)
+  if (input === undefined) return
+  if (input.sessionId !== run.sessionId) say("isolation", `it belongs to ${input.sessionId}`)
+  const driving = row !== undefined && !row.hold && row.kind !== "peer_response_progress"
+  if (driving && input.deaths > config.crashBudget) say("13 crash budget", `${input.deaths} processes died of it`)
+  if (driving && input.failures >= config.maxAttempts + 3) say("13 attempts", `it failed ${input.failures} times`)
+}
+
+const end = ({ journal, running }: World, run: Applied, exit: Exit.Exit<TurnOutput, ExecutorError>): void => {
+  run.ended = true
+  running.delete(run.runId)
+  const how = Exit.isSuccess(exit) ? "output" : failureOf(exit.cause)
+  count(journal, "run", how)
+  note(journal, `${run.runId} ended: ${how}`)
+  if (how === "output" || how === "interrupted" || how === "TurnCancelled") return
+  for (const id of run.inputs) {
+    const input = journal.inputs.get(id)
+    if (input !== undefined && run.inputs.length === 1) input.failures++
+  }
+}
+
+const failureOf = (cause: Cause.Cause<ExecutorError>): string => {
+  const failure = Cause.failureOrCause(cause)
+  return Either.isLeft(failure) ? failure.left._tag : Cause.isInterruptedOnly(cause) ? "interrupted" : "defect"
+}

@@ -1,0 +1,119 @@
+/**
+ * What a seed is put through, as data: everything that does not happen step by step is decided here, and can be made
+ * smaller when a seed fails.
+ *
+ * @since 0.1.0
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+import type { MeerkatMachineOptions } from "../../../services/MeerkatMachineConfig.js"
+import { defaults } from "../../../services/MeerkatMachineConfig.js"
+import * as Dice from "./Dice.js"
+import type { StoreFaults } from "./StoreFaults.js"
+import * as Faults from "./StoreFaults.js"
+
+/** @since 0.1.0 @category models */
+export interface Plan {
+  readonly seed: number
+  readonly sessions: number
+  readonly clients: number
+  /** calls of each client, over all lives */
+  readonly operations: number
+  /**
+   * The lives of the process before the last one: each ends at this scheduler step, or, where the number is not reached,
+   * by closing the machine.
+   */
+  readonly crashes: ReadonlyArray<number>
+  readonly preempt: number
+  readonly haste: number
+  /** pauses of clients between calls, at most */
+  readonly thinkMs: number
+  readonly faults: StoreFaults
+  readonly limits: Partial<MeerkatMachineOptions>
+}
+
+const levels: NonEmptyReadonlyArray<readonly [number, number]> = [[0, 3], [0.03, 3], [0.15, 3], [0.4, 2]]
+
+const intensities: NonEmptyReadonlyArray<readonly [number, number]> = [[0, 1], [0.3, 2], [1, 5], [2, 2]]
+
+/** Steps of a life grow with the places at which its fibers are preempted. */
+const stepsOf = (preempt: number): number => 500 + 9000 * preempt
+
+const baseFaults: StoreFaults = {
+  refuse: 0.04,
+  lostAck: 0.03,
+  lostCall: 0.02,
+  delay: 0.5,
+  delayMs: 40,
+  fatal: 0.004,
+  defect: 0.003,
+  refuseRead: 0.05,
+  corruptImage: 0.02
+}
+
+const limits = (dice: Dice.Dice): Partial<MeerkatMachineOptions> => ({
+  maxAttempts: 1 + dice.below(3),
+  crashBudget: 1 + dice.below(3),
+  unregisterGrace: Duration.millis(dice.pick([0, 0, 60])),
+  cancelGrace: Duration.millis(dice.pick([5000, 300, 0])),
+  stageFlush: Duration.millis(dice.pick([20, 1, 200])),
+  keyRetention: Option.none(),
+  keyRetentionCount: Option.none(),
+  maxConcurrentOperations: dice.pick([Option.none(), Option.some(2)]),
+  maxCompletedOperations: dice.pick([defaults.maxCompletedOperations, 2]),
+  commitRetryTimes: dice.pick([5, 1]),
+  eventBuffer: dice.pick([256, 2]),
+  drainIdleTimeout: Duration.millis(dice.pick([300_000, 500]))
+})
+
+/** The plan of a seed; what is given is not left to the dice. @since 0.1.0 @category constructors */
+export const make = (seed: number, given: Partial<Omit<Plan, "seed">> = {}): Plan => {
+  const dice = Dice.make(Math.imul(seed, 0x9e3779b1) ^ 0x5bd1e995)
+  const preempt = given.preempt ?? dice.weighted(levels)
+  const lives = 3 + dice.below(6)
+  const mean = stepsOf(preempt)
+  return {
+    seed,
+    sessions: 3,
+    clients: 3,
+    operations: 30,
+    crashes: Array.from({ length: lives }, () => 1 + dice.below(2 * mean)),
+    haste: dice.pick([0, 0, 0.02]),
+    thinkMs: dice.pick([8, 40, 120]),
+    faults: Faults.scale(baseFaults, dice.weighted(intensities)),
+    limits: limits(dice),
+    ...given,
+    preempt
+  }
+}
+
+/** Plans that ask for less, the boldest first: fewer lives, fewer clients, less trouble. @since 0.1.0 @category shrinking */
+export const smaller = (plan: Plan): ReadonlyArray<Plan> => {
+  const { clients, crashes, faults, haste, operations, sessions } = plan
+  const half = Math.floor(crashes.length / 2)
+  const without = (at: number) => crashes.filter((_, i) => i !== at)
+  return [
+    ...(crashes.length > 0 ? [{ ...plan, crashes: [] }] : []),
+    ...(crashes.length > 1
+      ? [{ ...plan, crashes: crashes.slice(0, half) }, { ...plan, crashes: crashes.slice(half) }]
+      : []),
+    ...(sessions > 1 ? [{ ...plan, sessions: 1 }] : []),
+    ...(clients > 1 ? [{ ...plan, clients: 1 }, { ...plan, clients: clients - 1 }] : []),
+    ...(operations > 1
+      ? [{ ...plan, operations: Math.floor(operations / 2) }, { ...plan, operations: operations - 1 }]
+      : []),
+    ...crashes.map((_, at) => ({ ...plan, crashes: without(at) })),
+    { ...plan, faults: Faults.none },
+    ...Object.keys(Faults.none).flatMap((name) => lesser(plan, name)),
+    ...(haste > 0 ? [{ ...plan, haste: 0 }] : []),
+    ...(plan.preempt > 0 ? [{ ...plan, preempt: 0 }] : []),
+    ...(Object.keys(plan.limits).length > 0 ? [{ ...plan, limits: {} }] : [])
+  ].filter((candidate) => candidate.faults !== faults || JSON.stringify(candidate) !== JSON.stringify(plan))
+}
+
+/** Without one kind of fault. */
+const lesser = (plan: Plan, name: string): ReadonlyArray<Plan> =>
+  Object.entries(plan.faults).some(([key, probability]) => key === name && probability > 0)
+    ? [{ ...plan, faults: { ...plan.faults, [name]: 0 } }]
+    : []

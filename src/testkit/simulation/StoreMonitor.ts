@@ -1,0 +1,163 @@
+/**
+ * Holds every acknowledged commit against all those before it. It sees what the store did, whatever the machine is told
+ * of it.
+ *
+ * @since 0.1.0
+ */
+import type { RunId } from "../../domain/Ids.js"
+import type { CommitAck, InputPut, RuntimeCommit } from "../../domain/RuntimeCommit.js"
+import { count, note, violate } from "./Journal.js"
+import type { World } from "./World.js"
+import { incarnationOf } from "./World.js"
+
+/** A commit is on its way to the store. @since 0.1.0 @category monitoring */
+export const asked = (world: World, commit: RuntimeCommit): void => {
+  const incarnation = incarnationOf(commit.runtimeId, commit.incarnation)
+  if (world.closed.has(incarnation)) {
+    violate(world.journal, "27 unregister is final", `a commit of ${incarnation} came after its end`)
+  }
+  const others = world.inFlight.get(incarnation) ?? 0
+  if (others > 0) violate(world.journal, "4 one commit in flight", `${incarnation} has ${others + 1}`)
+  world.inFlight.set(incarnation, others + 1)
+  fidelity(world, commit)
+}
+
+/** The store has answered, or its answer was lost. @since 0.1.0 @category monitoring */
+export const answered = (world: World, commit: RuntimeCommit): void => {
+  const incarnation = incarnationOf(commit.runtimeId, commit.incarnation)
+  world.inFlight.set(incarnation, (world.inFlight.get(incarnation) ?? 1) - 1)
+}
+
+/** The store wrote a commit. @since 0.1.0 @category monitoring */
+export const written = (world: World, commit: RuntimeCommit, ack: CommitAck): void => {
+  if (ack.replayed) return
+  note(world.journal, `${commit.runtimeId} ${commit.incarnation} wrote revision ${ack.revision}`)
+  fenced(world, commit)
+  for (const put of commit.inputs) putInput(world, put)
+  receipt(world, commit)
+  feed(world, commit)
+}
+
+// --- internal ---
+
+/** Fencing: once a newer incarnation has opened, the older one writes no more. */
+const fenced = ({ journal, ledger }: World, { incarnation, runtimeId }: RuntimeCommit): void => {
+  const newest = ledger.incarnations.get(runtimeId) ?? 0
+  if (incarnation < newest) violate(journal, "fence", `${runtimeId} ${incarnation} wrote beside ${newest}`)
+  ledger.incarnations.set(runtimeId, Math.max(newest, incarnation))
+}
+
+const factsOf = (put: InputPut) => {
+  switch (put._tag) {
+    case "Insert":
+      return put.record
+    case "Update":
+      return put.facts
+    case "Terminal":
+    case "InsertTerminal":
+      return put.row
+  }
+}
+
+/** 2, 13: one end per input; counts only grow, and stay within their budgets. */
+const putInput = ({ config, journal, ledger }: World, put: InputPut): void => {
+  const { attempts, charged, crashed, inputId } = factsOf(put)
+  const before = ledger.counts.get(inputId) ?? { attempts: 0, charged: 0, crashed: 0 }
+  const ended = ledger.ended.get(inputId)
+  if (ended !== undefined) violate(journal, "2 terminal once", `${inputId} ended ${ended} and was put as ${put._tag}`)
+  if (attempts < before.attempts || charged < before.charged || crashed < before.crashed) {
+    violate(journal, "13 counts grow", `${inputId}: ${JSON.stringify(before)} became ${attempts}/${charged}/${crashed}`)
+  }
+  if (charged > config.maxAttempts || crashed > config.crashBudget) {
+    violate(journal, "13 attempts bounded", `${inputId} was charged ${charged} and crashed ${crashed} times`)
+  }
+  ledger.counts.set(inputId, { attempts, charged, crashed })
+  if (put._tag === "Insert" && put.record.durability === "ephemeral") {
+    violate(journal, "16 ephemeral inputs", `${inputId} reached the store`)
+  }
+  if (put._tag === "Terminal" || put._tag === "InsertTerminal") ledger.ended.set(inputId, endOf(journal, put.row))
+}
+
+const endOf = (journal: World["journal"], { terminal }: Extract<InputPut, { readonly _tag: "Terminal" }>["row"]) => {
+  const name = terminal.type === "abandoned" ? `abandoned.${terminal.reason.type}` : terminal.type
+  count(journal, "end", name)
+  return name
+}
+
+/** 12: the contributors of a receipt are the inputs that were staged for its run. */
+const fidelity = ({ journal, staged }: World, { receipt: put }: RuntimeCommit): void => {
+  if (put === undefined) return
+  const { contributingInputIds, runId } = put.receipt
+  const facts = staged.get(runId)
+  const expected = (facts?.inputs ?? []).filter((id) => journal.inputs.get(id)?.durability !== "ephemeral")
+  if (facts !== undefined && expected.join() !== contributingInputIds.join()) {
+    violate(
+      journal,
+      "12 commit fidelity",
+      `${runId} staged ${expected.join()} and names ${contributingInputIds.join()}`
+    )
+  }
+}
+
+/** 10: receipts are dense, and nothing is consumed twice. */
+const receipt = ({ journal, ledger }: World, commit: RuntimeCommit): void => {
+  if (commit.receipt === undefined) return
+  const { contributingInputIds, runId, sequence } = commit.receipt.receipt
+  const next = ledger.receipts.get(runId) ?? 0
+  if (sequence !== next) violate(journal, "10 receipts are dense", `${runId} wrote ${sequence} after ${next - 1}`)
+  ledger.receipts.set(runId, sequence + 1)
+  const ends = new Set(commit.inputs.flatMap((put) => put._tag === "Terminal" ? [put.row.inputId] : []))
+  for (const id of contributingInputIds) {
+    const other = ledger.consumed.get(id)
+    if (other !== undefined) violate(journal, "10 exactly-once commit", `${id} was committed by ${other} and ${runId}`)
+    ledger.consumed.set(id, runId)
+    if (sequence === 0 && !ends.has(id)) {
+      violate(journal, "11 atomic commit", `${runId} names ${id} and does not end it`)
+    }
+  }
+}
+
+/** 25, D29: entries are dense, cursors only grow, and what was applied was given to exactly one committed run. */
+const feed = ({ journal, ledger, staged }: World, commit: RuntimeCommit): void => {
+  for (const { operationId, seq } of commit.feed) {
+    if (ledger.fed.has(operationId)) violate(journal, "25 feed once", `operation ${operationId} is in the feed twice`)
+    ledger.fed.set(operationId, seq)
+  }
+  if (commit.epoch === undefined) return
+  const { cursors: { agentApplied, injected }, epochId, lastSeq } = commit.epoch
+  const before = ledger.cursors.get(epochId) ?? { agentApplied: 0, injected: 0, lastSeq: 0 }
+  if (
+    agentApplied < before.agentApplied || injected < before.injected || lastSeq !== before.lastSeq + commit.feed.length
+  ) {
+    violate(
+      journal,
+      "25 cursors",
+      `${epochId}: ${JSON.stringify(before)} became ${agentApplied}/${injected}/${lastSeq}`
+    )
+  }
+  ledger.cursors.set(epochId, { agentApplied, injected, lastSeq })
+  const runId = commit.receipt?.receipt.runId ?? silentRun({ journal, staged }, agentApplied)
+  const given = runId === undefined ? [] : staged.get(runId)?.completions ?? []
+  for (const { seq } of given) {
+    const place = `${epochId} ${seq}`
+    const other = ledger.delivered.get(place)
+    if (other !== undefined) {
+      violate(journal, "25 delivered once", `${place} was given to ${other} and ${String(runId)}`)
+    }
+    if (runId !== undefined) ledger.delivered.set(place, runId)
+  }
+  for (let seq = before.agentApplied + 1; seq <= agentApplied; seq++) {
+    if (!ledger.delivered.has(`${epochId} ${seq}`)) {
+      violate(journal, "25 delivered", `${epochId} ${seq} counts as applied and was given to no committed run`)
+    }
+  }
+}
+
+/** A run of nothing but ephemeral inputs leaves no receipt, and is given entries like any other. */
+const silentRun = ({ journal, staged }: Pick<World, "journal" | "staged">, agentApplied: number): RunId | undefined => {
+  for (const [runId, { completions, inputs }] of staged) {
+    const ephemeral = inputs.every((id) => journal.inputs.get(id)?.durability === "ephemeral")
+    if (ephemeral && completions[completions.length - 1]?.seq === agentApplied) return runId
+  }
+  return undefined
+}

@@ -1,0 +1,179 @@
+/**
+ * Looks over the shoulder of every session's authority: which rows fire, what is staged, and whether what is published
+ * is sound and durable.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import type { SessionAuthority } from "../../../services/MachineAuthority.js"
+import { MachineAuthority } from "../../../services/MachineAuthority.js"
+import type { Command, Decision, StagedRun } from "../../domain/Command.js"
+import type { InputRecord } from "../../domain/InputRecord.js"
+import { persisted } from "../../domain/RuntimeState.js"
+import type { SessionState } from "../../domain/SessionState.js"
+import { violations } from "../../kernel/invariants.js"
+import * as Ledger from "../../kernel/Ledger.js"
+import { drives, isRetired, isVisible } from "../../kernel/selection.js"
+import { count, note, violate } from "./Journal.js"
+import type { World } from "./World.js"
+import { incarnationOf } from "./World.js"
+
+/** The authority that is provided, watched. @since 0.1.0 @category layers */
+export const layer = (world: World): Layer.Layer<MachineAuthority, never, MachineAuthority> =>
+  Layer.effect(
+    MachineAuthority,
+    Effect.map(MachineAuthority, (authorities) => ({
+      ...authorities,
+      open: (sessionId) =>
+        Effect.gen(function*() {
+          const cell = { incarnation: "" }
+          // registered first, so that it runs when everything else of the session has ended
+          yield* Effect.addFinalizer(() => Effect.sync(() => world.closed.add(cell.incarnation)))
+          const authority = yield* authorities.open(sessionId)
+          const { runtimeId } = authority.unsafeState()
+          cell.incarnation = incarnationOf(runtimeId, authority.incarnation)
+          return watched(world, cell.incarnation, authority)
+        })
+    }))
+  )
+
+// --- internal ---
+
+const watched = (world: World, incarnation: string, authority: SessionAuthority): SessionAuthority => {
+  let before = authority.unsafeState()
+  inspect(world, incarnation, authority.incarnation, before)
+  authority.onPublish((state) => {
+    path(world, before, state)
+    inspect(world, incarnation, authority.incarnation, state)
+    before = state
+  })
+  return { ...authority, submit: (command, options) => authority.submit(observed(world, command), options) }
+}
+
+/** The same command; what it decides is counted, and what it stages is looked at. */
+const observed = <A>(world: World, command: Command<A>): Command<A> => ({
+  name: command.name,
+  decide: (state, env) => {
+    const decided = command.decide(state, env)
+    if (Either.isLeft(decided)) count(world.journal, "rejection", decided.left._tag)
+    else {
+      count(world.journal, "command", command.name)
+      for (const row of decided.right.rows ?? []) count(world.journal, "row", row)
+      const run = stagedBy(decided.right)
+      if (run !== null) batch(world, state, run, env.now)
+    }
+    return decided
+  }
+})
+
+const isStagedRun = (reply: unknown): reply is StagedRun =>
+  typeof reply === "object" && reply !== null && "records" in reply && "completions" in reply && "runId" in reply
+
+const stagedBy = <A>({ reply }: Decision<A>): StagedRun | null => isStagedRun(reply) ? reply : null
+
+/** 7, 8, 9: a batch is a homogeneous prefix of what may run, steer first, in the order of admission. */
+const batch = (world: World, state: SessionState, run: StagedRun, now: number): void => {
+  const { journal } = world
+  const ids = run.records.map(({ inputId }) => inputId)
+  world.staged.set(run.runId, { inputs: ids, completions: run.completions })
+  note(journal, `${state.sessionId} staged ${ids.join()} for ${run.runId}`)
+  const retired = isRetired(state)
+  const visible = (["steer", "queue"] as const).flatMap((lane) =>
+    Ledger.lane(state.ledger, lane).filter((record) => isVisible(record, now) && drives(record, retired))
+  )
+  const drivers = run.records.filter((record) => drives(record, retired))
+  const steer = visible.filter(({ lane }) => lane === "steer")
+  const say = (rule: string, detail: string) => violate(journal, rule, `${state.sessionId} ${run.runId}: ${detail}`)
+  if (steer.length > 0 && !drivers.some(({ lane }) => lane === "steer") && drivers.length > 0) {
+    say("8 steer first", "a batch of the queue began beside a steer input that may run")
+  }
+  if (run.records.some((record) => !isVisible(record, now))) say("9 retry time", "a member may not run yet")
+  for (const lane of ["steer", "queue"] as const) fifo(lane, visible, drivers, say)
+  homogeneous(run.records, drivers, say)
+}
+
+type Say = (rule: string, detail: string) => void
+
+const fifo = (
+  lane: "steer" | "queue",
+  visible: ReadonlyArray<InputRecord>,
+  drivers: ReadonlyArray<InputRecord>,
+  say: Say
+): void => {
+  const taken = drivers.filter((record) => record.lane === lane)
+  const waiting = visible.filter((record) => record.lane === lane)
+  if (taken.some((record, at) => record.inputId !== waiting[at]?.inputId)) {
+    say("9 order of lanes", `the ${lane} lane was not taken in order`)
+  }
+}
+
+const homogeneous = (records: ReadonlyArray<InputRecord>, drivers: ReadonlyArray<InputRecord>, say: Say): void => {
+  const kinds = new Set(drivers.map(({ semantics }) => `${semantics.executionKind} ${semantics.terminalIntent}`))
+  if (kinds.size > 1) say("7 homogeneous batch", Array.from(kinds).join(", "))
+  const prompts = records.filter(({ kind }) => kind === "prompt")
+  const queued = drivers.some(({ lane }) => lane === "queue")
+  if (queued && (prompts.length > 1 || (prompts.length === 1 && records[records.length - 1]?.kind !== "prompt"))) {
+    say("7 one prompt, last", records.map(({ kind }) => kind).join(", "))
+  }
+}
+
+/** 4: the ways of an input through its phases, as far as two publications can show them. */
+const path = ({ journal }: World, before: SessionState, after: SessionState): void => {
+  if (before.ledger === after.ledger) return
+  for (const record of Ledger.all(after.ledger)) {
+    const earlier = Ledger.get(before.ledger, record.inputId)
+    if (earlier === record || earlier === undefined) continue
+    if (record.admissionSeq !== earlier.admissionSeq || record.createdAt !== earlier.createdAt) {
+      violate(journal, "4 legal paths", `${record.inputId} was admitted again`)
+    }
+    if (record.attempts < earlier.attempts || record.charged < earlier.charged || record.crashed < earlier.crashed) {
+      violate(journal, "13 counts grow", `${record.inputId} forgot an attempt`)
+    }
+    if (record.updatedAt < earlier.updatedAt) violate(journal, "4 time", `${record.inputId} was changed in its past`)
+  }
+}
+
+const inspect = (world: World, incarnation: string, fence: number, state: SessionState): void => {
+  for (const { detail, id } of violations(state)) violate(world.journal, `spine ${id}`, `${state.sessionId}: ${detail}`)
+  if (world.doubtful.has(incarnation) || world.closed.has(incarnation)) return
+  // told apart from what is on its way: it may be written, and is not published yet
+  if ((world.inFlight.get(incarnation) ?? 0) > 0) return
+  durable(world, fence, state)
+}
+
+/** 11, 16: nobody sees what is not durable; soft facts apart, the store holds exactly what is published. */
+const durable = ({ journal, peek }: World, fence: number, state: SessionState): void => {
+  const stored = peek?.(state.runtimeId)
+  if (stored === undefined || stored.head.incarnation !== fence) return
+  const say = (detail: string) => violate(journal, "11 published is durable", `${state.sessionId}: ${detail}`)
+  if (stored.head.lifecycle !== persisted(state.lifecycle)) {
+    say(`the lifecycle is ${state.lifecycle._tag}, stored is ${stored.head.lifecycle}`)
+  }
+  if (stored.head.body.messageCount !== state.head.messageCount || stored.head.body.digest !== state.head.digest) {
+    say("the body is not the stored one")
+  }
+  const { epoch } = state.operations
+  if (stored.head.epoch?.lastSeq !== epoch.lastSeq || stored.head.epoch.epochId !== epoch.epochId) {
+    say("the feed is not the stored one")
+  }
+  if (stored.head.epoch?.cursors.agentApplied !== epoch.cursors.agentApplied) say("agentApplied is not the stored one")
+  if (stored.head.epoch?.cursors.injected !== epoch.cursors.injected) say("injected is not the stored one")
+  const dirty = new Set(state.dirty.inputs)
+  let durableInputs = 0
+  for (const record of Ledger.all(state.ledger)) {
+    if (record.durability === "ephemeral") continue
+    durableInputs++
+    const row = stored.open?.get(record.inputId)
+    if (row === undefined) say(`${record.inputId} is open and not stored`)
+    else if (!dirty.has(record.inputId) && !agree(row, record)) say(`${record.inputId} is stored in another state`)
+  }
+  if ((stored.open?.size ?? 0) !== durableInputs) {
+    say(`${stored.open?.size ?? 0} inputs are stored, ${durableInputs} are open`)
+  }
+}
+
+const agree = (a: InputRecord, b: InputRecord): boolean =>
+  a.lane === b.lane && a.status.type === b.status.type && a.attempts === b.attempts && a.charged === b.charged &&
+  a.crashed === b.crashed && a.notBefore === b.notBefore && a.solo === b.solo

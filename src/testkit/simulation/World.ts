@@ -1,0 +1,50 @@
+/** @since 0.1.0 */
+import type { Tables } from "../../../layers/internal/memory/tables.js"
+import type { MeerkatMachineOptions } from "../../../services/MeerkatMachineConfig.js"
+import type { InputId, RunId, RuntimeId } from "../../domain/Ids.js"
+import type { CompletionEntry } from "../../domain/Operation.js"
+import type { Dice } from "./Dice.js"
+import type { Journal } from "./Journal.js"
+import type { StoreFaults } from "./StoreFaults.js"
+import type { StoreLedger } from "./StoreLedger.js"
+
+/** What the kernel staged for a run. @since 0.1.0 @category models */
+export interface StagedFacts {
+  readonly inputs: ReadonlyArray<InputId>
+  readonly completions: ReadonlyArray<CompletionEntry>
+}
+
+/**
+ * One life of a process under simulation: what it shares with the lives before and after it (journal, ledger of
+ * commits), and what dies with it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface World {
+  readonly journal: Journal
+  /** what the store has acknowledged, in all lives */
+  readonly ledger: StoreLedger
+  readonly dice: Dice
+  readonly config: MeerkatMachineOptions
+  /** the faults of the moment */
+  readonly faults: () => StoreFaults
+  /** rows of a store whose image can be looked at; null for a file */
+  readonly peek: ((runtimeId: RuntimeId) => Tables | undefined) | null
+  /** commits that the store has not answered, by `<runtime> <incarnation>` */
+  readonly inFlight: Map<string, number>
+  /** incarnations that were told less than is stored */
+  readonly doubtful: Set<string>
+  /** incarnations whose scope is closed: nothing of them may reach the store */
+  readonly closed: Set<string>
+  readonly staged: Map<RunId, StagedFacts>
+  /** executor calls that have not come back, and what runs in them */
+  readonly running: Set<RunId>
+  /** waiters that were not told */
+  readonly waiting: Map<string, InputId>
+  /** calls that have not come back */
+  readonly pending: Set<string>
+}
+
+/** Names one incarnation of a runtime. @since 0.1.0 @category accessors */
+export const incarnationOf = (runtimeId: RuntimeId, incarnation: number): string => `${runtimeId} ${incarnation}`

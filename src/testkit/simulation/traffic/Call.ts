@@ -1,0 +1,84 @@
+/** @since 0.1.0 */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type { Prompted } from "../../../../services/MeerkatMachine.js"
+import type { InputId, OperationId, RunId, SessionId } from "../../../domain/Ids.js"
+import {
+  InputId as InputIdSchema,
+  OperationId as OperationIdSchema,
+  RunId as RunIdSchema
+} from "../../../domain/Ids.js"
+import type { Input } from "../../../domain/Input.js"
+import type { Crew } from "../Crew.js"
+import { answered, follow } from "../Crew.js"
+import * as Inputs from "../Inputs.js"
+import { sent } from "../Journal.js"
+
+/** A call of one method, on one session, with arguments by the dice. @since 0.1.0 @category models */
+export type Call = (crew: Crew, id: SessionId) => Effect.Effect<unknown, { readonly _tag: string }>
+
+/** A caller that does not wait for ever: the run it waits for may hang. @since 0.1.0 @category combinators */
+export const patient = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<Option.Option<A>, E> =>
+  Effect.timeoutOption(call, "2 minutes")
+
+/** Some input of the session that clients know of. @since 0.1.0 @category accessors */
+export const inputOf = ({ world: { dice, journal } }: Crew, id: SessionId): InputId => {
+  const known = Array.from(journal.inputs.values()).slice(-30).filter(({ sessionId }) => sessionId === id)
+  return known[dice.below(Math.max(1, known.length))]?.inputId ?? InputIdSchema.make(dice.uuid())
+}
+
+/** Some run of the session. @since 0.1.0 @category accessors */
+export const runOf = ({ world: { dice, journal } }: Crew, id: SessionId): RunId => {
+  const known = Array.from(journal.runs.values()).slice(-20).filter(({ sessionId }) => sessionId === id)
+  return known[dice.below(Math.max(1, known.length))]?.runId ?? RunIdSchema.make(dice.uuid())
+}
+
+/** Some operation of the session. @since 0.1.0 @category accessors */
+export const operationOf = ({ world: { dice, journal } }: Crew, id: SessionId): OperationId => {
+  const known = Array.from(journal.operations.values()).slice(-20).filter(({ sessionId }) => sessionId === id)
+  return known[dice.below(Math.max(1, known.length))]?.id ?? OperationIdSchema.make(dice.uuid())
+}
+
+/** A fresh input, noted before it is handed in: what was refused must never turn up. @since 0.1.0 @category inputs */
+export const withInput = <A, E extends { readonly _tag: string }>(
+  crew: Crew,
+  id: SessionId,
+  call: (input: Input) => Effect.Effect<A, E>
+): Effect.Effect<readonly [Input, A], E> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const input = Inputs.any(crew.world.dice, now)
+    const { durability, id: inputId, idempotencyKey, supersessionKey } = input.header
+    const noted = sent(crew.world.journal, {
+      inputId,
+      sessionId: id,
+      durability,
+      key: idempotencyKey ?? null,
+      supersessionKey: supersessionKey ?? null
+    })
+    return Effect.mapBoth(call(input), {
+      onFailure: (error) => {
+        // what failed for want of the store's word may have happened
+        if (error._tag !== "Internal" && error._tag !== "StoreError") noted.answer = "refused"
+        return error
+      },
+      onSuccess: (answer) => [input, answer] as const
+    })
+  })
+
+/** The fields of an input that the journal wants to know. @since 0.1.0 @category inputs */
+export const fieldsOf = ({ header }: Input) => ({
+  durability: header.durability,
+  key: header.idempotencyKey ?? null,
+  supersessionKey: header.supersessionKey ?? null
+})
+
+/** A prompt was taken; its end is waited for in the background. @since 0.1.0 @category inputs */
+export const prompted = (crew: Crew, id: SessionId, key?: string, supersessionKey?: string) =>
+(
+  { completion, outcome }: Prompted
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    answered(crew, id, outcome, { durability: "durable", key: key ?? null, supersessionKey: supersessionKey ?? null })
+    return follow(crew, completion)
+  })

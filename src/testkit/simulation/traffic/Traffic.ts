@@ -1,0 +1,147 @@
+/**
+ * What clients do: calls of every method that there is, by name.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type { SessionId } from "../../../domain/Ids.js"
+import type { Crew } from "../Crew.js"
+import { count, note } from "../Journal.js"
+import type { Call } from "./Call.js"
+import { controlCalls } from "./controlCalls.js"
+import { handleAreas, handleCalls } from "./handleCalls.js"
+import { machineCalls, nobody } from "./machineCalls.js"
+
+const named = (prefix: string, calls: Readonly<Record<string, Call>>): ReadonlyArray<readonly [string, Call]> =>
+  Object.entries(calls).map(([name, call]) => [`${prefix}.${name}`, call] as const)
+
+/** Every call by its full name. @since 0.1.0 @category traffic */
+export const calls: ReadonlyArray<readonly [string, Call]> = [
+  ...named("machine", machineCalls),
+  ...named("session", handleCalls),
+  ...Object.entries(handleAreas).flatMap(([area, methods]) => named(`session.${area}`, methods)),
+  ...named("control", controlCalls)
+]
+
+/** Names of all calls, for coverage. @since 0.1.0 @category traffic */
+export const names: ReadonlyArray<string> = calls.map(([name]) => name)
+
+/** Calls that are left to be made, of all clients together; it outlives the process. @since 0.1.0 @category models */
+export interface Budget {
+  left: number
+}
+
+/**
+ * A client: calls one after another, some of them given up in the middle, until no more than `reserve` are left for
+ * later lives.
+ *
+ * @since 0.1.0
+ * @category traffic
+ */
+export const client = (crew: Crew, budget: Budget, reserve: number, thinkMs: number): Effect.Effect<void> =>
+  Effect.whileLoop({
+    while: () => budget.left > reserve,
+    body: () => {
+      budget.left--
+      return Effect.zipRight(oneCall(crew), think(crew, thinkMs))
+    },
+    step: () => {}
+  })
+
+/** A process comes up: most of the sessions get their executors at once. @since 0.1.0 @category traffic */
+export const boot = (crew: Crew): Effect.Effect<void> =>
+  Effect.forEach(
+    crew.sessions,
+    (id) =>
+      Effect.suspend(() =>
+        crew.world.dice.hit(0.25)
+          ? Effect.void
+          : counted(crew, "machine.ensureSessionWithExecutor", id, machineCalls.ensureSessionWithExecutor)
+      ),
+    { discard: true }
+  )
+
+// --- internal ---
+
+/** Ends of a session, for good or for a while, are rarer than what it is for. */
+const weights: Readonly<Record<string, number>> = {
+  "machine.ensureSessionWithExecutor": 10,
+  "machine.ensureSessionWithExecutorFactory": 4,
+  "machine.registerSession": 2,
+  "machine.acceptInput": 4,
+  "machine.acceptInputWithCompletion": 4,
+  "machine.acceptInputWithoutWake": 2,
+  "session.prompt": 16,
+  "session.steer": 5,
+  "session.ask": 4,
+  "control.ingest": 2,
+  "session.operations.run": 1.5,
+  "session.operations.external": 1,
+  "session.operations.complete": 1.5,
+  "session.operations.terminateOwner": 0.2,
+  "machine.destroyRuntime": 0.06,
+  "session.destroy": 0.06,
+  "control.destroy": 0.06,
+  "machine.stopRuntimeExecutor": 0.3,
+  "session.stop": 0.3,
+  "machine.retireRuntime": 0.5,
+  "session.retire": 0.5,
+  "control.retire": 0.5,
+  "machine.recycleRuntime": 1.5,
+  "machine.unregisterSession": 1,
+  "machine.runtimeEvents": 0.5,
+  "machine.runtimeStateChanges": 0.3,
+  "session.events": 0.3
+}
+
+/** Calls that bring a session into being. */
+const brings = new Set([
+  "machine.registerSession",
+  "machine.ensureSessionWithExecutor",
+  "machine.ensureSessionWithExecutorFactory",
+  "machine.sessionScoped"
+])
+
+const weighted = calls.map(([name, call]) => [[name, call] as const, weights[name] ?? 0.7] as const)
+const [firstCall, ...otherCalls] = weighted
+
+const think = ({ world: { dice } }: Crew, limit: number): Effect.Effect<void> =>
+  Effect.suspend(() => Effect.sleep(dice.below(limit)))
+
+const oneCall = (crew: Crew): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { dice } = crew.world
+    if (firstCall === undefined) return Effect.void
+    const [name, call] = dice.weighted([firstCall, ...otherCalls])
+    const id = dice.hit(0.01) && !brings.has(name) ? nobody : dice.pick(crew.sessions)
+    const made = counted(crew, name, id, call)
+    return dice.hit(0.08) ? interrupted(crew, made) : made
+  })
+
+const counted = (crew: Crew, name: string, id: SessionId, call: Call): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { journal, pending } = crew.world
+    count(journal, "method", name)
+    const label = `${name} of ${id} (${journal.tally.get("method")?.get(name) ?? 0})`
+    note(journal, `calls ${label}`)
+    pending.add(label)
+    return Effect.matchEffect(call(crew, id), {
+      onFailure: ({ _tag }) =>
+        Effect.sync(() => {
+          count(journal, "error", _tag)
+          note(journal, `${label} failed: ${_tag}`)
+        }),
+      onSuccess: () => Effect.sync(() => note(journal, `${label} came back`))
+    }).pipe(Effect.ensuring(Effect.sync(() => pending.delete(label))))
+  })
+
+/** A caller that is interrupted after a while, and does not wait for the end of what it began. */
+const interrupted = (crew: Crew, call: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { dice, journal } = crew.world
+    const fiber = yield* Effect.forkIn(call, crew.scope)
+    yield* Effect.sleep(dice.below(6))
+    count(journal, "caller", fiber.unsafePoll() === null ? "interrupted" : "came back first")
+    yield* Fiber.interruptFork(fiber)
+  })

@@ -1,0 +1,78 @@
+/** @since 0.1.0 */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { SessionHandle } from "../../../../services/MeerkatMachine.js"
+import * as Inputs from "../Inputs.js"
+import { count } from "../Journal.js"
+import type { Call } from "./Call.js"
+import { inputOf, patient, prompted, runOf } from "./Call.js"
+import { handleCommsCalls } from "./commsCalls.js"
+import { sessionOperationCalls } from "./operationCalls.js"
+import { handleToolCalls } from "./toolCalls.js"
+
+/** What of a handle is no method: its name, and handles of one area each. */
+type Areas = {
+  readonly tools: typeof handleToolCalls
+  readonly comms: typeof handleCommsCalls
+  readonly operations: typeof sessionOperationCalls
+}
+
+type Methods = Exclude<keyof SessionHandle, "sessionId" | keyof Areas>
+
+/** Every method of a session's handle; see `machineCalls`. @since 0.1.0 @category traffic */
+export const handleCalls: Record<Methods, Call> = {
+  prompt: (crew, id) =>
+    Effect.suspend(() => {
+      const { dice } = crew.world
+      const idempotencyKey = dice.hit(0.25) ? Inputs.key(dice) : undefined
+      const supersessionKey = dice.hit(0.1) ? dice.pick(["u", "v"]) : undefined
+      return Effect.flatMap(
+        crew.machine.session(id).prompt(Inputs.text(dice), {
+          hold: dice.hit(0.1),
+          ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+          ...(supersessionKey === undefined ? {} : { supersessionKey }),
+          ...(dice.hit(0.1) ? { metadata: { model: dice.pick(["a", "b"]) } } : {})
+        }),
+        prompted(crew, id, idempotencyKey, supersessionKey)
+      )
+    }),
+  steer: (crew, id) =>
+    Effect.suspend(() => {
+      const expected = crew.world.dice.hit(0.3) ? { expectedRunId: runOf(crew, id) } : {}
+      return Effect.flatMap(crew.machine.session(id).steer("now", expected), prompted(crew, id))
+    }),
+  ask: (crew, id) =>
+    Effect.suspend(() => {
+      const { dice } = crew.world
+      const deadline = dice.hit(0.7) ? { deadline: dice.pick([1, 20, 500, 5000]) } : {}
+      return patient(crew.machine.session(id).ask("question", deadline))
+    }),
+  outcome: (crew, id) => Effect.suspend(() => crew.machine.session(id).outcome(inputOf(crew, id))),
+  retract: (crew, id) => Effect.suspend(() => crew.machine.session(id).retract(inputOf(crew, id))),
+  promote: (crew, id) => Effect.suspend(() => crew.machine.session(id).promote(inputOf(crew, id))),
+  cancel: ({ machine }, id) => machine.session(id).cancel("simulated"),
+  yieldRun: ({ machine }, id) => machine.session(id).yieldRun("simulated"),
+  stop: ({ machine }, id) => patient(machine.session(id).stop("simulated")),
+  retire: ({ machine }, id) => machine.session(id).retire,
+  reset: ({ machine }, id) => machine.session(id).reset,
+  recycle: ({ machine }, id) => machine.session(id).recycle,
+  destroy: ({ machine, world }, id) =>
+    Effect.map(patient(machine.session(id).destroy), (done) => {
+      if (Option.isSome(done) && done.value.joined) world.journal.destroyed.add(id)
+    }),
+  history: ({ machine }, id) => Stream.runCount(machine.session(id).history),
+  events: ({ machine, scope, world }, id) =>
+    Effect.forkIn(
+      Effect.ignore(Stream.runForEach(
+        Stream.take(machine.session(id).events, 4),
+        (item) => Effect.sync(() => count(world.journal, "feed", item._tag))
+      )),
+      scope
+    ),
+  snapshot: ({ machine }, id) => machine.session(id).snapshot,
+  state: ({ machine }, id) => machine.session(id).state
+}
+
+/** The areas of a handle, each with its methods. @since 0.1.0 @category traffic */
+export const handleAreas: Areas = { tools: handleToolCalls, comms: handleCommsCalls, operations: sessionOperationCalls }

@@ -1,0 +1,199 @@
+/** @since 0.1.0 */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { MeerkatMachineService } from "../../../../services/MeerkatMachine.js"
+import type { SessionFilter } from "../../../../services/RuntimeStore.js"
+import type { CommsControl } from "../../../../services/SessionComms.js"
+import type { OperationsControl } from "../../../../services/SessionOperations.js"
+import type { ToolsControl } from "../../../../services/SessionTools.js"
+import { SessionId as SessionIdSchema } from "../../../domain/Ids.js"
+import { answered, follow } from "../Crew.js"
+import { count, violate } from "../Journal.js"
+import type { Call } from "./Call.js"
+import { fieldsOf, inputOf, patient, prompted, runOf, withInput } from "./Call.js"
+import { commsCalls } from "./commsCalls.js"
+import { operationCalls } from "./operationCalls.js"
+import { toolCalls } from "./toolCalls.js"
+
+type Own = Omit<MeerkatMachineService, keyof CommsControl | keyof ToolsControl | keyof OperationsControl>
+
+const registration: Pick<
+  Record<keyof Own, Call>,
+  | "registerSession"
+  | "unregisterSession"
+  | "unregisterSessionIfEpoch"
+  | "ensureSessionWithExecutor"
+  | "ensureSessionWithExecutorFactory"
+  | "containsSession"
+  | "sessionHasExecutor"
+  | "setSessionSilentIntents"
+  | "session"
+  | "sessionScoped"
+> = {
+  registerSession: ({ machine }, id) => machine.registerSession(id),
+  unregisterSession: ({ machine, world }, id) =>
+    Effect.tap(
+      machine.unregisterSession(id),
+      ({ forced }) => Effect.sync(() => count(world.journal, "unregister", forced ? "forced" : "joined"))
+    ),
+  unregisterSessionIfEpoch: ({ machine }, id) =>
+    Effect.flatMap(
+      machine.meerkatMachineSpineSnapshot(id),
+      (snapshot) => Option.isNone(snapshot) ? Effect.void : machine.unregisterSessionIfEpoch(id, snapshot.value.epochId)
+    ),
+  ensureSessionWithExecutor: ({ executor, machine }, id) =>
+    Effect.scoped(Effect.flatMap(executor(id), (made) => machine.ensureSessionWithExecutor(id, made))),
+  ensureSessionWithExecutorFactory: ({ executor, machine, world }, id) =>
+    Effect.suspend(() =>
+      machine.ensureSessionWithExecutorFactory(
+        id,
+        world.dice.hit(0.1) ? Effect.fail({ _tag: "FactoryFailed" as const }) : executor(id)
+      )
+    ),
+  containsSession: ({ machine }, id) => machine.containsSession(id),
+  sessionHasExecutor: ({ machine }, id) => machine.sessionHasExecutor(id),
+  setSessionSilentIntents: ({ machine, world }, id) =>
+    Effect.suspend(() => machine.setSessionSilentIntents(id, world.dice.pick([["x"], ["x", "y"], []]))),
+  session: (crew, id) => Effect.flatMap(crew.machine.session(id).prompt("by handle"), prompted(crew, id)),
+  sessionScoped: (crew, id) =>
+    Effect.scoped(Effect.gen(function*() {
+      const { dice } = crew.world
+      const session = yield* crew.machine.sessionScoped(dice.hit(0.1) ? "" : id, crew.executor(id))
+      yield* Effect.flatMap(session.prompt("scoped"), prompted(crew, id))
+      yield* Effect.sleep(dice.below(100))
+      yield* session.state
+    }))
+}
+
+const admission: Pick<
+  Record<keyof Own, Call>,
+  | "acceptInput"
+  | "acceptInputWithCompletion"
+  | "acceptInputWithoutWake"
+  | "wakeRuntimeIfActiveInputs"
+  | "retractInput"
+  | "promoteInput"
+> = {
+  acceptInput: (crew, id) =>
+    Effect.map(
+      withInput(crew, id, (input) => crew.machine.acceptInput(id, input)),
+      ([input, outcome]) => answered(crew, id, outcome, fieldsOf(input))
+    ),
+  acceptInputWithCompletion: (crew, id) =>
+    Effect.flatMap(
+      withInput(crew, id, (input) => crew.machine.acceptInputWithCompletion(id, input)),
+      ([input, { completion, outcome }]) => {
+        answered(crew, id, outcome, fieldsOf(input))
+        return Option.isSome(completion) ? follow(crew, completion.value) : Effect.void
+      }
+    ),
+  acceptInputWithoutWake: (crew, id) =>
+    Effect.map(
+      withInput(crew, id, (input) => crew.machine.acceptInputWithoutWake(id, input)),
+      ([input, outcome]) => answered(crew, id, outcome, fieldsOf(input))
+    ),
+  wakeRuntimeIfActiveInputs: ({ machine }, id) => machine.wakeRuntimeIfActiveInputs(id),
+  retractInput: (crew, id) => Effect.suspend(() => crew.machine.retractInput(id, inputOf(crew, id))),
+  promoteInput: (crew, id) => Effect.suspend(() => crew.machine.promoteInput(id, inputOf(crew, id)))
+}
+
+const lifecycle: Pick<
+  Record<keyof Own, Call>,
+  | "hardCancelCurrentRun"
+  | "cancelAfterBoundary"
+  | "stopRuntimeExecutor"
+  | "retireRuntime"
+  | "resetRuntime"
+  | "recycleRuntime"
+  | "recoverRuntime"
+  | "destroyRuntime"
+  | "publishEvent"
+> = {
+  hardCancelCurrentRun: ({ machine }, id) => machine.hardCancelCurrentRun(id, "simulated"),
+  cancelAfterBoundary: ({ machine }, id) => machine.cancelAfterBoundary(id, "simulated"),
+  stopRuntimeExecutor: ({ machine }, id) => patient(machine.stopRuntimeExecutor(id, "simulated")),
+  retireRuntime: ({ machine }, id) => machine.retireRuntime(id),
+  resetRuntime: ({ machine }, id) => machine.resetRuntime(id),
+  recycleRuntime: ({ machine }, id) => machine.recycleRuntime(id),
+  recoverRuntime: ({ machine }, id) => machine.recoverRuntime(id),
+  destroyRuntime: ({ machine, world }, id) =>
+    Effect.map(patient(machine.destroyRuntime(id)), (done) => {
+      if (Option.isSome(done) && done.value.joined) world.journal.destroyed.add(id)
+    }),
+  publishEvent: ({ machine }, id) => machine.publishEvent(id, { kind: "simulated", payload: null })
+}
+
+const reads: Pick<
+  Record<keyof Own, Call>,
+  | "runtimeState"
+  | "runtimeStateChanges"
+  | "inputState"
+  | "outcome"
+  | "listActiveInputs"
+  | "loadBoundaryReceipt"
+  | "history"
+  | "runtimeEvents"
+  | "meerkatMachineSpineSnapshot"
+  | "storedSessions"
+  | "fiberCount"
+> = {
+  runtimeState: ({ machine }, id) => machine.runtimeState(id),
+  runtimeStateChanges: ({ machine, scope }, id) =>
+    Effect.forkIn(Effect.ignore(Stream.runDrain(Stream.take(machine.runtimeStateChanges(id), 3))), scope),
+  inputState: (crew, id) => Effect.suspend(() => crew.machine.inputState(id, inputOf(crew, id))),
+  outcome: (crew, id) =>
+    Effect.suspend(() => {
+      const input = inputOf(crew, id)
+      const { journal, ledger } = crew.world
+      return Effect.map(crew.machine.outcome(id, input), (outcome) => {
+        if (Option.isSome(outcome) && !ledger.ended.has(input) && crew.world.peek !== null) {
+          if (journal.inputs.get(input)?.durability !== "ephemeral") {
+            violate(journal, "3 terminal iff outcome", `${input} is said to have ended and has not`)
+          }
+        }
+      })
+    }),
+  listActiveInputs: ({ machine }, id) => machine.listActiveInputs(id),
+  loadBoundaryReceipt: (crew, id) => Effect.suspend(() => crew.machine.loadBoundaryReceipt(id, runOf(crew, id), 0)),
+  history: ({ machine }, id) => Stream.runCount(machine.history(id)),
+  runtimeEvents: ({ machine, scope, world }, id) => {
+    let last = -1
+    return machine.runtimeEvents(id).pipe(
+      Stream.takeUntil(() => world.dice.hit(0.02)),
+      Stream.runForEach((item) =>
+        Effect.sync(() => {
+          count(world.journal, "feed", item._tag === "Event" ? item.envelope.event._tag : item._tag)
+          if (item._tag !== "Event") return
+          const { sequence } = item.envelope
+          if (sequence <= last) violate(world.journal, "33 events", `${id}: event ${sequence} came after ${last}`)
+          last = sequence
+        })
+      ),
+      Effect.ignore,
+      Effect.forkIn(scope)
+    )
+  },
+  meerkatMachineSpineSnapshot: ({ machine }, id) => machine.meerkatMachineSpineSnapshot(id),
+  storedSessions: ({ machine, world }) =>
+    Effect.suspend(() =>
+      Stream.runCount(
+        machine.storedSessions(world.dice.pick<SessionFilter>([{}, { pendingOnly: true }, { prefix: "s1" }]))
+      )
+    ),
+  fiberCount: ({ machine }) => machine.fiberCount
+}
+
+/** Every method of the machine. The type names each: a new one does not compile until it is here. @since 0.1.0 @category traffic */
+export const machineCalls: Record<keyof MeerkatMachineService, Call> = {
+  ...registration,
+  ...admission,
+  ...lifecycle,
+  ...reads,
+  ...commsCalls,
+  ...toolCalls,
+  ...operationCalls
+}
+
+/** An id that no session has. @since 0.1.0 @category constructors */
+export const nobody = SessionIdSchema.make("nobody")
