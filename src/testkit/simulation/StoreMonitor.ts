@@ -137,7 +137,7 @@ const feed = ({ journal, ledger, staged }: World, commit: RuntimeCommit): void =
   }
   ledger.cursors.set(epochId, { agentApplied, injected, lastSeq })
   const runId = commit.receipt?.receipt.runId ?? silentRun({ journal, staged }, agentApplied)
-  const given = runId === undefined ? [] : staged.get(runId)?.completions ?? []
+  const given = runId === undefined || agentApplied === before.agentApplied ? [] : staged.get(runId)?.completions ?? []
   for (const { seq } of given) {
     const place = `${epochId} ${seq}`
     const other = ledger.delivered.get(place)

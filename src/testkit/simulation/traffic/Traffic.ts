@@ -76,6 +76,7 @@ const weights: Readonly<Record<string, number>> = {
   "session.steer": 5,
   "session.ask": 4,
   "control.ingest": 2,
+  "machine.setSessionLlmReconfigureHost": 1.5,
   "session.operations.run": 1.5,
   "session.operations.external": 1,
   "session.operations.complete": 1.5,

@@ -8,6 +8,7 @@ import { count } from "../Journal.js"
 import type { Call } from "./Call.js"
 import { inputOf, patient, prompted, runOf } from "./Call.js"
 import { handleCommsCalls } from "./commsCalls.js"
+import { handleLlmCalls } from "./llmCalls.js"
 import { sessionOperationCalls } from "./operationCalls.js"
 import { handleToolCalls } from "./toolCalls.js"
 
@@ -16,6 +17,7 @@ type Areas = {
   readonly tools: typeof handleToolCalls
   readonly comms: typeof handleCommsCalls
   readonly operations: typeof sessionOperationCalls
+  readonly llm: typeof handleLlmCalls
 }
 
 type Methods = Exclude<keyof SessionHandle, "sessionId" | keyof Areas>
@@ -75,4 +77,9 @@ export const handleCalls: Record<Methods, Call> = {
 }
 
 /** The areas of a handle, each with its methods. @since 0.1.0 @category traffic */
-export const handleAreas: Areas = { tools: handleToolCalls, comms: handleCommsCalls, operations: sessionOperationCalls }
+export const handleAreas: Areas = {
+  tools: handleToolCalls,
+  comms: handleCommsCalls,
+  operations: sessionOperationCalls,
+  llm: handleLlmCalls
+}

@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import type { MeerkatMachineService } from "../../../../services/MeerkatMachine.js"
 import type { SessionFilter } from "../../../../services/RuntimeStore.js"
 import type { CommsControl } from "../../../../services/SessionComms.js"
+import type { LlmControl } from "../../../../services/SessionLlm.js"
 import type { OperationsControl } from "../../../../services/SessionOperations.js"
 import type { ToolsControl } from "../../../../services/SessionTools.js"
 import { SessionId as SessionIdSchema } from "../../../domain/Ids.js"
@@ -13,10 +14,14 @@ import { count, violate } from "../Journal.js"
 import type { Call } from "./Call.js"
 import { fieldsOf, inputOf, patient, prompted, runOf, withInput } from "./Call.js"
 import { commsCalls } from "./commsCalls.js"
+import { llmCalls } from "./llmCalls.js"
 import { operationCalls } from "./operationCalls.js"
 import { toolCalls } from "./toolCalls.js"
 
-type Own = Omit<MeerkatMachineService, keyof CommsControl | keyof ToolsControl | keyof OperationsControl>
+type Own = Omit<
+  MeerkatMachineService,
+  keyof CommsControl | keyof ToolsControl | keyof OperationsControl | keyof LlmControl
+>
 
 const registration: Pick<
   Record<keyof Own, Call>,
@@ -192,7 +197,8 @@ export const machineCalls: Record<keyof MeerkatMachineService, Call> = {
   ...reads,
   ...commsCalls,
   ...toolCalls,
-  ...operationCalls
+  ...operationCalls,
+  ...llmCalls
 }
 
 /** An id that no session has. @since 0.1.0 @category constructors */
