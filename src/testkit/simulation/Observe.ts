@@ -7,8 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import type { CoreExecutor, Turn, TurnOutput } from "../../../services/CoreExecutor.js"
-import type { ExecutorError } from "../../domain/Errors.js"
+import type { CoreExecutor, Turn } from "../../../services/CoreExecutor.js"
 import { runtimeIdOf } from "../../domain/Ids.js"
 import type { Applied } from "./Journal.js"
 import { count, note, violate } from "./Journal.js"
@@ -17,12 +16,19 @@ import type { World } from "./World.js"
 /** The same executor; its calls are held against the journal. @since 0.1.0 @category constructors */
 export const executor = (world: World, inner: CoreExecutor): CoreExecutor => ({
   ...inner,
-  apply: (turn) =>
-    Effect.suspend(() => {
-      const run = begin(world, turn)
-      return Effect.onExit(inner.apply(turn), (exit) => Effect.sync(() => end(world, run, exit)))
-    })
+  apply: (turn) => observed(world, turn, inner.apply(turn))
 })
+
+/** What runs in a session's run slot, whoever runs it. @since 0.1.0 @category combinators */
+export const observed = <A, E extends { readonly _tag: string }>(
+  world: World,
+  turn: Pick<Turn, "runId" | "sessionId" | "inputs" | "completions">,
+  effect: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    const run = begin(world, turn)
+    return Effect.onExit(effect, (exit) => Effect.sync(() => end(world, run, exit)))
+  })
 
 /** The process died: what ran in it may have been half done. @since 0.1.0 @category journal */
 export const died = ({ journal, ledger, running }: World): void => {
@@ -36,7 +42,7 @@ export const died = ({ journal, ledger, running }: World): void => {
 
 // --- internal ---
 
-const begin = (world: World, turn: Turn): Applied => {
+const begin = (world: World, turn: Pick<Turn, "runId" | "sessionId" | "inputs" | "completions">): Applied => {
   const { journal, running } = world
   const run: Applied = {
     runId: turn.runId,
@@ -77,7 +83,7 @@ const mayRun = ({ config, journal, ledger, peek }: World, run: Applied, id: Appl
   if (driving && input.failures >= config.maxAttempts + 3) say("13 attempts", `it failed ${input.failures} times`)
 }
 
-const end = ({ journal, running }: World, run: Applied, exit: Exit.Exit<TurnOutput, ExecutorError>): void => {
+const end = ({ journal, running }: World, run: Applied, exit: Exit.Exit<unknown, { readonly _tag: string }>): void => {
   run.ended = true
   running.delete(run.runId)
   const how = Exit.isSuccess(exit) ? "output" : failureOf(exit.cause)
@@ -90,7 +96,7 @@ const end = ({ journal, running }: World, run: Applied, exit: Exit.Exit<TurnOutp
   }
 }
 
-const failureOf = (cause: Cause.Cause<ExecutorError>): string => {
+const failureOf = (cause: Cause.Cause<{ readonly _tag: string }>): string => {
   const failure = Cause.failureOrCause(cause)
   return Either.isLeft(failure) ? failure.left._tag : Cause.isInterruptedOnly(cause) ? "interrupted" : "defect"
 }

@@ -77,6 +77,8 @@ const weights: Readonly<Record<string, number>> = {
   "session.ask": 4,
   "control.ingest": 2,
   "machine.setSessionLlmReconfigureHost": 1.5,
+  "session.bindings": 1.5,
+  "machine.acceptInputAndRun": 1.5,
   "session.operations.run": 1.5,
   "session.operations.external": 1,
   "session.operations.complete": 1.5,
@@ -101,6 +103,10 @@ const brings = new Set([
   "machine.registerSession",
   "machine.ensureSessionWithExecutor",
   "machine.ensureSessionWithExecutorFactory",
+  "machine.registerSessionWithExecutor",
+  "machine.prepareBindings",
+  "machine.prepareLocalSessionBindings",
+  "machine.verifyBindings",
   "machine.sessionScoped"
 ])
 

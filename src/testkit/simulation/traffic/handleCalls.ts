@@ -10,6 +10,7 @@ import { inputOf, patient, prompted, runOf } from "./Call.js"
 import { handleCommsCalls } from "./commsCalls.js"
 import { handleLlmCalls } from "./llmCalls.js"
 import { sessionOperationCalls } from "./operationCalls.js"
+import { acceptAndRun, bindings } from "./runCalls.js"
 import { handleToolCalls } from "./toolCalls.js"
 
 /** What of a handle is no method: its name, and handles of one area each. */
@@ -50,6 +51,8 @@ export const handleCalls: Record<Methods, Call> = {
       const deadline = dice.hit(0.7) ? { deadline: dice.pick([1, 20, 500, 5000]) } : {}
       return patient(crew.machine.session(id).ask("question", deadline))
     }),
+  acceptAndRun,
+  bindings,
   outcome: (crew, id) => Effect.suspend(() => crew.machine.session(id).outcome(inputOf(crew, id))),
   retract: (crew, id) => Effect.suspend(() => crew.machine.session(id).retract(inputOf(crew, id))),
   promote: (crew, id) => Effect.suspend(() => crew.machine.session(id).promote(inputOf(crew, id))),

@@ -4,9 +4,11 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { MeerkatMachineService } from "../../../../services/MeerkatMachine.js"
 import type { SessionFilter } from "../../../../services/RuntimeStore.js"
+import type { BindingsControl } from "../../../../services/SessionBindings.js"
 import type { CommsControl } from "../../../../services/SessionComms.js"
 import type { LlmControl } from "../../../../services/SessionLlm.js"
 import type { OperationsControl } from "../../../../services/SessionOperations.js"
+import type { RunsControl } from "../../../../services/SessionRuns.js"
 import type { ToolsControl } from "../../../../services/SessionTools.js"
 import { SessionId as SessionIdSchema } from "../../../domain/Ids.js"
 import { answered, follow } from "../Crew.js"
@@ -16,11 +18,17 @@ import { fieldsOf, inputOf, patient, prompted, runOf, withInput } from "./Call.j
 import { commsCalls } from "./commsCalls.js"
 import { llmCalls } from "./llmCalls.js"
 import { operationCalls } from "./operationCalls.js"
+import { bindingCalls, runCalls } from "./runCalls.js"
 import { toolCalls } from "./toolCalls.js"
 
 type Own = Omit<
   MeerkatMachineService,
-  keyof CommsControl | keyof ToolsControl | keyof OperationsControl | keyof LlmControl
+  | keyof CommsControl
+  | keyof ToolsControl
+  | keyof OperationsControl
+  | keyof LlmControl
+  | keyof BindingsControl
+  | keyof RunsControl
 >
 
 const registration: Pick<
@@ -28,6 +36,7 @@ const registration: Pick<
   | "registerSession"
   | "unregisterSession"
   | "unregisterSessionIfEpoch"
+  | "registerSessionWithExecutor"
   | "ensureSessionWithExecutor"
   | "ensureSessionWithExecutorFactory"
   | "containsSession"
@@ -47,6 +56,8 @@ const registration: Pick<
       machine.meerkatMachineSpineSnapshot(id),
       (snapshot) => Option.isNone(snapshot) ? Effect.void : machine.unregisterSessionIfEpoch(id, snapshot.value.epochId)
     ),
+  registerSessionWithExecutor: ({ executor, machine }, id) =>
+    Effect.scoped(Effect.flatMap(executor(id), (made) => machine.registerSessionWithExecutor(id, made))),
   ensureSessionWithExecutor: ({ executor, machine }, id) =>
     Effect.scoped(Effect.flatMap(executor(id), (made) => machine.ensureSessionWithExecutor(id, made))),
   ensureSessionWithExecutorFactory: ({ executor, machine, world }, id) =>
@@ -198,7 +209,9 @@ export const machineCalls: Record<keyof MeerkatMachineService, Call> = {
   ...commsCalls,
   ...toolCalls,
   ...operationCalls,
-  ...llmCalls
+  ...llmCalls,
+  ...bindingCalls,
+  ...runCalls
 }
 
 /** An id that no session has. @since 0.1.0 @category constructors */
