@@ -26,12 +26,22 @@ import {
   run,
   stdoutText
 } from "./internal/commandProcess.js"
+import { inheritedEnvironment } from "./internal/environment.js"
 import { promptOf } from "./internal/turnText.js"
 
 export type {
   /** Text for `/bin/sh -c`, or a program with its arguments. @since 0.1.0 @category models */
   CommandLine
 } from "./internal/commandProcess.js"
+
+export {
+  /** A command ended otherwise than with exit code 0. @since 0.1.0 @category errors */
+  CommandFailed,
+  /** Runs a supervised command and gives what it wrote. @since 0.1.0 @category running */
+  output,
+  /** Runs a supervised command to its end. @since 0.1.0 @category running */
+  run as runCommand
+} from "./SupervisedCommand.js"
 
 /** @since 0.1.0 @category models */
 export interface CommandExecutorOptions {
@@ -145,9 +155,8 @@ const notRun = (error: CommandFailure): ExecutorError =>
     : failed(error.message)
 
 const environment = (options: CommandExecutorOptions, turn: Turn): Record<string, string> => {
-  const inherited = Object.entries(process.env).flatMap(([name, value]) => value === undefined ? [] : [[name, value]])
   return {
-    ...Object.fromEntries(inherited),
+    ...inheritedEnvironment(),
     MEERKAT_SESSION: turn.sessionId,
     MEERKAT_RUN: turn.runId,
     MEERKAT_ATTEMPT: String(turn.attempt),

@@ -71,3 +71,19 @@ describe("CoreExecutorCommand", () => {
       assert.strictEqual(heard.join(""), "working\n")
     }))
 })
+
+describe("a supervised command", () => {
+  it.live("gives what it wrote, or says how it ended", () =>
+    Effect.gen(function*() {
+      const shell = (text: string, env = {}) => CoreExecutorCommand.output({ command: { shell: text }, env })
+      assert.strictEqual(yield* shell("echo \"$WORD\"; echo; echo", { WORD: "hello" }), "hello")
+      const failed = yield* Effect.flip(shell("echo broken >&2; exit 3"))
+      assert.deepInclude(failed, { _tag: "CommandFailed", exitCode: 3, signal: null })
+      assert.strictEqual(failed.message, "exited with 3: broken")
+      const killed = yield* Effect.flip(shell("kill -KILL $$"))
+      assert.strictEqual(killed.message, "ended by signal SIGKILL")
+      const missing = yield* Effect.flip(CoreExecutorCommand.output({ command: { argv: ["no-such-program"] } }))
+      assert.strictEqual(missing._tag, "CommandNotStarted")
+      assert.strictEqual((yield* CoreExecutorCommand.runCommand({ command: { shell: "exit 3" } })).exitCode, 3)
+    }))
+})

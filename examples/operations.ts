@@ -1,0 +1,61 @@
+import { CoreExecutor, MeerkatMachine, MeerkatMachineLive, Turn } from "effect-meerkat"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+
+const executor = CoreExecutor.make((turn) =>
+  Effect.gen(function*() {
+    // A turn that was woken is given what ended since the last committed turn.
+    if (turn.completions.length > 0) {
+      return Turn.reply(
+        turn.completions.map(({ displayName, outcome }) => `${displayName}: ${outcome._tag}`).join(", ")
+      )
+    }
+    // A fiber of the session: it outlives the turn, not the process.
+    yield* turn.operations.run(Effect.delay(Effect.succeed("42 files"), "10 millis"), { displayName: "count" })
+    // Somebody else's work: it outlives the process too.
+    yield* turn.operations.external({ displayName: "review" })
+    return Turn.reply("under way")
+  }).pipe(Effect.orDie)
+)
+
+export const program = Effect.gen(function*() {
+  const machine = yield* MeerkatMachine.MeerkatMachine
+  const session = yield* machine.sessionScoped("operations", executor)
+  const { operations } = session
+
+  /** Waits until a committed turn was given the feed up to here. */
+  const told = (seq: number) =>
+    session.events.pipe(
+      Stream.mapEffect(() => operations.cursors),
+      Stream.filter(({ agentApplied }) => agentApplied >= seq),
+      Stream.runHead
+    )
+
+  const answer = yield* session.ask("begin")
+  const [count, review] = yield* operations.list // by display name
+  const counted = count === undefined ? null : yield* operations.watch(count.spec.id)
+  yield* told(1)
+  if (review !== undefined) yield* operations.complete(review.spec.id, "looks good") // as a webhook would
+  yield* told(2)
+
+  const feed = yield* operations.feed().pipe(Stream.take(2), Stream.runCollect)
+  const answers = yield* session.history.pipe(Stream.filter(({ role }) => role === "assistant"), Stream.runCollect)
+  return {
+    first: answer.text,
+    counted: counted?._tag,
+    feed: Array.from(feed, (item) => item._tag === "Completion" ? item.entry.displayName : item._tag),
+    answers: Array.from(answers, ({ blocks }) => blocks)
+  }
+}).pipe(Effect.scoped, Effect.provide(Layer.fresh(MeerkatMachineLive.layerEphemeral)))
+
+export const expected = {
+  first: "under way",
+  counted: "Completed",
+  feed: ["count", "review"],
+  answers: [
+    [{ type: "text", text: "under way" }],
+    [{ type: "text", text: "count: Completed" }],
+    [{ type: "text", text: "review: Completed" }]
+  ]
+}
