@@ -11,7 +11,7 @@
  *   --budget N    seconds the tests of one mutant may take without it (40)
  *   --part PATH   of the sample only mutants of files whose path begins so
  *   --long        sweeps over seeds and explorations too
- *   --again       those of the sample that were not caught when they were tried last
+ *   --again       those of the sample that were not caught when they were tried last, and are not explained
  *   --list        prints the sample, runs nothing
  *   --report      writes docs/mutation.md from what earlier runs found out about the sample
  */
@@ -22,7 +22,7 @@ import { compiling } from "./mutate/compiles.js"
 import { explained } from "./mutate/explained.js"
 import type { Mutant } from "./mutate/instrument.js"
 import type { Result } from "./mutate/memory.js"
-import { onceCompiled, remember, results } from "./mutate/memory.js"
+import { onceCompiled, reaches, remember, results } from "./mutate/memory.js"
 import { report, summary } from "./mutate/report.js"
 import { makeRunner } from "./mutate/runner.js"
 import { prepare, root, sampled, testFiles } from "./mutate/workplace.js"
@@ -35,7 +35,7 @@ const isGiven = (name: string): boolean => process.argv.includes(`--${name}`)
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
 /** Tests of programs and packages run other processes, which know nothing of the mutants. */
-const outside = /^test\/(?:cli|torture|mutate|simulation)\/|^test\/(?:package|readme)\./
+const outside = /^test\/(?:cli|torture|mutate|simulation)\/|^test\/(?:package|readme|guides)\./
 
 const size = Number(valueOf("size", "300"))
 const seed = Number(valueOf("seed", "1"))
@@ -66,10 +66,16 @@ const known = (): ReadonlyArray<Result> => {
 const run = async (mutants: ReadonlyArray<Mutant>): Promise<void> => {
   const files = testFiles().filter((file) => !outside.test(file) && wanted.some((part) => file.includes(part)))
   const runner = makeRunner(workplace.folder, files)
-  const coverage = await cover(runner, isGiven("long"), say)
+  const reach = reaches(workplace.mutants)
+  const coverage = await cover(runner, isGiven("long"), reach, say)
+  reach.save()
   for (const name of coverage.broken) say(`left out, since it does not pass here: ${name}`)
   const files_ = new Map(workplace.mutants.map(({ file, id }) => [id, file]))
-  const trial = { budgetMs: Number(valueOf("budget", "40")) * 1000, fileOf: (id: number) => files_.get(id) }
+  const trial = {
+    budgetMs: Number(valueOf("budget", "40")) * 1000,
+    fileOf: (id: number) => files_.get(id),
+    isNew: reach.isNew
+  }
   let n = 0
   for (const mutant of mutants) {
     const result = await tryOne(runner, coverage, mutant, trial)
@@ -87,7 +93,9 @@ if (isGiven("list")) {
   writeFileSync(path.join(root, "docs", "mutation.md"), text)
 } else {
   const before = results()
-  await run(isGiven("again") ? part.filter(({ key }) => before.get(key)?.verdict !== "caught") : part)
+  const reasons = new Set(explained.map(({ key }) => key))
+  const open = part.filter(({ key }) => before.get(key)?.verdict !== "caught" && !reasons.has(key))
+  await run(isGiven("again") ? open : part)
 }
 if (!isGiven("list")) {
   const { lines, ok } = summary(known(), explained)

@@ -1,8 +1,7 @@
 /** Which tests reach which mutant, and which of them notices it. */
 import type { Mutant } from "./instrument.js"
 import type { Result } from "./memory.js"
-import type { Planned } from "./messages.js"
-import type { Answer, Ended, Loaded, Runner, Test } from "./runner.js"
+import type { Answer, Loaded, Runner, Test } from "./runner.js"
 
 /** Tests that reach each mutant, cheapest first. */
 export interface Coverage {
@@ -17,59 +16,97 @@ export interface Timed {
   readonly ms: number
 }
 
-const coverMs = 180_000
+/** What one test reached when it last ran for that. */
+export interface Reach {
+  readonly ms: number
+  readonly passed: boolean
+  readonly reached: ReadonlyArray<number>
+}
+
+/** What is known of tests from before; see `memory.ts`. */
+export interface Known {
+  readonly get: (test: Test) => Reach | undefined
+  readonly put: (test: Test, reach: Reach) => void
+}
+
+const coverMs = 120_000
 
 /** Sweeps over many seeds: they show much and cost more than all other tests together. */
 const isLong = ({ file, name }: Test): boolean => /\bseeds\]?$/.test(name) || /exploration/i.test(file)
 
+const nameOf = ({ file, name }: Test): string => `${file} ${name}`
+
 /**
- * All tests once, without a mutant; the long ones only if asked for. One that hangs takes the worker with it; the rest
- * goes on in the next.
+ * Runs the tests of which it is not known once, without a mutant; the long ones only if asked for. One that hangs takes
+ * the worker with it; the rest goes on in the next.
  */
-export const cover = async (runner: Runner, long: boolean, say: (text: string) => void): Promise<Coverage> => {
+export const cover = async (
+  runner: Runner,
+  long: boolean,
+  known: Known,
+  say: (text: string) => void
+): Promise<Coverage> => {
   const loaded = await runner.loaded()
   const all = loaded.tests.filter((test) => long || !isLong(test))
-  const nameOf = (test: number): string => {
-    const of = loaded.tests[test]
-    return of === undefined ? "" : `${of.file} ${of.name}`
+  const byId = new Map(all.map((test) => [test.id, test]))
+  const took = (id: number, reach: Reach): void => {
+    const test = byId.get(id)
+    if (test !== undefined) known.put(test, reach)
   }
-  const reaching = new Map<number, Array<Timed>>()
-  const broken: Array<string> = []
-  const took = ({ failure, ms, reached, test }: Ended): void => {
-    if (failure !== null) broken.push(nameOf(test))
-    else for (const id of reached) reaching.set(id, [...(reaching.get(id) ?? []), { test, ms }])
-  }
-  let rest = all.map(({ id }): Planned => ({ test: id, timeoutMs: coverMs }))
+  let rest = all.filter((test) => known.get(test) === undefined).map(({ id }) => ({ test: id, timeoutMs: coverMs }))
   while (rest.length > 0) {
     const { caught, ended } = await runner.run({ mutant: -1, cover: true, tests: rest.slice(0, 100) })
-    ended.forEach(took)
+    for (const { failure, ms, reached, test } of ended) took(test, { ms, passed: failure === null, reached })
     const done = new Set(ended.map(({ test }) => test))
     if (caught !== null) {
       done.add(caught.test)
-      broken.push(nameOf(caught.test))
+      took(caught.test, { ms: coverMs, passed: false, reached: [] })
       runner.stop()
     }
     if (done.size === 0) break
     rest = rest.filter(({ test }) => !done.has(test))
-    say(`coverage: ${all.length - rest.length} of ${all.length} tests`)
+    say(`coverage: ${rest.length} tests to go`)
+  }
+  const reaching = new Map<number, Array<Timed>>()
+  for (const test of all) {
+    const reach = known.get(test)
+    if (reach?.passed !== true) continue
+    for (const id of reach.reached) reaching.set(id, [...(reaching.get(id) ?? []), { test: test.id, ms: reach.ms }])
   }
   for (const tests of reaching.values()) tests.sort((a, b) => a.ms - b.ms)
-  return { loaded, reaching, broken }
+  return { loaded, reaching, broken: all.filter((test) => known.get(test)?.passed !== true).map(nameOf) }
 }
 
 export interface Trial {
   /** how long the tests of one mutant may take together without it, in milliseconds */
   readonly budgetMs: number
   readonly fileOf: (id: number) => string | undefined
+  /** not there when the tests last ran for what they reach */
+  readonly isNew: (id: number) => boolean
 }
 
-/** Tests for a mutant that only loading reaches: those that reach anything else of its file. */
+/** Tests for a mutant that only loading reaches, or of which nothing is known: those that reach anything else of its file. */
 const ofFile = ({ reaching }: Coverage, { fileOf }: Trial, file: string): ReadonlyArray<Timed> => {
   const tests = new Map<number, Timed>()
   for (const [id, timed] of reaching) {
     if (fileOf(id) === file) { for (const each of timed) tests.set(each.test, each) }
   }
   return [...tests.values()].sort((a, b) => a.ms - b.ms)
+}
+
+/**
+ * Cheap tests first, and those of many files before many of one file: tests of one file often notice the same.
+ */
+const ordered = (tests: ReadonlyArray<Timed>, { loaded }: Coverage): ReadonlyArray<Timed> => {
+  const ranks = new Map<string, number>()
+  const costs = new Map<Timed, number>()
+  for (const timed of tests) {
+    const file = loaded.tests[timed.test]?.file ?? ""
+    const rank = (ranks.get(file) ?? 0) + 1
+    ranks.set(file, rank)
+    costs.set(timed, timed.ms * rank)
+  }
+  return tests.toSorted((a, b) => (costs.get(a) ?? 0) - (costs.get(b) ?? 0))
 }
 
 const within = (tests: ReadonlyArray<Timed>, budgetMs: number): ReadonlyArray<Timed> => {
@@ -85,20 +122,22 @@ export const tryOne = async (runner: Runner, coverage: Coverage, mutant: Mutant,
   const { id } = mutant
   const loading = coverage.loaded.reached.has(id)
   const running = coverage.reaching.get(id) ?? []
-  const tests = running.length === 0 && loading ? ofFile(coverage, trial, mutant.file) : running
-  const chosen = within(tests, trial.budgetMs)
+  const unsure = running.length === 0 && (loading || trial.isNew(id))
+  const tests = unsure ? ofFile(coverage, trial, mutant.file) : running
+  const chosen = within(ordered(tests, coverage), trial.budgetMs)
   const job = {
     mutant: id,
     cover: false,
     tests: chosen.map(({ ms, test }) => ({ test, timeoutMs: 5_000 + 4 * Math.min(ms, 15_000) }))
   }
   // what is decided while files load is decided anew only in a new process
-  let answer: Answer = running.length === 0 ? { ended: [], caught: null, clean: true } : await runner.run(job)
+  const onlyLoading = running.length === 0 && loading
+  let answer: Answer = onlyLoading ? { ended: [], caught: null, clean: true } : await runner.run(job)
   if (answer.caught === null && loading && chosen.length > 0) answer = await runner.runFresh(job)
   const { caught } = answer
-  const nameOf = (test: number): string => {
+  const testName = (test: number): string => {
     const of = coverage.loaded.tests[test]
-    return of === undefined ? "" : `${of.file} ${of.name}`
+    return of === undefined ? "" : nameOf(of)
   }
   return {
     key: mutant.key,
@@ -109,9 +148,9 @@ export const tryOne = async (runner: Runner, coverage: Coverage, mutant: Mutant,
     code: mutant.code,
     verdict: tests.length === 0 ? "unreached" : caught === null ? "survived" : "caught",
     how: caught?.how ?? "",
-    by: caught === null ? "" : nameOf(caught.test),
+    by: caught === null ? "" : testName(caught.test),
     reachedBy: tests.length,
     ran: caught === null ? chosen.length : answer.ended.length,
-    tests: chosen.slice(-5).map(({ test }) => nameOf(test))
+    tests: chosen.slice(-5).map(({ test }) => testName(test))
   }
 }

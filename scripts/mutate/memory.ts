@@ -2,7 +2,9 @@
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import type { Known, Reach } from "./campaign.js"
 import type { Mutant } from "./instrument.js"
+import type { Test } from "./runner.js"
 import { root } from "./workplace.js"
 
 export type Verdict = "caught" | "survived" | "unreached"
@@ -68,4 +70,72 @@ export const onceCompiled = (
   fs.mkdirSync(folder, { recursive: true })
   fs.writeFileSync(path.join(folder, "compiles.json"), JSON.stringify(known))
   return mutants.filter((mutant) => known[nameOf(mutant)] === true)
+}
+
+interface StoredReach {
+  readonly digest: string
+  readonly ms: number
+  readonly passed: boolean
+  /** places in `keys` */
+  readonly reached: ReadonlyArray<number>
+}
+
+interface Stored {
+  readonly keys: ReadonlyArray<string>
+  readonly tests: Record<string, StoredReach>
+}
+
+const stored = (): Stored => {
+  const text = read("reach.json")
+  return text === "" ? { keys: [], tests: {} } : JSON.parse(text) as Stored
+}
+
+export interface Reaches extends Known {
+  readonly isNew: (id: number) => boolean
+  readonly save: () => void
+}
+
+/**
+ * What each test reached, until its file changes. Sources change without that: a mutant that is not known from then is
+ * put to all tests of its file.
+ */
+export const reaches = (mutants: ReadonlyArray<Mutant>): Reaches => {
+  const before = stored()
+  const ids = new Map(mutants.map(({ id, key }) => [key, id]))
+  const keys = before.keys.slice()
+  const places = new Map(keys.map((key, place) => [key, place]))
+  const known = new Set(before.keys)
+  const tests = { ...before.tests }
+  const digests = new Map<string, string>()
+  let reused = false
+  const digestOf = (file: string): string => {
+    const of = digests.get(file) ?? digest(fs.readFileSync(path.join(root, file), "utf8"))
+    digests.set(file, of)
+    return of
+  }
+  const placeOf = (id: number): ReadonlyArray<number> => {
+    const key = mutants[id]?.key
+    if (key === undefined) return []
+    const place = places.get(key) ?? keys.push(key) - 1
+    places.set(key, place)
+    return [place]
+  }
+  const nameOf = ({ file, name }: Test): string => `${file} ${name}`
+  return {
+    get: (test) => {
+      const of = tests[nameOf(test)]
+      if (of === undefined || of.digest !== digestOf(test.file)) return undefined
+      reused ||= before.tests[nameOf(test)] === of
+      return { ...of, reached: of.reached.flatMap((place) => ids.get(keys[place] ?? "") ?? []) }
+    },
+    put: (test, { ms, passed, reached }: Reach) => {
+      tests[nameOf(test)] = { digest: digestOf(test.file), ms, passed, reached: reached.flatMap(placeOf) }
+    },
+    isNew: (id) => reused && !known.has(mutants[id]?.key ?? ""),
+    save: () => {
+      if (!reused) { for (const { id } of mutants) placeOf(id) }
+      fs.mkdirSync(folder, { recursive: true })
+      fs.writeFileSync(path.join(folder, "reach.json"), JSON.stringify({ keys, tests } satisfies Stored))
+    }
+  }
 }

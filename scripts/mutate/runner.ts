@@ -1,6 +1,7 @@
 /** Drives the worker: starts it, gives it jobs, ends it when it hangs or cannot be trusted any more. */
 import type { ChildProcess } from "node:child_process"
 import { fork } from "node:child_process"
+import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import type { Failure, FromWorker, Job, Planned } from "./messages.js"
@@ -45,6 +46,9 @@ export interface Runner {
 const stuckMs = 10_000
 const loadMs = 120_000
 
+/** Files in memory, where there is such a folder: what a mutant breaks has nothing to do with the disk. */
+const quick = fs.existsSync("/dev/shm") ? { TMPDIR: "/dev/shm" } : {}
+
 interface Worker {
   readonly child: ChildProcess
   readonly loaded: Loaded
@@ -63,7 +67,7 @@ export const makeRunner = (folder: string, files: ReadonlyArray<string>): Runner
     const child = fork(path.join(folder, "scripts/mutate/worker.js"), files.slice(), {
       cwd: folder,
       execArgv: ["--max-old-space-size=1536"],
-      env: { ...process.env, MEERKAT_MUTANT: String(mutant), MEERKAT_SEED: "1" },
+      env: { ...process.env, MEERKAT_MUTANT: String(mutant), MEERKAT_SEED: "1", ...quick },
       serialization: "advanced",
       stdio: ["ignore", "ignore", process.env["MUTATE_VERBOSE"] === undefined ? "ignore" : "inherit", "ipc"]
     })

@@ -31,6 +31,9 @@ process.on("uncaughtException", (error) => stray.push(error))
 
 const marked = (marks: Uint8Array): ReadonlyArray<number> => Array.from(marks.keys()).filter((id) => marks[id] === 1)
 
+/** how long a test that is interrupted may take to end */
+const graceMs = 2_000
+
 const choose = (mutant: number): void => {
   control.chosen = mutant
   process.env["MEERKAT_MUTANT"] = String(mutant)
@@ -51,6 +54,11 @@ const run = async ({ run: body }: Case, timeoutMs: number): Promise<Failure | nu
   )
   const failure = await Promise.race([ended, late])
   clearTimeout(timer)
+  // interrupts what did not end; whether anything of it is left is found out by the same test without the mutant
+  if (failure?._tag === "Hung") {
+    abort.abort()
+    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, graceMs))])
+  }
   return failure ?? (stray.length > 0 ? { _tag: "Failed", error: `stray: ${textOf(stray[0])}` } : null)
 }
 
@@ -80,8 +88,7 @@ const runJob = async (job: Job): Promise<void> => {
     const failure = await runOne(planned, job.cover)
     if (failure === null || job.cover) continue
     choose(-1)
-    // after a hang the process is not used again
-    clean = failure._tag === "Failed" && await passes(planned)
+    clean = await passes(planned)
     break
   }
   choose(-1)

@@ -1,6 +1,7 @@
 /** The mutation check itself: that a mutant is what it says, and that a test which notices it is found. */
 import { assert, describe, it } from "@effect/vitest"
 import { transformSync } from "esbuild"
+import type { Known, Reach } from "../../scripts/mutate/campaign.js"
 import { cover, tryOne } from "../../scripts/mutate/campaign.js"
 import type { Instrumented } from "../../scripts/mutate/instrument.js"
 import { edited, instrument } from "../../scripts/mutate/instrument.js"
@@ -47,6 +48,11 @@ const plain = async (text: string): Promise<unknown> =>
 
 const mutants: Instrumented["mutants"] = instrument("src/kernel/sample.ts", sample, 0, "").mutants
 
+const memory = (): Known => {
+  const known = new Map<number, Reach>()
+  return { get: ({ id }) => known.get(id), put: ({ id }, reach) => void known.set(id, reach) }
+}
+
 describe("the mutation check", () => {
   it("a file with its mutants switched off is the file", async () => {
     assert.deepStrictEqual(await loadWith(-1), await plain(sample))
@@ -85,7 +91,7 @@ describe("the mutation check", () => {
     const first = (file: string, operator: string) =>
       workplace.mutants.filter((mutant) => mutant.file === file && mutant.operator === operator).slice(0, 1)
     try {
-      const coverage = await cover(runner, false, () => undefined)
+      const coverage = await cover(runner, false, memory(), () => undefined)
       assert.deepStrictEqual(coverage.broken, [])
       const verdicts: Array<string> = []
       for (
@@ -95,7 +101,9 @@ describe("the mutation check", () => {
           ...first("layers/internal/groupCommit.ts", "branch never taken")
         ]
       ) {
-        verdicts.push((await tryOne(runner, coverage, mutant, { budgetMs: 10_000, fileOf })).verdict)
+        verdicts.push(
+          (await tryOne(runner, coverage, mutant, { budgetMs: 10_000, fileOf, isNew: () => false })).verdict
+        )
       }
       assert.deepStrictEqual(verdicts, ["caught", "caught", "unreached"])
     } finally {
