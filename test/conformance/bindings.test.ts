@@ -12,7 +12,7 @@ import { uncommittedResult } from "../../src/domain/Errors.js"
 import { StoreIo } from "../../src/domain/StoreErrors.js"
 import { inputId, prompt, runId } from "../support/inputs.js"
 import type { Lab } from "./driver.js"
-import { A, B, failing, nothing, row, snapshotOf, stateOf } from "./driver.js"
+import { A, B, failing, killLoop, nothing, row, snapshotOf, stateOf } from "./driver.js"
 
 const disk = new StoreIo({ operation: "commit", code: "EIO", detail: "the medium failed" })
 
@@ -457,23 +457,27 @@ describe("service turns", () => {
     row(`D25 a stop of a session that was ${where} waits for the turn`, {
       given: (lab) =>
         Effect.gen(function*() {
-          const { bindings } = where === "attached" ? yield* attached(lab) : { bindings: yield* bound(lab) }
-          yield* bindings.turn.begin()
-          return bindings
+          const latched = yield* lab.executor()
+          if (where === "attached") yield* lab.machine.ensureSessionWithExecutor(A, latched.executor)
+          const { turn } = yield* bound(lab)
+          yield* turn.begin()
+          return { turn, hooks: () => latched.counts().stop }
         }),
-      when: (lab, { turn }) =>
+      when: (lab, { hooks, turn }) =>
         Effect.gen(function*() {
           const stop = yield* Effect.fork(lab.machine.stopRuntimeExecutor(A, "enough"))
           yield* lab.settle
-          const during = [yield* stateOf(lab, A), Option.isNone(yield* Fiber.poll(stop))]
+          const during = [yield* stateOf(lab, A), Option.isNone(yield* Fiber.poll(stop)), hooks()]
           yield* turn.complete()
-          return { during, report: yield* Fiber.join(stop), again: yield* failing(turn.begin()) }
+          const report = yield* Fiber.join(stop)
+          return { during, report, hooks: hooks(), again: yield* failing(turn.begin()) }
         }),
       then: (_, told) =>
         Effect.sync(() =>
           assert.deepStrictEqual(told, {
-            during: ["running", true],
+            during: ["running", true, 0],
             report: { inputsAbandoned: 0, joined: true },
+            hooks: where === "attached" ? 1 : 0,
             again: "NotReady{stopped}"
           })
         )
@@ -555,11 +559,18 @@ describe("prepared interrupt handles", () => {
         yield* lab.machine.hardCancelCurrentRun(A, "why")
         yield* lab.settle
         yield* lab.advance("31 seconds")
-        return yield* completion.wait
+        const outcome = yield* completion.wait
+        // without the loop there is no handle at all: the prepared one does not come back
+        yield* killLoop(lab)
+        const { turn } = yield* bound(lab)
+        const caller = yield* Effect.fork(turn.run(Effect.never))
+        yield* lab.settle
+        yield* lab.machine.hardCancelCurrentRun(A, "again")
+        return [outcome, yield* failing(Fiber.join(caller))]
       }),
-    then: (_, outcome, { calls, latched, refused }) =>
+    then: (_, outcomes, { calls, latched, refused }) =>
       Effect.sync(() => {
-        assert.deepStrictEqual(outcome, { _tag: "Cancelled" })
+        assert.deepStrictEqual(outcomes, [{ _tag: "Cancelled" }, "TurnCancelled"])
         assert.deepStrictEqual([calls.prepared, latched.counts().hardCancel], [0, 1])
         assert.strictEqual(refused._tag === "ValidationFailed" ? refused.detail._tag : refused._tag, "Conflict")
       })
