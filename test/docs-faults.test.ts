@@ -1,0 +1,66 @@
+// @effect-diagnostics nodeBuiltinImport:off
+/** Every fault of the table has a test that exists, or a reason. */
+import { existsSync, readFileSync } from "node:fs"
+import { describe, expect, it } from "vitest"
+
+const root = new URL("..", import.meta.url)
+const read = (path: string) => readFileSync(new URL(path, root), "utf8")
+
+const rows = read("docs/faults.md").split("\n").flatMap((line) => {
+  const cells = line.split("|").map((cell) => cell.trim())
+  return /^\| (K-|[TBDRSPCWL]\d)/.test(line) ? [{ id: cells[1] ?? "", shown: cells[3] ?? "" }] : []
+})
+
+const groups: ReadonlyArray<readonly [string, number]> = [
+  ["T", 6],
+  ["B", 4],
+  ["D", 5],
+  ["R", 9],
+  ["S", 4],
+  ["P", 6],
+  ["C", 3],
+  ["W", 7],
+  ["L", 14]
+]
+
+const kills = [
+  "K-accept-0",
+  "K-accept-1",
+  "K-accept-2",
+  "K-accept-3",
+  "K-accept-sup",
+  "K-run-apply",
+  "K-run-2",
+  "K-run-3",
+  "K-run-4",
+  "K-run-5",
+  "K-op-1",
+  "K-op-2",
+  "K-op-3",
+  "K-op-5",
+  "K-wake",
+  "K-unreg",
+  "K-open",
+  "K-migrate"
+]
+
+describe("docs/faults.md", () => {
+  it("has every fault once", () => {
+    const expected = [
+      ...kills,
+      ...groups.flatMap(([group, count]) => Array.from({ length: count }, (_, n) => `${group}${n + 1}`))
+    ]
+    expect(rows.map(({ id }) => id).sort()).toEqual(expected.sort())
+  })
+
+  it("names tests that exist, or says why there is none", () => {
+    for (const { id, shown } of rows) {
+      const named = Array.from(shown.matchAll(/`(test\/[^`]+\.test\.ts)`: ?"([^"]+)"/g))
+      if (named.length === 0) expect(shown, id).toMatch(/^cannot happen: .{20,}/)
+      for (const [, path = "", name = ""] of named) {
+        expect(existsSync(new URL(path, root)), `${id}: ${path}`).toBe(true)
+        expect(read(path), `${id}: ${path}`).toContain(name)
+      }
+    }
+  })
+})
