@@ -121,13 +121,21 @@ const make = Effect.gen(function*() {
     { readonly outcome: AttachOutcome; readonly entry: Entry; readonly created: boolean },
     RuntimeDriverError | E
   > =>
-    Effect.flatMap(acquire(sessionId), ({ created, entry }) =>
-      attach(attachments, entry, executor).pipe(
-        Effect.map((outcome) => ({ outcome, entry, created })),
-        Effect.tapErrorCause(() =>
-          created ? Effect.exit(Deferred.await(Teardown.unregister(teardown, entry, "unregister"))) : Effect.void
-        )
-      ))
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        restore(acquire(sessionId)),
+        ({ created, entry }) =>
+          restore(attach(attachments, entry, executor)).pipe(
+            Effect.map((outcome) => ({ outcome, entry, created })),
+            // what this call registered goes with it, interrupted or failed, unless somebody else has come upon it
+            Effect.onError(() =>
+              created && !entry.shared
+                ? Effect.exit(Deferred.await(Teardown.unregister(teardown, entry, "unregister")))
+                : Effect.void
+            )
+          )
+      )
+    )
 
   const parts: MachineParts = {
     store,
@@ -165,14 +173,18 @@ const make = Effect.gen(function*() {
   const gone = (entry: Entry) =>
     Effect.fail(new NotReady({ state: "destroyed", detail: `session "${entry.sessionId}" was unregistered` }))
 
+  /** Making the executor may take its time, and be interrupted: what this call registered is taken down then too. */
   const scoped = <E, R>(sessionId: SessionId, build: Effect.Effect<CoreExecutor, E, R | Scope.Scope>) =>
-    Effect.map(
-      Effect.acquireRelease(
-        ensureFactory(parts, sessionId, build),
-        ({ created, entry }) => created ? Effect.ignoreLogged(unregisterEntry(entry)) : Effect.void
-      ),
-      ({ entry }) => SessionHandle.make(parts, machine, sessionId, same(entry))
-    )
+    Effect.suspend(() => {
+      const made: { entry: Entry | null } = { entry: null }
+      return Effect.acquireReleaseInterruptible(
+        Effect.map(ensureFactory(parts, sessionId, build), ({ created, entry }) => {
+          if (created) made.entry = entry
+          return SessionHandle.make(parts, machine, sessionId, same(entry))
+        }),
+        () => made.entry === null ? Effect.void : Effect.ignoreLogged(unregisterEntry(made.entry))
+      )
+    })
   const sessionScoped: MeerkatMachineService["sessionScoped"] = (name, executor) =>
     Schema.decode(SessionId)(name).pipe(
       Effect.mapError((error) => invalid({ _tag: "InvalidSessionId", detail: error.message })),

@@ -255,18 +255,23 @@ export const attach = <E>(
   entry: Entry,
   make: Effect.Effect<CoreExecutor, E, Scope.Scope>
 ): Effect.Effect<AttachOutcome, RuntimeDriverError | E> =>
-  Effect.suspend((): Effect.Effect<AttachOutcome, RuntimeDriverError | E> => {
-    if (entry.removed || entry.closing !== null) return Effect.fail(sessionGone(entry.sessionId))
-    const { lifecycle } = entry.authority.unsafeState()
-    if (lifecycle._tag === "Stopped") {
-      return Effect.fail(new NotReady({ state: visible(lifecycle), detail: `session "${entry.sessionId}" is stopped` }))
-    }
-    if (entry.claim !== null) return Effect.zipRight(Deferred.await(entry.claim), attach(deps, entry, make))
-    if (entry.attachment !== null) return Effect.succeed("alreadyAttached")
-    const claim = Deferred.unsafeMake<void>(FiberId.none)
-    entry.claim = claim
-    return attachClaimed(deps, entry, make).pipe(
-      Effect.as<AttachOutcome>("attached"),
-      Effect.ensuring(Effect.sync(() => release(entry, claim)))
-    )
-  })
+  // between the claim and what gives it back no interruption may come
+  Effect.uninterruptibleMask((restore) =>
+    Effect.suspend((): Effect.Effect<AttachOutcome, RuntimeDriverError | E> => {
+      if (entry.removed || entry.closing !== null) return Effect.fail(sessionGone(entry.sessionId))
+      const { lifecycle } = entry.authority.unsafeState()
+      if (lifecycle._tag === "Stopped") {
+        return Effect.fail(
+          new NotReady({ state: visible(lifecycle), detail: `session "${entry.sessionId}" is stopped` })
+        )
+      }
+      if (entry.claim !== null) return restore(Effect.zipRight(Deferred.await(entry.claim), attach(deps, entry, make)))
+      if (entry.attachment !== null) return Effect.succeed("alreadyAttached")
+      const claim = Deferred.unsafeMake<void>(FiberId.none)
+      entry.claim = claim
+      return restore(attachClaimed(deps, entry, make)).pipe(
+        Effect.as<AttachOutcome>("attached"),
+        Effect.ensuring(Effect.sync(() => release(entry, claim)))
+      )
+    })
+  )

@@ -80,6 +80,8 @@ export interface Entry {
   /** an attachment is being made; losers of the race wait for it */
   claim: Deferred.Deferred<void> | null
   tokens: number
+  /** somebody beside the call that registered it came upon it: that call does not take it away again when it fails */
+  shared: boolean
   /** unregistration in progress; everybody who comes gets its result */
   closing: Deferred.Deferred<UnregisterReport, RuntimeDriverError> | null
   removed: boolean

@@ -37,6 +37,12 @@ const stopFailed = (deps: AttachDeps, entry: Entry, attachment: Attachment, erro
     Effect.zipRight(Effect.fail(error))
   )
 
+/** Whoever was second is told the same, whether it came before the end of the first stop or after it. */
+const stoppedAlready = ({ authority, sessionId }: Entry) =>
+  authority.unsafeState().lifecycle._tag === "Stopped"
+    ? invalid({ _tag: "Conflict", detail: `session "${sessionId}" is stopped already` })
+    : null
+
 /** A run of somebody else ends as it would, like one of the loop; one that begins in between is waited for as well. */
 const submitStop = (entry: Entry): Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError> =>
   Effect.zipRight(
@@ -46,7 +52,7 @@ const submitStop = (entry: Entry): Effect.Effect<{ readonly inputsAbandoned: num
       (error) =>
         error._tag === "Rejected" && strangerOf(entry) !== null && !isLeaving(entry)
           ? submitStop(entry)
-          : Effect.fail(driverError(entry.authority)(error))
+          : Effect.fail(stoppedAlready(entry) ?? driverError(entry.authority)(error))
     )
   )
 
@@ -138,10 +144,8 @@ const begun = (deps: AttachDeps, entry: Entry, work: Work): Effect.Effect<EndRep
 /** Stops the session's executor; a session that is stopped already refuses. */
 export const stop = (deps: AttachDeps, entry: Entry, reason: string): Effect.Effect<EndReport, RuntimeDriverError> =>
   Effect.suspend(() => {
-    const { lifecycle } = entry.authority.unsafeState()
-    if (lifecycle._tag === "Stopped") {
-      return Effect.fail(invalid({ _tag: "Conflict", detail: `session "${entry.sessionId}" is stopped already` }))
-    }
+    const stopped = stoppedAlready(entry)
+    if (stopped !== null) return Effect.fail(stopped)
     if (entry.attachment?.takenOver === true) {
       return Effect.fail(invalid({ _tag: "Conflict", detail: `session "${entry.sessionId}" is being ended already` }))
     }

@@ -79,6 +79,7 @@ const openEntry = (deps: RegistryDeps, sessionId: SessionId): Effect.Effect<Entr
         bindings: null,
         claim: null,
         tokens: 0,
+        shared: false,
         closing: null,
         removed: false
       }
@@ -106,8 +107,10 @@ export const make = (deps: RegistryDeps): Registry => {
       Effect.flatMap(Effect.exit(restore(openEntry(deps, sessionId))), (exit) => {
         const slot = slots.get(sessionId)
         const wanted = slot?._tag === "Opening" && !slot.abandoned
-        if (Exit.isSuccess(exit) && wanted) slots.set(sessionId, { _tag: "Live", entry: exit.value })
-        else slots.delete(sessionId)
+        if (Exit.isSuccess(exit) && wanted) {
+          exit.value.shared = slot.waiting > 1
+          slots.set(sessionId, { _tag: "Live", entry: exit.value })
+        } else slots.delete(sessionId)
         const unwanted = Exit.isSuccess(exit) && !wanted ? Scope.close(exit.value.scope, Exit.void) : Effect.void
         return Effect.zipRight(unwanted, Deferred.done(opened, typed(exit)))
       })
@@ -120,15 +123,17 @@ export const make = (deps: RegistryDeps): Registry => {
 
   /** The last waiter takes the opening with it (D3). */
   const wait = (sessionId: SessionId, opening: Opening) =>
-    Effect.suspend(() => {
-      opening.waiting++
-      return Effect.onExit(Deferred.await(opening.opened), (exit) => {
-        opening.waiting--
-        if (!Exit.isInterrupted(exit) || opening.waiting > 0 || slots.get(sessionId) !== opening) return Effect.void
-        opening.abandoned = true
-        return Effect.asVoid(Fiber.interruptFork(opening.fiber))
+    Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        opening.waiting++
+        return Effect.onExit(restore(Deferred.await(opening.opened)), (exit) => {
+          opening.waiting--
+          if (!Exit.isInterrupted(exit) || opening.waiting > 0 || slots.get(sessionId) !== opening) return Effect.void
+          opening.abandoned = true
+          return Effect.asVoid(Fiber.interruptFork(opening.fiber))
+        })
       })
-    })
+    )
 
   const acquire: Registry["acquire"] = (sessionId) =>
     Effect.suspend(() => {
@@ -147,9 +152,9 @@ export const make = (deps: RegistryDeps): Registry => {
         if (health._tag === "ReloadRequired") return Effect.zipRight(deps.drop(entry), acquire(sessionId))
         const { lifecycle, registration } = entry.authority.unsafeState()
         if (registration._tag === "Draining") return Effect.zipRight(deps.finish(entry), acquire(sessionId))
-        return lifecycle._tag === "Destroyed"
-          ? Effect.fail(new Destroyed({ sessionId }))
-          : Effect.succeed({ entry, created: false })
+        if (lifecycle._tag === "Destroyed") return Effect.fail(new Destroyed({ sessionId }))
+        entry.shared = true
+        return Effect.succeed({ entry, created: false })
       })
     })
 

@@ -9,7 +9,18 @@ import { StoreIo } from "../../src/domain/StoreErrors.js"
 import type { LatchedExecutor } from "../../src/testkit/index.js"
 import { inputId, message, peer, prompt } from "../support/inputs.js"
 import type { Lab } from "./driver.js"
-import { A, failing, killLoop, row, snapshotOf, stateOf, storedInputs, storedPhases, storedState } from "./driver.js"
+import {
+  A,
+  failing,
+  killLoop,
+  nothing,
+  row,
+  snapshotOf,
+  stateOf,
+  storedInputs,
+  storedPhases,
+  storedState
+} from "./driver.js"
 
 /** An executor that is built by a factory which tells what became of it. */
 const built = (lab: Lab, options?: LatchedExecutor.LatchedOptions) =>
@@ -163,6 +174,51 @@ row("ENS-06 an interrupted attachment gives the slot back", {
 })
 
 // DESIGN 12: phase and loop never disagree, so that the phase beside a dead loop is idle
+for (const how of ["fails", "is interrupted"] as const) {
+  row(`ENS-05 when the first of a race ${how} the second takes over, and the session stays`, {
+    given: nothing,
+    when: (lab) =>
+      Effect.gen(function*() {
+        const reached = yield* lab.latch
+        const gate = yield* lab.latch
+        const doomed = Effect.zipRight(Effect.zipRight(reached.open, gate.await), Effect.fail("broken"))
+        const second = yield* lab.executor()
+        const first = yield* Effect.forkScoped(lab.machine.ensureSessionWithExecutorFactory(A, doomed))
+        yield* reached.await
+        const other = yield* Effect.forkScoped(ensure(lab, second))
+        yield* lab.settle
+        yield* how === "fails" ? gate.open : Fiber.interruptFork(first)
+        return { second, outcome: yield* Fiber.join(other), first: yield* Fiber.await(first) }
+      }),
+    then: (lab, { outcome, second }) =>
+      Effect.gen(function*() {
+        assert.strictEqual(outcome, "attached")
+        assert.strictEqual(yield* finished(lab, 1), "Completed")
+        assert.strictEqual(second.counts().apply, 1)
+      })
+  })
+}
+
+row("ENS-06 an interrupted sessionScoped does not wait for its executor, and takes down what it registered", {
+  given: nothing,
+  when: (lab) =>
+    Effect.gen(function*() {
+      const reached = yield* lab.latch
+      const build = Effect.zipRight(reached.open, Effect.never)
+      const fiber = yield* Effect.forkScoped(Effect.scoped(lab.machine.sessionScoped(A, build)))
+      yield* reached.await
+      yield* Fiber.interruptFork(fiber)
+      yield* lab.settle
+      return fiber.unsafePoll() !== null
+    }),
+  then: (lab, ended) =>
+    Effect.gen(function*() {
+      assert.isTrue(ended)
+      assert.isFalse(yield* lab.machine.containsSession(A))
+      assert.strictEqual(yield* lab.machine.fiberCount, 0)
+    })
+})
+
 // D5 overrides the row: a session whose loop has ended is idle; phase and loop never disagree
 row("ENS-07 a dead loop is replaced", {
   given: (lab) =>

@@ -248,7 +248,7 @@ row("FEED-10 what ends during a run wakes after it, once", {
     })
 })
 
-// DESIGN 12: no re-checks at all, the session looks again when its state changes
+// D29 overrides the row: no re-checks at all, the session looks again when its state changes
 row("FEED-12 a wake that has to wait costs nothing until the session is quiescent", {
   given: (lab) =>
     Effect.gen(function*() {

@@ -297,6 +297,7 @@ row("OPS-19 an interrupted wait leaves no barrier, wherever it was interrupted",
     })
 }, { seeds: 200 })
 
+// D28 overrides the row: an unregistration and a destruction end the wait
 row("OPS-20 a wait outlives every change of the session but its end", {
   given: registered(6),
   when: (lab) =>
@@ -336,6 +337,7 @@ row("OPS-20 a wait outlives every change of the session but its end", {
 // durability
 // ---------------------------------------------------------------------------------------------------------------------
 
+// D29 overrides the row: rows of the store instead of a snapshot of everything
 row("OPS-22 an end is one commit: the operation, its entry, the epoch", {
   given: (lab) => Effect.tap(registered(1)(lab), () => lab.advance("1 second")),
   when: (lab) =>

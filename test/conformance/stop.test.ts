@@ -247,6 +247,12 @@ row("INT-26 a stopped session", {
     })
 })
 
+row("INT-26 of two stops at once one stops the session, the other is told that it is stopped", {
+  given: (lab) => idleWith(prompt(1))(lab),
+  when: (lab) => Effect.all([failing(stop(lab)), failing(stop(lab))], { concurrency: "unbounded" }),
+  then: (_, answers) => Effect.sync(() => assert.deepStrictEqual(answers.toSorted(), ["ValidationFailed", "success"]))
+})
+
 row("INT-27 a destruction beside a stop wins, and everybody is told once", {
   given: (lab) => runningWith([prompt(1), prompt(2)])(lab),
   when: (lab, { executor }) =>
