@@ -1,0 +1,38 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as fs from "node:fs"
+import * as MeerkatMachineLive from "../layers/MeerkatMachineLive.js"
+import { MeerkatMachine } from "../services/MeerkatMachine.js"
+
+const text = fs.readFileSync("docs/parity.md", "utf8")
+
+/** What stands in backquotes in the column that is ours, and in the lists below the tables. */
+const named = (source: string): ReadonlyArray<string> =>
+  Array.from(source.matchAll(/`([^`]+)`/g), ([, name]) => name ?? "")
+
+const column = text.split("\n").filter((line) => line.startsWith("| `")).flatMap((line) =>
+  named(line.split("|")[2] ?? "")
+)
+const lists = named(text.slice(text.indexOf("## Beside the file")))
+
+describe("docs/parity.md", () => {
+  it("has a line for every function", () => {
+    const there = text.split("\n").filter((line) => line.startsWith("| `")).flatMap((line) =>
+      named(line.split("|")[1] ?? "")
+    )
+    assert.strictEqual(new Set(there).size, 25)
+  })
+
+  it("names files that exist", () => {
+    for (const path of column.filter((name) => name.includes("/"))) assert.isTrue(fs.existsSync(path), path)
+  })
+
+  it.effect("names members that exist, and no member is left out", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const members = Object.keys(machine)
+      const ours = [...column.filter((name) => !name.includes("/")), ...lists]
+      assert.deepStrictEqual(ours.filter((name) => !members.includes(name)), [])
+      assert.deepStrictEqual(members.filter((name) => !ours.includes(name) && name !== "fiberCount"), [])
+    }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+})
