@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { existsSync, readFileSync } from "node:fs"
 import { rows } from "../../src/kernel/table.js"
@@ -14,12 +15,20 @@ describe("every state that commands and crashes lead to", () => {
   const slices: Array<Findings> = []
 
   for (const { explore, name } of parts(coverage)) {
-    it(name, () => {
-      const findings = explore()
-      slices.push(findings)
-      assert.isTrue(findings.closed)
-      for (const { counterExample, id, says } of findings.predicates) assert.isNull(counterExample, `${id}: ${says}`)
-    }, 600_000)
+    it.live(name, () =>
+      Effect.gen(function*() {
+        const walking = explore()
+        let step = walking.next()
+        while (step.done !== true) {
+          // the test's process has to answer meanwhile, however slow the machine is
+          yield* Effect.sleep(0)
+          step = walking.next()
+        }
+        const findings = step.value
+        slices.push(findings)
+        assert.isTrue(findings.closed)
+        for (const { counterExample, id, says } of findings.predicates) assert.isNull(counterExample, `${id}: ${says}`)
+      }), 900_000)
   }
 
   it("no row is dead, every guard holds and fails, every cell is what the phase matrix says", () => {

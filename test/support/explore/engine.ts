@@ -99,7 +99,13 @@ export interface Findings {
 /** Moves change nothing but make something new. */
 export const purity = { id: "P30", says: "neither a refusal nor a step changes the state it began in" }
 
-export const walk = <N, M>(slice: Slice<N, M>): Findings => new Walk(slice).run()
+export const walk = <N, M>(slice: Slice<N, M>): Findings => {
+  const walking = pacing(slice)
+  for (let step = walking.next();; step = walking.next()) if (step.done === true) return step.value
+}
+
+/** The same walk with pauses, for who has something else to do meanwhile; yields after every some states. */
+export const pacing = <N, M>(slice: Slice<N, M>): Generator<undefined, Findings> => new Walk(slice).run()
 
 // --- internal ---
 
@@ -150,12 +156,13 @@ class Walk<N, M> {
     this.ends = slice.paths.map(() => ({ from: [], to: [] }))
   }
 
-  run(): Findings {
+  *run(): Generator<undefined, Findings> {
     this.visit(this.slice.start, "", -1)
     let next = 0
     for (; next < this.queue.length && this.numbers.size <= this.slice.atMost; next++) {
       const entry = this.queue[next]
       if (entry !== undefined) this.expand(entry[0], entry[1])
+      if (next % 50 === 49) yield undefined
     }
     return this.findings(next === this.queue.length)
   }

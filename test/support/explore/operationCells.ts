@@ -95,7 +95,7 @@ const alphabet = (limits: KernelLimits): ReadonlyArray<OperationMove> => {
 }
 
 /** Times and sequences are left out; one progress report counts as many. */
-const keyOf = ({ dirty, operations: { barrier, completed, records } }: SessionState): string =>
+const keyOf = ({ dirty, operations: { barrier, completed, feed, records } }: SessionState): string =>
   JSON.stringify([
     ids.map((id) => {
       const record = HashMap.get(records, id)
@@ -104,6 +104,8 @@ const keyOf = ({ dirty, operations: { barrier, completed, records } }: SessionSt
         : [record.value.status, record.value.peerReady, record.value.progressCount > 0]
     }),
     completed,
+    // an id that the feed still names is taken
+    ids.map((id) => feed.some(({ operationId }) => operationId === id)),
     barrier === null ? null : [barrier.requestId, barrier.members],
     [...dirty.operations].sort(),
     [...dirty.dropOperations].sort()

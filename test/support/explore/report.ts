@@ -6,7 +6,7 @@ import type { Coverage } from "./coverage.js"
 import { gaps } from "./coverage.js"
 import { drainSlot } from "./drainSlot.js"
 import type { Finding, Findings, Slice } from "./engine.js"
-import { walk } from "./engine.js"
+import { pacing } from "./engine.js"
 import { batches, ephemeral, lanes, replacing, riders } from "./ledger.js"
 import type { Deed, Node } from "./node.js"
 import { operationCells } from "./operationCells.js"
@@ -27,7 +27,7 @@ export interface Exploration {
 /** One slice to explore, by name; its findings are the same each time. */
 export interface Part {
   readonly name: string
-  readonly explore: () => Findings
+  readonly explore: () => Generator<undefined, Findings>
 }
 
 /** Every slice. `coverage` is told of the states of whole sessions. */
@@ -45,9 +45,12 @@ export const parts = (coverage: Coverage): ReadonlyArray<Part> => {
     intents
   ]
   return [
-    ...sessions.map((slice): Part => ({ name: slice.name, explore: () => walk(slice) })),
-    ...[operationCells(1), operationCells(2)].map((slice): Part => ({ name: slice.name, explore: () => walk(slice) })),
-    { name: drainSlot.name, explore: () => walk(drainSlot) }
+    ...sessions.map((slice): Part => ({ name: slice.name, explore: () => pacing(slice) })),
+    ...[operationCells(1), operationCells(2)].map((slice): Part => ({
+      name: slice.name,
+      explore: () => pacing(slice)
+    })),
+    { name: drainSlot.name, explore: () => pacing(drainSlot) }
   ]
 }
 
