@@ -102,7 +102,7 @@ row("FEED-04 a follower misses nothing and gets nothing twice, whenever it comes
     Effect.sync(() => {
       assert.deepStrictEqual([all, later, twice], [[1, 2, 3, 4, 5, 6], [3, 4, 5, 6], [1, 2, 3, 4, 5, 6]])
     })
-}, { seeds: 250 })
+}, { seeds: 60 })
 
 row("FEED-04 a follower is told of what it came too late for", {
   given: (lab) => Effect.zipRight(registered(20)(lab), complete(lab, ...Array.from({ length: 12 }, (_, i) => i + 1))),
@@ -378,4 +378,4 @@ row("FEED-15 whenever the process dies, each end is told of in the next one's co
       const phases = yield* storedPhases(lab, A)
       assert.isTrue(phases.every((phase) => phase === "consumed"), phases.join(", "))
     })
-}, { seeds: 100 })
+}, { seeds: 40 })

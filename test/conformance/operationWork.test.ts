@@ -51,7 +51,7 @@ row("D28 of an end and a cancellation the first that is committed is the one", {
       const { entries } = yield* ops(lab).listSince(0)
       assert.deepStrictEqual(entries.map((entry) => [entry.operationId, entry.outcome]), [[id, outcome]])
     })
-}, { seeds: 100 })
+}, { seeds: 40 })
 
 row("D28 work that succeeds, fails, dies and interrupts itself", {
   given: ({ machine }) => machine.registerSession(A),

@@ -295,7 +295,7 @@ row("OPS-19 an interrupted wait leaves no barrier, wherever it was interrupted",
       assert.strictEqual((yield* Fiber.join(again)).length, 1)
       assert.strictEqual(yield* watchersOf(ops(lab), opId(1)), 0)
     })
-}, { seeds: 200 })
+}, { seeds: 60 })
 
 // D28 overrides the row: an unregistration and a destruction end the wait
 row("OPS-20 a wait outlives every change of the session but its end", {
