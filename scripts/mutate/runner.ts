@@ -83,6 +83,9 @@ export const makeRunner = (folder: string, files: ReadonlyArray<string>): Runner
 
   const current = async (): Promise<Worker> => {
     worker ??= await start(-1)
+    if (worker.loaded.tests.length === 0) {
+      throw new Error("the test files do not load; MUTATE_VERBOSE=1 shows what they say")
+    }
     return worker
   }
 

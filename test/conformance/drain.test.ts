@@ -442,6 +442,44 @@ row("a timed drain ends when nothing comes for drainIdleTimeout", {
     })
 }, { config: { drainIdleTimeout: Duration.seconds(31) } })
 
+row("a persistent host waits as long as nothing comes", {
+  given: draining,
+  when: (lab, { mailbox }) =>
+    Effect.gen(function*() {
+      yield* lab.advance("1 hour")
+      yield* mailbox.send(peer(1))
+      yield* lab.settle
+    }),
+  then: (lab) =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* phaseOf(lab), "Running")
+      assert.deepStrictEqual(yield* queueOf(lab), idsOf(1))
+    })
+}, { config: { drainIdleTimeout: Duration.seconds(31) } })
+
+row("a receipt has a completion to wait for, if anybody asked and the end is not over yet", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const waits: Array<boolean> = []
+      const mailbox = yield* CommsRuntimeMailbox.make({
+        onReceipt: (_, receipt) =>
+          Effect.sync(() => {
+            waits.push(receipt._tag === "Admitted" && Option.isSome(receipt.completion))
+          })
+      })
+      yield* lab.machine.registerSession(A)
+      yield* update(lab, mailbox)
+      return { mailbox, waits }
+    }),
+  when: (lab, { mailbox }) =>
+    Effect.gen(function*() {
+      yield* mailbox.send(peer(1))
+      yield* mailbox.send(peer(2, progress))
+      yield* lab.settle
+    }),
+  then: (_lab, _, { waits }) => Effect.sync(() => assert.deepStrictEqual(waits, [true, false]))
+})
+
 row("a drain cannot wait for itself, and can abort itself", {
   given: ({ machine }) => machine.registerSession(A),
   when: (lab) =>

@@ -88,6 +88,21 @@ describe("blobs in files", () => {
       assert.deepStrictEqual(yield* fs.readDirectory(`${folder}/${id.slice(0, 2)}`), [id])
     }).pipe(Effect.provide(NodeContext.layer)))
 
+  it.scopedLive("are not confused with what else lies in their folder", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
+      yield* Effect.gen(function*() {
+        const blobs = yield* BlobStore
+        const id = yield* blobs.put(bytes(10))
+        const [folder = ""] = yield* fs.readDirectory(directory)
+        yield* fs.writeFileString(`${directory}/${folder}/${id}.tmp`, "half of it")
+        yield* fs.writeFileString(`${directory}/${folder}/notes.txt`, "not ours")
+        const listed = Chunk.toReadonlyArray(yield* Stream.runCollect(blobs.list))
+        assert.deepStrictEqual(listed.map(({ blobId }) => blobId), [id])
+      }).pipe(Effect.provide(files(directory)))
+    }).pipe(Effect.provide(NodeContext.layer)))
+
   it.live("a folder that cannot be made is a failure of the layer", () =>
     Effect.gen(function*() {
       const failure = yield* Effect.flip(Effect.provide(BlobStore, files("/dev/null/blobs")))

@@ -43,6 +43,29 @@ describe("CoreExecutorCommand", () => {
       assert.deepStrictEqual(answer, { text: "s 1 36 more" })
     }))
 
+  it.live("inherits the environment", () =>
+    Effect.gen(function*() {
+      const { answer } = yield* ask(shell("printenv PATH"), "x")
+      assert.deepStrictEqual(answer, { text: process.env["PATH"] ?? "" })
+    }))
+
+  it.live("a failure without a word on standard error says how it ended, nothing more", () =>
+    Effect.gen(function*() {
+      const { words } = yield* ask(shell("exit 3"), "x")
+      assert.match(words, /exited with code 3$/)
+    }))
+
+  it.live("a JSON answer is a result; what is none is shown, the beginning of it", () =>
+    Effect.gen(function*() {
+      const json = { output: "json" } as const
+      const good = yield* ask(shell(`echo '{"text": "t", "data": [1]}'`, json), "x")
+      assert.deepStrictEqual(good.answer, { text: "t", data: [1] })
+      const short = yield* ask(shell("printf %080d 0", json), "x")
+      assert.match(short.words, /: 0{80}$/)
+      const long = yield* ask(shell("printf %081d 0", json), "x")
+      assert.match(long.words, /: 0{80}…$/)
+    }), 20_000)
+
   it.live("a program that is not there is not tried again", () =>
     Effect.gen(function*() {
       const { attempts, words } = yield* ask(CoreExecutorCommand.make({ command: { argv: ["no-such-program"] } }), "x")

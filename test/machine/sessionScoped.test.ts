@@ -1,0 +1,37 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as CoreExecutorEcho from "../../layers/CoreExecutorEcho.js"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import { SessionId } from "../../src/domain/Ids.js"
+
+const id = SessionId.make("s")
+
+/** Opens a scope, takes the session in it, closes it; whether the session is there then. */
+const isThereAfter = (machine: MeerkatMachine["Type"]) =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    yield* Scope.extend(machine.sessionScoped("s", CoreExecutorEcho.make), scope)
+    assert.isTrue(yield* machine.containsSession(id))
+    yield* Scope.close(scope, Exit.void)
+    return yield* machine.containsSession(id)
+  })
+
+describe("a session of a scope", () => {
+  it.effect("is unregistered with it if this call registered it", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      assert.isFalse(yield* isThereAfter(machine))
+      assert.strictEqual(yield* machine.fiberCount, 0)
+    }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+
+  it.effect("stays if it was there before", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      yield* machine.registerSession(id)
+      assert.isTrue(yield* isThereAfter(machine))
+      assert.strictEqual((yield* machine.session(id).ask("still here")).text, "still here")
+    }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+})
