@@ -54,7 +54,10 @@ export const leftBehind = (deps: EndDeps): Effect.Effect<void> =>
     return Metric.increment(Metrics.abandonedFibers)
   })
 
-/** Ends the task and joins it, at most `teardownTimeout`; false when it was left behind. `wait: false` only begins it. */
+/**
+ * Ends the task and joins it, at most `teardownTimeout`; false when it was left behind. `wait: false` only begins it. A
+ * task that was released is interrupted, whatever becomes of the caller: nobody else knows it any more.
+ */
 export const end = (
   deps: EndDeps,
   cell: DrainCell,
@@ -69,4 +72,4 @@ export const end = (
       interruptWithin(fiber, Duration.toMillis(deps.config.teardownTimeout)),
       (ended) => ended ? Effect.void : leftBehind(deps)
     )
-  })
+  }).pipe(Effect.uninterruptible)

@@ -1,4 +1,5 @@
 /** @since 0.1.0 */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
@@ -18,6 +19,7 @@ import { invalid } from "../driverError.js"
 import type { Entry } from "../entry.js"
 import type { MachineParts, Resolve } from "../machineParts.js"
 import { traced } from "../machineParts.js"
+import { endsWithin } from "../spawn.js"
 import { usable } from "../usable.js"
 
 /** Runtimes are told apart by what they are; the names are for people. */
@@ -59,7 +61,7 @@ const rebind = (parts: MachineParts, entry: Entry, runtime: CommsRuntime, runtim
       previous === null ? Effect.void : Fiber.interruptFork(previous),
       Effect.logWarning(`the drain of session "${entry.sessionId}" was bound to another runtime`)
     )
-  })
+  }).pipe(Effect.uninterruptible)
 
 /** Decides and acts in one step; only what is over is waited for. */
 const update = (
@@ -80,6 +82,18 @@ const update = (
     spawn(parts, entry, commsRuntime, runtimeId, mode)
     return Effect.succeed(true)
   })
+
+/** Waits for tasks that were interrupted, at most `teardownTimeout` for all of them. */
+const allEnded = (parts: MachineParts, tasks: ReadonlyArray<Fiber.RuntimeFiber<void>>): Effect.Effect<void> =>
+  Effect.flatMap(
+    endsWithin(Fiber.all(tasks), Duration.toMillis(parts.config.teardownTimeout)),
+    (ended) =>
+      ended ? Effect.void : Effect.forEach(
+        tasks.filter((task) => task.unsafePoll() === null),
+        () => DrainCell.leftBehind(parts.attachments),
+        { discard: true }
+      )
+  )
 
 /** Sessions take inputs from their peers. */
 export const comms = (parts: MachineParts): CommsControl => {
@@ -114,15 +128,24 @@ export const comms = (parts: MachineParts): CommsControl => {
         "abortCommsDrain",
         Effect.flatMap(registry.lookup(sessionId), (entry) => endTask(parts, entry, { _tag: "Abort" }))
       ),
+    // all are begun before one is waited for; then they end side by side
     abortCommsDrains: traced(
       "abortCommsDrains",
-      Effect.suspend(() =>
-        Effect.forEach(
-          registry.all().filter((entry) => isActive(entry.drain.state.slot)),
-          (entry) => endTask(parts, entry, { _tag: "Abort" }),
-          { concurrency: "unbounded", discard: true }
+      Effect.suspend(() => {
+        const active = registry.all().filter((entry) => isActive(entry.drain.state.slot))
+        const tasks = active.flatMap((entry) => entry.drain.task?.fiber ?? [])
+        return Effect.zipRight(
+          Effect.forEach(
+            active,
+            (entry) => DrainCell.end(parts.attachments, entry.drain, { _tag: "Abort" }, { wait: false }),
+            { discard: true }
+          ),
+          Effect.flatMap(
+            CurrentSession,
+            (current) => current?.role === "drain" ? Effect.void : allEnded(parts, tasks)
+          )
         )
-      )
+      })
     ),
     waitCommsDrain: (sessionId) =>
       traced(

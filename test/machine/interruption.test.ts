@@ -1,0 +1,174 @@
+/**
+ * Every public operation, interrupted at every step of the world that passes while it goes on. Afterwards the invariants
+ * hold, and the same call repeated ends as it would have ended, or as it ends when it was done before; the sessions are
+ * then as they would be. What is left in the store another process can open.
+ *
+ * The operations are those that the machine and its handles have: a new one fails the test until it has an entry.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { MeerkatMachineService, SessionHandle } from "../../services/MeerkatMachine.js"
+import type { Lab } from "../conformance/driver.js"
+import { A, failing, nothing, simulate, snapshotOf, stateOf, storedPhases } from "../conformance/driver.js"
+import { calls } from "./interruptionCalls.js"
+import type { Call, Stage } from "./interruptionCalls.js"
+import { enter } from "./interruptionCalls.js"
+
+/** Seeds per mode of preemption. With `INTERRUPTION_SEEDS` every step is tried, else a spread of them. */
+const thorough = process.env["INTERRUPTION_SEEDS"]
+const seeds = Number(thorough ?? 1)
+
+/** The steps at which a call is interrupted: all of them, or some that differ from call to call. */
+const cutsOf = (steps: number, salt: number): ReadonlyArray<number> =>
+  Array.from({ length: steps }, (_, n) => n + 1).filter((step) =>
+    thorough !== undefined || step === 1 || (step + salt) % Math.ceil(steps / 3) === 0
+  )
+
+interface Story {
+  /** how each call that was let end ended */
+  readonly ends: ReadonlyArray<string>
+  /** what is there when nothing goes on any more */
+  readonly left: string
+  /** steps of the world while the first call went on */
+  readonly steps: number
+}
+
+const kindOf = (exit: Exit.Exit<unknown, unknown>): string => {
+  if (Exit.isSuccess(exit)) return "success"
+  const failure = Cause.failureOption(exit.cause)
+  if (Option.isNone(failure)) return Cause.pretty(exit.cause)
+  const error = failure.value
+  return typeof error === "object" && error !== null && "_tag" in error ? String(error._tag) : String(error)
+}
+
+const leftOf = (lab: Lab): Effect.Effect<string> =>
+  Effect.gen(function*() {
+    const { machine } = lab
+    const parts = {
+      state: yield* stateOf(lab, A),
+      executor: yield* machine.sessionHasExecutor(A),
+      phases: yield* storedPhases(lab, A),
+      silent: (yield* machine.containsSession(A)) ? (yield* snapshotOf(lab, A)).silentIntents : [],
+      // ids are drawn anew by each call
+      waiters: (yield* machine.containsSession(A)) ? (yield* snapshotOf(lab, A)).waiters.map(({ count }) => count) : []
+    }
+    return JSON.stringify(parts)
+  })
+
+/** Runs the call once per entry of `cuts`: at that step of the world it is interrupted, with null it is let end. */
+const tell = (
+  stage: Stage,
+  { call, config }: Call,
+  cuts: ReadonlyArray<number | null>,
+  seed: number,
+  preempt: number
+) => {
+  const ends: Array<string> = []
+  let left = ""
+  let steps = 0
+  let target: Fiber.RuntimeFiber<unknown, unknown> | null = null
+  let cut: number | null = null
+  let passed = 0
+  const check = () => {
+    if (target === null || target.unsafePoll() !== null) return null
+    if (++passed === cut) target.unsafeInterruptAsFork(FiberId.none)
+    return null
+  }
+  const once = (lab: Lab, open: Effect.Effect<void>, at: number | null) =>
+    Effect.gen(function*() {
+      cut = at
+      passed = 0
+      target = yield* Effect.fork(call(lab, open))
+      const exit = yield* Fiber.await(target)
+      target = null
+      steps ||= passed
+      if (!Exit.isInterrupted(exit)) ends.push(kindOf(exit))
+    })
+  const result = simulate(
+    {
+      given: (lab) => Effect.tap(enter(lab, stage), lab.settle),
+      when: (lab, { open }) => Effect.forEach(cuts, (at) => once(lab, open, at), { discard: true }),
+      then: (lab, _, { open }) =>
+        Effect.gen(function*() {
+          yield* open
+          yield* lab.advance("1 hour")
+          left = yield* leftOf(lab)
+          yield* lab.close
+          const next = yield* lab.boot
+          assert.include(["success", "Destroyed"], yield* failing(next.machine.registerSession(A)))
+        })
+    },
+    { seed, preempt, check, maxSteps: 100_000 },
+    config === undefined ? {} : { config }
+  )
+  if (result.exit === null || Exit.isFailure(result.exit)) {
+    const why = result.exit === null ? result.end : Cause.pretty(result.exit.cause)
+    assert.fail(`seed ${seed}, preempt ${preempt}, cut at ${JSON.stringify(cuts)}: ${why}`)
+  }
+  const story: Story = { ends, left, steps }
+  return story
+}
+
+const examine = (stage: Stage, call: Call, seed: number, preempt: number, salt: number) =>
+  Effect.gen(function*() {
+    const once = tell(stage, call, [null], seed, preempt)
+    const legal = [[once.ends[0], once.left].join(" ")]
+    for (const step of cutsOf(once.steps, salt)) {
+      const { ends, left } = tell(stage, call, [step, null], seed, preempt)
+      const found = [ends.at(-1), left].join(" ")
+      if (!legal.includes(found) && legal.length === 1) {
+        const twice = tell(stage, call, [null, null], seed, preempt)
+        legal.push([twice.ends[1], twice.left].join(" "))
+      }
+      assert.include(legal, found, `seed ${seed}, preempt ${preempt}, interrupted at step ${step} of ${once.steps}`)
+      // worlds are synchronous: between two of them the event loop has its turn
+      yield* Effect.sleep(0)
+    }
+  })
+
+/** The operations of an object, those of its parts by their path. */
+const operationsOf = (what: object, prefix = ""): ReadonlyArray<string> =>
+  Object.entries(what).flatMap(([name, value]: readonly [string, unknown]) => {
+    const isPart = typeof value === "object" && value !== null && !Effect.isEffect(value) &&
+      !(Stream.StreamTypeId in value)
+    return isPart ? operationsOf(value, `${prefix}${name}.`) : [`${prefix}${name}`]
+  })
+
+describe("interruption", () => {
+  it("has an entry for every operation", () => {
+    let machine: MeerkatMachineService | undefined
+    let session: SessionHandle | undefined
+    simulate({
+      given: nothing,
+      when: (lab) =>
+        Effect.sync(() => {
+          machine = lab.machine
+          session = lab.machine.session(A)
+        }),
+      then: nothing
+    }, { seed: 0 })
+    const names = [...operationsOf(machine ?? {}), ...operationsOf(session ?? {}).map((name) => `session.${name}`)]
+    assert.isAbove(names.length, 60)
+    assert.deepStrictEqual(names.filter((name) => !(name in calls)), [], "without an entry")
+    assert.deepStrictEqual(Object.keys(calls).filter((name) => !names.includes(name)), [], "without an operation")
+  })
+
+  for (const [name, call] of Object.entries(calls)) {
+    for (const stage of call.from) {
+      it.live(`${name} of a session that is ${stage}`, () =>
+        Effect.gen(function*() {
+          for (let seed = 0; seed < seeds; seed++) {
+            for (const preempt of thorough === undefined ? [0.1] : [0, 0.1]) {
+              yield* examine(stage, call, seed, preempt, name.length + stage.length)
+            }
+          }
+        }), 600_000)
+    }
+  }
+})
