@@ -64,7 +64,7 @@ const leftOf = (lab: Lab): Effect.Effect<string> =>
 /** Runs the call once per entry of `cuts`: at that step of the world it is interrupted, with null it is let end. */
 const tell = (
   stage: Stage,
-  { call, config }: Call,
+  { call, config, wakes }: Call,
   cuts: ReadonlyArray<number | null>,
   seed: number,
   preempt: number
@@ -98,7 +98,7 @@ const tell = (
         Effect.gen(function*() {
           yield* open
           yield* lab.advance("1 hour")
-          left = yield* leftOf(lab)
+          if (wakes !== true) left = yield* leftOf(lab)
           yield* lab.close
           const next = yield* lab.boot
           assert.include(["success", "Destroyed"], yield* failing(next.machine.registerSession(A)))

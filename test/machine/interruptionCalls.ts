@@ -23,6 +23,8 @@ export interface Call {
   /** `open` lets the executor's runs end */
   readonly call: (lab: Lab, open: Effect.Effect<void>) => Effect.Effect<unknown, unknown>
   readonly config?: Partial<MeerkatMachineOptions>
+  /** every call begins work of its own, and how often that wakes the session is a matter of time */
+  readonly wakes?: boolean
 }
 
 /** Brings session A to a stage; `open` lets go what was held there. */
@@ -106,7 +108,7 @@ const onOperation = (
 const operations: Readonly<Record<string, Call>> = {
   opsLifecycleRegistry: on(["unknown", "queued"], ({ machine }) => machine.opsLifecycleRegistry(A)),
   "session.operations.sessionId": on(["queued"], (lab) => Effect.sync(() => ops(lab).sessionId)),
-  "session.operations.run": on(live, (lab) => ops(lab).run(Effect.succeed("done"), named)),
+  "session.operations.run": { ...on(live, (lab) => ops(lab).run(Effect.succeed("done"), named)), wakes: true },
   "session.operations.external": on(live, external),
   "session.operations.register": on(live, registered),
   "session.operations.provisioningSucceeded": onOperation(registered, (all, id) => all.provisioningSucceeded(id)),
