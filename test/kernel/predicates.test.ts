@@ -126,8 +126,10 @@ const badSteps: Readonly<Record<string, NodeStep>> = {
   P9: [nodeOf(attached), deed(), nodeOf(asked)],
   "P13'": [nodeOf(queued), deed(), nodeOf(fresh)],
   P14: [nodeOf(fresh), deed(), nodeOf(queued, { ended: new Set([inputId(1)]) })],
+  D10: [nodeOf(running), deed({ command: "failRun" }), nodeOf(queued)],
   P28: [nodeOf(queued), deed(), nodeOf(fresh)],
   P29: [nodeOf(null, stored("destroyed")), deed(), nodeOf(null, stored("idle"))],
+  STATES: [nodeOf(fresh), deed(), nodeOf({ ...attached, registration: { _tag: "Queuing" } })],
   COMMIT: [nodeOf(fresh), deed({ objection: "no" }), nodeOf(fresh)],
   D29: [nodeOf(fresh), deed(), nodeOf(due)],
   "P21'": [

@@ -1,13 +1,16 @@
 /** What tells the states of an exploration apart: ids count by their order, times and sequences by what depends on them. */
 import * as HashMap from "effect/HashMap"
+import { isDeepStrictEqual } from "node:util"
 import type { InputRecord } from "../../../src/domain/InputRecord.js"
 import type { OperationRecord } from "../../../src/domain/Operation.js"
 import type { EpochFacts } from "../../../src/domain/RuntimeCommit.js"
 import type { Registration } from "../../../src/domain/RuntimeState.js"
+import { persisted } from "../../../src/domain/RuntimeState.js"
 import type { Operations, SessionState } from "../../../src/domain/SessionState.js"
 import type { SessionToolVisibilityState } from "../../../src/domain/ToolVisibility.js"
 import * as Ledger from "../../../src/kernel/Ledger.js"
 import { isTerminalStatus } from "../../../src/kernel/operationRows.js"
+import { silentIntentsSlice } from "../../../src/kernel/rows/lifecycle.js"
 import { catalogsOf, visibilitySlice } from "../../../src/kernel/toolVisibility.js"
 import type { Node } from "./node.js"
 import type { Stored } from "./store.js"
@@ -54,6 +57,7 @@ const ofLive = (node: Node, live: SessionState): string => {
         ? `${factsOf(record, live.ledger.imageSeq, node.now)}*${storedFacts(node, record)}`
         : factsOf(record, live.ledger.imageSeq, node.now)
     ).join(";"),
+    strayOf(node, live),
     live.silentIntents.join(","),
     live.binding !== null,
     operationsOf(live, node.stored),
@@ -61,6 +65,38 @@ const ofLive = (node: Node, live: SessionState): string => {
       ? ""
       : `${visibilityKey(live.tools.visibility)}${live.tools.unsaved}${JSON.stringify(catalogsOf(live))}`
   ].join("|")
+}
+
+/**
+ * Where the store knows something else than what is live and not owed to it. It never does; were that left out, the state
+ * in which it does would be taken for the sound one, and not be looked at.
+ */
+const strayOf = ({ stored }: Node, live: SessionState): string => {
+  const { dirty, ledger, lifecycle, operations, silentIntents, tools } = live
+  const durable = Ledger.all(ledger).filter(({ durability }) => durability !== "ephemeral")
+  const silent = stored.slices.get(silentIntentsSlice)?.value ?? []
+  const shown = stored.slices.get(visibilitySlice)?.value
+  const strays = [
+    ...(stored.head.lifecycle === persisted(lifecycle) ? [] : [stored.head.lifecycle]),
+    ...(stored.inputs.size === durable.length ? [] : [stored.inputs.size]),
+    ...durable.flatMap((record, at) => {
+      const known = stored.inputs.get(record.inputId)
+      const same = known !== undefined && factsOf(known, 0, 0) === factsOf(record, 0, 0)
+      return same || dirty.inputs.includes(record.inputId) ? [] : [`input ${at}`]
+    }),
+    ...Array.from(HashMap.values(operations.records)).flatMap((record) => {
+      const known = stored.operations.get(record.spec.id)
+      const same = known !== undefined && operationOf(known) === operationOf(record)
+      return same || dirty.operations.includes(record.spec.id) ? [] : [`operation ${operationOf(record)}`]
+    }),
+    ...(stored.feed.length === operations.feed.length ? [] : [`feed ${stored.feed.length}`]),
+    ...(dirty.cursors || isDeepStrictEqual(stored.head.epoch, operations.epoch) ? [] : ["epoch"]),
+    ...(isDeepStrictEqual(silent, silentIntents) ? [] : [`silent ${JSON.stringify(silent)}`]),
+    ...(shown === undefined || tools === null || tools.unsaved || isDeepStrictEqual(shown, tools.visibility)
+      ? []
+      : ["tools"])
+  ]
+  return strays.join()
 }
 
 const storedFacts = ({ stored }: Node, { inputId }: InputRecord): string => {

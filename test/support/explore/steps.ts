@@ -2,10 +2,11 @@
 import type { Emit } from "../../../src/domain/Command.js"
 import type { CompletionOutcome } from "../../../src/domain/Completion.js"
 import type { InputId, RunId } from "../../../src/domain/Ids.js"
-import type { TerminalInput } from "../../../src/domain/InputRecord.js"
+import type { InputRecord, TerminalInput } from "../../../src/domain/InputRecord.js"
 import type { Running } from "../../../src/domain/RuntimeState.js"
 import type { SessionState } from "../../../src/domain/SessionState.js"
 import { runOf } from "../../../src/kernel/facts.js"
+import { violations } from "../../../src/kernel/invariants.js"
 import { when } from "../../../src/kernel/invariants/invariant.js"
 import * as Ledger from "../../../src/kernel/Ledger.js"
 import { endOfFold } from "../../../src/kernel/wake.js"
@@ -49,6 +50,11 @@ export const nodeSteps: ReadonlyArray<NodeStep> = [
     check: (before, deed, after) => finality(before, deed, after)
   },
   {
+    id: "D10",
+    says: "a run that failed, or ended with its process, is charged to one of its inputs at least",
+    check: (before, deed, after) => accounts(before, deed, after)
+  },
+  {
     id: "P28",
     says: "what counts only grows: sequences, cursors, revisions, charges, stored revision",
     check: (before, deed, after) => monotone(before, deed, after)
@@ -63,6 +69,11 @@ export const nodeSteps: ReadonlyArray<NodeStep> = [
     says: "the store takes every commit, and a change that is no soft fact has one",
     check: (_, { objection }) => objection === null ? [] : [objection]
   },
+  living(
+    "STATES",
+    "what holds of states holds of one that looks like another too",
+    (_, __, after) => violations(after).map(({ detail, id }) => `${id}: ${detail}`)
+  ),
   {
     id: "D29",
     says: "after a fold no wake is due that may be added",
@@ -180,6 +191,23 @@ const finality = (before: Node, deed: Deed, after: Node): ReadonlyArray<string> 
     when(!after.stored.ended.has(id), `${id} is open again`)
   )
 ]
+
+const accounts = (before: Node, { command, ended }: Deed, after: Node): ReadonlyArray<string> => {
+  const registering = before.live === null
+  if (after.live === null || (!registering && command !== "failRun")) return []
+  const { ledger } = after.live
+  const open = registering ? Array.from(before.stored.inputs.values()) : Ledger.all(before.live.ledger)
+  const members = open.filter(({ durability, status }) =>
+    status.type === "staged" && !(registering && durability === "ephemeral")
+  )
+  const isPaid = ({ charged, crashed, inputId }: InputRecord): boolean => {
+    const next = Ledger.get(ledger, inputId)
+    return next === undefined
+      ? ended.some((row) => row.inputId === inputId)
+      : (registering ? next.crashed > crashed : next.charged > charged)
+  }
+  return when(members.length > 0 && !members.some(isPaid), "nobody pays for it")
+}
 
 const monotone = (before: Node, _: Deed, after: Node): ReadonlyArray<string> => [
   ...when(after.stored.head.revision < before.stored.head.revision, "the stored revision went back"),
