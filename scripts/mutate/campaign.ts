@@ -1,7 +1,7 @@
 /** Which tests reach which mutant, and which of them notices it. */
 import type { Mutant } from "./instrument.js"
-import type { Result } from "./memory.js"
 import type { Answer, Loaded, Runner, Test } from "./runner.js"
+import type { Result } from "./verdict.js"
 
 /** Tests that reach each mutant, cheapest first. */
 export interface Coverage {

@@ -1,6 +1,6 @@
 /** Figures of a sample, by folder, and the survivors. */
 import type { Explained } from "./explained.js"
-import type { Result } from "./memory.js"
+import type { Result } from "./verdict.js"
 
 interface Counts {
   tried: number
