@@ -14,6 +14,8 @@ export interface Coverage {
 export interface Timed {
   readonly test: number
   readonly ms: number
+  /** how many mutants it reaches: few, if it is about little */
+  readonly width: number
 }
 
 /** What one test reached when it last ran for that. */
@@ -71,7 +73,12 @@ export const cover = async (
   for (const test of all) {
     const reach = known.get(test)
     if (reach?.passed !== true) continue
-    for (const id of reach.reached) reaching.set(id, [...(reaching.get(id) ?? []), { test: test.id, ms: reach.ms }])
+    const timed: Timed = { test: test.id, ms: reach.ms, width: reach.reached.length }
+    for (const id of reach.reached) {
+      const tests = reaching.get(id)
+      if (tests === undefined) reaching.set(id, [timed])
+      else tests.push(timed)
+    }
   }
   for (const tests of reaching.values()) tests.sort((a, b) => a.ms - b.ms)
   return { loaded, reaching, broken: all.filter((test) => known.get(test)?.passed !== true).map(nameOf) }
@@ -95,7 +102,8 @@ const ofFile = ({ reaching }: Coverage, { fileOf }: Trial, file: string): Readon
 }
 
 /**
- * Cheap tests first, and those of many files before many of one file: tests of one file often notice the same.
+ * Cheap tests that are about little come first, and those of many files before many of one file: tests of one file
+ * often notice the same.
  */
 const ordered = (tests: ReadonlyArray<Timed>, { loaded }: Coverage): ReadonlyArray<Timed> => {
   const ranks = new Map<string, number>()
@@ -104,7 +112,7 @@ const ordered = (tests: ReadonlyArray<Timed>, { loaded }: Coverage): ReadonlyArr
     const file = loaded.tests[timed.test]?.file ?? ""
     const rank = (ranks.get(file) ?? 0) + 1
     ranks.set(file, rank)
-    costs.set(timed, timed.ms * rank)
+    costs.set(timed, timed.ms * timed.width * rank)
   }
   return tests.toSorted((a, b) => (costs.get(a) ?? 0) - (costs.get(b) ?? 0))
 }

@@ -448,6 +448,41 @@ row("ENS-19 a corrupt session is the error of the attachment", {
 })
 
 // DESIGN 12: a defect of `apply` does not kill the loop (D8); the loop's fiber is interrupted instead
+row("ENS-20 a loop that is killed ends after its run has, and whoever waited is told", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      const began = yield* lab.latch
+      const cleaned = yield* lab.latch
+      const slow = yield* CoreExecutor.make(() =>
+        Effect.onInterrupt(Effect.zipRight(began.open, Effect.never), () => cleaned.await)
+      )
+      yield* lab.machine.ensureSessionWithExecutor(A, slow)
+      const { completion } = yield* lab.machine.acceptInputWithCompletion(A, prompt(1))
+      yield* began.await
+      return { cleaned, waiting: yield* Effect.fork(Option.getOrThrow(completion).wait) }
+    }),
+  when: (lab, { cleaned }) =>
+    Effect.gen(function*() {
+      const loop = yield* Effect.fromNullable(lab.loops().at(-1))
+      const killing = yield* Effect.fork(Fiber.interrupt(loop))
+      yield* lab.settle
+      const early = loop.unsafePoll()
+      yield* cleaned.open
+      yield* lab.settle
+      return { early, late: killing.unsafePoll() !== null }
+    }),
+  then: (lab, { early, late }, { waiting }) =>
+    Effect.gen(function*() {
+      assert.isNull(early)
+      assert.isTrue(late)
+      assert.deepStrictEqual(yield* Fiber.join(waiting), {
+        _tag: "RuntimeTerminated",
+        reason: "runtime loop exited"
+      })
+      assert.deepStrictEqual(yield* storedPhases(lab, A), ["queued"])
+    })
+})
+
 row("ENS-20 what a dead loop left staged is queued again", {
   given: (lab) =>
     Effect.gen(function*() {

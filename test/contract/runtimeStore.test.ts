@@ -438,6 +438,25 @@ for (const [name, layer] of backends) {
           )
           assert.deepStrictEqual((yield* C.imageOf(at.sessionId)).head, head)
         }))
+
+      it.effect("messages take the place of an opaque body, and it the place of messages", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const { at } = yield* C.open(C.sessionId())
+          const messages = [Message.ofText("user", "a")]
+          const head = (generation: number) => ({ generation, messageCount: 1, digest: null })
+          const kinds = Effect.all([
+            Effect.map(store.opaqueBody(at.runtimeId), Option.isSome),
+            Effect.map(Stream.runCollect(store.history(at.runtimeId)), Chunk.size)
+          ])
+          const opaque = { _tag: "Opaque", base: C.noBody, bytes: Uint8Array.of(1), head: head(1) } as const
+          let now = yield* C.commit(at, { session: opaque })
+          assert.deepStrictEqual(yield* kinds, [true, 0])
+          now = yield* C.commit(now, { session: { _tag: "Replace", base: head(1), messages, head: head(2) } })
+          assert.deepStrictEqual(yield* kinds, [false, 1])
+          yield* C.commit(now, { session: { ...opaque, base: head(2), head: head(3) } })
+          assert.deepStrictEqual(yield* kinds, [true, 0])
+        }))
     })
 
     describe("operations, feed, slices", () => {

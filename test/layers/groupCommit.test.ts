@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -93,6 +94,51 @@ describe("group commit", () => {
       assert.deepStrictEqual(yield* Fiber.join(taken), "unknown 1")
       assert.deepStrictEqual(yield* Fiber.join(queued), "closed")
       assert.deepStrictEqual(yield* Effect.flip(worker.submit(3)), "closed")
+    }))
+
+  it.scoped("a begin that fails for a reason answers it, whatever broke beside it, and the worker goes on", () =>
+    Effect.gen(function*() {
+      let begins = 0
+      const worker = yield* GroupCommit.make<number, string, string, void>({
+        bytesOf: () => 1,
+        maxMembers: 3,
+        maxBytes: 100,
+        deadline: Duration.seconds(30),
+        handover: Effect.void,
+        begin: () =>
+          Effect.suspend(() =>
+            ++begins === 1 ? Effect.failCause(Cause.parallel(Cause.die("broken"), Cause.fail("busy"))) : Effect.void
+          ),
+        write: (_, members) => Effect.succeed(members.map((n) => Exit.succeed(`wrote ${n}`))),
+        unknown: () => "unknown",
+        overdue: () => "overdue",
+        closed: "closed"
+      })
+      assert.strictEqual(yield* Effect.flip(worker.submit(1)), "busy")
+      assert.strictEqual(yield* worker.submit(2), "wrote 2")
+    }))
+
+  it.scoped("one handover comes before each batch", () =>
+    Effect.gen(function*() {
+      let handovers = 0
+      const counted: Array<number> = []
+      const worker = yield* GroupCommit.make<number, string, string, void>({
+        bytesOf: () => 1,
+        maxMembers: 3,
+        maxBytes: 100,
+        deadline: Duration.seconds(30),
+        handover: Effect.sync(() => {
+          handovers++
+        }),
+        begin: () => Effect.sync(() => void counted.push(handovers)),
+        write: (_, members) => Effect.succeed(members.map((n) => Exit.succeed(`wrote ${n}`))),
+        unknown: () => "unknown",
+        overdue: () => "overdue",
+        closed: "closed"
+      })
+      yield* worker.submit(1)
+      yield* worker.submit(2)
+      assert.deepStrictEqual(counted, [1, 2])
     }))
 
   it.scoped("W2 closing finishes the batch being written and answers closed to the queue", () =>

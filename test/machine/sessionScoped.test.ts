@@ -19,6 +19,26 @@ const isThereAfter = (machine: MeerkatMachine["Type"]) =>
     return yield* machine.containsSession(id)
   })
 
+describe("a session whose executor could not be built", () => {
+  const ensure = (machine: MeerkatMachine["Type"]) =>
+    Effect.flip(machine.ensureSessionWithExecutorFactory(id, Effect.fail("no executor")))
+
+  it.effect("goes with the call that registered it", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      assert.strictEqual(yield* ensure(machine), "no executor")
+      assert.isFalse(yield* machine.containsSession(id))
+    }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+
+  it.effect("stays if it was registered before", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      yield* machine.registerSession(id)
+      assert.strictEqual(yield* ensure(machine), "no executor")
+      assert.isTrue(yield* machine.containsSession(id))
+    }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+})
+
 describe("a session of a scope", () => {
   it.effect("is unregistered with it if this call registered it", () =>
     Effect.gen(function*() {

@@ -279,12 +279,15 @@ const feedOf = (all: All, id: RuntimeId, after: number) =>
 const historySql = `SELECT key, doc, digest FROM message WHERE key < ? AND key >= coalesce(
     (SELECT max(key) FROM message WHERE key <= ? AND key >= ?), ?) ORDER BY key LIMIT ${pageRows}`
 
-/** The body of this moment: a replacement that comes later does not join in. */
+const isOpaqueSql = "SELECT 1 FROM opaque_body WHERE rt = ?"
+
+/** The body of this moment: a replacement that comes later does not join in. An opaque one counts what nobody can list. */
 const history = (all: All, id: RuntimeId, from: number) =>
-  Stream.unwrap(Effect.map(headOf(all, id), (stored) => {
-    const { head, rt } = Option.getOrElse(stored, () => ({ rt: 0, head: undefined }))
+  Stream.unwrap(Effect.gen(function*() {
+    const { head, rt } = Option.getOrElse(yield* headOf(all, id), () => ({ rt: 0, head: undefined }))
     const start = rt * rowsPerRuntime + (head?.bodyStart ?? 0)
     const end = start + (head?.body.messageCount ?? 0)
+    if (end > start && (yield* all(isOpaqueSql, [rt])).length > 0) return Stream.empty
     return Stream.paginateChunkEffect(start + Math.max(0, from), (next) => messagePage(all, start, next, end))
   }))
 
