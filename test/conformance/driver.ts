@@ -83,9 +83,12 @@ export interface Steps<G, W> {
 
 export interface RowOptions {
   readonly config?: Partial<MeerkatMachineOptions>
-  /** seeds per mode of preemption; 20 if absent */
+  /** seeds per mode of preemption, at most five times `ROW_SEEDS`; that many if absent */
   readonly seeds?: number
 }
+
+/** Worlds per row and mode of preemption; `ROW_SEEDS=20` for more than a glance. */
+const worlds = Number(process.env["ROW_SEEDS"] ?? 4)
 
 /** A row of the catalogue; the title begins with its id. */
 export const row = <G, W>(title: string, steps: Steps<G, W>, options: RowOptions = {}): void => {
@@ -95,7 +98,7 @@ export const row = <G, W>(title: string, steps: Steps<G, W>, options: RowOptions
     it("seeds", () => {
       for (const preempt of [0, 0.1]) {
         const failed = Sim.sweep(() => quiet(play(steps, options, Effect.succeed(simulated))), {
-          seeds: options.seeds ?? 20,
+          seeds: Math.min(options.seeds ?? worlds, worlds * 5),
           preempt,
           maxSteps: 200_000
         })
