@@ -21,10 +21,10 @@ import { cover, tryOne } from "./mutate/campaign.js"
 import { compiling } from "./mutate/compiles.js"
 import { explained } from "./mutate/explained.js"
 import type { Mutant } from "./mutate/instrument.js"
-import type { Result } from "./mutate/verdict.js"
 import { onceCompiled, reaches, remember, results } from "./mutate/memory.js"
 import { report, summary } from "./mutate/report.js"
 import { makeRunner } from "./mutate/runner.js"
+import type { Result } from "./mutate/verdict.js"
 import { prepare, root, sampled, testFiles } from "./mutate/workplace.js"
 
 const valueOf = (name: string, fallback: string): string => {

@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as CoreExecutorEcho from "../../layers/CoreExecutorEcho.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { SessionId } from "../../src/domain/Ids.js"
+import { inputId, prompt } from "../support/inputs.js"
 
 const id = SessionId.make("s")
 
@@ -54,4 +57,33 @@ describe("a session of a scope", () => {
       assert.isTrue(yield* isThereAfter(machine))
       assert.strictEqual((yield* machine.session(id).ask("still here")).text, "still here")
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+})
+
+describe("the handle of a session that was replaced", () => {
+  it.effect("does nothing to the one that came after", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const session = yield* machine.sessionScoped("s", CoreExecutorEcho.make)
+      yield* machine.unregisterSession(id)
+      yield* machine.registerSession(id)
+      yield* machine.acceptInput(id, prompt(1))
+      const calls = [
+        session.retire,
+        session.reset,
+        session.recycle,
+        session.destroy,
+        session.stop("x"),
+        session.cancel("x"),
+        session.yieldRun("x"),
+        session.retract(inputId(1)),
+        session.promote(inputId(1))
+      ]
+      for (const call of calls) {
+        const error: RuntimeDriverError = yield* Effect.flip(Effect.asVoid(call))
+        assert.deepInclude(error, { _tag: "NotReady", state: "destroyed" })
+        const snapshot = Option.getOrThrow(yield* machine.meerkatMachineSpineSnapshot(id))
+        assert.strictEqual(snapshot.state, "idle")
+        assert.deepStrictEqual(snapshot.queue.map((queued) => queued.inputId), [inputId(1)])
+      }
+    }).pipe(Effect.scoped, Effect.provide(MeerkatMachineLive.layerEphemeral)))
 })
