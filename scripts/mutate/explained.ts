@@ -25,5 +25,96 @@ export const explained: ReadonlyArray<Explained> = [
   {
     key: "src/kernel/projection.ts | right operand only | typeof value === \"object\" && value !== null",
     reason: "what is no object has no property `body` either, and an absent body is an empty one"
+  },
+  {
+    key:
+      "layers/RuntimeLoopLive.ts | left operand only | state.registration._tag === \"Active\" && state.registration.drainOnly",
+    reason: "a loop drains exactly while its session is retired (invariant D5), and that is asked for beside it"
+  },
+  {
+    key: "layers/CoreExecutorCommand.ts | condition true | value === undefined ? [] : [[name, value]]",
+    reason: "what a process inherits has a value; the check is for the compiler"
+  },
+  {
+    key: "layers/internal/blobs.ts | boundary moved | block.data.base64.length * 3 / 4 > threshold",
+    reason: "one byte more or less; with padding the estimate does not meet the default threshold exactly"
+  },
+  {
+    key:
+      "layers/internal/blobs.ts | condition true | hasLarge(output, isLarge) ? ofOutput(output, ofBlocks, limit) : Effect.succeed(output)",
+    reason: "only faster: an output without large media comes back as it was"
+  },
+  {
+    key: "layers/internal/blobs.ts | left operand only | \"blocks\" in input && input.blocks?.some(isLarge) === true",
+    reason: "only faster: an input without large media comes back as it was"
+  },
+  {
+    key: "layers/internal/drainTask.ts | branch never taken | !owns(drain)",
+    reason: "a second line: whoever takes the task away interrupts it, and an interrupted task does not get here"
+  },
+  {
+    key: "layers/internal/drainTask.ts | branch never taken | !owns(drain) #2",
+    reason: "a second line: whoever takes the task away interrupts it, and an interrupted task does not get here"
+  },
+  {
+    key: "layers/internal/groupCommit.ts | boundary moved | next < state.queue.length",
+    reason: "one step more, which finds no entry and goes on"
+  },
+  {
+    key: "layers/internal/groupCommit.ts | assignment removed | state.taken = []",
+    reason: "the entries are settled by then, and whoever looks at them passes over settled ones"
+  },
+  {
+    key:
+      "layers/internal/sqlite/apply.ts | condition true | head.bodyStart === 0 ? [] : [{ sql: sweep, params: [keyOf(rt, 0), keyOf(rt, head.bodySt...",
+    reason: "only faster: the range that would be swept is empty"
+  },
+  {
+    key: "layers/internal/sqlite/apply.ts | boundary moved | head.terminals <= retain",
+    reason: "only faster: without a surplus the statements touch no row"
+  },
+  {
+    key: "layers/internal/sqlite/apply.ts | boundary moved | before.epoch.lastSeq > 0",
+    reason: "only faster: a feed without entries has none to drop"
+  },
+  {
+    key: "layers/internal/sqlite/apply.ts | left operand only | before.epoch !== null && before.epoch.lastSeq > 0",
+    reason: "only faster: a feed without entries has none to drop"
+  },
+  {
+    key:
+      "layers/internal/sqlite/open.ts | statements swapped | yield* db.once(\"PRAGMA journal_size_limit = 67108864\")",
+    reason: "these pragmas do not depend on each other"
+  },
+  {
+    key:
+      "layers/internal/sqlite/open.ts | right operand only | filename.trim() === \"\" || filename.includes(\":memory:\")",
+    reason: "only the words differ: an empty name resolves to the working directory, which is refused as no file"
+  },
+  {
+    key: "layers/internal/sqlite/open.ts | branch never taken | mode[0]?.[\"journal_mode\"] !== \"wal\"",
+    reason: "no file system that the tests can count on refuses a write-ahead log"
+  },
+  {
+    key: "layers/internal/sqlite/open.ts | statement removed | yield* db.once(\"PRAGMA foreign_keys = ON\")",
+    reason: "the driver's build of SQLite has them on; the pragma holds for builds that do not"
+  },
+  {
+    key:
+      "layers/internal/sqlite/paging.ts | condition false | rows.length < pageRows ? undefined : rows[rows.length - 1]",
+    reason: "only faster: one more page, which is empty"
+  },
+  {
+    key: "layers/internal/sqlite/statements.ts | branch never taken | rows.length === 0",
+    reason: "only faster: no rows make no statements below"
+  },
+  {
+    key: "layers/internal/sqlite/reads.ts | boundary moved | keyOf(row) + messages.length <= after",
+    reason: "a row that ends in front of the position is followed by the gap that is found below"
+  },
+  {
+    key: "layers/internal/spawn.ts | statement removed | household.fibers.delete(fiber)",
+    reason:
+      "a leak, not a difference: a fiber that ended is interrupted without effect; the heap per session is measured by the benchmarks"
   }
 ]

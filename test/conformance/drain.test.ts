@@ -183,6 +183,29 @@ row("DRN-04 another runtime: the old drain ends before the new one takes anythin
     })
 })
 
+row("DRN-04 a runtime that is silent is let go when another takes its place", {
+  given: draining,
+  when: (lab) =>
+    Effect.gen(function*() {
+      const second = yield* inbox
+      const spawned = yield* update(lab, second.mailbox)
+      yield* lab.settle
+      const fibers = yield* lab.machine.fiberCount
+      yield* second.mailbox.send(peer(2))
+      yield* lab.settle
+      return { spawned, fibers, second }
+    }),
+  then: (lab, { fibers, second, spawned }, { mailbox, receipts }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual([spawned, fibers], [true, 1])
+      yield* mailbox.send(peer(1))
+      yield* lab.settle
+      assert.deepStrictEqual([receipts.length, second.receipts.length], [0, 1])
+      assert.deepStrictEqual(yield* queueOf(lab), idsOf(2))
+      assert.strictEqual(yield* phaseOf(lab), "Running")
+    })
+})
+
 row("DRN-05 without keepAlive the drain ends and the inbox is given up", {
   given: draining,
   when: (lab, { mailbox }) =>

@@ -417,6 +417,21 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual(yield* historyOf(at.runtimeId, 1), ["on"])
         }))
 
+      it.effect("a long body comes back whole, from wherever it is asked for", () =>
+        Effect.gen(function*() {
+          // on SQLite 256 rows of 64 messages are a page: the body ends in front of, at and behind the end of one
+          for (const length of [16_383, 16_384, 16_385]) {
+            const { at } = yield* C.open(C.sessionId())
+            const messages = Array.from({ length }, (_, i) => Message.ofText("user", `${i}`))
+            yield* C.commit(at, { session: C.append(C.noBody, messages) })
+            for (const from of [0, 1, 63, 64, 16_382, 16_384]) {
+              const texts = yield* historyOf(at.runtimeId, from)
+              assert.strictEqual(texts.length, Math.max(0, length - from))
+              if (from < length) assert.deepStrictEqual([texts[0], texts.at(-1)], [`${from}`, `${length - 1}`])
+            }
+          }
+        }))
+
       it.effect("a body computed from another head is refused", () =>
         Effect.gen(function*() {
           const { at } = yield* C.open(C.sessionId())

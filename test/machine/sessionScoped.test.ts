@@ -75,6 +75,11 @@ describe("the handle of a session that was replaced", () => {
         session.stop("x"),
         session.cancel("x"),
         session.yieldRun("x"),
+        session.comms.detach,
+        session.comms.abort,
+        session.comms.wait,
+        session.comms.owner,
+        session.comms.attached,
         session.retract(inputId(1)),
         session.promote(inputId(1))
       ]
