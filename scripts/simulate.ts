@@ -63,7 +63,7 @@ const work = async (worker: Worker): Promise<void> => {
   worker.end()
 }
 
-const program = bundle()
+const program = await bundle()
 try {
   await Promise.all(Array.from({ length: jobs }, () => work(new Worker(program))))
 } finally {

@@ -1,12 +1,14 @@
 /** @since 0.1.0 */
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { EndReport } from "../../services/MeerkatMachine.js"
-import type { RuntimeDriverError } from "../../src/domain/Errors.js"
+import type { ControlFailed, RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Internal, sessionGone } from "../../src/domain/Errors.js"
 import { detach } from "../../src/kernel/commands/attach.js"
 import { destroy as destroyCommand, stop as stopCommand } from "../../src/kernel/commands/lifecycle.js"
@@ -66,14 +68,11 @@ const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, re
     yield* entry.authority.nudge
     yield* Effect.exit(attachment.loop.await)
     yield* strangerGone(entry)
-    const hooked = yield* Effect.either(stopHook(deps, entry, attachment, reason))
-    if (hooked._tag === "Left") {
-      const error = new Internal({
-        detail: `the stop hook of session "${entry.sessionId}" failed: ${hooked.left.detail}`,
-        cause: hooked.left,
-        retryable: false
-      })
-      return yield* stopFailed(deps, entry, attachment, error)
+    const hooked = yield* Effect.exit(stopHook(deps, entry, attachment, reason))
+    if (Exit.isFailure(hooked)) {
+      // an unregistration that ends this fiber sees to the attachment itself
+      if (Cause.isInterruptedOnly(hooked.cause) && entry.closing !== null) return yield* Effect.interrupt
+      return yield* stopFailed(deps, entry, attachment, hookFailed(entry, hooked.cause))
     }
     const report = yield* Effect.catchAll(
       submitStop(entry),
@@ -83,6 +82,17 @@ const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, re
     yield* closeAttachment(deps, entry, attachment)
     return report
   })
+
+/** Whatever a hook ends with: its failure, a defect, an interruption of its own. */
+const hookFailed = (entry: Entry, cause: Cause.Cause<ControlFailed>): Internal => {
+  const failure = Cause.failureOrCause(cause)
+  const detail = Either.isLeft(failure) ? failure.left.detail : Cause.pretty(failure.right)
+  return new Internal({
+    detail: `the stop hook of session "${entry.sessionId}" failed: ${detail}`,
+    cause: Either.isLeft(failure) ? failure.left : Cause.squash(failure.right),
+    retryable: false
+  })
+}
 
 const stopNow = (deps: AttachDeps, entry: Entry, reason: string) =>
   Effect.suspend(() => {

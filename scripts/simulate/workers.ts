@@ -1,5 +1,5 @@
 /** Child processes that run seeds, and the bundle they are started from. */
-import { type BuildOptions, buildSync } from "esbuild"
+import { build, type BuildOptions, type Plugin } from "esbuild"
 import type { ChildProcessByStdio } from "node:child_process"
 import { spawn } from "node:child_process"
 import { rmSync } from "node:fs"
@@ -16,15 +16,18 @@ export interface Program {
   readonly remove: () => void
 }
 
+let bundles = 0
+
 /** The worker from its sources, as one file; inside the project, where the native driver of SQLite is found. */
-export const bundle = (name = "plain"): Program => {
-  const outdir = join(root, "node_modules", ".cache", "meerkat-simulate", `${process.pid}-${name}`)
-  buildSync({ ...options, outfile: join(outdir, "worker.mjs") })
-  return { file: join(outdir, "worker.mjs"), remove: () => rmSync(outdir, { recursive: true, force: true }) }
+export const bundle = async (...plugins: ReadonlyArray<Plugin>): Promise<Program> => {
+  const outdir = join(root, "node_modules", ".cache", "meerkat-simulate", `${process.pid}-${++bundles}`)
+  const file = join(outdir, "worker.mjs")
+  await build({ ...options, plugins: [...plugins], outfile: file })
+  return { file, remove: () => rmSync(outdir, { recursive: true, force: true }) }
 }
 
 /** What every bundle of the worker is built with. */
-export const options: BuildOptions = {
+const options: BuildOptions = {
   entryPoints: [join(root, "scripts/simulate/worker.ts")],
   bundle: true,
   format: "esm",

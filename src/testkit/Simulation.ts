@@ -200,7 +200,6 @@ const worldOf = (plan: Plan, { backend, journal, ledger, life }: Lives, phase: {
   inFlight: new Map(),
   doubtful: new Set(),
   closed: new Set(),
-  staged: new Map(),
   running: new Set(),
   waiting: new Map(),
   pending: new Set()
@@ -230,7 +229,8 @@ const live = (plan: Plan, options: SimulationOptions, lives: Lives): void => {
   const result = Sim.run(program, {
     seed: Math.imul(plan.seed + 1, 7919) + life,
     preempt: plan.preempt,
-    haste: plan.haste,
+    // a clock that runs ahead lets every deadline pass: not while everything is to come to rest
+    haste: last ? 0 : plan.haste,
     maxSteps: 3_000_000,
     check: () => {
       steps++

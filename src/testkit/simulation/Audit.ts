@@ -17,7 +17,9 @@ import { count, same, violate } from "./Journal.js"
 import type { World } from "./World.js"
 
 /** Lets every session come to rest: 22 nothing is stranded, 23 retired sessions drain. @since 0.1.0 @category audit */
-export const settle = (crew: Crew): Effect.Effect<void> => Effect.forEach(crew.sessions, rest(crew), { discard: true })
+export const settle = (crew: Crew): Effect.Effect<void> =>
+  // callers that were interrupted, or gave up, may have begun what ends only now
+  Effect.zipRight(Effect.sleep("5 minutes"), Effect.forEach(crew.sessions, rest(crew), { discard: true }))
 
 /** 24: with nothing to do, nothing happens, whatever time passes. `steps` counts those of the scheduler. @since 0.1.0 @category audit */
 export const idle = (crew: Crew, steps: () => number): Effect.Effect<void> =>
@@ -48,24 +50,38 @@ export const noLoss = ({ journal, peek }: World): void => {
 
 // --- internal ---
 
-const rest = ({ executor, machine, world }: Crew) => (id: SessionId): Effect.Effect<void> =>
+/** A loop may end meanwhile for a good reason: a stop that was under way, an inbox that was dismissed. */
+const rest = (crew: Crew) => (id: SessionId): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { journal } = crew.world
+    let left: string | null = "never attached"
+    for (let round = 0; round < 3 && left !== null; round++) {
+      const refused = yield* attached(crew, id)
+      if (refused !== null) violate(journal, "22 no stranding", `${id} cannot be attached any more: ${refused}`)
+      left = yield* comeToRest(crew, id)
+    }
+    if (left !== null) violate(journal, "22 no stranding", `${id}: ${left}`)
+  })
+
+/** Brings the session up with an executor; null, or why that failed without a good reason. */
+const attached = ({ executor, machine }: Crew, id: SessionId): Effect.Effect<string | null> =>
   Effect.gen(function*() {
     const attach = Effect.either(
       Effect.scoped(Effect.flatMap(executor(id), (made) => machine.ensureSessionWithExecutor(id, made)))
     )
-    let attached = yield* attach
-    if (attached._tag === "Left" && attached.left._tag !== "Destroyed") {
+    let answer = yield* attach
+    if (answer._tag === "Left" && answer.left._tag !== "Destroyed") {
       // stopped in this life: registering it anew revives it
       yield* Effect.ignore(machine.unregisterSession(id))
-      attached = yield* attach
+      answer = yield* attach
     }
-    const ok = attached._tag === "Right" || attached.left._tag === "Destroyed" ||
-      (attached.left._tag === "NotReady" && attached.left.state === "retired")
-    if (!ok && attached._tag === "Left") {
-      violate(world.journal, "22 no stranding", `${id} cannot be attached any more: ${attached.left._tag}`)
+    // the owner of a service turn may never come back; whoever cancels it frees the slot
+    const snapshot = yield* machine.meerkatMachineSpineSnapshot(id)
+    if (snapshot._tag === "Some" && snapshot.value.currentRunOwner === "service") {
+      yield* Effect.ignore(machine.hardCancelCurrentRun(id, "its owner is gone"))
     }
-    const left = yield* comeToRest({ machine }, id)
-    if (left !== null) violate(world.journal, "22 no stranding", `${id}: ${left}`)
+    if (answer._tag === "Right" || answer.left._tag === "Destroyed") return null
+    return answer.left._tag === "NotReady" && answer.left.state === "retired" ? null : answer.left.message
   })
 
 /** Looks at ever longer intervals, some hours in all; what is still wrong then. */
@@ -91,7 +107,12 @@ const unrest = (
     state === "retired" || (!input.hold && input.kind !== "peer_response_progress")
   )
   if (driving.length === 0) return null
-  if (attachmentLive) return `${driving.length} driving inputs wait beside a live loop`
+  if (attachmentLive) {
+    const [{ hold, inputId, kind, lane, notBefore } = {}] = driving
+    return `${driving.length} driving inputs wait beside a live loop (${state}): ${
+      JSON.stringify({ inputId, kind, lane, hold, notBefore })
+    }`
+  }
   return state === "retired"
     ? `${driving.length} inputs are left in a retired session`
     : `no loop for ${driving.length} inputs`
@@ -99,7 +120,7 @@ const unrest = (
 
 const collected = <A, E>(stream: Stream.Stream<A, E>) => Effect.map(Stream.runCollect(stream), Chunk.toReadonlyArray)
 
-const session = ({ world }: Crew, id: SessionId) =>
+const session = ({ machine, world }: Crew, id: SessionId) =>
   Effect.gen(function*() {
     const store = yield* RuntimeStore
     const { journal } = world
@@ -124,6 +145,14 @@ const session = ({ world }: Crew, id: SessionId) =>
     const feed = yield* store.feed(runtimeId, 0)
     if (feed.entries.some(({ seq }, at) => seq !== feed.droppedThrough + at + 1)) {
       violate(journal, "25 feed", `${id} has a gap`)
+    }
+    const snapshot = yield* machine.meerkatMachineSpineSnapshot(id)
+    if (snapshot._tag === "Some" && (snapshot.value.state === "idle" || snapshot.value.state === "attached")) {
+      const { agentApplied, injected } = snapshot.value.cursors
+      const owed = feed.entries.filter(({ kind, seq }) =>
+        kind === "background_tool_op" && seq > Math.max(agentApplied, injected)
+      )
+      if (owed.length > 0) violate(journal, "25 wake", `${id} was not woken for ${owed.length} ends`)
     }
     const operations = yield* collected(store.operations(runtimeId))
     for (const { completionSeq, outcome, spec } of operations) {

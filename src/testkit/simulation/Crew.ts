@@ -21,8 +21,8 @@ export interface Crew {
   readonly sessions: NonEmptyReadonlyArray<SessionId>
   /** an executor of the kind under test, watched by the journal */
   readonly executor: (sessionId: SessionId) => Effect.Effect<CoreExecutor, never, Scope.Scope>
-  /** inboxes that peers write to; each may be drained by any session */
-  readonly inboxes: NonEmptyReadonlyArray<CommsMailbox>
+  /** inboxes that the peers of a session write to */
+  readonly inboxes: (sessionId: SessionId) => NonEmptyReadonlyArray<CommsMailbox>
   /** outlives the client that starts something in it, and ends with the life */
   readonly scope: Scope.Scope
 }
@@ -34,6 +34,8 @@ const plain: Fields = { durability: "durable", key: null, supersessionKey: null 
 /** 14: of all accepts with one key exactly one is accepted, and the others name it. */
 const keyed = ({ journal }: World, sessionId: SessionId, key: string, inputId: InputId, fresh: boolean): void => {
   const place = `${sessionId} ${key}`
+  // an ephemeral input holds its key only as long as its process lives
+  if (journal.inputs.get(inputId)?.durability === "ephemeral") return
   const owner = journal.keys.get(place)
   if (owner === undefined) journal.keys.set(place, inputId)
   else if (owner !== inputId) {

@@ -122,7 +122,7 @@ const committing = (world: World, store: Store, commit: RuntimeCommit): Effect.E
     }
     if (dice.hit(faults.defect)) return yield* defect(world, "commit.before", incarnation)
     const ack = yield* Effect.tapError(store.commit(commit), () => Effect.sync(() => world.doubtful.add(incarnation)))
-    StoreMonitor.written(world, commit, ack)
+    StoreMonitor.written(world, commit)
     yield* pause(world, "commit", "after")
     if (dice.hit(world.faults().lostAck)) {
       injected(world, "commit", "lostAck")
@@ -159,10 +159,11 @@ const opening = <A, E>(
       Either.map(plan(tampered ? withCorruptRow(image) : image), (opening) => {
         branches(world, image, opening)
         cell.commit = opening.commit
+        StoreMonitor.opening(world, image, opening.commit)
         return opening
       }))
     if (cell.commit !== null) {
-      StoreMonitor.written(world, cell.commit, opened.ack)
+      StoreMonitor.written(world, cell.commit)
     }
     yield* pause(world, "openRuntime", "after")
     if (dice.hit(world.faults().lostAck)) {

@@ -1,4 +1,5 @@
 /** @since 0.1.0 */
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -93,22 +94,29 @@ const crewOf = ({ executorFor, phase, sessions, world }: LifeOptions, scope: Sco
   Effect.gen(function*() {
     const cell: { crew: Crew | null } = { crew: null }
     const calm = () => phase.calm
+    const ids = [SessionIdSchema.make("s0"), ...others(sessions)] as const
+    const spare = yield* twoInboxes
+    const mailboxes = new Map(yield* Effect.forEach(ids, (id) => Effect.map(twoInboxes, (made) => [id, made] as const)))
     const scripted = () => Effect.succeed(Script.executor(() => cell.crew, world, calm))
     const crew: Crew = {
       world,
       machine: yield* MeerkatMachine,
       control: yield* RuntimeControlPlane,
-      sessions: [
-        SessionIdSchema.make("s0"),
-        ...Array.from({ length: sessions - 1 }, (_, i) => SessionIdSchema.make(`s${i + 1}`))
-      ],
+      sessions: ids,
       executor: (id) => Effect.map((executorFor ?? scripted)(id), (made) => Observe.executor(world, made)),
-      inboxes: [yield* CommsRuntimeMailbox.make(), yield* CommsRuntimeMailbox.make()],
+      inboxes: (id) => mailboxes.get(id) ?? spare,
       scope
     }
     cell.crew = crew
     return crew
   })
+
+const twoInboxes = Effect.map(
+  Effect.all([CommsRuntimeMailbox.make(), CommsRuntimeMailbox.make()]),
+  ([one, other]): NonEmptyReadonlyArray<CommsRuntimeMailbox.CommsMailbox> => [one, other]
+)
+
+const others = (sessions: number) => Array.from({ length: sessions - 1 }, (_, i) => SessionIdSchema.make(`s${i + 1}`))
 
 /** 21: every waiter was told; nothing of the machine is left; every call came back. */
 const afterwards = ({ journal, pending, running, waiting }: World, fibers: number): void => {

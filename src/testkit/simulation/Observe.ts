@@ -25,10 +25,12 @@ export const observed = <A, E extends { readonly _tag: string }>(
   turn: Pick<Turn, "runId" | "sessionId" | "inputs" | "completions">,
   effect: Effect.Effect<A, E>
 ): Effect.Effect<A, E> =>
-  Effect.suspend(() => {
-    const run = begin(world, turn)
-    return Effect.onExit(effect, (exit) => Effect.sync(() => end(world, run, exit)))
-  })
+  Effect.uninterruptibleMask((restore) =>
+    Effect.suspend(() => {
+      const run = begin(world, turn)
+      return Effect.onExit(restore(effect), (exit) => Effect.sync(() => end(world, run, exit)))
+    })
+  )
 
 /** The process died: what ran in it may have been half done. @since 0.1.0 @category journal */
 export const died = ({ journal, ledger, running }: World): void => {

@@ -1,10 +1,18 @@
 /** @since 0.1.0 */
-import type { InputId, OperationId, RunId, RuntimeId } from "../../domain/Ids.js"
+import type { InputId, OperationId, RequestId, RunId, RuntimeId } from "../../domain/Ids.js"
+import type { CompletionEntry } from "../../domain/Operation.js"
+import type { RuntimeCommit } from "../../domain/RuntimeCommit.js"
 
 interface Counts {
   readonly attempts: number
   readonly charged: number
   readonly crashed: number
+}
+
+/** What the kernel staged for a run. @since 0.1.0 @category models */
+export interface StagedFacts {
+  readonly inputs: ReadonlyArray<InputId>
+  readonly completions: ReadonlyArray<CompletionEntry>
 }
 
 /** What follows from all acknowledged commits. @since 0.1.0 @category models */
@@ -20,6 +28,12 @@ export interface StoreLedger {
   /** operations in a feed */
   readonly fed: Map<OperationId, number>
   readonly cursors: Map<string, { readonly agentApplied: number; readonly injected: number; readonly lastSeq: number }>
+  /** what was staged for each run: a run may be found committed by the next process only */
+  readonly staged: Map<RunId, StagedFacts>
+  /** commits by their request id: each is counted once */
+  readonly seen: Set<RequestId>
+  /** what was handed to the store last, until its answer is there: a process may die in between */
+  readonly pending: Map<RuntimeId, RuntimeCommit>
   /** the newest incarnation of a runtime */
   readonly incarnations: Map<RuntimeId, number>
 }
@@ -33,5 +47,8 @@ export const make = (): StoreLedger => ({
   delivered: new Map(),
   fed: new Map(),
   cursors: new Map(),
+  staged: new Map(),
+  seen: new Set(),
+  pending: new Map(),
   incarnations: new Map()
 })

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import type { RunId } from "../../domain/Ids.js"
-import type { CommitAck, InputPut, RuntimeCommit } from "../../domain/RuntimeCommit.js"
+import type { InputPut, RuntimeCommit, RuntimeImage } from "../../domain/RuntimeCommit.js"
 import { count, note, violate } from "./Journal.js"
 import type { World } from "./World.js"
 import { incarnationOf } from "./World.js"
@@ -19,6 +19,10 @@ export const asked = (world: World, commit: RuntimeCommit): void => {
   const others = world.inFlight.get(incarnation) ?? 0
   if (others > 0) violate(world.journal, "4 one commit in flight", `${incarnation} has ${others + 1}`)
   world.inFlight.set(incarnation, others + 1)
+  // an answer that came too late was looked up: the next commit is computed from what it came to
+  const before = world.ledger.pending.get(commit.runtimeId)
+  if (before !== undefined && before.basis + 1 === commit.basis) written(world, before)
+  world.ledger.pending.set(commit.runtimeId, commit)
   fidelity(world, commit)
 }
 
@@ -28,10 +32,26 @@ export const answered = (world: World, commit: RuntimeCommit): void => {
   world.inFlight.set(incarnation, (world.inFlight.get(incarnation) ?? 1) - 1)
 }
 
+/**
+ * A runtime is being opened: its revision says whether what was under way when the last answer got lost is there, before
+ * the opening adds its own.
+ *
+ * @since 0.1.0
+ * @category monitoring
+ */
+export const opening = (world: World, image: RuntimeImage, commit: RuntimeCommit): void => {
+  const { pending } = world.ledger
+  const before = pending.get(image.runtimeId)
+  if (before !== undefined && before.basis + 1 === image.revision) written(world, before)
+  pending.set(image.runtimeId, commit)
+}
+
 /** The store wrote a commit. @since 0.1.0 @category monitoring */
-export const written = (world: World, commit: RuntimeCommit, ack: CommitAck): void => {
-  if (ack.replayed) return
-  note(world.journal, `${commit.runtimeId} ${commit.incarnation} wrote revision ${ack.revision}`)
+export const written = (world: World, commit: RuntimeCommit): void => {
+  const { journal, ledger } = world
+  if (ledger.seen.has(commit.requestId)) return
+  ledger.seen.add(commit.requestId)
+  note(journal, `${commit.runtimeId} ${commit.incarnation} wrote revision ${commit.basis + 1}`)
   fenced(world, commit)
   for (const put of commit.inputs) putInput(world, put)
   receipt(world, commit)
@@ -85,7 +105,7 @@ const endOf = (journal: World["journal"], { terminal }: Extract<InputPut, { read
 }
 
 /** 12: the contributors of a receipt are the inputs that were staged for its run. */
-const fidelity = ({ journal, staged }: World, { receipt: put }: RuntimeCommit): void => {
+const fidelity = ({ journal, ledger: { staged } }: World, { receipt: put }: RuntimeCommit): void => {
   if (put === undefined) return
   const { contributingInputIds, runId } = put.receipt
   const facts = staged.get(runId)
@@ -118,7 +138,8 @@ const receipt = ({ journal, ledger }: World, commit: RuntimeCommit): void => {
 }
 
 /** 25, D29: entries are dense, cursors only grow, and what was applied was given to exactly one committed run. */
-const feed = ({ journal, ledger, staged }: World, commit: RuntimeCommit): void => {
+const feed = ({ journal, ledger }: World, commit: RuntimeCommit): void => {
+  const { staged } = ledger
   for (const { operationId, seq } of commit.feed) {
     if (ledger.fed.has(operationId)) violate(journal, "25 feed once", `operation ${operationId} is in the feed twice`)
     ledger.fed.set(operationId, seq)
@@ -132,11 +153,13 @@ const feed = ({ journal, ledger, staged }: World, commit: RuntimeCommit): void =
     violate(
       journal,
       "25 cursors",
-      `${epochId}: ${JSON.stringify(before)} became ${agentApplied}/${injected}/${lastSeq}`
+      `${epochId}: ${
+        JSON.stringify(before)
+      } became ${agentApplied}/${injected}/${lastSeq} with ${commit.feed.length} entries`
     )
   }
   ledger.cursors.set(epochId, { agentApplied, injected, lastSeq })
-  const runId = commit.receipt?.receipt.runId ?? silentRun({ journal, staged }, agentApplied)
+  const runId = commit.receipt?.receipt.runId ?? silentRun(journal, ledger, agentApplied)
   const given = runId === undefined || agentApplied === before.agentApplied ? [] : staged.get(runId)?.completions ?? []
   for (const { seq } of given) {
     const place = `${epochId} ${seq}`
@@ -154,7 +177,11 @@ const feed = ({ journal, ledger, staged }: World, commit: RuntimeCommit): void =
 }
 
 /** A run of nothing but ephemeral inputs leaves no receipt, and is given entries like any other. */
-const silentRun = ({ journal, staged }: Pick<World, "journal" | "staged">, agentApplied: number): RunId | undefined => {
+const silentRun = (
+  journal: World["journal"],
+  { staged }: World["ledger"],
+  agentApplied: number
+): RunId | undefined => {
   for (const [runId, { completions, inputs }] of staged) {
     const ephemeral = inputs.every((id) => journal.inputs.get(id)?.durability === "ephemeral")
     if (ephemeral && completions[completions.length - 1]?.seq === agentApplied) return runId

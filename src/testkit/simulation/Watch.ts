@@ -15,7 +15,6 @@ import { persisted } from "../../domain/RuntimeState.js"
 import type { SessionState } from "../../domain/SessionState.js"
 import { violations } from "../../kernel/invariants.js"
 import * as Ledger from "../../kernel/Ledger.js"
-import { drives, isRetired, isVisible } from "../../kernel/selection.js"
 import { count, note, violate } from "./Journal.js"
 import type { World } from "./World.js"
 import { incarnationOf } from "./World.js"
@@ -62,7 +61,10 @@ const observed = <A>(world: World, command: Command<A>): Command<A> => ({
       count(world.journal, "command", command.name)
       for (const row of decided.right.rows ?? []) count(world.journal, "row", row)
       const run = stagedBy(decided.right)
-      if (run !== null) batch(world, state, run, env.now)
+      const { lifecycle } = decided.right.state
+      if (run !== null) remember(world, state, run)
+      // who runs an input of his own chooses it himself
+      if (run !== null && lifecycle._tag === "Running" && lifecycle.owner === "loop") batch(world, state, run, env.now)
     }
     return decided
   }
@@ -73,12 +75,15 @@ const isStagedRun = (reply: unknown): reply is StagedRun =>
 
 const stagedBy = <A>({ reply }: Decision<A>): StagedRun | null => isStagedRun(reply) ? reply : null
 
+const remember = ({ journal, ledger }: World, { sessionId }: SessionState, run: StagedRun): void => {
+  const ids = run.records.map(({ inputId }) => inputId)
+  ledger.staged.set(run.runId, { inputs: ids, completions: run.completions })
+  note(journal, `${sessionId} staged ${ids.join()} for ${run.runId}`)
+}
+
 /** 7, 8, 9: a batch is a homogeneous prefix of what may run, steer first, in the order of admission. */
 const batch = (world: World, state: SessionState, run: StagedRun, now: number): void => {
   const { journal } = world
-  const ids = run.records.map(({ inputId }) => inputId)
-  world.staged.set(run.runId, { inputs: ids, completions: run.completions })
-  note(journal, `${state.sessionId} staged ${ids.join()} for ${run.runId}`)
   const retired = isRetired(state)
   const visible = (["steer", "queue"] as const).flatMap((lane) =>
     Ledger.lane(state.ledger, lane).filter((record) => isVisible(record, now) && drives(record, retired))
@@ -93,6 +98,15 @@ const batch = (world: World, state: SessionState, run: StagedRun, now: number): 
   for (const lane of ["steer", "queue"] as const) fifo(lane, visible, drivers, say)
   homogeneous(run.records, drivers, say)
 }
+
+/** Written down a second time: what the kernel says of itself is what is checked here. */
+const isVisible = ({ notBefore }: InputRecord, now: number): boolean => notBefore === undefined || notBefore <= now
+
+const isRetired = ({ lifecycle }: SessionState): boolean =>
+  lifecycle._tag === "Retired" || (lifecycle._tag === "Running" && lifecycle.returnTo === "Retired")
+
+const drives = ({ hold, kind }: InputRecord, retired: boolean): boolean =>
+  retired || (!hold && kind !== "peer_response_progress")
 
 type Say = (rule: string, detail: string) => void
 

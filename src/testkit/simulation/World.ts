@@ -2,17 +2,10 @@
 import type { Tables } from "../../../layers/internal/memory/tables.js"
 import type { MeerkatMachineOptions } from "../../../services/MeerkatMachineConfig.js"
 import type { InputId, RunId, RuntimeId } from "../../domain/Ids.js"
-import type { CompletionEntry } from "../../domain/Operation.js"
 import type { Dice } from "./Dice.js"
 import type { Journal } from "./Journal.js"
 import type { StoreFaults } from "./StoreFaults.js"
 import type { StoreLedger } from "./StoreLedger.js"
-
-/** What the kernel staged for a run. @since 0.1.0 @category models */
-export interface StagedFacts {
-  readonly inputs: ReadonlyArray<InputId>
-  readonly completions: ReadonlyArray<CompletionEntry>
-}
 
 /**
  * One life of a process under simulation: what it shares with the lives before and after it (journal, ledger of
@@ -37,7 +30,6 @@ export interface World {
   readonly doubtful: Set<string>
   /** incarnations whose scope is closed: nothing of them may reach the store */
   readonly closed: Set<string>
-  readonly staged: Map<RunId, StagedFacts>
   /** executor calls that have not come back, and what runs in them */
   readonly running: Set<RunId>
   /** waiters that were not told */

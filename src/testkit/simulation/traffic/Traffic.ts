@@ -126,22 +126,26 @@ const oneCall = (crew: Crew): Effect.Effect<void> =>
     return dice.hit(0.08) ? interrupted(crew, made) : made
   })
 
-const counted = (crew: Crew, name: string, id: SessionId, call: Call): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const { journal, pending } = crew.world
+const counted = (crew: Crew, name: string, id: SessionId, call: Call): Effect.Effect<void> => {
+  const { journal, pending } = crew.world
+  const begun = Effect.sync(() => {
     count(journal, "method", name)
     const label = `${name} of ${id} (${journal.tally.get("method")?.get(name) ?? 0})`
     note(journal, `calls ${label}`)
     pending.add(label)
-    return Effect.matchEffect(call(crew, id), {
+    return label
+  })
+  const made = (label: string) =>
+    Effect.matchEffect(call(crew, id), {
       onFailure: ({ _tag }) =>
         Effect.sync(() => {
           count(journal, "error", _tag)
           note(journal, `${label} failed: ${_tag}`)
         }),
       onSuccess: () => Effect.sync(() => note(journal, `${label} came back`))
-    }).pipe(Effect.ensuring(Effect.sync(() => pending.delete(label))))
-  })
+    })
+  return Effect.acquireUseRelease(begun, made, (label) => Effect.sync(() => pending.delete(label)))
+}
 
 /** A caller that is interrupted after a while, and does not wait for the end of what it began. */
 const interrupted = (crew: Crew, call: Effect.Effect<void>): Effect.Effect<void> =>

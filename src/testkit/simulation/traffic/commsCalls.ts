@@ -12,8 +12,8 @@ import { patient } from "./Call.js"
 /** An inbox whose transport fails now and then. It is the same object each time: that is what runtimes are told apart by. */
 const flaky = new WeakMap<CommsRuntime, CommsRuntime>()
 
-const inbox = ({ inboxes, world }: Crew): CommsRuntime => {
-  const mailbox = world.dice.pick(inboxes)
+const inbox = ({ inboxes, world }: Crew, id: SessionId): CommsRuntime => {
+  const mailbox = world.dice.pick(inboxes(id))
   if (!world.dice.hit(0.3)) return mailbox
   const known = flaky.get(mailbox)
   if (known !== undefined) return known
@@ -26,10 +26,10 @@ const inbox = ({ inboxes, world }: Crew): CommsRuntime => {
 }
 
 /** Something for the drain to find. */
-const filled = (crew: Crew): Effect.Effect<void> =>
+const filled = (crew: Crew, id: SessionId): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { inboxes, world: { dice, journal } } = crew
-    const mailbox = dice.pick(inboxes)
+    const mailbox = dice.pick(inboxes(id))
     count(journal, "inbox", "sent")
     if (dice.hit(0.03)) return mailbox.dismiss
     const peer = { peerId: "7d8f3f0e-4a54-4f0a-9b7e-0f6a3ad3c003" }
@@ -48,14 +48,14 @@ const attach = (crew: Crew, id: SessionId) => {
   return crew.machine.updatePeerIngressContext(id, {
     keepAlive: dice.hit(0.85),
     mode: dice.pick(["persistentHost", "timed", "attachedSession"]),
-    ...(dice.hit(0.9) ? { commsRuntime: inbox(crew) } : {}),
+    ...(dice.hit(0.9) ? { commsRuntime: inbox(crew, id) } : {}),
     ...(dice.hit(0.15) ? { mobId: dice.pick(["m1", "m2"]) } : {})
   })
 }
 
 /** @since 0.1.0 @category traffic */
 export const commsCalls: Record<keyof CommsControl, Call> = {
-  updatePeerIngressContext: (crew, id) => Effect.zipRight(filled(crew), Effect.suspend(() => attach(crew, id))),
+  updatePeerIngressContext: (crew, id) => Effect.zipRight(filled(crew, id), Effect.suspend(() => attach(crew, id))),
   notifyCommsDrainExited: ({ machine, world }, id) =>
     Effect.suspend(() =>
       machine.notifyCommsDrainExited(
@@ -73,7 +73,7 @@ export const commsCalls: Record<keyof CommsControl, Call> = {
 /** The same of a handle. @since 0.1.0 @category traffic */
 export const handleCommsCalls: Record<keyof SessionComms, Call> = {
   attach: (crew, id) =>
-    Effect.zipRight(filled(crew), Effect.suspend(() => crew.machine.session(id).comms.attach(inbox(crew)))),
+    Effect.zipRight(filled(crew, id), Effect.suspend(() => crew.machine.session(id).comms.attach(inbox(crew, id)))),
   detach: ({ machine }, id) => machine.session(id).comms.detach,
   abort: ({ machine }, id) => machine.session(id).comms.abort,
   wait: ({ machine }, id) => patient(machine.session(id).comms.wait),

@@ -1,0 +1,152 @@
+/**
+ * Bugs that are planted to see whether a sweep finds them: each replaces pieces of a source file on its way into the
+ * bundle of the worker. The sources themselves are never touched.
+ */
+import type { Plugin } from "esbuild"
+import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+export interface Patch {
+  readonly file: string
+  readonly from: string
+  readonly to: string
+}
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+const commitWorker = "layers/internal/commitWorker.ts"
+const write = "    const written = yield* write(deps, commit)\n"
+const rows = "src/kernel/rows/input.ts"
+const run = "src/kernel/commands/run.ts"
+
+export const mutants: Readonly<Record<string, ReadonlyArray<Patch>>> = {
+  "publish before durable": [
+    { file: commitWorker, from: write, to: `    cell.publish(round.state)\n${write}` }
+  ],
+  "ack before write": [
+    {
+      file: commitWorker,
+      from: write,
+      to: `    for (const member of round.members) if (member._tag === "Step") member.step.settle()\n${write}`
+    }
+  ],
+  "unknown outcome taken for a refusal": [
+    {
+      file: commitWorker,
+      from: "return resolveUnknown(deps, commit.runtimeId, commit, error)",
+      to: "return Effect.succeed({ _tag: \"Refused\", error: didNotHappen(error) })"
+    }
+  ],
+  "fence not checked": [
+    {
+      file: "src/kernel/validateCommit.ts",
+      from: "  if (commit.incarnation !== expected || (mode === \"commit\" && !head.open)) {",
+      to: "  if (mode === \"open\" && commit.incarnation !== expected) {"
+    },
+    { file: "src/kernel/validateCommit.ts", from: "  if (commit.basis !== head.revision) {", to: "  if (false) {" },
+    { file: "layers/internal/sessionAuthority.ts", from: "        closed = true\n", to: "" }
+  ],
+  "requeue forgotten at unregister": [
+    {
+      file: "src/kernel/commands/close.ts",
+      from: "lifecycle._tag === \"Running\" ? requeued(fold, env, lifecycle.runId) : Either.right(fold)",
+      to: "Either.right(fold)"
+    }
+  ],
+  "dedup forgotten": [
+    { file: "src/kernel/commands/accept.ts", from: "  if (holder !== undefined) return", to: "  if (false) return" },
+    {
+      file: "src/kernel/commands/accept.ts",
+      from: "  return fact === null || isExpired",
+      to: "  return true || isExpired"
+    },
+    {
+      file: "src/kernel/validateCommit.ts",
+      from: "      if (owner !== undefined) return new Idem",
+      to: "      if (false) return new Idem"
+    }
+  ],
+  "waiter settled at a failed attempt": [
+    {
+      file: rows,
+      from:
+        "          notBefore,\n          updatedAt: at\n        })),\n      emit: (next, { inputId }) => requeuedEmits(next, inputId)",
+      to:
+        "          notBefore,\n          updatedAt: at\n        })),\n      emit: (next, { inputId }) => [...requeuedEmits(next, inputId), { _tag: \"Settle\", inputId, outcome: { _tag: \"Abandoned\", reason: \"failed\" } }]"
+    }
+  ],
+  "crash budget not counted": [
+    { file: rows, from: "charged ? record.crashed + 1 : record.crashed", to: "record.crashed" },
+    { file: "src/kernel/opening.ts", from: "record.crashed + 1 >= limits.crashBudget", to: "false" }
+  ],
+  "cursor moved before the commit": [
+    {
+      file: run,
+      from:
+        "    return answered(Table.thenFire(accounted, \"FailRun\", { runId, detail: failure.detail, willRetry }), () => undefined)",
+      to:
+        "    return answered(Either.map(Table.thenFire(accounted, \"FailRun\", { runId, detail: failure.detail, willRetry }), (ended) => Table.absorb(ended, setAgentApplied(ended.state, ended.state.operations.epoch.lastSeq))), () => undefined)"
+    }
+  ],
+  "retry time ignored": [
+    {
+      file: "src/kernel/selection.ts",
+      from: "  record.notBefore === undefined || record.notBefore <= now",
+      to: "  true || record.notBefore <= now"
+    }
+  ],
+  "steer lane not first": [
+    { file: "src/kernel/selection.ts", from: "  if (steer.lead !== undefined) {", to: "  if (false) {" }
+  ],
+  "waiters forgotten at unregister": [
+    {
+      file: "layers/internal/teardown.ts",
+      from: "    yield* authority.settleAll({ _tag: \"RuntimeTerminated\", reason: unregistered })\n",
+      to: ""
+    },
+    {
+      file: "src/kernel/commands/close.ts",
+      from: "      { _tag: \"SettleAll\", outcome: { _tag: \"RuntimeTerminated\", reason: unregistered } }\n",
+      to: ""
+    }
+  ],
+  "attempts not bounded": [
+    { file: run, from: "record.charged + 1 < maxAttempts", to: "true" }
+  ],
+  "wake forgotten": [
+    {
+      file: "src/kernel/wake.ts",
+      from: "  return mayWake(state) ? inject(state, env) : nothing(state)",
+      to: "  return nothing(state)"
+    }
+  ],
+  "wake-up missed": [
+    {
+      file: "layers/internal/sessionAuthority.ts",
+      from: "        if (cell.state !== seen) return resume(Effect.void)\n",
+      to: ""
+    }
+  ],
+  "what is staged is written late": [
+    { file: "src/kernel/Ledger.ts", from: "imageSeq: ledger.nextAdmissionSeq", to: "imageSeq: 0" }
+  ]
+}
+
+/** Puts a mutant into a bundle; a piece that is not there any more is an error, so that no mutant rots unnoticed. */
+export const plugin = (patches: ReadonlyArray<Patch>): Plugin => ({
+  name: "mutant",
+  setup: (build) => {
+    build.onLoad({ filter: /\.ts$/ }, ({ path }) => {
+      const mine = patches.filter(({ file }) => path === `${root}${file}`)
+      if (mine.length === 0) return undefined
+      return { contents: patched(readFileSync(path, "utf8"), mine), loader: "ts" }
+    })
+  }
+})
+
+/** The text with every piece replaced where it first stands. */
+export const patched = (text: string, patches: ReadonlyArray<Patch>): string =>
+  patches.reduce((changed, { file, from, to }) => {
+    if (!changed.includes(from)) throw new Error(`a mutant looks for a piece of ${file} that is gone: ${from}`)
+    return changed.replace(from, () => to)
+  }, text)

@@ -1,0 +1,27 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import { SessionId } from "../../src/domain/Ids.js"
+import { LatchedExecutor } from "../../src/testkit/index.js"
+
+describe("a stop hook that breaks", () => {
+  const ends = { "dies": Effect.dieMessage("boom"), "interrupts itself": Effect.interrupt }
+  for (const [how, stop] of Object.entries(ends)) {
+    // found by simulation, seed 74: the loop had ended, the session said "attached", and nothing ran any more
+    it.live(`and ${how} fails the stop; the session goes on with another executor`, () =>
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const id = SessionId.make("s")
+        const broken = yield* LatchedExecutor.make({ stop })
+        const sound = yield* LatchedExecutor.make()
+        yield* machine.ensureSessionWithExecutor(id, broken.executor)
+        const error = yield* Effect.flip(machine.stopRuntimeExecutor(id, "test"))
+        assert.strictEqual(error._tag, "Internal")
+        assert.strictEqual(yield* machine.runtimeState(id), "idle")
+        assert.strictEqual(yield* machine.ensureSessionWithExecutor(id, sound.executor), "attached")
+        const answer = yield* machine.session(id).ask("hello", { deadline: "5 seconds" })
+        assert.strictEqual(answer.text, "answer 1")
+      }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+  }
+})
