@@ -100,9 +100,10 @@ for (const lifecycle of ["stopped", "destroyed"] as const) {
     Effect.gen(function*() {
       const filename = yield* written
       yield* edit(filename, (db) => {
-        // somebody who knows the sums wrote this row: all columns but the sum are consistent
+        // somebody who knows the sums wrote this row: it is that of the columns before it
         const columns = db.pragma("table_info(runtime)") as ReadonlyArray<{ readonly name: string }>
-        const names = columns.map(({ name }) => name).filter((name) => name !== "sum")
+        const all = columns.map(({ name }) => name)
+        const names = all.slice(0, all.indexOf("sum"))
         const read = db.prepare(`SELECT ${names.join(", ")} FROM runtime WHERE session_id = 'A'`).raw()
         const row = (read.get() as ReadonlyArray<unknown>).map((value, n) =>
           names[n] === "lifecycle" ? lifecycle : value
