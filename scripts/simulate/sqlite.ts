@@ -4,11 +4,13 @@
  * next one works on a copy of the files as they lie there, made by another process: this one must not open them, since
  * closing a descriptor of its own would drop the locks it holds.
  */
+import * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
@@ -18,17 +20,34 @@ import * as IdGenLive from "../../layers/IdGenLive.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
 import type { Backend } from "../../src/testkit/Simulation.js"
 
-/** What the store asks of a file system, without promises. A failure is a defect: nothing here may fail. */
+const attempt = <A>(method: string, path: string, call: () => A): Effect.Effect<A, PlatformError.PlatformError> =>
+  Effect.try({
+    try: call,
+    catch: (cause) =>
+      new PlatformError.SystemError({
+        reason: Predicate.hasProperty(cause, "code") && cause.code === "ENOENT" ? "NotFound" : "Unknown",
+        module: "FileSystem",
+        method,
+        pathOrDescriptor: path,
+        cause
+      })
+  })
+
+/** What the store asks of a file system, without promises. */
 const files = FileSystem.layerNoop({
   access: (path, options) =>
-    Effect.sync(() => fs.accessSync(path, options?.writable === true ? fs.constants.W_OK : fs.constants.R_OK)),
-  exists: (path) => Effect.sync(() => fs.existsSync(path)),
-  realPath: (path) => Effect.sync(() => fs.realpathSync(path)),
-  stat: (path) => Effect.sync(() => infoOf(fs.statSync(path))),
-  remove: (path) => Effect.sync(() => fs.rmSync(path, { force: true })),
-  rename: (from, to) => Effect.sync(() => fs.renameSync(from, to)),
-  readFileString: (path) => Effect.sync(() => fs.readFileSync(path, "utf8")),
-  writeFileString: (path, data) => Effect.sync(() => fs.writeFileSync(path, data))
+    attempt(
+      "access",
+      path,
+      () => fs.accessSync(path, options?.writable === true ? fs.constants.W_OK : fs.constants.R_OK)
+    ),
+  exists: (path) => attempt("exists", path, () => fs.existsSync(path)),
+  realPath: (path) => attempt("realPath", path, () => fs.realpathSync(path)),
+  stat: (path) => attempt("stat", path, () => infoOf(fs.statSync(path))),
+  remove: (path) => attempt("remove", path, () => fs.rmSync(path, { force: true })),
+  rename: (from, to) => attempt("rename", from, () => fs.renameSync(from, to)),
+  readFileString: (path) => attempt("readFileString", path, () => fs.readFileSync(path, "utf8")),
+  writeFileString: (path, data) => attempt("writeFileString", path, () => fs.writeFileSync(path, data))
 })
 
 const infoOf = (stats: fs.Stats): FileSystem.File.Info => ({

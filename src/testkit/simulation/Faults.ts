@@ -7,6 +7,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { RuntimeStore } from "../../../services/RuntimeStore.js"
 import type { RuntimeId } from "../../domain/Ids.js"
@@ -155,11 +156,15 @@ const opening = <A, E>(
     const tampered = dice.hit(world.faults().corruptImage)
     if (tampered) injected(world, "openRuntime", "corruptImage")
     const cell: { commit: RuntimeCommit | null } = { commit: null }
+    const witness = yield* Effect.option(store.witness(runtimeId))
+    if (Option.isSome(witness) && Option.isSome(witness.value)) {
+      StoreMonitor.found(world, runtimeId, witness.value.value)
+    }
     const opened = yield* store.openRuntime(runtimeId, (image) =>
       Either.map(plan(tampered ? withCorruptRow(image) : image), (opening) => {
         branches(world, image, opening)
         cell.commit = opening.commit
-        StoreMonitor.opening(world, image, opening.commit)
+        StoreMonitor.planned(world, opening.commit)
         return opening
       }))
     if (cell.commit !== null) {

@@ -72,10 +72,12 @@ const beside = ({ journal }: World, run: Applied, other: Applied | undefined): v
 }
 
 /** 13, 28, and: nothing runs that has ended. */
-const mayRun = ({ config, journal, ledger, peek }: World, run: Applied, id: Applied["inputs"][number]): void => {
+const mayRun = (world: World, run: Applied, id: Applied["inputs"][number]): void => {
+  const { config, journal, ledger, peek } = world
   const say = (rule: string, detail: string) => violate(journal, rule, `${id} in ${run.runId}: ${detail}`)
   const end = ledger.ended.get(id)
-  if (end !== undefined) say("no run after the end", `it had ended: ${end}`)
+  // what is durable and not published yet, nobody knows: the run is ended as soon as it is
+  if (end !== undefined && !isCommitting(world, run)) say("no run after the end", `it had ended: ${end}`)
   const input = journal.inputs.get(id)
   const row = peek?.(runtimeIdOf(run.sessionId))?.open?.get(id)
   if (input === undefined) return
@@ -84,6 +86,9 @@ const mayRun = ({ config, journal, ledger, peek }: World, run: Applied, id: Appl
   if (driving && input.deaths > config.crashBudget) say("13 crash budget", `${input.deaths} processes died of it`)
   if (driving && input.failures >= config.maxAttempts + 3) say("13 attempts", `it failed ${input.failures} times`)
 }
+
+const isCommitting = ({ inFlight }: World, { sessionId }: Applied): boolean =>
+  Array.from(inFlight).some(([name, commits]) => commits > 0 && name.startsWith(`${runtimeIdOf(sessionId)} `))
 
 const end = ({ journal, running }: World, run: Applied, exit: Exit.Exit<unknown, { readonly _tag: string }>): void => {
   run.ended = true

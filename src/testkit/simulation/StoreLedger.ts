@@ -32,8 +32,8 @@ export interface StoreLedger {
   readonly staged: Map<RunId, StagedFacts>
   /** commits by their request id: each is counted once */
   readonly seen: Set<RequestId>
-  /** what was handed to the store last, until its answer is there: a process may die in between */
-  readonly pending: Map<RuntimeId, RuntimeCommit>
+  /** what was handed to the store and not answered, newest last: an answer may come too late, a process die before it */
+  readonly pending: Map<RuntimeId, Array<RuntimeCommit>>
   /** the newest incarnation of a runtime */
   readonly incarnations: Map<RuntimeId, number>
 }

@@ -4,8 +4,8 @@
  *
  * @since 0.1.0
  */
-import type { RunId } from "../../domain/Ids.js"
-import type { InputPut, RuntimeCommit, RuntimeImage } from "../../domain/RuntimeCommit.js"
+import type { RunId, RuntimeId } from "../../domain/Ids.js"
+import type { CommitWitness, InputPut, RuntimeCommit } from "../../domain/RuntimeCommit.js"
 import { count, note, violate } from "./Journal.js"
 import type { World } from "./World.js"
 import { incarnationOf } from "./World.js"
@@ -19,10 +19,11 @@ export const asked = (world: World, commit: RuntimeCommit): void => {
   const others = world.inFlight.get(incarnation) ?? 0
   if (others > 0) violate(world.journal, "4 one commit in flight", `${incarnation} has ${others + 1}`)
   world.inFlight.set(incarnation, others + 1)
+  const open = world.ledger.pending.get(commit.runtimeId) ?? []
   // an answer that came too late was looked up: the next commit is computed from what it came to
-  const before = world.ledger.pending.get(commit.runtimeId)
+  const before = open[open.length - 1]
   if (before !== undefined && before.basis + 1 === commit.basis) written(world, before)
-  world.ledger.pending.set(commit.runtimeId, commit)
+  world.ledger.pending.set(commit.runtimeId, [...open, commit])
   fidelity(world, commit)
 }
 
@@ -33,17 +34,19 @@ export const answered = (world: World, commit: RuntimeCommit): void => {
 }
 
 /**
- * A runtime is being opened: its revision says whether what was under way when the last answer got lost is there, before
- * the opening adds its own.
+ * A runtime is about to be opened: what the store wrote last says whether something that was never answered is there.
  *
  * @since 0.1.0
  * @category monitoring
  */
-export const opening = (world: World, image: RuntimeImage, commit: RuntimeCommit): void => {
-  const { pending } = world.ledger
-  const before = pending.get(image.runtimeId)
-  if (before !== undefined && before.basis + 1 === image.revision) written(world, before)
-  pending.set(image.runtimeId, commit)
+export const found = (world: World, runtimeId: RuntimeId, { lastRequestId }: CommitWitness): void => {
+  const before = world.ledger.pending.get(runtimeId)?.find(({ requestId }) => requestId === lastRequestId)
+  if (before !== undefined) written(world, before)
+}
+
+/** An opening commit was planned. @since 0.1.0 @category monitoring */
+export const planned = ({ ledger }: World, commit: RuntimeCommit): void => {
+  ledger.pending.set(commit.runtimeId, [...(ledger.pending.get(commit.runtimeId) ?? []), commit])
 }
 
 /** The store wrote a commit. @since 0.1.0 @category monitoring */
@@ -51,6 +54,7 @@ export const written = (world: World, commit: RuntimeCommit): void => {
   const { journal, ledger } = world
   if (ledger.seen.has(commit.requestId)) return
   ledger.seen.add(commit.requestId)
+  ledger.pending.delete(commit.runtimeId)
   note(journal, `${commit.runtimeId} ${commit.incarnation} wrote revision ${commit.basis + 1}`)
   fenced(world, commit)
   for (const put of commit.inputs) putInput(world, put)
