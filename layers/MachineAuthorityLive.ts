@@ -58,7 +58,7 @@ const make = Effect.gen(function*() {
           planOpening({ sessionId, image, requestId, epochCandidate, now, limits }),
           (opening) => ({
             commit: opening.commit,
-            value: { state: opening.value.state, incarnation: image.incarnation }
+            value: { state: opening.value.state, incarnation: image.incarnation, rows: opening.value.rows }
           })
         )
       const opened = yield* store.openRuntime(runtimeIdOf(sessionId), plan)

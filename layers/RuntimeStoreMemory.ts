@@ -63,7 +63,7 @@ const make = (options: MemoryOptions) =>
     return RuntimeStore.of({
       kind: "memory",
       ...verbs(worker, { maxCommitBytes: Number.POSITIVE_INFINITY, prepare: () => weightless }),
-      ...reads(runtimes)
+      ...reads(runtimes, worker.settled)
     })
   })
 
@@ -107,14 +107,20 @@ const commitOf = (member: Member<undefined>, tables: Tables.Tables): Exit.Exit<R
   })
 }
 
-const reads = (runtimes: Runtimes): Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit"> => {
+const reads = (
+  runtimes: Runtimes,
+  settled: Effect.Effect<void>
+): Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit"> => {
   const ask = <A>(id: RuntimeId, f: (tables: Tables.Tables) => A | undefined): Effect.Effect<Option.Option<A>> =>
     Effect.sync(() => Option.flatMapNullable(Option.fromNullable(runtimes.get(id)), f))
   const list = <A>(id: RuntimeId, f: (tables: Tables.Tables) => Iterable<A>): Stream.Stream<A> =>
     Stream.unwrap(Effect.map(ask(id, f), (rows) => Stream.fromIterable(Option.getOrElse(rows, (): Iterable<A> => []))))
   return {
     witness: (id) =>
-      ask(id, ({ head: { incarnation, lastRequestId, revision } }) => ({ incarnation, lastRequestId, revision })),
+      Effect.zipRight(
+        settled,
+        ask(id, ({ head: { incarnation, lastRequestId, revision } }) => ({ incarnation, lastRequestId, revision }))
+      ),
     terminalInput: (id, inputId) => ask(id, (tables) => terminalOf(tables, tables.ended?.get(inputId))),
     findKey: (id, key) => ask(id, (tables) => keyFactOf(tables, key)),
     inputs: (id) => list(id, inputsOf),

@@ -103,9 +103,11 @@ const make = (options: SqliteOptions) =>
       write: (_, members) => batch.write(members)
     })
     const maxCommitBytes = options.maxCommitBytes ?? 16 * megabyte
+    const reads = Reads.make(file.reader, quarantine)
     return RuntimeStore.of({
       kind: "sqlite",
       ...verbs(worker, { maxCommitBytes, prepare: encode(shapes) }),
-      ...Reads.make(file.reader, quarantine)
+      ...reads,
+      witness: (id) => Effect.zipRight(worker.settled, reads.witness(id))
     })
   }).pipe(Effect.withTracerEnabled(false))

@@ -1,5 +1,5 @@
 /**
- * `npm run simulate:mutants -- [--seeds N] [--only TEXT]`: plants one bug after the other and says how many seeds a sweep
+ * `npm run simulate:mutants -- [--seeds N] [--only TEXT] [--preempt P]`: plants one bug after the other and says how many seeds a sweep
  * needs to find it. Exits with 1 when one is not found within N (2,000) seeds.
  */
 import { mutants, plugin } from "./simulate/mutants.js"
@@ -11,6 +11,7 @@ const after = (name: string): string | undefined => {
 }
 const limit = Number(after("seeds") ?? 2000)
 const only = after("only")
+const preempt = after("preempt")
 
 const search = async (name: string): Promise<number | null> => {
   const program = await bundle(plugin(mutants[name] ?? []))
@@ -20,7 +21,7 @@ const search = async (name: string): Promise<number | null> => {
       const answer = await worker.run({
         from,
         seeds: Math.min(10, limit - from),
-        preempt: null,
+        preempt: preempt === undefined ? null : Number(preempt),
         sqlite: false,
         shrink: false,
         stopAtFirst: true,

@@ -51,8 +51,16 @@ const progress = (): void => {
   console.error(`${totals.seeds} of ${seeds} seeds, ${totals.steps} steps, ${totals.failed} failed`)
 }
 
-const work = async (worker: Worker): Promise<void> => {
-  while (next < from + seeds && totals.failed < stopAfter) {
+/** Tasks of one child: a world that crashed leaves timers of the platform behind, and what they hold on to. */
+const tasksOfWorker = 6
+
+const work = async (): Promise<void> => {
+  let worker = new Worker(program)
+  for (let n = 1; next < from + seeds && totals.failed < stopAfter; n++) {
+    if (n % tasksOfWorker === 0) {
+      worker.end()
+      worker = new Worker(program)
+    }
     const mine = task(next)
     next += mine.seeds
     const answer: Answer = await worker.run(mine)
@@ -65,7 +73,7 @@ const work = async (worker: Worker): Promise<void> => {
 
 const program = await bundle()
 try {
-  await Promise.all(Array.from({ length: jobs }, () => work(new Worker(program))))
+  await Promise.all(Array.from({ length: jobs }, work))
 } finally {
   program.remove()
 }

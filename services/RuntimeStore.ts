@@ -66,7 +66,10 @@ export class RuntimeStore extends Context.Tag("effect-meerkat/services/RuntimeSt
   ) => Effect.Effect<{ readonly ack: CommitAck; readonly value: A }, E | CommitError | ReadError>
   /** Writes one commit, all of it or nothing. Interrupting the caller while it is queued writes nothing. */
   readonly commit: (commit: RuntimeCommit) => Effect.Effect<CommitAck, CommitError>
-  /** What was written last, to resolve an unknown outcome. */
+  /**
+   * What was written last, to resolve an unknown outcome. It answers once nothing is being written any more: a commit
+   * that was given up as overdue while it was written cannot land after it.
+   */
   readonly witness: (runtimeId: RuntimeId) => Effect.Effect<Option.Option<CommitWitness>, ReadError>
   /** A terminal input, its outcome filled in from the receipt where it lives there. */
   readonly terminalInput: (

@@ -46,6 +46,11 @@ export interface GroupCommitOptions<M, A, E, T> {
 export interface GroupCommit<M, A, E> {
   /** Hands a member in and waits. Interrupted while it is queued, the member is taken back and nothing is written. */
   readonly submit: (member: M) => Effect.Effect<A, E>
+  /**
+   * Waits for the end of the batch that is being written, if there is one. Whoever was told "unknown" looks afterwards:
+   * what it finds then is final.
+   */
+  readonly settled: Effect.Effect<void>
   /** counters since the start, and what waits now */
   readonly stats: Effect.Effect<GroupCommitStats>
 }
@@ -82,6 +87,7 @@ export const make = <M, A, E, T>(
     const watch = Effect.forkIn(Effect.interruptible(watchdog(options, state)), scope)
     return {
       submit: (member) => Effect.flatMap(Clock.currentTimeMillis, (now) => submit(options, state, watch, member, now)),
+      settled: Effect.suspend(() => state.taken.length === 0 ? Effect.void : Deferred.await(ending(state))),
       stats: Effect.sync(() => ({
         queued: state.queue.length,
         batches: state.batches,
@@ -106,6 +112,8 @@ interface State<M, A, E> {
   readonly latch: Effect.Latch
   queue: Array<Entry<M, A, E>>
   taken: ReadonlyArray<Entry<M, A, E>>
+  /** told at the end of the batch that is being written; made only for those who wait for it */
+  ending: Deferred.Deferred<void> | null
   closed: boolean
   watching: boolean
   batches: number
@@ -117,12 +125,23 @@ const initial = <M, A, E>(): State<M, A, E> => ({
   latch: Effect.unsafeMakeLatch(false),
   queue: [],
   taken: [],
+  ending: null,
   closed: false,
   watching: false,
   batches: 0,
   members: 0,
   largest: 0
 })
+
+const ending = <M, A, E>(state: State<M, A, E>): Deferred.Deferred<void> =>
+  state.ending ??= Deferred.unsafeMake(FiberId.none)
+
+/** Nothing is being written any more. */
+const ended = <M, A, E>(state: State<M, A, E>): void => {
+  state.taken = []
+  if (state.ending !== null) Deferred.unsafeDone(state.ending, Exit.void)
+  state.ending = null
+}
 
 const settle = <M, A, E>(entry: Entry<M, A, E>, exit: Exit.Exit<A, E>): void => {
   if (entry.status === "settled") return
@@ -222,7 +241,7 @@ const settleBatch = <M, A, E>(
   state.batches++
   state.members += entries.length
   state.largest = Math.max(state.largest, entries.length)
-  state.taken = []
+  ended(state)
   for (const [i, entry] of entries.entries()) {
     settle(entry, exits[i] ?? Exit.die("a batch has one exit per member"))
   }
@@ -240,7 +259,7 @@ const settleBegin = <M, A, E, T>(
   if (Option.isNone(failure) && Option.isSome(defect)) return Effect.die(defect.value)
   const exit = Exit.fail(Option.getOrElse(failure, () => options.closed))
   return Effect.sync(() => {
-    state.taken = []
+    ended(state)
     for (const entry of entries) settle(entry, exit)
   })
 }
@@ -255,7 +274,7 @@ const closeWith = <M, A, E, T>(
   for (const entry of state.taken) settle(entry, Exit.fail(options.unknown(entry.member, detail)))
   for (const entry of state.queue) settle(entry, Exit.fail(options.closed))
   state.queue = []
-  state.taken = []
+  ended(state)
 }
 
 /**

@@ -185,6 +185,21 @@ describe("group commit", () => {
       assert.deepStrictEqual(batches, [[1], [3]])
     }))
 
+  it.scoped("W1 who was told unknown and looks afterwards looks when it is decided", () =>
+    Effect.gen(function*() {
+      const { batches, entered, open, worker } = yield* start("write")
+      yield* worker.settled
+      const taken = yield* Effect.fork(Effect.flip(worker.submit(1)))
+      yield* entered
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(yield* Fiber.join(taken), "unknown 1")
+      const seen = yield* Effect.fork(Effect.map(worker.settled, () => [...batches]))
+      yield* settled(20)
+      assert.isTrue((yield* Fiber.poll(seen))._tag === "None")
+      yield* open
+      assert.deepStrictEqual(yield* Fiber.join(seen), [[1]])
+    }))
+
   it.scoped("an idle worker has no timer", () =>
     Effect.gen(function*() {
       const { worker } = yield* start("nowhere")

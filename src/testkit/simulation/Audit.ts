@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { SpineSnapshot } from "../../../services/MeerkatMachine.js"
@@ -15,6 +16,27 @@ import type { Crew } from "./Crew.js"
 import type { Sent } from "./Journal.js"
 import { count, same, violate } from "./Journal.js"
 import type { World } from "./World.js"
+
+/**
+ * 22, with nobody around who could wake anything: what waits beside a loop that has nothing else to do is taken up.
+ *
+ * @since 0.1.0
+ * @category audit
+ */
+export const awake = (crew: Crew): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { journal, stopped } = crew.world
+    // what comes now comes from no client
+    stopped.clear()
+    const look = Effect.forEach(crew.sessions, (id) => waiting(crew, id))
+    const before = yield* look
+    if (before.every((ids) => ids === null)) return
+    yield* Effect.sleep("30 minutes")
+    for (const [at, ids] of (yield* look).entries()) {
+      if (ids === null || ids !== before[at]) continue
+      violate(journal, "22 no stranding", `${crew.sessions[at] ?? ""} does not take up ${ids}`)
+    }
+  })
 
 /** Lets every session come to rest: 22 nothing is stranded, 23 retired sessions drain. @since 0.1.0 @category audit */
 export const settle = (crew: Crew): Effect.Effect<void> =>
@@ -95,6 +117,18 @@ const comeToRest = ({ machine }: Pick<Crew, "machine">, id: SessionId): Effect.E
       yield* Effect.sleep(pause)
     }
     return left
+  })
+
+/** What could be run at once by a live loop that runs nothing; null if there is none. */
+const waiting = ({ machine }: Crew, id: SessionId): Effect.Effect<string | null> =>
+  Effect.zipWith(machine.meerkatMachineSpineSnapshot(id), Clock.currentTimeMillis, (found, now) => {
+    if (found._tag === "None") return null
+    const { attachmentLive, currentRunId, queue, registration, state, steer } = found.value
+    if (!attachmentLive || currentRunId !== null || registration === "Draining") return null
+    const ids = [...queue, ...steer].filter(({ hold, kind, notBefore }) =>
+      (notBefore ?? 0) <= now && (state === "retired" || (!hold && kind !== "peer_response_progress"))
+    )
+    return ids.length === 0 ? null : ids.map(({ attempts, inputId }) => `${inputId} after ${attempts}`).join()
   })
 
 const unrest = (

@@ -15,6 +15,7 @@ import type { CommitAck, Opening, RuntimeCommit, RuntimeImage } from "../../doma
 import type { CommitError, ReadError } from "../../domain/StoreErrors.js"
 import * as StoreErrors from "../../domain/StoreErrors.js"
 import { count, note } from "./Journal.js"
+import * as Recovery from "./Recovery.js"
 import * as StoreMonitor from "./StoreMonitor.js"
 import type { World } from "./World.js"
 import { incarnationOf } from "./World.js"
@@ -111,6 +112,7 @@ const committing = (world: World, store: Store, commit: RuntimeCommit): Effect.E
   })
   return Effect.gen(function*() {
     StoreMonitor.asked(world, commit)
+    world.untidy.add(incarnation)
     yield* pause(world, "commit", "before")
     yield* Effect.tapError(refusal(world, "commit", commit.runtimeId), (error) =>
       Effect.sync(() => {
@@ -131,6 +133,7 @@ const committing = (world: World, store: Store, commit: RuntimeCommit): Effect.E
     }
     if (dice.hit(world.faults().defect)) return yield* defect(world, "commit.after", incarnation)
     world.doubtful.delete(incarnation)
+    world.untidy.delete(incarnation)
     return ack
   }).pipe(Effect.ensuring(Effect.sync(() => StoreMonitor.answered(world, commit))))
 }
@@ -162,13 +165,15 @@ const opening = <A, E>(
     }
     const opened = yield* store.openRuntime(runtimeId, (image) =>
       Either.map(plan(tampered ? withCorruptRow(image) : image), (opening) => {
-        branches(world, image, opening)
+        Recovery.planned(world, image, opening)
         cell.commit = opening.commit
         StoreMonitor.planned(world, opening.commit)
         return opening
       }))
     if (cell.commit !== null) {
+      world.ledger.tidy.delete(runtimeId)
       StoreMonitor.written(world, cell.commit)
+      Recovery.repeated(world, cell.commit, plan)
     }
     yield* pause(world, "openRuntime", "after")
     if (dice.hit(world.faults().lostAck)) {
@@ -182,34 +187,6 @@ const withCorruptRow = (image: RuntimeImage): RuntimeImage => ({
   ...image,
   corrupt: [{ table: "input", key: "simulated", detail: "simulated" }]
 })
-
-/** Which cases of recovery an opening was. */
-const branches = <A>({ journal }: World, image: RuntimeImage, { commit }: Opening<A>): void => {
-  const hit = (name: string, when: boolean) => {
-    if (when) count(journal, "recovery", name)
-  }
-  const staged = image.inputs.filter(({ status }) => status.type === "staged")
-  const ended = commit.inputs.filter((put) => put._tag === "Terminal").length
-  const terminated = commit.operations.filter(({ status }) => status === "terminated").length
-  hit("created", !image.exists)
-  hit("adopted", image.exists)
-  hit(`lifecycle.${image.lifecycle}`, image.exists)
-  hit("queued inputs", image.inputs.length > staged.length)
-  hit("staged inputs", staged.length > 0)
-  hit("staged batch", staged.length > 1)
-  hit("crash budget used up", ended > 0)
-  hit("process operations terminated", terminated > 0)
-  hit(
-    "external operations kept",
-    image.operations.some(({ outcome, spec }) => outcome === undefined && spec.owner === "external")
-  )
-  hit("completed operations kept", image.operations.some(({ outcome }) => outcome !== undefined))
-  hit("feed beyond the agent", (image.epoch?.lastSeq ?? 0) > (image.epoch?.cursors.agentApplied ?? 0))
-  hit("continuation owed", (image.epoch?.lastSeq ?? 0) > (image.epoch?.cursors.injected ?? 0))
-  hit("retry pending", image.inputs.some(({ notBefore }) => notBefore !== undefined))
-  hit("held inputs", image.inputs.some(({ hold }) => hold))
-  for (const { name } of image.slices) hit(`slice.${name}`, true)
-}
 
 const readFaults = (world: World) => {
   const fault = (verb: string): Effect.Effect<void, ReadError> =>

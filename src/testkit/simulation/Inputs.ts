@@ -26,10 +26,19 @@ const origins: NonEmptyReadonlyArray<InputOrigin> = [
   { type: "peer", peerId: "7d8f3f0e-4a54-4f0a-9b7e-0f6a3ad3c001", displayIdentity: "peer" }
 ]
 
+const news: NonEmptyReadonlyArray<PeerConvention> = [
+  { type: "response_progress", requestId: "r", phase: "accepted" },
+  { type: "response_progress", requestId: "r", phase: "in_progress" },
+  { type: "response_progress", requestId: "r", phase: "partial_result" }
+]
+
 const conventions: NonEmptyReadonlyArray<PeerConvention> = [
+  ...news,
   { type: "message" },
   { type: "request", requestId: "r", intent: "x" },
   { type: "request", requestId: "r", intent: "y" },
+  { type: "response_progress", requestId: "r", phase: "accepted" },
+  { type: "response_progress", requestId: "r", phase: "partial_result" },
   { type: "response_progress", requestId: "r", phase: "in_progress" },
   { type: "response_terminal", requestId: "7d8f3f0e-4a54-4f0a-9b7e-0f6a3ad3c002", status: "completed" }
 ]
@@ -53,6 +62,31 @@ const header = (dice: Dice, now: number, id: InputId): InputHeader => ({
 
 const mode = (dice: Dice) => dice.pick(["queue", "steer"] as const)
 
+const peer = (dice: Dice, head: InputHeader): Input => {
+  const convention = dice.pick(conventions)
+  // news of a request mostly take the place of the news before
+  const replaces = convention.type === "response_progress" && dice.hit(0.7)
+  return {
+    _tag: "Peer",
+    header: replaces ? { ...head, supersessionKey: "r" } : head,
+    convention,
+    body: "peer says",
+    ...(dice.hit(0.2) ? { handlingMode: mode(dice) } : {})
+  }
+}
+
+/** News of a request, which take the place of the news before. @since 0.1.0 @category constructors */
+export const progress = (dice: Dice, now: number): Input => ({
+  _tag: "Peer",
+  header: { ...header(dice, now, InputIdSchema.make(dice.uuid())), supersessionKey: "r" },
+  convention: dice.pick(news),
+  body: "peer says more"
+})
+
+/** Whether it is news of a request. @since 0.1.0 @category guards */
+export const isProgress = (input: Input): boolean =>
+  input._tag === "Peer" && input.convention?.type === "response_progress"
+
 /** An input of any kind, also of those that no session takes. @since 0.1.0 @category constructors */
 export const any = (dice: Dice, now: number): Input => {
   const head = header(dice, now, InputIdSchema.make(dice.uuid()))
@@ -60,13 +94,7 @@ export const any = (dice: Dice, now: number): Input => {
     case 0:
       return { _tag: "Prompt", header: head, text: dice.hit(0.05) ? "" : text(dice), metadata: metadata(dice) }
     case 1:
-      return {
-        _tag: "Peer",
-        header: head,
-        convention: dice.pick(conventions),
-        body: "peer says",
-        ...(dice.hit(0.2) ? { handlingMode: mode(dice) } : {})
-      }
+      return peer(dice, head)
     case 2:
       return { _tag: "FlowStep", header: head, stepId: "1", instructions: "do it", metadata: metadata(dice) }
     case 3:

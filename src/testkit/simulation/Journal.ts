@@ -134,9 +134,8 @@ export const told = (journal: Journal, inputId: InputId, outcome: CompletionOutc
 export const same = (a: CompletionOutcome, b: CompletionOutcome): boolean =>
   a === b || (a._tag === b._tag && canonical(a) === canonical(b))
 
-// --- internal ---
-
-const canonical = (value: unknown): string =>
+/** A value as text, whatever the order of its fields. @since 0.1.0 @category accessors */
+export const canonical = (value: unknown): string =>
   JSON.stringify(value, (_, inner: unknown) =>
     typeof inner === "object" && inner !== null && !Array.isArray(inner)
       ? Object.fromEntries(Object.entries(inner).sort(([x], [y]) => x < y ? -1 : 1))

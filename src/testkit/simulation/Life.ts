@@ -3,30 +3,24 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as CommsRuntimeMailbox from "../../../layers/CommsRuntimeMailbox.js"
-import * as IdGenLive from "../../../layers/IdGenLive.js"
-import * as MachineAuthorityLive from "../../../layers/MachineAuthorityLive.js"
-import * as MeerkatMachineLive from "../../../layers/MeerkatMachineLive.js"
-import * as RuntimeControlPlaneLive from "../../../layers/RuntimeControlPlaneLive.js"
-import * as RuntimeLoopLive from "../../../layers/RuntimeLoopLive.js"
 import type { CoreExecutor } from "../../../services/CoreExecutor.js"
 import { MeerkatMachine } from "../../../services/MeerkatMachine.js"
-import * as MeerkatMachineConfig from "../../../services/MeerkatMachineConfig.js"
 import { RuntimeControlPlane } from "../../../services/RuntimeControlPlane.js"
 import type { RuntimeStore } from "../../../services/RuntimeStore.js"
 import type { SessionId } from "../../domain/Ids.js"
 import { SessionId as SessionIdSchema } from "../../domain/Ids.js"
 import * as Audit from "./Audit.js"
 import type { Crew } from "./Crew.js"
-import * as Faults from "./Faults.js"
 import { violate } from "./Journal.js"
 import * as Observe from "./Observe.js"
+import * as Process from "./Process.js"
+import * as Rival from "./Rival.js"
 import * as Script from "./Script.js"
 import * as Traffic from "./traffic/Traffic.js"
-import * as Watch from "./Watch.js"
 import type { World } from "./World.js"
 
 /** Builds the executors that are tried; it is called for each attachment. @since 0.1.0 @category models */
@@ -43,6 +37,10 @@ export interface LifeOptions {
   readonly budget: Traffic.Budget
   readonly reserve: number
   readonly thinkMs: number
+  /** timers may fire although fibers can run */
+  readonly hasty: boolean
+  /** probability that a second process comes up on the same store */
+  readonly rival: number
   /** nothing interrupts the last one: it brings everything to an end */
   readonly last: boolean
   readonly phase: { calm: boolean }
@@ -54,7 +52,7 @@ export interface LifeOptions {
 export const program = (options: LifeOptions): Effect.Effect<void> =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
-    const machine = yield* Effect.provide(body(options, scope), layerOf(options))
+    const machine = yield* Effect.provide(body(options, scope), Process.layer(options.world, options.store))
     // what ignores its interruption is left behind by the machine, fenced, and ends some time
     yield* Effect.sleep("1 hour")
     afterwards(options.world, yield* machine.fiberCount)
@@ -63,24 +61,20 @@ export const program = (options: LifeOptions): Effect.Effect<void> =>
 
 // --- internal ---
 
-const layerOf = ({ store, world }: LifeOptions) =>
-  RuntimeControlPlaneLive.layer.pipe(
-    Layer.provideMerge(MeerkatMachineLive.layerNoDeps),
-    Layer.provide(Layer.merge(Layer.provide(Watch.layer(world), MachineAuthorityLive.layer), RuntimeLoopLive.layer)),
-    Layer.provideMerge(Layer.merge(Layer.provide(Faults.layer(world), store), IdGenLive.layer)),
-    Layer.provideMerge(Layer.succeed(MeerkatMachineConfig.MeerkatMachineConfig, world.config))
-  )
-
 const body = (options: LifeOptions, scope: Scope.Scope) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine
     const crew = yield* crewOf(options, scope)
     yield* Traffic.boot(crew)
+    const rival = yield* Effect.fork(rivals(options) ? Rival.visit(crew, options.store) : Effect.void)
     const clients = yield* Effect.forEach(
       Array.from({ length: options.clients }),
       () => Effect.fork(Traffic.client(crew, options.budget, options.reserve, options.thinkMs))
     )
     yield* Effect.forEach(clients, (fiber) => Fiber.await(fiber), { discard: true })
+    yield* Fiber.await(rival)
+    // a clock that runs ahead does not leave half an hour to anybody
+    if (!options.hasty) yield* Audit.awake(crew)
     if (options.last) {
       options.phase.calm = true
       yield* Audit.settle(crew)
@@ -89,6 +83,9 @@ const body = (options: LifeOptions, scope: Scope.Scope) =>
     }
     return machine
   })
+
+/** Only where the image can be looked at: a file has one holder at a time. What the last one finds is its own. */
+const rivals = ({ last, rival, world }: LifeOptions): boolean => !last && world.peek !== null && world.dice.hit(rival)
 
 const crewOf = ({ executorFor, phase, sessions, world }: LifeOptions, scope: Scope.Scope) =>
   Effect.gen(function*() {

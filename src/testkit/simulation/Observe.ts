@@ -59,7 +59,11 @@ const begin = (world: World, turn: Pick<Turn, "runId" | "sessionId" | "inputs" |
   count(journal, "run", "begun")
   if (journal.runs.has(turn.runId)) violate(journal, "5 single flight", `${turn.runId} began twice`)
   for (const other of running) beside(world, run, journal.runs.get(other))
-  for (const id of run.inputs) mayRun(world, run, id)
+  for (const id of run.inputs) {
+    mayRun(world, run, id)
+    isStaged(world, run, id)
+  }
+  afterStop(world, run)
   journal.runs.set(turn.runId, run)
   running.add(turn.runId)
   return run
@@ -77,7 +81,9 @@ const mayRun = (world: World, run: Applied, id: Applied["inputs"][number]): void
   const say = (rule: string, detail: string) => violate(journal, rule, `${id} in ${run.runId}: ${detail}`)
   const end = ledger.ended.get(id)
   // what is durable and not published yet, nobody knows: the run is ended as soon as it is
-  if (end !== undefined && !isCommitting(world, run)) say("no run after the end", `it had ended: ${end}`)
+  if (end !== undefined && !isCommitting(world, run) && !isFenced(world, run)) {
+    say("no run after the end", `it had ended: ${end}`)
+  }
   const input = journal.inputs.get(id)
   const row = peek?.(runtimeIdOf(run.sessionId))?.open?.get(id)
   if (input === undefined) return
@@ -85,6 +91,36 @@ const mayRun = (world: World, run: Applied, id: Applied["inputs"][number]): void
   const driving = row !== undefined && !row.hold && row.kind !== "peer_response_progress"
   if (driving && input.deaths > config.crashBudget) say("13 crash budget", `${input.deaths} processes died of it`)
   if (driving && input.failures >= config.maxAttempts + 3) say("13 attempts", `it failed ${input.failures} times`)
+}
+
+/** Another process has taken the session over: this one runs on until its next commit tells it so. */
+const isFenced = ({ opened, peek }: World, { sessionId }: Applied): boolean => {
+  const stored = peek?.(runtimeIdOf(sessionId))?.head.incarnation
+  return stored !== undefined && stored !== opened.get(runtimeIdOf(sessionId))?.incarnation
+}
+
+/** D11: what came out of the image is known to be staged before it is applied, so that what kills the process is counted. */
+const isStaged = (world: World, run: Applied, id: Applied["inputs"][number]): void => {
+  const { journal, opened, peek } = world
+  const runtimeId = runtimeIdOf(run.sessionId)
+  const tables = peek?.(runtimeId)
+  const mine = opened.get(runtimeId)
+  const row = tables?.open?.get(id)
+  if (row === undefined || mine === undefined || isFenced(world, run)) return
+  if (row.admissionSeq >= mine.imageSeq) return
+  if (row.status.type === "staged" && row.status.runId === run.runId) return
+  violate(
+    journal,
+    "13 crash budget",
+    `${id} came from the store and runs in ${run.runId}; stored is ${row.status.type}`
+  )
+}
+
+/** 26: after a stop nothing runs until somebody brings the session up again. */
+const afterStop = ({ brought, journal, stopped }: World, run: Applied): void => {
+  const at = stopped.get(run.sessionId)
+  if (at === undefined || brought.get(run.sessionId)?.begun !== at) return
+  violate(journal, "26 stop", `${run.sessionId} runs ${run.runId} although it was stopped`)
 }
 
 const isCommitting = ({ inFlight }: World, { sessionId }: Applied): boolean =>

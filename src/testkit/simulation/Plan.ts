@@ -29,11 +29,13 @@ export interface Plan {
   readonly haste: number
   /** pauses of clients between calls, at most */
   readonly thinkMs: number
+  /** probability that a second process comes up in a life and takes sessions over; only on a store in memory */
+  readonly rival: number
   readonly faults: StoreFaults
   readonly limits: Partial<MeerkatMachineOptions>
 }
 
-const levels: NonEmptyReadonlyArray<readonly [number, number]> = [[0, 3], [0.03, 3], [0.15, 3], [0.4, 2]]
+const levels: NonEmptyReadonlyArray<readonly [number, number]> = [[0, 4], [0.03, 4], [0.15, 3], [0.4, 1]]
 
 const intensities: NonEmptyReadonlyArray<readonly [number, number]> = [[0, 1], [0.3, 2], [1, 5], [2, 2]]
 
@@ -41,14 +43,14 @@ const intensities: NonEmptyReadonlyArray<readonly [number, number]> = [[0, 1], [
 const stepsOf = (preempt: number): number => 500 + 9000 * preempt
 
 const baseFaults: StoreFaults = {
-  refuse: 0.04,
-  lostAck: 0.03,
-  lostCall: 0.02,
-  delay: 0.5,
+  refuse: 0.05,
+  lostAck: 0.04,
+  lostCall: 0.03,
+  delay: 0.8,
   delayMs: 40,
-  fatal: 0.004,
-  defect: 0.003,
-  refuseRead: 0.05,
+  fatal: 0.006,
+  defect: 0.005,
+  refuseRead: 0.07,
   corruptImage: 0.02
 }
 
@@ -81,6 +83,7 @@ export const make = (seed: number, given: Partial<Omit<Plan, "seed">> = {}): Pla
     crashes: Array.from({ length: lives }, () => 1 + dice.below(2 * mean)),
     haste: dice.pick([0, 0, 0.02]),
     thinkMs: dice.pick([8, 40, 120]),
+    rival: dice.pick([0, 0, 0.2]),
     faults: Faults.scale(baseFaults, dice.weighted(intensities)),
     limits: limits(dice),
     ...given,
@@ -105,6 +108,7 @@ export const smaller = (plan: Plan): ReadonlyArray<Plan> => {
       : []),
     ...crashes.map((_, at) => ({ ...plan, crashes: without(at) })),
     { ...plan, faults: Faults.none },
+    ...(plan.rival > 0 ? [{ ...plan, rival: 0 }] : []),
     ...Object.keys(Faults.none).flatMap((name) => lesser(plan, name)),
     ...(haste > 0 ? [{ ...plan, haste: 0 }] : []),
     ...(plan.preempt > 0 ? [{ ...plan, preempt: 0 }] : []),

@@ -32,6 +32,12 @@ export interface StoreLedger {
   readonly staged: Map<RunId, StagedFacts>
   /** commits by their request id: each is counted once */
   readonly seen: Set<RequestId>
+  /** commits of which somebody was told that they did not happen */
+  readonly denied: Set<RequestId>
+  /** runtimes whose last incarnation ended in good order: it was unregistered, and all it wrote was acknowledged */
+  readonly tidy: Set<RuntimeId>
+  /** what was decided about an input when it was admitted, and never changes */
+  readonly stamps: Map<InputId, string>
   /** what was handed to the store and not answered, newest last: an answer may come too late, a process die before it */
   readonly pending: Map<RuntimeId, Array<RuntimeCommit>>
   /** the newest incarnation of a runtime */
@@ -49,6 +55,9 @@ export const make = (): StoreLedger => ({
   cursors: new Map(),
   staged: new Map(),
   seen: new Set(),
+  denied: new Set(),
+  tidy: new Set(),
+  stamps: new Map(),
   pending: new Map(),
   incarnations: new Map()
 })

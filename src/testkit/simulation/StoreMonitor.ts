@@ -7,6 +7,7 @@
 import type { RunId, RuntimeId } from "../../domain/Ids.js"
 import type { CommitWitness, InputPut, RuntimeCommit } from "../../domain/RuntimeCommit.js"
 import { count, note, violate } from "./Journal.js"
+import { stampOf } from "./Recovery.js"
 import type { World } from "./World.js"
 import { incarnationOf } from "./World.js"
 
@@ -22,7 +23,9 @@ export const asked = (world: World, commit: RuntimeCommit): void => {
   const open = world.ledger.pending.get(commit.runtimeId) ?? []
   // an answer that came too late was looked up: the next commit is computed from what it came to
   const before = open[open.length - 1]
-  if (before !== undefined && before.basis + 1 === commit.basis) written(world, before)
+  if (before !== undefined && before.incarnation === commit.incarnation && before.basis + 1 === commit.basis) {
+    written(world, before)
+  }
   world.ledger.pending.set(commit.runtimeId, [...open, commit])
   fidelity(world, commit)
 }
@@ -54,6 +57,9 @@ export const written = (world: World, commit: RuntimeCommit): void => {
   const { journal, ledger } = world
   if (ledger.seen.has(commit.requestId)) return
   ledger.seen.add(commit.requestId)
+  if (ledger.denied.has(commit.requestId)) {
+    violate(journal, "15 reject is pure", `${commit.requestId} was said not to have happened, and came later`)
+  }
   ledger.pending.delete(commit.runtimeId)
   note(journal, `${commit.runtimeId} ${commit.incarnation} wrote revision ${commit.basis + 1}`)
   fenced(world, commit)
@@ -96,6 +102,7 @@ const putInput = ({ config, journal, ledger }: World, put: InputPut): void => {
     violate(journal, "13 attempts bounded", `${inputId} was charged ${charged} and crashed ${crashed} times`)
   }
   ledger.counts.set(inputId, { attempts, charged, crashed })
+  if (put._tag === "Insert") ledger.stamps.set(inputId, stampOf(put.record))
   if (put._tag === "Insert" && put.record.durability === "ephemeral") {
     violate(journal, "16 ephemeral inputs", `${inputId} reached the store`)
   }

@@ -7,12 +7,15 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import type { SessionAuthority } from "../../../services/MachineAuthority.js"
+import type { SessionAuthority, SubmitError } from "../../../services/MachineAuthority.js"
 import { MachineAuthority } from "../../../services/MachineAuthority.js"
 import type { Command, Decision, StagedRun } from "../../domain/Command.js"
+import type { RuntimeId } from "../../domain/Ids.js"
+import { runtimeIdOf } from "../../domain/Ids.js"
 import type { InputRecord } from "../../domain/InputRecord.js"
 import { persisted } from "../../domain/RuntimeState.js"
 import type { SessionState } from "../../domain/SessionState.js"
+import { StoreOutcomeUnknown } from "../../domain/StoreErrors.js"
 import { violations } from "../../kernel/invariants.js"
 import * as Ledger from "../../kernel/Ledger.js"
 import { count, note, violate } from "./Journal.js"
@@ -29,10 +32,11 @@ export const layer = (world: World): Layer.Layer<MachineAuthority, never, Machin
         Effect.gen(function*() {
           const cell = { incarnation: "" }
           // registered first, so that it runs when everything else of the session has ended
-          yield* Effect.addFinalizer(() => Effect.sync(() => world.closed.add(cell.incarnation)))
+          yield* Effect.addFinalizer(() => Effect.sync(() => over(world, runtimeIdOf(sessionId), cell.incarnation)))
           const authority = yield* authorities.open(sessionId)
-          const { runtimeId } = authority.unsafeState()
+          const { ledger, runtimeId } = authority.unsafeState()
           cell.incarnation = incarnationOf(runtimeId, authority.incarnation)
+          world.opened.set(runtimeId, { incarnation: authority.incarnation, imageSeq: ledger.nextAdmissionSeq })
           return watched(world, cell.incarnation, authority)
         })
     }))
@@ -40,21 +44,64 @@ export const layer = (world: World): Layer.Layer<MachineAuthority, never, Machin
 
 // --- internal ---
 
+/** The incarnation has ended; in good order, unless something it wrote was not acknowledged. */
+const over = (world: World, runtimeId: RuntimeId, incarnation: string): void => {
+  if (incarnation === "") return
+  world.closed.add(incarnation)
+  const tidy = !world.untidy.has(incarnation) && !world.reloading.has(incarnation)
+  note(world.journal, `${incarnation} is over${tidy ? " in good order" : ""}`)
+  if (tidy) world.ledger.tidy.add(runtimeId)
+}
+
 const watched = (world: World, incarnation: string, authority: SessionAuthority): SessionAuthority => {
-  let before = authority.unsafeState()
-  inspect(world, incarnation, authority.incarnation, before)
+  const view: View = { published: authority.unsafeState(), past: new WeakSet() }
+  inspect(world, incarnation, authority.incarnation, view.published)
   authority.onPublish((state) => {
-    path(world, before, state)
+    path(world, view.published, state)
     inspect(world, incarnation, authority.incarnation, state)
-    before = state
+    if (state !== view.published) view.past.add(view.published)
+    view.published = state
   })
-  return { ...authority, submit: (command, options) => authority.submit(observed(world, command), options) }
+  return {
+    ...authority,
+    submit: (command, options) =>
+      Effect.tapError(
+        authority.submit(observed(world, view, command), options),
+        (error) => Effect.sync(() => denied(world, error))
+      ),
+    requireReload: (reason, outcomes) =>
+      Effect.zipRight(Effect.sync(() => world.reloading.add(incarnation)), authority.requireReload(reason, outcomes))
+  }
+}
+
+/** What is published, and what was published before it. */
+interface View {
+  published: SessionState
+  readonly past: WeakSet<SessionState>
+}
+
+/** 15: a commit of which somebody was told that it did not happen is not there, and never will be. */
+const denied = ({ journal, ledger }: World, error: SubmitError): void => {
+  if (error._tag !== "CommitFailed" || error.error._tag !== "StoreIo") return
+  const { cause } = error.error
+  if (!(cause instanceof StoreOutcomeUnknown)) return
+  ledger.denied.add(cause.requestId)
+  if (ledger.seen.has(cause.requestId)) {
+    violate(journal, "15 reject is pure", `${cause.requestId} happened all the same`)
+  }
+}
+
+/** 30: all commands of a session are decided one after the other, none on what others went on from. */
+const inOrder = ({ journal }: World, view: View, state: SessionState, command: string): void => {
+  if (state === view.published || !view.past.has(state)) return
+  violate(journal, "30 one order", `${state.sessionId}: ${command} was decided on a state that others went on from`)
 }
 
 /** The same command; what it decides is counted, and what it stages is looked at. */
-const observed = <A>(world: World, command: Command<A>): Command<A> => ({
+const observed = <A>(world: World, view: View, command: Command<A>): Command<A> => ({
   name: command.name,
   decide: (state, env) => {
+    inOrder(world, view, state, command.name)
     const decided = command.decide(state, env)
     if (Either.isLeft(decided)) count(world.journal, "rejection", decided.left._tag)
     else {

@@ -1,7 +1,7 @@
 /** @since 0.1.0 */
 import type { Tables } from "../../../layers/internal/memory/tables.js"
 import type { MeerkatMachineOptions } from "../../../services/MeerkatMachineConfig.js"
-import type { InputId, RunId, RuntimeId } from "../../domain/Ids.js"
+import type { InputId, RunId, RuntimeId, SessionId } from "../../domain/Ids.js"
 import type { Dice } from "./Dice.js"
 import type { Journal } from "./Journal.js"
 import type { StoreFaults } from "./StoreFaults.js"
@@ -28,6 +28,16 @@ export interface World {
   readonly inFlight: Map<string, number>
   /** incarnations that were told less than is stored */
   readonly doubtful: Set<string>
+  /** incarnations whose last commit failed */
+  readonly untidy: Set<string>
+  /** incarnations that the machine itself gave up, to be opened anew */
+  readonly reloading: Set<string>
+  /** what this process opened last of a runtime, and the first admission sequence that it handed out itself */
+  readonly opened: Map<RuntimeId, { readonly incarnation: number; readonly imageSeq: number }>
+  /** calls that bring a session up, by session: begun so far, and under way */
+  readonly brought: Map<SessionId, { begun: number; active: number }>
+  /** sessions that were stopped, and the number of such calls that had begun by then */
+  readonly stopped: Map<SessionId, number>
   /** incarnations whose scope is closed: nothing of them may reach the store */
   readonly closed: Set<string>
   /** executor calls that have not come back, and what runs in them */

@@ -1,7 +1,7 @@
 /** @since 0.1.0 */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import type { Prompted } from "../../../../services/MeerkatMachine.js"
 import type { InputId, OperationId, RunId, SessionId } from "../../../domain/Ids.js"
 import {
@@ -12,6 +12,7 @@ import {
 import type { Input } from "../../../domain/Input.js"
 import type { Crew } from "../Crew.js"
 import { answered, follow } from "../Crew.js"
+import type { Dice } from "../Dice.js"
 import * as Inputs from "../Inputs.js"
 import { sent } from "../Journal.js"
 
@@ -21,6 +22,20 @@ export type Call = (crew: Crew, id: SessionId) => Effect.Effect<unknown, { reado
 /** A caller that does not wait for ever: the run it waits for may hang. @since 0.1.0 @category combinators */
 export const patient = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<Option.Option<A>, E> =>
   Effect.timeoutOption(call, "2 minutes")
+
+/** A stop; once it has come back, nothing runs any more unless somebody was bringing the session up beside it. @since 0.1.0 @category combinators */
+export const stopping = <A, E>(
+  { world: { brought, stopped } }: Crew,
+  id: SessionId,
+  stop: Effect.Effect<A, E>
+): Effect.Effect<void, E> =>
+  Effect.suspend(() => {
+    const before = brought.get(id)?.begun ?? 0
+    const alone = (brought.get(id)?.active ?? 0) === 0
+    return Effect.map(patient(stop), (done) => {
+      if (Option.isSome(done) && alone && (brought.get(id)?.begun ?? 0) === before) stopped.set(id, before)
+    })
+  })
 
 /** Some input of the session that clients know of. @since 0.1.0 @category accessors */
 export const inputOf = ({ world: { dice, journal } }: Crew, id: SessionId): InputId => {
@@ -44,10 +59,11 @@ export const operationOf = ({ world: { dice, journal } }: Crew, id: SessionId): 
 export const withInput = <A, E extends { readonly _tag: string }>(
   crew: Crew,
   id: SessionId,
-  call: (input: Input) => Effect.Effect<A, E>
+  call: (input: Input) => Effect.Effect<A, E>,
+  make: (dice: Dice, now: number) => Input = Inputs.any
 ): Effect.Effect<readonly [Input, A], E> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) => {
-    const input = Inputs.any(crew.world.dice, now)
+    const input = make(crew.world.dice, now)
     const { durability, id: inputId, idempotencyKey, supersessionKey } = input.header
     const noted = sent(crew.world.journal, {
       inputId,

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { SessionId } from "../../../domain/Ids.js"
 import type { Crew } from "../Crew.js"
@@ -61,6 +62,15 @@ export const boot = (crew: Crew): Effect.Effect<void> =>
       ),
     { discard: true }
   )
+
+/** Another process opens a session and hands inputs in. @since 0.1.0 @category traffic */
+export const takeOver = (crew: Crew, id: SessionId): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    yield* counted(crew, "machine.registerSession", id, machineCalls.registerSession)
+    for (let i = crew.world.dice.below(3); i > 0; i--) {
+      yield* counted(crew, "machine.acceptInput", id, machineCalls.acceptInput)
+    }
+  })
 
 // --- internal ---
 
@@ -122,8 +132,28 @@ const oneCall = (crew: Crew): Effect.Effect<void> =>
     if (firstCall === undefined) return Effect.void
     const [name, call] = dice.weighted([firstCall, ...otherCalls])
     const id = dice.hit(0.01) && !brings.has(name) ? nobody : dice.pick(crew.sessions)
-    const made = counted(crew, name, id, call)
+    const made = Effect.zipRight(counted(crew, name, id, call), after(crew, name, id))
     return dice.hit(0.08) ? interrupted(crew, made) : made
+  })
+
+/** What comes right after a call more often than chance would have it: the same once more, or what it has made pointless. */
+const sequels: Readonly<Record<string, string>> = {
+  "machine.stopRuntimeExecutor": "machine.setSessionSilentIntents",
+  "session.stop": "machine.setSessionSilentIntents",
+  "machine.retireRuntime": "machine.stopRuntimeExecutor",
+  "session.retire": "session.stop",
+  "session.bindings": "machine.ensureSessionWithExecutor",
+  "machine.prepareBindings": "machine.stopRuntimeExecutor"
+}
+
+const after = (crew: Crew, name: string, id: SessionId): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { dice } = crew.world
+    const known = sequels[name]
+    if (!dice.hit(known === undefined ? 0.06 : 0.3)) return Effect.void
+    const sequel = known !== undefined && dice.hit(0.7) ? known : name
+    const [, call] = calls.find(([other]) => other === sequel) ?? []
+    return call === undefined ? Effect.void : counted(crew, sequel, id, call)
   })
 
 const counted = (crew: Crew, name: string, id: SessionId, call: Call): Effect.Effect<void> => {
@@ -136,7 +166,7 @@ const counted = (crew: Crew, name: string, id: SessionId, call: Call): Effect.Ef
     return label
   })
   const made = (label: string) =>
-    Effect.matchEffect(call(crew, id), {
+    Effect.matchEffect(brings.has(name) ? bringing(crew, id, call(crew, id)) : call(crew, id), {
       onFailure: ({ _tag }) =>
         Effect.sync(() => {
           count(journal, "error", _tag)
@@ -146,6 +176,23 @@ const counted = (crew: Crew, name: string, id: SessionId, call: Call): Effect.Ef
     })
   return Effect.acquireUseRelease(begun, made, (label) => Effect.sync(() => pending.delete(label)))
 }
+
+/** Keeps count of who brings a session up; one who was interrupted may still do it, and counts for ever. */
+const bringing = <A, E>(
+  { world: { brought } }: Crew,
+  id: SessionId,
+  call: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    const counts = brought.get(id) ?? { begun: 0, active: 0 }
+    brought.set(id, counts)
+    counts.begun++
+    counts.active++
+    return Effect.onExit(call, (exit) =>
+      Effect.sync(() => {
+        if (!Exit.isInterrupted(exit)) counts.active--
+      }))
+  })
 
 /** A caller that is interrupted after a while, and does not wait for the end of what it began. */
 const interrupted = (crew: Crew, call: Effect.Effect<void>): Effect.Effect<void> =>

@@ -6,7 +6,7 @@ import type { SessionHandle } from "../../../../services/MeerkatMachine.js"
 import * as Inputs from "../Inputs.js"
 import { count } from "../Journal.js"
 import type { Call } from "./Call.js"
-import { inputOf, patient, prompted, runOf } from "./Call.js"
+import { inputOf, patient, prompted, runOf, stopping } from "./Call.js"
 import { handleCommsCalls } from "./commsCalls.js"
 import { handleLlmCalls } from "./llmCalls.js"
 import { sessionOperationCalls } from "./operationCalls.js"
@@ -58,7 +58,7 @@ export const handleCalls: Record<Methods, Call> = {
   promote: (crew, id) => Effect.suspend(() => crew.machine.session(id).promote(inputOf(crew, id))),
   cancel: ({ machine }, id) => machine.session(id).cancel("simulated"),
   yieldRun: ({ machine }, id) => machine.session(id).yieldRun("simulated"),
-  stop: ({ machine }, id) => patient(machine.session(id).stop("simulated")),
+  stop: (crew, id) => stopping(crew, id, crew.machine.session(id).stop("simulated")),
   retire: ({ machine }, id) => machine.session(id).retire,
   reset: ({ machine }, id) => machine.session(id).reset,
   recycle: ({ machine }, id) => machine.session(id).recycle,

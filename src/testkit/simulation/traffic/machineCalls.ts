@@ -10,11 +10,14 @@ import type { LlmControl } from "../../../../services/SessionLlm.js"
 import type { OperationsControl } from "../../../../services/SessionOperations.js"
 import type { RunsControl } from "../../../../services/SessionRuns.js"
 import type { ToolsControl } from "../../../../services/SessionTools.js"
+import type { SessionId } from "../../../domain/Ids.js"
 import { SessionId as SessionIdSchema } from "../../../domain/Ids.js"
+import type { Crew } from "../Crew.js"
 import { answered, follow } from "../Crew.js"
+import * as Inputs from "../Inputs.js"
 import { count, violate } from "../Journal.js"
 import type { Call } from "./Call.js"
-import { fieldsOf, inputOf, patient, prompted, runOf, withInput } from "./Call.js"
+import { fieldsOf, inputOf, patient, prompted, runOf, stopping, withInput } from "./Call.js"
 import { commsCalls } from "./commsCalls.js"
 import { llmCalls } from "./llmCalls.js"
 import { operationCalls } from "./operationCalls.js"
@@ -64,7 +67,9 @@ const registration: Pick<
     Effect.suspend(() =>
       machine.ensureSessionWithExecutorFactory(
         id,
-        world.dice.hit(0.1) ? Effect.fail({ _tag: "FactoryFailed" as const }) : executor(id)
+        world.dice.hit(0.1)
+          ? Effect.fail({ _tag: "FactoryFailed" as const })
+          : Effect.zipLeft(executor(id), Effect.sleep(world.dice.pick([0, 0, 20, 200])))
       )
     ),
   containsSession: ({ machine }, id) => machine.containsSession(id),
@@ -82,6 +87,15 @@ const registration: Pick<
     }))
 }
 
+const accepting = (crew: Crew, id: SessionId, make?: typeof Inputs.any) =>
+  Effect.map(
+    withInput(crew, id, (input) => crew.machine.acceptInput(id, input), make),
+    ([input, outcome]) => {
+      answered(crew, id, outcome, fieldsOf(input))
+      return input
+    }
+  )
+
 const admission: Pick<
   Record<keyof Own, Call>,
   | "acceptInput"
@@ -92,9 +106,10 @@ const admission: Pick<
   | "promoteInput"
 > = {
   acceptInput: (crew, id) =>
-    Effect.map(
-      withInput(crew, id, (input) => crew.machine.acceptInput(id, input)),
-      ([input, outcome]) => answered(crew, id, outcome, fieldsOf(input))
+    Effect.flatMap(
+      accepting(crew, id),
+      (input) =>
+        Inputs.isProgress(input) && crew.world.dice.hit(0.7) ? accepting(crew, id, Inputs.progress) : Effect.void
     ),
   acceptInputWithCompletion: (crew, id) =>
     Effect.flatMap(
@@ -128,7 +143,7 @@ const lifecycle: Pick<
 > = {
   hardCancelCurrentRun: ({ machine }, id) => machine.hardCancelCurrentRun(id, "simulated"),
   cancelAfterBoundary: ({ machine }, id) => machine.cancelAfterBoundary(id, "simulated"),
-  stopRuntimeExecutor: ({ machine }, id) => patient(machine.stopRuntimeExecutor(id, "simulated")),
+  stopRuntimeExecutor: (crew, id) => stopping(crew, id, crew.machine.stopRuntimeExecutor(id, "simulated")),
   retireRuntime: ({ machine }, id) => machine.retireRuntime(id),
   resetRuntime: ({ machine }, id) => machine.resetRuntime(id),
   recycleRuntime: ({ machine }, id) => machine.recycleRuntime(id),

@@ -62,7 +62,7 @@ const turnCalls: Record<keyof ServiceTurn, TurnCall> = {
   begin: (crew, turn) =>
     Effect.flatMap(turn.begin(), (runId) =>
       Effect.zipRight(
-        Effect.sleep(crew.world.dice.below(100)),
+        crew.world.dice.hit(0.2) ? turn.begin(runId) : Effect.sleep(crew.world.dice.below(100)),
         crew.world.dice.pick([
           turn.complete(output(crew.world), runId),
           turn.fail("simulated", runId),
