@@ -141,6 +141,11 @@ describe("attachment", () => {
     assert.strictEqual(drained.lifecycle._tag, "Retired")
   })
 
+  it("ENS-12 a loop that was published ends, it is not aborted, whether it runs or not", () => {
+    for (const state of [attached, running, draining]) assert.isNotNull(refused(state, abortAttach(1)))
+    assert.isNull(refused(play(fresh, beginAttach(1)), abortAttach(1)))
+  })
+
   it("D5 a loop that was claimed for what has gone since is not published", () => {
     const left = [Ledger.all(queueing(fresh).ledger)].flat()
     const { state } = opened(imageWith(left, { lifecycle: "retired" }))

@@ -144,6 +144,12 @@ describe("one operation", () => {
     ])
   })
 
+  it("an operation that starts at once is told as both of its steps are", () => {
+    const events = ofTag(decide(session, Ops.startOperation(spec(1))).emits, "Event").map(({ event }) => event)
+    const changed = { _tag: "OperationChanged", operationId: id } as const
+    assert.deepStrictEqual(events, [{ ...changed, status: "provisioning" }, { ...changed, status: "running" }])
+  })
+
   it("OPS-08 watchers are told of the end once", () => {
     const { emits } = decide(statuses.running, Ops.completeOperation(id, result("42")))
     assert.deepStrictEqual(ofTag(emits, "SettleOperation"), [

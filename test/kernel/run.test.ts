@@ -17,7 +17,7 @@ import {
 } from "../../src/kernel/commands/service.js"
 import { endsRound, isHard } from "../../src/kernel/round.js"
 import * as Table from "../../src/kernel/table.js"
-import { continuation, event, inputId, operation, prompt, runId } from "../support/inputs.js"
+import { continuation, event, inputId, operation, peer, prompt, runId } from "../support/inputs.js"
 import {
   attaching,
   commitOf,
@@ -205,8 +205,15 @@ describe("D10 a run that fails", () => {
     const { state } = decide(batch, failing())
     for (const n of [1, 2]) assert.deepInclude(recordOf(state, n), { charged: 0, hold: true, solo: false })
     assert.deepInclude(recordOf(state, 3), { charged: 1, solo: true })
-    const again = play(play(state, staging(2)), failing(2))
-    assert.deepInclude(recordOf(again, 3), { charged: 2, solo: true })
+  })
+
+  it("what is to be retried alone stays so when it fails alone", () => {
+    const both = play(attached, take(peer(1)), take(peer(2)), staging())
+    const once = play(both, failing())
+    for (const n of [1, 2]) assert.deepInclude(recordOf(once, n), { charged: 1, solo: true })
+    const twice = play(once, staging(2), failing(2))
+    assert.deepInclude(recordOf(twice, 1), { charged: 2, solo: true })
+    assert.deepInclude(recordOf(twice, 2), { charged: 1, solo: true })
   })
 
   it("LOOP-04 after the last attempt the input is abandoned, with the last cause", () => {

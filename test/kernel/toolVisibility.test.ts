@@ -8,7 +8,7 @@ import { destroy } from "../../src/kernel/commands/lifecycle.js"
 import { failRun } from "../../src/kernel/commands/run.js"
 import * as Commands from "../../src/kernel/commands/tools.js"
 import { violations } from "../../src/kernel/invariants.js"
-import { derive } from "../../src/kernel/llmVisibility.js"
+import { derive, sameVisibility } from "../../src/kernel/llmVisibility.js"
 import * as Visibility from "../../src/kernel/toolVisibility.js"
 import { toolCatalogs, unknownTools, visibleTools } from "../../src/kernel/visibleTools.js"
 import { prompt, runId } from "../support/inputs.js"
@@ -285,11 +285,26 @@ describe("the visible set", () => {
     assert.deepStrictEqual(unknownTools(["quit", "shell", "b"], tools, initial), ["b", "quit"])
   })
 
+  it("states say the same whatever the order of their witnesses", () => {
+    const one = state({ filterWitnesses: { a: mcp, b: shell } })
+    assert.isTrue(sameVisibility(one, state({ filterWitnesses: { b: shell, a: mcp } })))
+    assert.isFalse(sameVisibility(one, state({ filterWitnesses: { a: shell, b: mcp } })))
+    assert.isFalse(sameVisibility(one, state({ filterWitnesses: { a: mcp } })))
+  })
+
   it("a model that takes no images from tools does not see the tool that shows one", () => {
     const blind = derive(initial, false, ["view_image"])
     assert.deepStrictEqual(blind.next.capabilityBaseFilter, deny("view_image"))
     assert.deepStrictEqual([blind.next.activeRevision, blind.delta.revisionBumped], [1, true])
     assert.strictEqual(derive(initial, false, []).next.activeRevision, 0)
+    // it is seen through what is allowed as well, and not where something else hides it already
+    const through = state({ activeFilter: allow("view_image") })
+    assert.isTrue(derive(through, false, ["view_image"]).delta.revisionBumped)
+    const hidden = state({ activeFilter: allow("shell") })
+    assert.isFalse(derive(hidden, false, ["view_image"]).delta.revisionBumped)
+    assert.isFalse(
+      derive(state({ inheritedBaseFilter: deny("view_image") }), false, ["view_image"]).delta.revisionBumped
+    )
     assert.strictEqual(derive(blind.next, true, ["view_image"]).next.activeRevision, 2)
   })
 })
