@@ -116,5 +116,46 @@ export const explained: ReadonlyArray<Explained> = [
     key: "layers/internal/spawn.ts | statement removed | household.fibers.delete(fiber)",
     reason:
       "a leak, not a difference: a fiber that ended is interrupted without effect; the heap per session is measured by the benchmarks"
+  },
+  {
+    key:
+      "layers/RuntimeLoopLive.ts | finalizer dropped | Effect.onInterrupt(() => Effect.zipRight(run.interrupt(\"requeue\"), run.end))",
+    reason:
+      "Effect interrupts a fiber's children with it and waits for them; it is said here so that nothing depends on it"
+  },
+  {
+    key: "layers/RuntimeLoopLive.ts | step dropped | Effect.zipRight(run.interrupt(\"requeue\"), run.end)",
+    reason: "Effect interrupts a fiber's children with it; the reason is not asked for once the loop is gone"
+  },
+  {
+    key: "layers/internal/sqlite/batch.ts | branch always taken | stored.head.open",
+    reason: "only memory: what is kept of a closed runtime is what its next opening would read"
+  },
+  {
+    key:
+      "layers/internal/teardown.ts | statements swapped | yield* authority.settleAll({ _tag: \"RuntimeTerminated\", reason: unregistered })",
+    reason: "waiters of inputs and of operations do not see each other; both are told in one step of the loop"
+  },
+  {
+    key:
+      "layers/internal/surfaces/comms.ts | predicate forced | registry.all().filter((entry) => isActive(entry.drain.state.slot))",
+    reason: "only faster: ending a drain that does not run changes nothing"
+  },
+  {
+    key: "layers/internal/processGroup.ts | condition false | stderr.closed ? then() : undefined",
+    reason: "only slower: the wait for the streams is bounded by drainMs"
+  },
+  {
+    key: "src/kernel/llmVisibility.ts | condition false | a > b ? 1 : 0",
+    reason: "a sort asks only whether one comes before the other"
+  },
+  {
+    key:
+      "src/kernel/operations.ts | right operand only | on === \"register\" && feed.some((entry) => entry.operationId === id)",
+    reason: "only the rows of registering look at it"
+  },
+  {
+    key: "layers/MeerkatMachineLive.ts | right operand only | created && !entry.shared",
+    reason: "who comes upon an entry marks it as shared, so that one which is not was created by this call"
   }
 ]

@@ -219,6 +219,14 @@ for (const [name, layer] of backends) {
           assert.strictEqual((yield* C.refusal(at, {}))._tag, "RuntimeFenced")
         }))
 
+      it.effect("an image says whether the session was there before", () =>
+        Effect.gen(function*() {
+          const session = C.sessionId()
+          const first = yield* C.open(session)
+          const second = yield* C.open(session)
+          assert.deepStrictEqual([first.image?.exists, second.image?.exists], [false, true])
+        }))
+
       it.effect("a plan that says no writes nothing and gives its own error", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore

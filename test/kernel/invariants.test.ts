@@ -1,14 +1,14 @@
-import { describe, expect, it } from "@effect/vitest"
+import { assert, describe, expect, it } from "@effect/vitest"
 import * as HashMap from "effect/HashMap"
 import * as SortedMap from "effect/SortedMap"
 import type { Lifecycle, Registration, Running } from "../../src/domain/RuntimeState.js"
 import * as State from "../../src/domain/RuntimeState.js"
-import type { SessionState } from "../../src/domain/SessionState.js"
-import { violations } from "../../src/kernel/invariants.js"
+import type { Barrier, SessionState } from "../../src/domain/SessionState.js"
+import { violations, withinBudgets } from "../../src/kernel/invariants.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
 import * as In from "../support/inputs.js"
 import { attaching, fresh, play, staging, take } from "../support/kernel.js"
-import { opId } from "../support/operations.js"
+import { opId, waitId } from "../support/operations.js"
 
 const attached = play(fresh, ...attaching)
 const queued = play(attached, take(In.prompt(1)), take(In.prompt(2)), take(In.event(3, "steer")))
@@ -123,6 +123,8 @@ const unsound: ReadonlyArray<readonly [string, string, SessionState]> = [
   ["silent intents out of order", "REG-21", { ...attached, silentIntents: ["b", "a"] }],
   ["a silent intent twice", "REG-21", { ...attached, silentIntents: ["a", "a"] }],
   ["a destroyed session's epoch goes on", "D28/D30", { ...fresh, ...ended(State.destroyed) }],
+  ["a barrier without members", "P10", operationsOf(attached, { barrier: barrier([]) })],
+  ["a barrier that waits for nothing", "P10", operationsOf(attached, { barrier: barrier([1], [1]) })],
   ["the feed has a gap", "FEED-01", epochOf({ lastSeq: 3 }, [1, 3])],
   ["the feed ends before the epoch does", "FEED-01", epochOf({ lastSeq: 3 }, [1, 2])],
   ["the agent was given what is not there", "FEED-01", epochOf({ cursors: { ...cursors, agentApplied: 1 } })],
@@ -136,6 +138,10 @@ function queuedOrder(a: number, b: number): -1 | 0 | 1 {
 function ended(lifecycle: Lifecycle): Pick<SessionState, "lifecycle" | "registration"> {
   return { lifecycle, registration: queuing }
 }
+function barrier(members: ReadonlyArray<number>, ended: ReadonlyArray<number> = []): Barrier {
+  const outcomes = ended.map((n) => [opId(n), { _tag: "Terminated", reason: "x" }] as const)
+  return { requestId: waitId(1), members: members.map(opId), outcomes: HashMap.fromIterable(outcomes) }
+}
 function owing(...inputs: ReadonlyArray<ReturnType<typeof In.inputId>>): SessionState {
   return { ...queued, dirty: { ...queued.dirty, inputs } }
 }
@@ -145,7 +151,15 @@ describe("invariants of a session", () => {
     expect(broken(state)).toContain(id)
   })
 
+  it("D10 an input that used up a budget is no longer open", () => {
+    const { check } = withinBudgets({ maxAttempts: 3, crashBudget: 2 })
+    const left = (facts: Partial<typeof record>) => check(holding({ ...record, attempts: 9, ...facts })).length
+    assert.deepStrictEqual([left({ charged: 2 }), left({ charged: 3 })], [0, 1])
+    assert.deepStrictEqual([left({ crashed: 1 }), left({ crashed: 2 })], [0, 1])
+  })
+
   it("sound states break none", () => {
+    expect(broken(operationsOf(attached, { barrier: barrier([1, 2], [1]) }))).not.toContain("P10")
     for (const state of [fresh, attached, queued, running]) expect(broken(state)).toEqual([])
     const draining: Registration = { _tag: "Draining", token: 1 }
     expect(broken(phase(State.attached, draining))).toEqual([])

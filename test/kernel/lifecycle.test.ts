@@ -144,6 +144,8 @@ describe("attachment", () => {
   it("ENS-12 a loop that was published ends, it is not aborted, whether it runs or not", () => {
     for (const state of [attached, running, draining]) assert.isNotNull(refused(state, abortAttach(1)))
     assert.isNull(refused(play(fresh, beginAttach(1)), abortAttach(1)))
+    const turning = play(fresh, prepareBindings(1), beginServiceTurn({ runId: runId(1) }), beginAttach(1))
+    assert.isNull(refused(turning, abortAttach(1)))
   })
 
   it("D5 a loop that was claimed for what has gone since is not published", () => {

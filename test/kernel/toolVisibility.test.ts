@@ -285,6 +285,17 @@ describe("the visible set", () => {
     assert.deepStrictEqual(unknownTools(["quit", "shell", "b"], tools, initial), ["b", "quit"])
   })
 
+  it("a model that changes nothing about the tools writes nothing", () => {
+    const told = Visibility.visibilityOf(known)
+    const slices = (imageToolResults: boolean) => {
+      const command = Commands.installModelTools({ imageToolResults, baseToolNames: ["view_image"], told })
+      const { emits, reply } = decide(known, command)
+      return [reply.installed, emits.filter(({ _tag }) => _tag === "PutSlice").length]
+    }
+    assert.deepStrictEqual(slices(true), [true, 0])
+    assert.deepStrictEqual(slices(false), [false, 0])
+  })
+
   it("states say the same whatever the order of their witnesses", () => {
     const one = state({ filterWitnesses: { a: mcp, b: shell } })
     assert.isTrue(sameVisibility(one, state({ filterWitnesses: { b: shell, a: mcp } })))

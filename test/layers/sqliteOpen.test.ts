@@ -1,0 +1,42 @@
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as FileSystem from "@effect/platform/FileSystem"
+import { assert, describe, it } from "@effect/vitest"
+import Sqlite from "better-sqlite3"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
+
+/** Opens a store and closes it again. */
+const opened = (filename: string) => Effect.scoped(Layer.build(RuntimeStoreSqlite.layer({ filename })))
+
+const inFolder = <A, E>(test: (folder: string, fs: FileSystem.FileSystem) => Effect.Effect<A, E>) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    return yield* test(yield* fs.makeTempDirectoryScoped(), fs)
+  }).pipe(Effect.provide(NodeFileSystem.layer))
+
+describe("opening a file", () => {
+  it.scopedLive("an empty file is a new store, and its lock stays beside it", () =>
+    inFolder((folder, fs) =>
+      Effect.gen(function*() {
+        yield* fs.writeFile(`${folder}/s.db`, new Uint8Array())
+        yield* opened(`${folder}/s.db`)
+        yield* opened(`${folder}/s.db`)
+        // whoever waits for the lock has opened this very file
+        assert.isTrue(yield* fs.exists(`${folder}/s.db.lock`))
+      })
+    ))
+
+  it.scopedLive("a refused one leaves nothing behind that was not there", () =>
+    inFolder((folder, fs) =>
+      Effect.gen(function*() {
+        const filename = `${folder}/other.db`
+        const other = new Sqlite(filename)
+        other.exec("PRAGMA application_id = 5; CREATE TABLE t (a)")
+        other.close()
+        const before = yield* fs.readDirectory(folder)
+        assert.strictEqual((yield* Effect.flip(opened(filename)))._tag, "SchemaUnsupported")
+        assert.deepStrictEqual(yield* fs.readDirectory(folder), before)
+      })
+    ))
+})
