@@ -153,3 +153,4 @@ export const expect = Object.assign(
   { addEqualityTesters: addCustomEqualityTesters }
 )
 export const { assert } = chai
+export { chai }

@@ -559,7 +559,7 @@ row("a drain that ignores interruption is left behind, fenced", {
       yield* lab.machine.registerSession(A)
       assert.deepStrictEqual(yield* queueOf(lab), [])
     })
-}, { config: { teardownTimeout: Duration.seconds(10) } })
+}, { config: { teardownTimeout: Duration.seconds(10) }, abandons: 1 })
 
 row("aborting a drain that never was changes nothing; destroying a session ends its drain", {
   given: draining,
@@ -603,6 +603,58 @@ row("abortCommsDrains ends all; a notified exit ends the task that is still ther
     Effect.sync(() =>
       assert.deepStrictEqual(outcome, { aborted: ["Stopped", "Stopped"], notified: "ExitedRespawnable", fibers: 0 })
     )
+})
+
+row("abortCommsDrains waits for every drain; it counts the one that ignores it, and not the one that ended", {
+  given: (lab) =>
+    Effect.gen(function*() {
+      yield* draining(lab)
+      const latch = yield* lab.latch
+      const reached = yield* lab.latch
+      yield* lab.machine.registerSession(B)
+      const stubborn = Effect.uninterruptible(Effect.zipRight(reached.open, latch.await))
+      yield* lab.machine.updatePeerIngressContext(B, {
+        keepAlive: true,
+        commsRuntime: broken(Effect.zipRight(stubborn, Effect.never))
+      })
+      yield* reached.await
+      return latch
+    }),
+  when: (lab, latch) =>
+    Effect.gen(function*() {
+      const all = yield* Effect.fork(lab.machine.abortCommsDrains)
+      yield* lab.settle
+      const waits = all.unsafePoll() === null
+      yield* lab.advance("31 seconds")
+      yield* Fiber.join(all)
+      yield* latch.open
+      return waits
+    }),
+  then: (lab, waits) =>
+    Effect.gen(function*() {
+      assert.isTrue(waits)
+      assert.deepStrictEqual([yield* phaseOf(lab), (yield* drainOf(lab, B)).phase], ["Stopped", "Stopped"])
+    })
+}, { config: { teardownTimeout: Duration.seconds(10) }, abandons: 1 })
+
+row("an input that comes while its session is being destroyed stays in the inbox, unanswered", {
+  given: draining,
+  when: (lab, { mailbox }) =>
+    Effect.gen(function*() {
+      const write = lab.faults.park("commit")
+      const end = yield* Effect.fork(lab.machine.destroyRuntime(A))
+      yield* write.reached
+      yield* mailbox.send(peer(1))
+      yield* lab.settle
+      yield* write.release
+      yield* Fiber.join(end)
+      yield* lab.settle
+    }),
+  then: (_, __, { mailbox, receipts }) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(receipts, [])
+      assert.strictEqual(yield* mailbox.size, 1)
+    })
 })
 
 describe("the slot (spec/commands.md 5.2)", () => {

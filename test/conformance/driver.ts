@@ -15,12 +15,14 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as IdGenLive from "../../layers/IdGenLive.js"
+import { abandonedFibers } from "../../layers/internal/metrics.js"
 import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import * as RuntimeControlPlaneLive from "../../layers/RuntimeControlPlaneLive.js"
@@ -85,6 +87,8 @@ export interface RowOptions {
   readonly config?: Partial<MeerkatMachineOptions>
   /** seeds per mode of preemption, at most five times `ROW_SEEDS`; that many if absent */
   readonly seeds?: number
+  /** fibers that are left behind because they do not end in time; none if absent */
+  readonly abandons?: number
 }
 
 /** Worlds per row and mode of preemption; `ROW_SEEDS=20` for more than a glance. */
@@ -221,6 +225,7 @@ const play = <G, W, E, R>(
 ) =>
   Effect.scoped(Effect.gen(function*() {
     const chosen = yield* backend
+    const abandoned = yield* Metric.value(abandonedFibers)
     const store = Context.get(yield* Layer.build(chosen.store), RuntimeStore)
     const faults = yield* FaultyStore.make
     const processes: Array<Process> = []
@@ -263,6 +268,8 @@ const play = <G, W, E, R>(
     yield* Effect.forEach(processes.slice(-1), (process) => atRest(lab, process), { discard: true })
     yield* Effect.forEach(processes, (process) => process.close, { discard: true })
     for (const process of processes) assert.strictEqual(yield* process.machine.fiberCount, 0, "SNP-11 after close")
+    const { count } = yield* Metric.value(abandonedFibers)
+    assert.strictEqual(count - abandoned.count, options.abandons ?? 0, "fibers left behind")
   }))
 
 const bootOn = (store: Store, config: Partial<MeerkatMachineOptions>, processes: Array<Process>) =>

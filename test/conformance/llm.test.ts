@@ -565,7 +565,7 @@ row("a host that ignores its interruption is left behind, and its session droppe
       assert.strictEqual(mock.discarded(A), 1)
       assert.isTrue(Option.isNone(yield* lab.machine.resolvedSessionLlmCapabilities(A)))
     })
-})
+}, { abandons: 1 })
 
 row("a visibility that the host has and the session cannot take is the host's fault", {
   given: (lab) =>

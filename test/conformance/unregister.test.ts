@@ -362,7 +362,7 @@ row("UNR-15 a loop that does not end is left behind", {
       assert.deepStrictEqual(yield* Fiber.join(waiter), ended)
       assert.deepStrictEqual(yield* storedPhases(lab, A), ["queued"])
     })
-})
+}, { abandons: 1 })
 
 row("UNR-17 an old handle does not end the replacement", {
   given: (lab) =>

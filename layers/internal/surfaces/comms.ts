@@ -19,7 +19,7 @@ import { invalid } from "../driverError.js"
 import type { Entry } from "../entry.js"
 import type { MachineParts, Resolve } from "../machineParts.js"
 import { traced } from "../machineParts.js"
-import { endsWithin } from "../spawn.js"
+import { completesWithin } from "../spawn.js"
 import { usable } from "../usable.js"
 
 /** Runtimes are told apart by what they are; the names are for people. */
@@ -86,7 +86,11 @@ const update = (
 /** Waits for tasks that were interrupted, at most `teardownTimeout` for all of them. */
 const allEnded = (parts: MachineParts, tasks: ReadonlyArray<Fiber.RuntimeFiber<void>>): Effect.Effect<void> =>
   Effect.flatMap(
-    endsWithin(Fiber.all(tasks), Duration.toMillis(parts.config.teardownTimeout)),
+    // one after another: all of them together would be over as soon as one was interrupted
+    completesWithin(
+      Effect.forEach(tasks, (task) => Fiber.await(task), { discard: true }),
+      Duration.toMillis(parts.config.teardownTimeout)
+    ),
     (ended) =>
       ended ? Effect.void : Effect.forEach(
         tasks.filter((task) => task.unsafePoll() === null),
