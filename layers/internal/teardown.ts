@@ -147,17 +147,16 @@ export const unregister = (
   if (entry.closing !== null) return entry.closing
   const done = Deferred.unsafeMake<UnregisterReport, RuntimeDriverError>(FiberId.none)
   entry.closing = done
-  deps.spawner.spawn(
-    deps.home,
-    Effect.flatMap(Effect.exit(Effect.uninterruptible(steps(deps, entry, mode))), (exit) =>
-      Effect.sync(() => {
-        if (Exit.isFailure(exit)) {
-          entry.closing = null
-          entry.left ??= entry.attachment
-          entry.attachment = null
-        }
-        Deferred.unsafeDone(done, exit)
-      }))
-  )
+  // also the last word: a machine that closes in that moment must not leave the callers without an answer
+  const whole = Effect.flatMap(Effect.exit(steps(deps, entry, mode)), (exit) =>
+    Effect.sync(() => {
+      if (Exit.isFailure(exit)) {
+        entry.closing = null
+        entry.left ??= entry.attachment
+        entry.attachment = null
+      }
+      Deferred.unsafeDone(done, exit)
+    }))
+  deps.spawner.spawn(deps.home, Effect.uninterruptible(whole))
   return done
 }
