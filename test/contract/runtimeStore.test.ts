@@ -390,6 +390,51 @@ for (const [name, layer] of backends) {
           assert.isTrue(Option.isNone(yield* store.findKey(at.runtimeId, "k0")))
           assert.isTrue(Option.isSome(yield* store.findKey(at.runtimeId, "k23")))
         }))
+
+      it.effect("of many inputs that one commit ended each is found by its id, and all are listed", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const { at } = yield* C.open(C.sessionId())
+          const outcome = { _tag: "Cancelled" } as const
+          const rows = Array.from({ length: 70 }, (_, seq) => ({
+            ...C.terminalOf(C.recordOf(seq), C.runId()),
+            outcome
+          }))
+          const next = yield* C.commit(at, { inputs: rows.map((row) => ({ _tag: "InsertTerminal", row })) })
+          for (const row of rows) {
+            assert.deepStrictEqual(yield* store.terminalInput(at.runtimeId, row.inputId), Option.some(row))
+          }
+          const last = { ...C.terminalOf(C.recordOf(70), C.runId()), outcome }
+          yield* C.commit(next, { inputs: [{ _tag: "InsertTerminal", row: last }] })
+          const listed = yield* Stream.runCollect(store.inputs(at.runtimeId))
+          assert.deepStrictEqual(
+            Array.from(listed, ({ inputId }) => inputId),
+            [...rows, last].map((row) => row.inputId)
+          )
+        }))
+
+      it.effect("retention trims the receipts of runs whose inputs are gone", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          let { at } = yield* C.open(C.sessionId())
+          const runs = Array.from({ length: 6 }, () => C.runId())
+          let head = C.noBody
+          for (const [seq, run] of runs.entries()) {
+            const record = C.recordOf(seq)
+            const parts = C.boundary(record, head, "answer", run)
+            head = parts.session.head
+            at = yield* C.commit(at, { inputs: [C.insert(record)] })
+            at = yield* C.commit(at, { ...parts, retainTerminal: 1 })
+          }
+          const kept = yield* Effect.filter(
+            runs,
+            (run) => Effect.map(store.receipt(at.runtimeId, run, 0), Option.isSome)
+          )
+          // a store may keep receipts a little longer than inputs
+          assert.deepStrictEqual(kept, runs.slice(-kept.length))
+          assert.isAtLeast(kept.length, 1)
+          assert.isAtMost(kept.length, 2)
+        }))
     })
 
     describe("the body", () => {

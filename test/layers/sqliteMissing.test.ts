@@ -113,6 +113,17 @@ describe("rows that went missing", () => {
 })
 
 describe("rows that are not found under their key any more", () => {
+  it.live("R2 an operation under the id of another: the image says so, nobody is given it", () =>
+    Effect.gen(function*() {
+      const filename = yield* written
+      const other = C.uuid()
+      yield* edit(filename, `UPDATE operation SET operation_id = '${other}'`)
+      const { corrupt, operations } = yield* using(filename, C.imageOf(session))
+      assert.deepStrictEqual([corrupt.map((row) => row.table), operations], [["operation"], []])
+      const asked = Effect.flatMap(RuntimeStore, (store) => store.operation(runtimeId, OperationId.make(other)))
+      assert.strictEqual((yield* Effect.flip(using(filename, asked)))._tag, "StoreCorrupt")
+    }))
+
   it.live("R1 a key: it is not taken for a new one", () =>
     Effect.gen(function*() {
       const find = (store: RuntimeStore["Type"]) => store.findKey(runtimeId, "done")

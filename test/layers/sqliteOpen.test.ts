@@ -5,6 +5,7 @@ import Sqlite from "better-sqlite3"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
+import * as C from "../support/commits.js"
 
 /** Opens a store and closes it again. */
 const opened = (filename: string) => Effect.scoped(Layer.build(RuntimeStoreSqlite.layer({ filename })))
@@ -39,4 +40,29 @@ describe("opening a file", () => {
         assert.deepStrictEqual(yield* fs.readDirectory(folder), before)
       })
     ))
+})
+
+describe("the largest commit", () => {
+  it.scopedLive("is one of exactly so many bytes", () =>
+    inFolder((folder) => {
+      const record = C.recordOf(0)
+      const commit = (limit: number) =>
+        Effect.flatMap(
+          C.open(C.sessionId()),
+          ({ at }) => C.commit(at, { inputs: [C.insert({ ...record, ...named() })] })
+        )
+          .pipe(Effect.provide(RuntimeStoreSqlite.layer({ filename: `${folder}/s.db`, maxCommitBytes: limit })))
+      // another id of the same length
+      const named = () => {
+        const { input, inputId } = C.recordOf(0)
+        return { inputId, input }
+      }
+      return Effect.gen(function*() {
+        const refused = yield* Effect.flip(commit(1))
+        assert.deepInclude(refused, { _tag: "CommitTooLarge", limit: 1 })
+        const bytes = refused._tag === "CommitTooLarge" ? refused.bytes : 0
+        yield* commit(bytes)
+        assert.strictEqual((yield* Effect.flip(commit(bytes - 1)))._tag, "CommitTooLarge")
+      })
+    }))
 })

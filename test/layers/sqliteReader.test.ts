@@ -1,13 +1,18 @@
 // @effect-diagnostics nodeBuiltinImport:off
 /** Looking into a store: beside its holder, without leaving traces, and where nothing may be written. */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as FileSystem from "@effect/platform/FileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import * as Attach from "../../layers/internal/sqlite/attach.js"
 import * as RuntimeStoreReaderSqlite from "../../layers/RuntimeStoreReaderSqlite.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
 import { RuntimeStoreReader } from "../../services/RuntimeStoreReader.js"
@@ -98,5 +103,59 @@ describe("a reader", () => {
       assert.deepStrictEqual(fs.readdirSync(join(filename, "..")), [])
       fs.writeFileSync(filename, "")
       assert.strictEqual((yield* Effect.flip(reading(filename, inputs)))._tag, "StoreUnavailable")
+    }))
+})
+
+/** Where the memory that readers of a log share should be, there is a link, which is not followed: it cannot be made. */
+const unshareable = (filename: string) => fs.symlinkSync("elsewhere", `${filename}-shm`)
+
+describe("a store whose readers cannot share memory", () => {
+  it.live("is copied, with its log", () =>
+    Effect.gen(function*() {
+      const filename = file()
+      yield* written(filename)
+      unshareable(filename)
+      const [source, count] = yield* reading(
+        filename,
+        Effect.all([Effect.map(RuntimeStoreReader, (reader) => reader.source), inputs])
+      )
+      assert.deepStrictEqual([source, count], ["copy", 1])
+    }))
+
+  it.live("is copied anew when it changed meanwhile; nothing of the first copy is left", () =>
+    Effect.gen(function*() {
+      const live = file()
+      const filename = file()
+      yield* Effect.gen(function*() {
+        const { at } = yield* C.open(session)
+        const next = yield* C.commit(at, { inputs: [C.insert(C.recordOf(0))] })
+        // as a holder that was killed leaves it
+        for (const suffix of ["", "-wal"]) fs.copyFileSync(live + suffix, filename + suffix)
+        yield* C.commit(next, { inputs: [C.insert(C.recordOf(1)), C.insert(C.recordOf(2))] })
+      }).pipe(Effect.provide(RuntimeStoreSqlite.layer({ filename: live })))
+      assert.isAbove(fs.statSync(`${filename}-wal`).size, 0)
+      assert.isFalse(fs.existsSync(`${live}-wal`))
+      unshareable(filename)
+      let copies = 0
+      const changing = Layer.effect(
+        FileSystem.FileSystem,
+        Effect.map(FileSystem.FileSystem, (inner) =>
+          FileSystem.FileSystem.of({
+            ...inner,
+            copyFile: (from, to) =>
+              Effect.tap(inner.copyFile(from, to), () =>
+                Effect.sync(() => {
+                  if (!from.endsWith("-wal") || copies++ > 0) return
+                  fs.copyFileSync(live, filename)
+                  fs.rmSync(`${filename}-wal`)
+                }))
+          }))
+      ).pipe(Layer.provideMerge(Layer.merge(NodeFileSystem.layer, NodePath.layer)))
+      const { found, source } = yield* Effect.gen(function*() {
+        const attached = yield* Attach.attach(filename)
+        const rows = yield* attached.database.all("SELECT count(*) AS n FROM input_open")
+        return { source: attached.source, found: rows[0]?.["n"] }
+      }).pipe(Effect.scoped, Effect.provide(changing))
+      assert.deepStrictEqual([source, found, copies], ["copy", 3, 1])
     }))
 })
