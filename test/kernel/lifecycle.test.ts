@@ -146,6 +146,10 @@ describe("attachment", () => {
     assert.isNull(refused(play(fresh, beginAttach(1)), abortAttach(1)))
     const turning = play(fresh, prepareBindings(1), beginServiceTurn({ runId: runId(1) }), beginAttach(1))
     assert.isNull(refused(turning, abortAttach(1)))
+    // the same while the session is being unregistered
+    for (const state of [attached, running]) assert.isNotNull(refused(play(state, beginUnregister), abortAttach(1)))
+    const aborted = play(turning, beginUnregister, abortAttach(1))
+    assert.deepStrictEqual(aborted.registration, { _tag: "Draining", token: null })
   })
 
   it("D5 a loop that was claimed for what has gone since is not published", () => {

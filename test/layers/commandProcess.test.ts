@@ -222,6 +222,17 @@ describe("what a command leaves behind", () => {
       assert.isEmpty(living(yield* pidsIn(dir, ["one", "two"])))
     })))
 
+  onLinux(
+    "is killed though the group stopped itself, and the watcher with it",
+    () =>
+      Effect.scoped(Effect.gen(function*() {
+        const dir = yield* folder
+        const background = `sh -c "${ignoring}; echo \\$\\$ > pid; sleep 0.5; kill -STOP 0; sleep 60"`
+        yield* sh(`${background} & until [ -s pid ]; do sleep 0.01; done`, { cwd: dir, graceMs: 1_000 })
+        assert.isEmpty(living(yield* pidsIn(dir, ["pid"])))
+      }))
+  )
+
   onLinux("does not include the watcher, which the command never sees", () =>
     Effect.gen(function*() {
       const result = yield* sh(

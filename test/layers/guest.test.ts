@@ -1,0 +1,83 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as IdGenLive from "../../layers/IdGenLive.js"
+import * as DrainCell from "../../layers/internal/drainCell.js"
+import type { Entry } from "../../layers/internal/entry.js"
+import { hosted } from "../../layers/internal/guest.js"
+import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
+import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
+import { MachineAuthority } from "../../services/MachineAuthority.js"
+import type { UnregisterReport } from "../../services/MeerkatMachine.js"
+import type { InterruptReason } from "../../services/RuntimeLoop.js"
+import type { RuntimeDriverError } from "../../src/domain/Errors.js"
+import { SessionId } from "../../src/domain/Ids.js"
+import { destroy } from "../../src/kernel/commands/lifecycle.js"
+import { runId } from "../support/inputs.js"
+
+const authorities = MachineAuthorityLive.layer.pipe(
+  Layer.provideMerge(IdGenLive.layer),
+  Layer.provideMerge(RuntimeStoreMemory.layer)
+)
+
+const sessionId = SessionId.make("s")
+
+const entryOf = Effect.gen(function*() {
+  const { open } = yield* MachineAuthority
+  const entry: Entry = {
+    sessionId,
+    authority: yield* open(sessionId),
+    scope: yield* Scope.make(),
+    operations: new Map(),
+    operationRegistry: null,
+    drain: DrainCell.make(),
+    model: null,
+    attachment: null,
+    left: null,
+    guest: null,
+    endedTurn: null,
+    interruptHandle: null,
+    bindings: null,
+    claim: null,
+    tokens: 0,
+    shared: false,
+    closing: null,
+    removed: false
+  }
+  return entry
+})
+
+/** Why work is interrupted that becomes known when this has happened to its session. */
+const interruptedAfter = (happened: (entry: Entry) => Effect.Effect<unknown, unknown>) =>
+  Effect.gen(function*() {
+    const entry = yield* entryOf
+    yield* happened(entry)
+    const reasons: Array<InterruptReason> = []
+    const interrupt = (reason: InterruptReason) => Effect.sync(() => void reasons.push(reason))
+    yield* hosted(entry, runId(1), interrupt, Effect.sync(() => assert.isNotNull(entry.guest)))
+    assert.isNull(entry.guest)
+    return reasons
+  }).pipe(Effect.scoped, Effect.provide(authorities))
+
+describe("work that becomes known after it was to be ended", () => {
+  it.live("is interrupted at once when its session is being unregistered", () =>
+    Effect.gen(function*() {
+      const leaving = (entry: Entry) =>
+        Effect.map(Deferred.make<UnregisterReport, RuntimeDriverError>(), (closing) => {
+          entry.closing = closing
+        })
+      assert.deepStrictEqual(yield* interruptedAfter(leaving), ["requeue"])
+    }))
+
+  it.live("is interrupted at once when its session was destroyed", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* interruptedAfter(({ authority }) => authority.submit(destroy)), ["destroyed"])
+    }))
+
+  it.live("goes on when nothing has happened", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* interruptedAfter(() => Effect.void), [])
+    }))
+})
