@@ -86,17 +86,19 @@ const run = async (mutants: ReadonlyArray<Mutant>): Promise<void> => {
   runner.stop()
 }
 
+const open = (): ReadonlyArray<Mutant> => {
+  const before = results()
+  const reasons = new Set(explained.map(({ key }) => key))
+  return part.filter(({ key }) => before.get(key)?.verdict !== "caught" && !reasons.has(key))
+}
+const chosen = isGiven("again") ? open() : part
+
 if (isGiven("list")) {
-  for (const mutant of part) console.log(describe(mutant))
+  for (const mutant of chosen) console.log(describe(mutant))
 } else if (isGiven("report")) {
   const text = report(known(), explained, { seed, size, drawn: drawn.length, all: workplace.mutants.length })
   writeFileSync(path.join(root, "docs", "mutation.md"), text)
-} else {
-  const before = results()
-  const reasons = new Set(explained.map(({ key }) => key))
-  const open = part.filter(({ key }) => before.get(key)?.verdict !== "caught" && !reasons.has(key))
-  await run(isGiven("again") ? open : part)
-}
+} else await run(chosen)
 if (!isGiven("list")) {
   const { lines, ok } = summary(known(), explained)
   console.log(lines.join("\n"))

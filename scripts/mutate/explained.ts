@@ -157,5 +157,30 @@ export const explained: ReadonlyArray<Explained> = [
   {
     key: "layers/MeerkatMachineLive.ts | right operand only | created && !entry.shared",
     reason: "who comes upon an entry marks it as shared, so that one which is not was created by this call"
+  },
+  {
+    key:
+      "layers/internal/admission.ts | condition true | fresh || Ledger.get(ledger, id) !== undefined ? Effect.succeedNone : deps.store.termina...",
+    reason:
+      "only faster: without the look-up the store's constraint refuses the id, and that is told as the same answer"
+  },
+  {
+    key: "layers/internal/registry.ts | statement removed | slots.delete(sessionId) #2",
+    reason: "the fiber's observer gives the slot back as well, a step or two later"
+  },
+  {
+    key: "layers/internal/processGroup.ts | statement removed | yield* within(gone, killWaitMs)",
+    reason:
+      "a second line: where the members of a group can be counted they are waited for below; the wait holds where nobody can"
+  },
+  {
+    key: "layers/internal/processGroup.ts | statement removed | yield* within(Deferred.await(state.drained), drainMs)",
+    reason:
+      "a matter of moments: what the group wrote is read while its end is waited for; this is for what the event loop did not get to"
+  },
+  {
+    key: "layers/internal/sqlite/database.ts | statement removed | yield* Scope.close(scope, exit)",
+    reason:
+      "only sooner: what a refused connection left goes with the scope of its opening, which ends by the same failure"
   }
 ]

@@ -99,8 +99,10 @@ export const makeRunner = (folder: string, files: ReadonlyArray<string>): Runner
     loaded: async () => (await current()).loaded,
     run: async (job) => {
       const answer = await run(job)
-      if (answer.clean || answer.caught === null || answer.caught.how !== "failed") return answer
-      return await run(job)
+      if (answer.clean || answer.caught === null || job.cover) return answer
+      const { how, test } = answer.caught
+      // what was left over from others may have failed it; on a busy machine it may just have been slow
+      return await run(from(job, test, how === "failed" ? 1 : 4))
     },
     runFresh: async (job) => {
       const fresh = await start(job.mutant)
@@ -113,6 +115,13 @@ export const makeRunner = (folder: string, files: ReadonlyArray<string>): Runner
     stop
   }
 }
+
+/** The job from this test on, with so many times the time. */
+const from = (job: Job, first: number, times: number): Job => ({
+  ...job,
+  tests: job.tests.slice(Math.max(0, job.tests.findIndex(({ test }) => test === first)))
+    .map(({ test, timeoutMs }) => ({ test, timeoutMs: times * timeoutMs }))
+})
 
 /** The first message that is wanted; null when the worker dies or says nothing for too long. */
 const next = <A>(child: ChildProcess, ms: number, want: (message: FromWorker) => A | null): Promise<A | null> =>
