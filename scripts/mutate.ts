@@ -6,6 +6,7 @@
  *
  *   --size N      how many mutants, each file by its share (300)
  *   --seed S      which ones (1)
+ *   --whole G,H   of these groups all, beside them: uninterruptible, ordering, removal, guard, bound
  *   --only PATH   only mutants of files whose path begins so
  *   --tests PATH  only test files whose path contains this; with commas, one of these
  *   --budget N    seconds the tests of one mutant may take without it (40)
@@ -40,6 +41,7 @@ const outside = /^test\/(?:cli|torture|mutate|simulation)\/|^test\/(?:package|re
 const size = Number(valueOf("size", "300"))
 const seed = Number(valueOf("seed", "1"))
 const only = valueOf("only", "")
+const whole = valueOf("whole", "").split(",").filter((group) => group !== "")
 const wanted = valueOf("tests", "").split(",")
 
 const workplace = prepare()
@@ -47,7 +49,9 @@ process.on("exit", workplace.remove)
 process.on("SIGINT", () => process.exit(130))
 process.on("SIGTERM", () => process.exit(143))
 
-const drawn = sampled(workplace.mutants.filter(({ file }) => file.startsWith(only)), size, seed)
+const all = workplace.mutants.filter(({ file }) => file.startsWith(only))
+const lots = new Set(sampled(all, size, seed))
+const drawn = all.filter((mutant) => lots.has(mutant) || whole.includes(mutant.group))
 const sample = onceCompiled(drawn, (mutants) => compiling(mutants, say))
 say(`${workplace.mutants.length} mutants, ${drawn.length} drawn, ${sample.length} of them compile`)
 
@@ -96,7 +100,7 @@ const chosen = isGiven("again") ? open() : part
 if (isGiven("list")) {
   for (const mutant of chosen) console.log(describe(mutant))
 } else if (isGiven("report")) {
-  const text = report(known(), explained, { seed, size, drawn: drawn.length, all: workplace.mutants.length })
+  const text = report(known(), explained, { seed, size, whole, drawn: drawn.length, all: all.length })
   writeFileSync(path.join(root, "docs", "mutation.md"), text)
 } else await run(chosen)
 if (!isGiven("list")) {

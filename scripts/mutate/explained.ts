@@ -182,5 +182,9 @@ export const explained: ReadonlyArray<Explained> = [
     key: "layers/internal/sqlite/database.ts | statement removed | yield* Scope.close(scope, exit)",
     reason:
       "only sooner: what a refused connection left goes with the scope of its opening, which ends by the same failure"
+  },
+  {
+    key: "layers/internal/sqlite/open.ts | boundary moved | size <= checkedBytes",
+    reason: "a file of exactly so many bytes is checked or not: the size says what a check may cost, and nothing else"
   }
 ]

@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
@@ -394,6 +395,29 @@ describe("a file that others use", () => {
           clearInterval(timer)
           other.close()
           assert.isAtLeast(ticks, 8)
+        })
+      )
+    }))
+
+  it.live("B1 a witness that is asked for meanwhile tells of the commit that waits", () =>
+    Effect.gen(function*() {
+      const filename = join(folder(), "s.db")
+      yield* using(
+        filename,
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const { at } = yield* C.open(child)
+          const other = new Sqlite(filename)
+          other.exec("BEGIN IMMEDIATE")
+          const commit = C.commitOf(at)
+          const writing = yield* Effect.fork(store.commit(commit))
+          yield* Effect.sleep("50 millis")
+          const asking = yield* Effect.fork(store.witness(at.runtimeId))
+          yield* Effect.sleep("50 millis")
+          assert.isNull(asking.unsafePoll())
+          other.close()
+          yield* Fiber.join(writing)
+          assert.strictEqual(Option.getOrThrow(yield* Fiber.join(asking)).lastRequestId, commit.requestId)
         })
       )
     }))

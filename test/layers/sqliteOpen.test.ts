@@ -28,6 +28,30 @@ describe("opening a file", () => {
       })
     ))
 
+  it.scopedLive("a database with nothing in it is a new store as well", () =>
+    inFolder((folder) =>
+      Effect.gen(function*() {
+        const other = new Sqlite(`${folder}/s.db`)
+        other.exec("CREATE TABLE t (a); DROP TABLE t")
+        other.close()
+        yield* opened(`${folder}/s.db`)
+      })
+    ))
+
+  it.scopedLive("one that is refused once its lock was taken takes the lock's file away again", () =>
+    inFolder((folder, fs) =>
+      Effect.gen(function*() {
+        const [filename, copy] = [`${folder}/s.db`, `${folder}/copy.db`]
+        yield* opened(filename)
+        yield* fs.copyFile(filename, copy)
+        yield* Effect.provide(C.open(C.sessionId()), RuntimeStoreSqlite.layer({ filename }))
+        yield* fs.copyFile(`${filename}.anchor`, `${copy}.anchor`)
+        const before = yield* fs.readDirectory(folder)
+        assert.strictEqual((yield* Effect.flip(opened(copy)))._tag, "StoreRegressed")
+        assert.deepStrictEqual((yield* fs.readDirectory(folder)).sort(), before.sort())
+      })
+    ))
+
   it.scopedLive("a refused one leaves nothing behind that was not there", () =>
     inFolder((folder, fs) =>
       Effect.gen(function*() {
