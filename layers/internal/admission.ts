@@ -200,9 +200,11 @@ export const traceOfCall = Effect.map(Effect.option(Effect.currentSpan), (span) 
     onSome: ({ sampled, spanId, traceId }) => ({ trace: { traceId, spanId, sampled } })
   }))
 
+const isInput = Schema.is(Input)
+
 /** Decodes what came from outside the type system: an input as a caller built it. */
 export const checked = (input: Input): Effect.Effect<Input, RuntimeDriverError> =>
-  Schema.is(Input)(input)
+  isInput(input)
     ? Effect.succeed(input)
     : Effect.mapError(Schema.validate(Input)(input), (error) =>
       invalid({ _tag: "InvalidInput", detail: `not an input: ${error.message}` }))

@@ -225,7 +225,7 @@ const report = ({ before, job, target }: Change, { delta }: Derived): SessionLlm
 }
 
 /**
- * The protocol (spec/commands.md 4.2). Up to the first word to the host it can be interrupted, and nothing has happened;
+ * The protocol. Up to the first word to the host it can be interrupted, and nothing has happened;
  * from there on it is completed, or undone.
  */
 export const reconfigure = (job: Job): Effect.Effect<SessionLlmReconfigureReport, RuntimeDriverError> =>

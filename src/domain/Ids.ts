@@ -61,11 +61,13 @@ export type Sha256 = typeof Sha256.Type
 
 const runtimePrefix = "rt:session:"
 
+const decodeSessionId = Schema.decodeUnknownOption(SessionId)
+
 /** The runtime id of a session. @since 0.1.0 @category constructors */
 export const runtimeIdOf = (sessionId: SessionId): RuntimeId => RuntimeId.make(runtimePrefix + sessionId)
 
 /** The session of a runtime id; a bare session id is not an alias. @since 0.1.0 @category accessors */
 export const sessionIdOf = (runtimeId: string): Option.Option<SessionId> =>
   runtimeId.startsWith(runtimePrefix)
-    ? Schema.decodeUnknownOption(SessionId)(runtimeId.slice(runtimePrefix.length))
+    ? decodeSessionId(runtimeId.slice(runtimePrefix.length))
     : Option.none()

@@ -49,13 +49,13 @@ describe("batching", () => {
 
   row("BAT-07 a prompt closes its batch", (world) => batches(world, [prompt(1), prompt(2)], [[1], [2]]))
 
-  // DESIGN D13: waiting progress inputs are the context of the next driven batch, and drive nothing themselves
+  // D13: waiting progress inputs are the context of the next driven batch, and drive nothing themselves
   row(
     "BAT-07 progress inputs wait for a batch, in front of it",
     (world) => batches(world, [peer(1, progress), prompt(2)], [[1, 2]])
   )
 
-  // DESIGN D15: the situation cannot be built, since a conflict is never selected
+  // D15: the situation cannot be built, since a conflict is never selected
   row("BAT-09 no batch has members that contradict each other, in whatever setting", (world) =>
     Effect.gen(function*() {
       const settings: ReadonlyArray<readonly [TurnMetadata, TurnMetadata]> = [

@@ -69,7 +69,7 @@ describe("completions", () => {
       assert.deepStrictEqual(outcome, { _tag: "CallbackPending", toolName: "ask", args: { question: "why?" } })
     }))
 
-  // DESIGN D19: `prompt` gives the stored outcome instead (ING-12)
+  // D19: `prompt` gives the stored outcome instead (ING-12)
   row("CMP-05 no handle for what is terminal already", (world) =>
     Effect.gen(function*() {
       yield* attach(world, scripted())

@@ -168,7 +168,7 @@ row("CTL-09 a retired session comes back with what it had not drained", {
     })
 })
 
-// DESIGN D24: the phase of a session whose loop is live is `attached`
+// D24: the phase of a session whose loop is live is `attached`
 row("CTL-09 an attached session stays attached and runs what it had", {
   given: (lab) => Effect.zipRight(Effect.flatMap(lab.executor(), (executor) => ensure(lab, executor)), lab.settle),
   when: (lab) => Effect.zip(lab.control.recycle(rid(A)), stateOf(lab, A)),
@@ -212,7 +212,7 @@ row("CTL-12 a recycling that cannot be written leaves the session retired", {
 })
 
 for (const phase of ["idle", "attached"] as const) {
-  // DESIGN D24 overrides the row: an attached session stays attached
+  // D24 overrides the row: an attached session stays attached
   row(`CTL-13 a reset abandons both lanes (${phase})`, {
     given: (lab) =>
       Effect.gen(function*() {
@@ -239,7 +239,7 @@ for (const phase of ["idle", "attached"] as const) {
   })
 }
 
-// DESIGN D24 overrides the row: a session with a live loop comes back attached
+// D24 overrides the row: a session with a live loop comes back attached
 row("CTL-15 a reset brings a retired session back", {
   given: ({ machine }) => Effect.zipRight(machine.registerSession(A), machine.retireRuntime(A)),
   when: (lab) => Effect.zipRight(lab.control.reset(rid(A)), stateOf(lab, A)),

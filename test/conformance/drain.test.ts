@@ -261,7 +261,7 @@ row("DRN-07 nobody takes anything from a mob", {
       failing(lab.machine.updatePeerIngressContext(A, { keepAlive: true, mobId: "swarm" })),
       claim(lab, mailbox, "swarm")
     ]),
-  // the seed answers false where the claim is refused; here the refusal is a typed error (DESIGN D1)
+  // the seed answers false where the claim is refused; here the refusal is a typed error (D1)
   then: (lab, answers, { drain }) =>
     Effect.gen(function*() {
       const refused = "ValidationFailed"
@@ -373,7 +373,7 @@ row("UNR-04 a live drain ends with its session", {
       yield* mailbox.send(peer(1))
       return { report, again: yield* failing(update(lab, mailbox)) }
     }),
-  // the seed answers false afterwards; here the call says why (DESIGN D1)
+  // the seed answers false afterwards; here the call says why (D1)
   then: (lab, { again, report }, { mailbox }) =>
     Effect.gen(function*() {
       assert.isFalse(report.forced)
@@ -384,7 +384,7 @@ row("UNR-04 a live drain ends with its session", {
     })
 })
 
-// --- beyond the catalogue: spec/commands.md 5.2 to 5.6 ---
+// --- beyond the catalogue: drains ---
 
 row("a dismissed session is stopped once its inbox is empty; its cleanup may unregister it", {
   given: (lab) =>
@@ -657,7 +657,7 @@ row("an input that comes while its session is being destroyed stays in the inbox
     })
 })
 
-describe("the slot (spec/commands.md 5.2)", () => {
+describe("the slot of drains", () => {
   const slots = (mode: DrainMode): ReadonlyArray<DrainSlot> => [
     { _tag: "Inactive" },
     { _tag: "Starting", mode, runtimeId: "c1" },

@@ -122,7 +122,7 @@ row("ENS-04 the first executor stays", {
     })
 })
 
-// DESIGN 12: losers await the winner
+// as it is read here: losers await the winner
 // D6: the losers of the race wait for the winner
 row("ENS-05 sixteen at once attach one", {
   given: (lab) => Effect.replicateEffect(lab.executor(), 16),
@@ -173,7 +173,7 @@ row("ENS-06 an interrupted attachment gives the slot back", {
     })
 })
 
-// DESIGN 12: phase and loop never disagree, so that the phase beside a dead loop is idle
+// as it is read here: phase and loop never disagree, so that the phase beside a dead loop is idle
 for (const how of ["fails", "is interrupted"] as const) {
   row(`ENS-05 when the first of a race ${how} the second takes over, and the session stays`, {
     given: nothing,
@@ -280,7 +280,7 @@ row("ENS-10 a destroyed session takes no executor", {
     })
 })
 
-// DESIGN 12: "retired" without pending inputs; with some a loop drains them
+// as it is read here: "retired" without pending inputs; with some a loop drains them
 for (const state of ["retired", "stopped"] as const) {
   // D5 overrides the row for a retired session with pending inputs, which gets a loop that drains them; this one has none
   row(`ENS-11 a ${state} session takes no executor`, {
@@ -356,7 +356,7 @@ row("ENS-13 an executor whose handles cannot be read gives the slot back", {
     })
 })
 
-// DESIGN D12 overrides the row: what is accepted without wake is held, and what is held drives nothing, an attachment no
+// D12 overrides the row: what is accepted without wake is held, and what is held drives nothing, an attachment no
 // more than a loop; it goes before the first input that drives
 row("ENS-15 an attachment looks at the queue, and what is held waits for what drives", {
   given: (lab) =>
@@ -447,7 +447,7 @@ row("ENS-19 a corrupt session is the error of the attachment", {
     })
 })
 
-// DESIGN 12: a defect of `apply` does not kill the loop (D8); the loop's fiber is interrupted instead
+// as it is read here: a defect of `apply` does not kill the loop (D8); the loop's fiber is interrupted instead
 row("ENS-20 a loop that is killed ends after its run has, and whoever waited is told", {
   given: (lab) =>
     Effect.gen(function*() {

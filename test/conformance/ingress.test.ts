@@ -172,7 +172,7 @@ describe("ingress", () => {
       assert.strictEqual(yield* phaseOf(world, inputId(2)), null)
     }))
 
-  // DESIGN D18, D19: `prompt` gives a completion of the finished duplicate all the same, from the store
+  // D18, D19: `prompt` gives a completion of the finished duplicate all the same, from the store
   row("ING-12 a known key of a finished input: no handle, but its stored outcome", (world) =>
     Effect.gen(function*() {
       yield* attach(world, scripted())
@@ -250,7 +250,7 @@ describe("ingress", () => {
       assert.deepStrictEqual(runs.batches(), [[inputId(2), inputId(3)]])
     }))
 
-  // DESIGN D9: `Abandoned{"coalesced into <id>"}` at once; no policy of version 1 supersedes
+  // D9: `Abandoned{"coalesced into <id>"}` at once; no policy of version 1 supersedes
   row("ING-21 who waits for a coalesced input is told at once", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)

@@ -46,7 +46,7 @@ describe("interrupt", () => {
       assert.deepStrictEqual(yield* both(world), ["Destroyed", "Destroyed"])
     }))
 
-  // DESIGN D17: records the cancel for this run, calls the handle, returns; the run is interrupted after `cancelGrace`
+  // D17: records the cancel for this run, calls the handle, returns; the run is interrupted after `cancelGrace`
   row(
     "INT-03 a cancel calls the handle, waits for nobody, and interrupts after the grace",
     (world) =>
@@ -92,7 +92,7 @@ describe("interrupt", () => {
       assert.deepStrictEqual(yield* completion.wait, { _tag: "Cancelled" })
     }))
 
-  // DESIGN D17: a result that was handed over counts, whatever comes after it
+  // D17: a result that was handed over counts, whatever comes after it
   row("INT-03 a result handed over before the interrupt is kept", (world) =>
     Effect.gen(function*() {
       const runs = scripted({
@@ -106,7 +106,7 @@ describe("interrupt", () => {
       assert.deepStrictEqual(yield* completion.wait, { _tag: "Completed", result: { text: "handed over" } })
     }))
 
-  // DESIGN D17: a drain run looks retired and can be cancelled all the same
+  // D17: a drain run looks retired and can be cancelled all the same
   row("INT-03 a drain run can be cancelled", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true })
@@ -119,7 +119,7 @@ describe("interrupt", () => {
       assert.deepStrictEqual(yield* completion.wait, { _tag: "Cancelled" })
     }))
 
-  // DESIGN D16: the request belongs to its run; there is no second, in-loop delivery
+  // D16: the request belongs to its run; there is no second, in-loop delivery
   row("INT-09 a request to yield is delivered at once, and once", (world) =>
     Effect.gen(function*() {
       const runs = scripted({

@@ -96,7 +96,7 @@ describe("runtime loop", () => {
       assert.strictEqual(yield* world.machine.runtimeState(sid), "attached")
     }))
 
-  // DESIGN D9: the waiter is told when the input is terminal, never at a failed attempt
+  // D9: the waiter is told when the input is terminal, never at a failed attempt
   row("LOOP-04 three attempts, then one answer", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ apply: () => Effect.fail(ordinary) })
@@ -158,7 +158,7 @@ describe("runtime loop", () => {
       assert.deepStrictEqual(Array.from(stored, ({ lifecycle }) => lifecycle), ["idle"])
     }))
 
-  // DESIGN D10: at once, because this cause is not worth a retry; else with the last cause, at the end
+  // D10: at once, because this cause is not worth a retry; else with the last cause, at the end
   row("LOOP-08 a typed terminal failure reaches the waiter as it was", (world) =>
     Effect.gen(function*() {
       const failure = new TerminalFailure({
@@ -195,7 +195,7 @@ describe("runtime loop", () => {
       })
   )
 
-  // DESIGN D8, D9: a defect is a failed run like any other; the loop lives on, the waiter is told at the end
+  // D8, D9: a defect is a failed run like any other; the loop lives on, the waiter is told at the end
   for (const [name, end] of [["dies", Effect.dieMessage("boom")], ["is interrupted", Effect.interrupt]] as const) {
     row(`LOOP-10 an executor that ${name} ends its run, not the loop`, (world) =>
       Effect.gen(function*() {
@@ -217,7 +217,7 @@ describe("runtime loop", () => {
       }))
   }
 
-  // DESIGN D21: the session must be registered again; the input is queued and runs then, so nobody is told "abandoned"
+  // D21: the session must be registered again; the input is queued and runs then, so nobody is told "abandoned"
   row("LOOP-11 a turn without a result whose commit fails for good", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ apply: () => Effect.succeed(Turns.consume) })
@@ -240,7 +240,7 @@ describe("runtime loop", () => {
       assert.deepStrictEqual(yield* committed(world), [inputId(1)])
     }))
 
-  // DESIGN D21: the outcome of the row holds; the input is queued again after the reload
+  // D21: the outcome of the row holds; the input is queued again after the reload
   row("LOOP-12 a result is not kept from its waiter when its commit fails for good", (world) =>
     Effect.gen(function*() {
       yield* attach(world, scripted())
@@ -256,7 +256,7 @@ describe("runtime loop", () => {
       assert.strictEqual(yield* phaseOf(world, inputId(1)), "queued")
     }))
 
-  // DESIGN D21: the pauses are the loop's; the state is running, the result is kept
+  // D21: the pauses are the loop's; the state is running, the result is kept
   row(
     "LOOP-12 a boundary commit that fails for a while is repeated, the turn is not",
     (world) =>
@@ -275,8 +275,8 @@ describe("runtime loop", () => {
       })
   )
 
-  // DESIGN D11: exactly one commit holds the receipt, at most one stages before it
-  // DESIGN D20: the kernel numbers receipts; what an executor returns has no place for one
+  // D11: exactly one commit holds the receipt, at most one stages before it
+  // D20: the kernel numbers receipts; what an executor returns has no place for one
   row("LOOP-14 an executor cannot say which receipt its run gets", (world) =>
     Effect.gen(function*() {
       const forged = { ...Turns.reply("mine"), receipt: { runId: runId(9), sequence: 7, contributingInputIds: [] } }

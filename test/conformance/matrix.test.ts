@@ -82,7 +82,7 @@ operation("registerSession", ({ machine }) => machine.registerSession(A), unchan
 operation(
   "ensureSessionWithExecutor",
   (lab) => Effect.flatMap(lab.executor(), ({ executor }) => lab.machine.ensureSessionWithExecutor(A, executor)),
-  // DESIGN D5: a retired session with pending inputs gets a drain-only loop; this one has none (ENS-11)
+  // D5: a retired session with pending inputs gets a drain-only loop; this one has none (ENS-11)
   unchanged({
     unknown: "ok -> attached",
     idle: "ok -> attached",
@@ -101,7 +101,7 @@ operation("unregisterSession", ({ machine }) => machine.unregisterSession(A), {
   destroyed: "ok -> unknown"
 })
 
-// DESIGN D26: binding writes the binding, never the phase
+// D26: binding writes the binding, never the phase
 operation("prepareBindings", ({ machine }) => machine.prepareBindings(A), unchanged({ unknown: "ok -> idle" }))
 operation(
   "prepareLocalSessionBindings",
@@ -112,7 +112,7 @@ operation(
 operation(
   "acceptInputAndRun",
   ({ machine }) => machine.acceptInputAndRun(A, prompt(2), () => Effect.succeed([1, Turns.consume] as const)),
-  // DESIGN D23: beside a loop it is refused
+  // D23: beside a loop it is refused
   unchanged({
     attached: "NotReady{attached} -> attached",
     running: "NotReady{running} -> attached",
@@ -142,7 +142,7 @@ operation(
 const needsRun: Partial<Cells> = {
   idle: "NotReady{idle} -> idle",
   attached: "NotReady{attached} -> attached",
-  // DESIGN D17: a drain run can be cancelled; this retired session has none
+  // D17: a drain run can be cancelled; this retired session has none
   ...refusing
 }
 
@@ -152,7 +152,7 @@ operation("cancelAfterBoundary", ({ machine }) => machine.cancelAfterBoundary(A,
 operation(
   "stopRuntimeExecutor",
   ({ machine }) => machine.stopRuntimeExecutor(A, "enough"),
-  // DESIGN D24: stop on retired ends the loop and abandons the queue; the session stays retired
+  // D24: stop on retired ends the loop and abandons the queue; the session stays retired
   unchanged({
     idle: "ok -> stopped",
     attached: "ok -> stopped",
@@ -175,7 +175,7 @@ operation(
 operation(
   "reset",
   ({ control }) => control.reset(rid(A)),
-  // DESIGN D24: "idle" is attached while a loop is live
+  // D24: "idle" is attached while a loop is live
   controlled({
     running: "InvalidState{running} -> attached",
     retired: "ok -> idle",
@@ -224,7 +224,7 @@ const reconfigure = (lab: Lab) =>
 operation(
   "reconfigureSessionLlmIdentity",
   reconfigure,
-  // DESIGN 12, D26: allowed when idle, if there is a binding
+  // D26: allowed when idle, if there is a binding
   unchanged(refusing)
 )
 operation(

@@ -327,7 +327,7 @@ row("OPS-20 a wait outlives every change of the session but its end", {
     }),
   then: (lab, outcomes) =>
     Effect.gen(function*() {
-      // DESIGN 12: destroying the session ends its operations, and with them the wait
+      // as it is read here: destroying the session ends its operations, and with them the wait
       assert.deepStrictEqual(outcomes.map(([, outcome]) => outcome._tag), ["Terminated"])
       assert.strictEqual(yield* failing(ops(lab).register({ displayName: "late" })), "OpOwnerRetired")
     })
@@ -435,7 +435,7 @@ row("OPS-27 fifty ends at once are all there after a restart", {
     })
 }, { seeds: 5 })
 
-// DESIGN D28 overrides the row: what the process owned is terminated in the feed, what is external stays as it is
+// D28 overrides the row: what the process owned is terminated in the feed, what is external stays as it is
 row("OPS-28 a restart ends what the process owned, and nothing else", {
   given: (lab) =>
     Effect.gen(function*() {

@@ -122,7 +122,7 @@ describe("recovery", () => {
       assert.strictEqual(world.tap.commits.length, 0)
     }))
 
-  // DESIGN D10: the attempt is kept, the crash is counted, in the opening commit
+  // D10: the attempt is kept, the crash is counted, in the opening commit
   row("RCV-04 a staged input is queued again", (world) =>
     Effect.gen(function*() {
       yield* stored(world, [staged(1)])
@@ -138,7 +138,7 @@ describe("recovery", () => {
       assert.strictEqual(turn.attempt, 2)
     }))
 
-  // DESIGN D20: nothing ephemeral is ever written
+  // D20: nothing ephemeral is ever written
   memoryRow("RCV-08 an ephemeral input ends with its process", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
@@ -198,7 +198,7 @@ describe("recovery", () => {
       }))
   }
 
-  // DESIGN 12: `openRuntime` is the write of a registration
+  // as it is read here: `openRuntime` is the write of a registration
   // D3 overrides the row: the opening is the write of a registration
   row("RCV-18 the opening write fails: no session, and nothing of its recovery", (world) =>
     Effect.gen(function*() {
@@ -234,7 +234,7 @@ describe("recovery", () => {
       assert.strictEqual((yield* corrupt(world)).key, inputId(2))
     }))
 
-  // DESIGN D10: once while its staging was soft, and as often as the budget says
+  // D10: once while its staging was soft, and as often as the budget says
   row("RCV-29 an input that kills the process runs at most 1 + crashBudget times", (world) =>
     Effect.gen(function*() {
       const turns: Array<number> = []
@@ -309,7 +309,7 @@ describe("recovery", () => {
     )
   }
 
-  // DESIGN D21: the store's own answer decides; what did not happen is tried again, with the result that is there
+  // D21: the store's own answer decides; what did not happen is tried again, with the result that is there
   for (const happened of [true, false]) {
     row(
       `RCV-29 a commit of unknown outcome that ${happened ? "happened" : "did not happen"} is looked up`,

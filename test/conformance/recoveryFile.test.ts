@@ -75,7 +75,7 @@ const refused = (filename: string) =>
     return error._tag === "RecoveryCorruption" ? error : yield* Effect.dieMessage(error._tag)
   })
 
-// DESIGN 12 overrides the text of the row: a typed error that names table, row and reason
+// the text of the row is overridden: a typed error that names table, row and reason
 it.live("RCV-12 in the file: an open input without its words", () =>
   Effect.gen(function*() {
     const filename = yield* written

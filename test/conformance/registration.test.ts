@@ -37,7 +37,7 @@ row("REG-02 registering again does nothing", {
     })
 })
 
-// DESIGN 12: the write of a registration is its opening
+// as it is read here: the write of a registration is its opening
 // D3 overrides the row: the opening is the write of a registration, no commit follows it
 row("REG-03 one opening and no other commit", {
   given: nothing,
@@ -164,7 +164,7 @@ row("REG-13 a failed opening is tried again", {
     })
 })
 
-// DESIGN 12: `RecoveryCorruption` names the row and the reason
+// as it is read here: `RecoveryCorruption` names the row and the reason
 // D1 overrides the row: a typed `RecoveryCorruption` that names the row and the reason
 row("REG-14 an unusable row fails the registration whole", {
   given: (lab) =>
@@ -187,7 +187,7 @@ row("REG-14 an unusable row fails the registration whole", {
     })
 })
 
-// DESIGN 12: one opening instead of one lifecycle commit
+// as it is read here: one opening instead of one lifecycle commit
 // D3 overrides the row: one opening, and no other commit
 row("REG-15 concurrent registrations share one recovery", {
   given: (lab) =>
@@ -208,7 +208,7 @@ row("REG-15 concurrent registrations share one recovery", {
 })
 
 for (const when of ["before", "after"] as const) {
-  // DESIGN D3: an opening that has begun finishes and is closed again
+  // D3: an opening that has begun finishes and is closed again
   row(`REG-16 an interrupted registration leaves nothing (${when} the opening is written)`, {
     given: (lab) =>
       Effect.gen(function*() {

@@ -83,7 +83,7 @@ row("SNP-02 one run id", {
     })
 })
 
-// DESIGN 12: for runs of the loop; a service turn has no contributors
+// as it is read here: for runs of the loop; a service turn has no contributors
 // D26 overrides the row: it is about runs of the loop, a service turn has no contributors
 row("SNP-03 a run has contributors, staged for it", {
   given: busy,
@@ -198,7 +198,7 @@ row("SNP-10 an attachment is live while its loop runs", {
     })
 })
 
-// DESIGN 12: attached loops, active runs, drains, operations, busy workers
+// as it is read here: attached loops, active runs, drains, operations, busy workers
 // D17 overrides the row: loops, runs, drains, operations and busy commit workers
 row("SNP-11 fibers are those of the sessions", {
   given: (lab) => Effect.zipRight(lab.machine.registerSession(B), lab.settle),

@@ -36,7 +36,7 @@ const stopping = (lab: Lab) =>
     return { executor, latch, call }
   })
 
-// DESIGN D16 overrides the row: a request dies with its run, so that there is nothing left to deliver before the next one
+// D16 overrides the row: a request dies with its run, so that there is nothing left to deliver before the next one
 row("INT-10 a request to yield that its run did not heed reaches no other run", {
   given: (lab) => runningWith([prompt(1), prompt(2)])(lab),
   when: (lab, { executor, waiters }) =>
@@ -124,7 +124,7 @@ row("INT-19 a stop returns when the session has stopped, with the failure of its
     Effect.gen(function*() {
       assert.isNull(early)
       assert.isTrue(result._tag === "Left" && result.left._tag === "Internal" && result.left.message.includes("stuck"))
-      // DESIGN D25: the session is idle, what is queued stays queued
+      // D25: the session is idle, what is queued stays queued
       assert.deepStrictEqual([yield* stateOf(lab, A), yield* storedState(lab, A)], ["idle", "idle"])
       assert.deepStrictEqual((yield* everybody(waiters))[1], terminated("runtime loop exited"))
     })

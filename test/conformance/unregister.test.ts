@@ -210,7 +210,7 @@ row("UNR-07 a run is interrupted and goes back into the queue", {
     })
 })
 
-/** DESIGN 12: "a non-interruptible region" reads "calls `turn.finish`". */
+/** as it is read here: "a non-interruptible region" reads "calls `turn.finish`". */
 const finishing: LatchedExecutor.LatchedOptions = { begin: (turn) => turn.finish(Turn.reply("early")) }
 
 // D17 overrides the row: a region that cannot be interrupted reads "calls `turn.finish`"
@@ -310,7 +310,7 @@ row("UNR-12 a teardown does not need its caller", {
     })
 })
 
-// DESIGN D7 and 12: commands answer `NotReady{destroyed}`; register and ensure wait for the end and start afresh
+// D7: commands answer `NotReady{destroyed}`; register and ensure wait for the end and start afresh
 row("UNR-13 nothing is admitted during a teardown", {
   given: (lab) => Effect.map(tearing(lab), (parts) => ({ ...parts, writes: lab.faults.commits().length })),
   when: (lab, { latch }) =>
@@ -461,7 +461,7 @@ row("UNR-20 whoever waits for operations is told, and followers of the feed reac
       assert.deepStrictEqual(Array.from(yield* Fiber.join(Fiber.all(watchers))), [over, over])
       assert.deepStrictEqual(yield* Fiber.join(wait), work.map((id) => [id, over] as const))
       assert.strictEqual(yield* Fiber.join(follower), 2)
-      // DESIGN D28: what is external lives on, only its watch is over
+      // D28: what is external lives on, only its watch is over
       assert.strictEqual(yield* Fiber.join(outside), "WatchClosed")
       yield* lab.machine.registerSession(A)
       const { operations } = lab.machine.session(A)

@@ -31,7 +31,7 @@ row(
     })
 )
 
-// DESIGN D1: ValidationFailed with the detail, where the seed says Internal
+// D1: ValidationFailed with the detail, where the seed says Internal
 row(
   "VIS-03 a filter without a witness, or with a foreign one, is refused and changes nothing",
   (world) =>

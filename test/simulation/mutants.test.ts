@@ -1,0 +1,39 @@
+import { assert, describe, it } from "@effect/vitest"
+import { mutants, plugin } from "../../scripts/simulate/mutants.js"
+import { bundle, Worker } from "../../scripts/simulate/workers.js"
+
+/** Those that a sweep finds in no time; `npm run simulate:mutants` looks for all of them. */
+const quick = [
+  "publish before durable",
+  "ack before write",
+  "unknown outcome taken for a refusal",
+  "dedup forgotten",
+  "waiter settled at a failed attempt",
+  "crash budget not counted",
+  "cursor moved before the commit",
+  "what is staged is written late"
+]
+
+/** Seeds that one of them may take. */
+const limit = 40
+
+const found = async (name: string): Promise<boolean> => {
+  const program = await bundle(plugin(mutants[name] ?? []))
+  const worker = new Worker(program)
+  try {
+    const task = { seeds: limit, preempt: null, sqlite: false, shrink: false, stopAtFirst: true, lines: 0 }
+    return (await worker.run({ ...task, from: 0 })).failed.length > 0
+  } finally {
+    worker.end()
+    program.remove()
+  }
+}
+
+describe("a bug that is planted", () => {
+  for (const name of quick) {
+    it(`is found: ${name}`, { timeout: 120_000 }, async () => {
+      assert.isDefined(mutants[name])
+      assert.isTrue(await found(name))
+    })
+  }
+})
