@@ -18,7 +18,7 @@ export const asked = (world: World, commit: RuntimeCommit): void => {
     violate(world.journal, "27 unregister is final", `a commit of ${incarnation} came after its end`)
   }
   const others = world.inFlight.get(incarnation) ?? 0
-  if (others > 0) violate(world.journal, "4 one commit in flight", `${incarnation} has ${others + 1}`)
+  if (others > 0) violate(world.journal, "one commit in flight", `${incarnation} has ${others + 1}`)
   world.inFlight.set(incarnation, others + 1)
   const open = world.ledger.pending.get(commit.runtimeId) ?? []
   // an answer that came too late was looked up: the next commit is computed from what it came to

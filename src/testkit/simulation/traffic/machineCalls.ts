@@ -197,7 +197,7 @@ const reads: Pick<
           count(world.journal, "feed", item._tag === "Event" ? item.envelope.event._tag : item._tag)
           if (item._tag !== "Event") return
           const { sequence } = item.envelope
-          if (sequence <= last) violate(world.journal, "33 events", `${id}: event ${sequence} came after ${last}`)
+          if (sequence <= last) violate(world.journal, "events", `${id}: event ${sequence} came after ${last}`)
           last = sequence
         })
       ),

@@ -1,0 +1,29 @@
+import { assert, describe, it } from "@effect/vitest"
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+
+const sources = (folder: string): ReadonlyArray<string> =>
+  readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => readFileSync(join(folder, name), "utf8"))
+
+/** Rules as a report names them: a number of a property, then words. */
+const rules = (text: string, quote: string): ReadonlyArray<string> =>
+  Array.from(text.matchAll(new RegExp(`${quote}(\\d+ [a-z][a-z ,-]*[a-z])${quote}`, "g")), ([, rule]) => rule ?? "")
+    .filter((rule) => !/^\d+ (?:second|minute|hour)s?$/.test(rule))
+
+const sorted = (names: Iterable<string>) => Array.from(new Set(names)).sort()
+
+describe("docs/simulation.md", () => {
+  it("names the rules that there are, and no others", () => {
+    const there = sources("src/testkit/simulation").flatMap((text) => rules(text, "\""))
+    const named = rules(readFileSync("docs/simulation.md", "utf8"), "`")
+    assert.isAbove(there.length, 40)
+    assert.deepStrictEqual(sorted(named), sorted(there))
+  })
+
+  it("says of each property where it is checked", () => {
+    const rows = Array.from(readFileSync("docs/simulation.md", "utf8").matchAll(/^\| (\d+) /gm), ([, n]) => Number(n))
+    assert.deepStrictEqual(rows, Array.from({ length: 30 }, (_, i) => i + 1))
+  })
+})
