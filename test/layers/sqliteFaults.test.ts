@@ -440,6 +440,27 @@ describe("a file that others use", () => {
       )
     }))
 
+  it.live("W1 a commit that is given up while it waits is looked up when it is decided", () =>
+    Effect.gen(function*() {
+      const filename = join(folder(), "s.db")
+      yield* using(
+        filename,
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const { at } = yield* C.open(child)
+          const other = new Sqlite(filename)
+          other.exec("BEGIN IMMEDIATE")
+          const error = yield* C.refusal(at, {})
+          assert.strictEqual(error._tag, "StoreOutcomeUnknown")
+          setTimeout(() => other.exec("COMMIT"), 200)
+          const witness = yield* store.witness(runtimeIdOf(child))
+          other.close()
+          assert.strictEqual(Option.getOrThrow(witness).revision, at.basis + 1)
+        }),
+        { commitDeadline: "50 millis" }
+      )
+    }))
+
   it.live("B4, P5 a long reader keeps its snapshot, and neither commits nor closing mind", () =>
     Effect.gen(function*() {
       const { filename } = yield* written
