@@ -48,7 +48,9 @@ export const layer = (world: World): Layer.Layer<MachineAuthority, never, Machin
 const over = (world: World, runtimeId: RuntimeId, incarnation: string): void => {
   if (incarnation === "") return
   world.closed.add(incarnation)
-  const tidy = !world.untidy.has(incarnation) && !world.reloading.has(incarnation)
+  // one whose place another has taken has no say in what is left
+  const isNewest = incarnation === incarnationOf(runtimeId, world.ledger.incarnations.get(runtimeId) ?? 0)
+  const tidy = isNewest && !world.untidy.has(incarnation) && !world.reloading.has(incarnation)
   note(world.journal, `${incarnation} is over${tidy ? " in good order" : ""}`)
   if (tidy) world.ledger.tidy.add(runtimeId)
 }
