@@ -1,7 +1,7 @@
 /**
- * `npm run simulate -- [--seeds N] [--seed S] [--from S] [--jobs N] [--sqlite] [--preempt P] [--no-shrink] [--lines N]`
+ * `npm run simulate -- [--seeds N] [--seed S] [--from S] [--jobs N] [--sqlite] [--preempt P] [--no-shrink] [--lines N] [--minutes M]`
  *
- * Runs seeds and says how often each thing was hit; exits with 1 on a violation.
+ * Runs seeds, for M minutes at most, and says how often each thing was hit; exits with 1 on a violation.
  */
 import { cpus } from "node:os"
 import { coverage } from "./simulate/coverage.js"
@@ -42,6 +42,7 @@ const say = ({ lines, plan, reproduced, seed, trace, violations }: Failed): void
 
 const totals = Totals.make()
 const began = performance.now()
+const until = began + numberOf("minutes", Infinity) * 60_000
 let next = from
 let lastSaid = began
 
@@ -51,12 +52,14 @@ const progress = (): void => {
   console.error(`${totals.seeds} of ${seeds} seeds, ${totals.steps} steps, ${totals.failed} failed`)
 }
 
+const isLeft = (): boolean => next < from + seeds && totals.failed < stopAfter && performance.now() < until
+
 /** Tasks of one child: a world that crashed leaves timers of the platform behind, and what they hold on to. */
 const tasksOfWorker = 6
 
 const work = async (): Promise<void> => {
   let worker = new Worker(program)
-  for (let n = 1; next < from + seeds && totals.failed < stopAfter; n++) {
+  for (let n = 1; isLeft(); n++) {
     if (n % tasksOfWorker === 0) {
       worker.end()
       worker = new Worker(program)
