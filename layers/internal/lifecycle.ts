@@ -115,20 +115,19 @@ const endDestroyed = (deps: AttachDeps, entry: Entry, attachment: Attachment | n
     yield* closeAttachment(deps, entry, attachment)
   })
 
-/** Destroys (D25): durable first, then the loop is ended and joined, then the hooks. A failed commit interrupts nothing. */
+/**
+ * Destroys (D25): durable first, then the loop is ended and joined, then the hooks. A failed commit interrupts nothing: the
+ * loop is taken over in the moment in which the end is published, before it can see it, and by then it is certain.
+ */
 const destroyNow = (deps: AttachDeps, entry: Entry) =>
   Effect.suspend(() => {
-    const { attachment } = entry
-    // a stop may be under way: if nothing comes of the destroy, the end stays with it
-    const takenOver = attachment?.takenOver ?? false
-    if (attachment !== null) attachment.takenOver = true
-    return Effect.mapError(entry.authority.submit(destroyCommand), driverError(entry.authority)).pipe(
-      Effect.tapError(() =>
-        Effect.sync(() => {
-          if (attachment !== null) attachment.takenOver = takenOver
-        })
-      ),
-      Effect.tap(() => endDestroyed(deps, entry, attachment))
+    const taken: { attachment: Attachment | null } = { attachment: null }
+    const onSettled = () => {
+      taken.attachment = entry.attachment
+      if (entry.attachment !== null) entry.attachment.takenOver = true
+    }
+    return Effect.mapError(entry.authority.submit(destroyCommand, { onSettled }), driverError(entry.authority)).pipe(
+      Effect.tap(() => endDestroyed(deps, entry, taken.attachment))
     )
   })
 

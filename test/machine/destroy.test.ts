@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as TestServices from "effect/TestServices"
 import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
@@ -33,6 +34,28 @@ describe("destroying a session", () => {
       yield* ended.await
       assert.strictEqual(yield* machine.runtimeState(id), "destroyed")
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
+
+  // found by simulation, seed 3000312: the loop took it for its end, and the session was attached to nothing
+  it.effect("that cannot be stored leaves the loop to what comes in meanwhile", () =>
+    Effect.flatMap(FaultyStore.make, (faults) =>
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const executor = yield* make(() => Effect.succeed(Turn.reply("answer")))
+        yield* machine.ensureSessionWithExecutor(id, executor)
+        const accepting = faults.park("commit")
+        const asked = yield* Effect.fork(machine.session(id).ask("hello"))
+        yield* accepting.reached
+        faults.failCommit(new StoreFull({ operation: "commit", detail: "no room" }))
+        const destroyed = yield* Effect.fork(Effect.either(machine.destroyRuntime(id)))
+        yield* Effect.repeatN(Effect.yieldNow(), 20)
+        yield* accepting.release
+        assert.strictEqual((yield* destroyed)._tag, "Left")
+        assert.strictEqual((yield* Effect.timeout(asked, "1 second").pipe(TestServices.provideLive)).text, "answer")
+      }).pipe(
+        Effect.provide(MeerkatMachineLive.layer),
+        Effect.provide(FaultyStore.layer(faults)),
+        Effect.provide(memory)
+      )))
 
   it.effect("that cannot be stored leaves the end to the stop that is under way", () =>
     Effect.flatMap(FaultyStore.make, (faults) =>
