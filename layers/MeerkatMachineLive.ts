@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -86,9 +87,9 @@ const make = Effect.gen(function*() {
     operations: operationsOf({ spawner, ids, config })
   }
 
-  const acquire = (sessionId: SessionId) =>
+  const acquire: Registry.Registry["acquire"] = (sessionId, onBegun) =>
     Effect.tap(
-      registry.acquire(sessionId),
+      registry.acquire(sessionId, onBegun),
       ({ created }) => created ? Metric.set(Metrics.sessions, registry.size()) : Effect.void
     )
   /** Awaited from outside; from inside the session it is only begun, since it would wait for its caller (D7). */
@@ -114,27 +115,47 @@ const make = Effect.gen(function*() {
     })
   )
 
+  /** What a call registered goes with it, interrupted or failed, unless somebody else has come upon it. */
+  const takeBack = (entry: Entry): Effect.Effect<void> =>
+    registry.find(entry.sessionId) === entry && !entry.shared
+      ? Effect.asVoid(Effect.exit(Deferred.await(Teardown.unregister(teardown, entry, "unregister"))))
+      : Effect.void
   const ensure = <E>(
     sessionId: SessionId,
-    executor: Effect.Effect<CoreExecutor, E, Scope.Scope>
+    executor: Effect.Effect<CoreExecutor, E, Scope.Scope>,
+    onDone: (done: { readonly entry: Entry; readonly created: boolean }) => void = () => {}
   ): Effect.Effect<
     { readonly outcome: AttachOutcome; readonly entry: Entry; readonly created: boolean },
     RuntimeDriverError | E
   > =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(
-        restore(acquire(sessionId)),
-        ({ created, entry }) =>
-          restore(attach(attachments, entry, executor)).pipe(
-            Effect.map((outcome) => ({ outcome, entry, created })),
-            // what this call registered goes with it, interrupted or failed, unless somebody else has come upon it
-            Effect.onError(() =>
-              created && !entry.shared
-                ? Effect.exit(Deferred.await(Teardown.unregister(teardown, entry, "unregister")))
-                : Effect.void
-            )
+      Effect.suspend(() => {
+        let begun: Deferred.Deferred<Entry, RuntimeDriverError> | null = null
+        const acquired = acquire(sessionId, (opened) => {
+          begun = opened
+        })
+        // interrupted when the session was there already, and before this call came to know
+        const unnoticed = Effect.suspend(() =>
+          begun === null ? Effect.void : Effect.flatMap(
+            Deferred.poll(begun),
+            Option.match({
+              onNone: () => Effect.void,
+              onSome: (opened) => Effect.ignore(Effect.flatMap(opened, takeBack))
+            })
           )
-      )
+        )
+        return Effect.flatMap(
+          Effect.onInterrupt(restore(acquired), () => unnoticed),
+          ({ created, entry }) =>
+            restore(attach(attachments, entry, executor)).pipe(
+              Effect.map((outcome) => {
+                onDone({ entry, created })
+                return { outcome, entry, created }
+              }),
+              Effect.onError(() => created ? takeBack(entry) : Effect.void)
+            )
+        )
+      })
     )
 
   const parts: MachineParts = {
@@ -178,10 +199,12 @@ const make = Effect.gen(function*() {
     Effect.suspend(() => {
       const made: { entry: Entry | null } = { entry: null }
       return Effect.acquireReleaseInterruptible(
-        Effect.map(ensureFactory(parts, sessionId, build), ({ created, entry }) => {
-          if (created) made.entry = entry
-          return SessionHandle.make(parts, machine, sessionId, same(entry))
-        }),
+        Effect.map(
+          ensureFactory(parts, sessionId, build, ({ created, entry }) => {
+            if (created) made.entry = entry
+          }),
+          ({ entry }) => SessionHandle.make(parts, machine, sessionId, same(entry))
+        ),
         () => made.entry === null ? Effect.void : Effect.ignoreLogged(unregisterEntry(made.entry))
       )
     })

@@ -70,6 +70,7 @@ const known = (): ReadonlyArray<Result> => {
 const run = async (mutants: ReadonlyArray<Mutant>): Promise<void> => {
   const files = testFiles().filter((file) => !outside.test(file) && wanted.some((part) => file.includes(part)))
   const runner = makeRunner(workplace.folder, files)
+  process.on("exit", runner.stop)
   const reach = reaches(workplace.mutants)
   const coverage = await cover(runner, isGiven("long"), reach, say)
   reach.save()

@@ -68,6 +68,7 @@ export interface SessionAuthority {
   readonly state: Effect.Effect<SessionState>
   readonly unsafeState: () => SessionState
   readonly health: Effect.Effect<Health>
+  readonly unsafeHealth: () => Health
   /**
    * Queues a command and waits for its reply. Interrupted while queued, it is removed and nothing happened; later its
    * effects happen all the same and only the reply is lost.

@@ -38,7 +38,9 @@ export interface MachineParts {
   readonly unregister: (entry: Entry) => Effect.Effect<UnregisterReport, RuntimeDriverError>
   readonly ensure: <E>(
     sessionId: SessionId,
-    executor: Effect.Effect<CoreExecutor, E, Scope.Scope>
+    executor: Effect.Effect<CoreExecutor, E, Scope.Scope>,
+    /** told synchronously when it is done: who is interrupted then does not get the answer */
+    onDone?: (done: { readonly entry: Entry; readonly created: boolean }) => void
   ) => Effect.Effect<
     { readonly outcome: AttachOutcome; readonly entry: Entry; readonly created: boolean },
     RuntimeDriverError | E

@@ -33,9 +33,13 @@ export interface Registry {
   readonly find: (sessionId: SessionId) => Entry | undefined
   /** The live entry, or the error of an unknown session (D2). */
   readonly lookup: (sessionId: SessionId) => Effect.Effect<Entry, RuntimeDriverError>
-  /** The live entry, opened if need be; `created` says whether this call began the opening. */
+  /**
+   * The live entry, opened if need be; `created` says whether this call began the opening. Who is interrupted does not
+   * come to know; `onBegun` gets what the opening comes to, in the step in which it is begun.
+   */
   readonly acquire: (
-    sessionId: SessionId
+    sessionId: SessionId,
+    onBegun?: (opened: Deferred.Deferred<Entry, RuntimeDriverError>) => void
   ) => Effect.Effect<{ readonly entry: Entry; readonly created: boolean }, RuntimeDriverError>
   readonly remove: (entry: Entry) => void
   readonly all: () => ReadonlyArray<Entry>
@@ -135,23 +139,29 @@ export const make = (deps: RegistryDeps): Registry => {
       })
     )
 
-  const acquire: Registry["acquire"] = (sessionId) =>
+  const acquire: Registry["acquire"] = (sessionId, onBegun = () => {}) =>
     Effect.suspend(() => {
       const slot = slots.get(sessionId) ?? null
       if (slot === null) {
-        return Effect.map(wait(sessionId, reserve(sessionId)), (entry) => ({ entry, created: true }))
+        const opening = reserve(sessionId)
+        onBegun(opening.opened)
+        return Effect.map(wait(sessionId, opening), (entry) => ({ entry, created: true }))
       }
       if (slot._tag === "Opening") {
         return slot.abandoned
-          ? Effect.zipRight(Fiber.await(slot.fiber), acquire(sessionId))
+          ? Effect.zipRight(Fiber.await(slot.fiber), acquire(sessionId, onBegun))
           : Effect.map(wait(sessionId, slot), (entry) => ({ entry, created: false }))
       }
       const { entry } = slot
-      if (entry.closing !== null) return Effect.zipRight(Effect.exit(Deferred.await(entry.closing)), acquire(sessionId))
+      if (entry.closing !== null) {
+        return Effect.zipRight(Effect.exit(Deferred.await(entry.closing)), acquire(sessionId, onBegun))
+      }
       return Effect.flatMap(entry.authority.health, (health) => {
-        if (health._tag === "ReloadRequired") return Effect.zipRight(deps.drop(entry), acquire(sessionId))
+        if (health._tag === "ReloadRequired") {
+          return Effect.zipRight(deps.drop(entry), acquire(sessionId, onBegun))
+        }
         const { lifecycle, registration } = entry.authority.unsafeState()
-        if (registration._tag === "Draining") return Effect.zipRight(deps.finish(entry), acquire(sessionId))
+        if (registration._tag === "Draining") return Effect.zipRight(deps.finish(entry), acquire(sessionId, onBegun))
         if (lifecycle._tag === "Destroyed") return Effect.fail(new Destroyed({ sessionId }))
         entry.shared = true
         return Effect.succeed({ entry, created: false })

@@ -169,6 +169,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
     get health() {
       return Effect.sync(() => cell.health)
     },
+    unsafeHealth: () => cell.health,
     submit,
     changedFrom: (seen) =>
       Effect.async<void>((resume) => {

@@ -1,7 +1,7 @@
 /**
  * Every public operation, interrupted at every step of the world that passes while it goes on. Afterwards the invariants
- * hold, and the same call repeated ends as it would have ended, or as it ends when it was done before; the sessions are
- * then as they would be. What is left in the store another process can open.
+ * hold; the session is as it was, or as it is after the whole call; and the same call repeated ends as it would have
+ * ended, or as it ends when it was done before. What is left in the store another process can open.
  *
  * The operations are those that the machine and its handles have: a new one fails the test until it has an entry.
  */
@@ -118,6 +118,7 @@ const tell = (
 const examine = (stage: Stage, call: Call, seed: number, preempt: number, salt: number) =>
   Effect.gen(function*() {
     const once = tell(stage, call, [null], seed, preempt)
+    const none = tell(stage, call, [], seed, preempt)
     const legal = [[once.ends[0], once.left].join(" ")]
     for (const step of cutsOf(once.steps, salt)) {
       const { ends, left } = tell(stage, call, [step, null], seed, preempt)
@@ -127,6 +128,11 @@ const examine = (stage: Stage, call: Call, seed: number, preempt: number, salt: 
         legal.push([twice.ends[1], twice.left].join(" "))
       }
       assert.include(legal, found, `seed ${seed}, preempt ${preempt}, interrupted at step ${step} of ${once.steps}`)
+      if (call.wakes !== true && call.inParts !== true) {
+        const alone = tell(stage, call, [step], seed, preempt)
+        const at = `seed ${seed}, preempt ${preempt}, interrupted at step ${step} of ${once.steps} and not repeated`
+        assert.include([none.left, once.left], alone.left, at)
+      }
       // worlds are synchronous: between two of them the event loop has its turn
       yield* Effect.sleep(0)
     }

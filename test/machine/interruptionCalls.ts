@@ -25,6 +25,8 @@ export interface Call {
   readonly config?: Partial<MeerkatMachineOptions>
   /** every call begins work of its own, and how often that wakes the session is a matter of time */
   readonly wakes?: boolean
+  /** consists of several, or leaves what it accepted when it is interrupted: neither all nor nothing is fine as well */
+  readonly inParts?: boolean
 }
 
 /** Brings session A to a stage; `open` lets go what was held there. */
@@ -52,6 +54,9 @@ const keyed = { idempotencyKey: "key" }
 
 const on = (from: ReadonlyArray<Stage>, call: Call["call"], config?: Call["config"]): Call =>
   config === undefined ? { from, call } : { from, call, config }
+
+/** Calls that do more than one thing. */
+const inParts = (call: Call): Call => ({ ...call, inParts: true })
 
 const attach = (lab: Lab) =>
   Effect.flatMap(lab.executor(), ({ executor }) => lab.machine.ensureSessionWithExecutor(A, executor))
@@ -189,8 +194,8 @@ export const calls: Readonly<Record<string, Call>> = {
   // runs
   hardCancelCurrentRun: on(["running"], ({ machine }) => machine.hardCancelCurrentRun(A, "enough")),
   cancelAfterBoundary: on(["running"], ({ machine }) => machine.cancelAfterBoundary(A, "others wait")),
-  acceptInputAndRun: on(["idle", "attached"], inline),
-  "session.acceptAndRun": on(["idle"], (lab) => session(lab).acceptAndRun(prompt(9), answered)),
+  acceptInputAndRun: inParts(on(["idle", "attached"], inline)),
+  "session.acceptAndRun": inParts(on(["idle"], (lab) => session(lab).acceptAndRun(prompt(9), answered))),
   installPreparedSessionInterruptHandle: on(
     ["queued"],
     ({ machine }) => machine.installPreparedSessionInterruptHandle(A, () => Effect.void)
@@ -200,12 +205,12 @@ export const calls: Readonly<Record<string, Call>> = {
   prepareLocalSessionBindings: on(any, ({ machine }) => machine.prepareLocalSessionBindings(A)),
   "session.bindings": on(live, (lab) => session(lab).bindings),
   verifyBindings: on(["queued"], ({ machine }) => Effect.flatMap(machine.prepareBindings(A), machine.verifyBindings)),
-  commitServiceTurnTerminalReceipt: on(["queued", "attached"], ({ machine }) =>
+  commitServiceTurnTerminalReceipt: inParts(on(["queued", "attached"], ({ machine }) =>
     Effect.gen(function*() {
       const { turn } = yield* machine.prepareBindings(A)
       yield* turn.begin(runId(5))
       yield* machine.commitServiceTurnTerminalReceipt(A)
-    })),
+    }))),
   // operations
   ...operations,
   // lifecycle

@@ -81,7 +81,7 @@ const update = (
     if (action === "rebind") return Effect.as(rebind(parts, entry, commsRuntime, runtimeId, mode), true)
     spawn(parts, entry, commsRuntime, runtimeId, mode)
     return Effect.succeed(true)
-  })
+  }).pipe(Effect.uninterruptible)
 
 /** Waits for tasks that were interrupted, at most `teardownTimeout` for all of them. */
 const allEnded = (parts: MachineParts, tasks: ReadonlyArray<Fiber.RuntimeFiber<void>>): Effect.Effect<void> =>

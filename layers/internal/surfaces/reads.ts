@@ -10,17 +10,25 @@ import { runtimeIdOf } from "../../../src/domain/Ids.js"
 import { stateOfOpen, stateOfTerminal } from "../../../src/domain/InputRecord.js"
 import type { RuntimeState } from "../../../src/domain/RuntimeState.js"
 import { visible } from "../../../src/domain/RuntimeState.js"
+import type { SessionState } from "../../../src/domain/SessionState.js"
 import * as Ledger from "../../../src/kernel/Ledger.js"
 import * as Admission from "../admission.js"
 import type { Entry } from "../entry.js"
 import type { MachineParts } from "../machineParts.js"
 import { snapshotOf } from "../spine.js"
 
-/** The read model of a state: of the published one, or of the one an event stream begins with. */
-const snapshot = (parts: MachineParts, entry: Entry, state = entry.authority.unsafeState()) =>
-  Effect.map(
-    entry.authority.health,
-    (health) => snapshotOf(entry, state, health, parts.store.kind === "memory" ? "Ephemeral" : "Persistent")
+/**
+ * The read model of a state: of the published one, or of the one an event stream begins with. Everything else is read in
+ * the same step.
+ */
+const snapshot = (parts: MachineParts, entry: Entry, state?: SessionState) =>
+  Effect.sync(() =>
+    snapshotOf(
+      entry,
+      state ?? entry.authority.unsafeState(),
+      entry.authority.unsafeHealth(),
+      parts.store.kind === "memory" ? "Ephemeral" : "Persistent"
+    )
   )
 
 const sessionEvents = (parts: MachineParts, sessionId: SessionId) =>

@@ -13,14 +13,16 @@ import { submitTo, traced } from "../machineParts.js"
 export const ensureFactory = <E, R>(
   parts: MachineParts,
   sessionId: SessionId,
-  build: Effect.Effect<CoreExecutor, E, R | Scope.Scope>
+  build: Effect.Effect<CoreExecutor, E, R | Scope.Scope>,
+  onDone?: Parameters<MachineParts["ensure"]>[2]
 ) =>
   Effect.flatMap(
     Effect.context<R>(),
     (context) =>
       parts.ensure(
         sessionId,
-        Effect.mapInputContext(build, (scope: Context.Context<Scope.Scope>) => Context.merge(context, scope))
+        Effect.mapInputContext(build, (scope: Context.Context<Scope.Scope>) => Context.merge(context, scope)),
+        onDone
       )
   )
 
