@@ -155,8 +155,10 @@ export const explained: ReadonlyArray<Explained> = [
     reason: "only the rows of registering look at it"
   },
   {
-    key: "layers/MeerkatMachineLive.ts | right operand only | created && !entry.shared",
-    reason: "who comes upon an entry marks it as shared, so that one which is not was created by this call"
+    key:
+      "layers/MeerkatMachineLive.ts | right operand only | registry.find(entry.sessionId) === entry && !entry.shared",
+    reason:
+      "a second line: an entry that is not there any more has an end already, and an opening that was given up is not done"
   },
   {
     key:

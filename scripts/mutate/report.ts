@@ -121,7 +121,8 @@ export const report = (results: ReadonlyArray<Result>, explained: ReadonlyArray<
       : `, and beside them all ${of.whole.map((group) => names[group] ?? group).join(" and ")}.`) +
     " What the compiler refuses is not counted.",
     "Neither the explorations and sweeps over many seeds take part, nor tests that start other processes of this project:",
-    "what is caught here is caught by the short tests alone.",
+    "what is caught here is caught by the short tests alone. Survivors of this sample were given tests; what that is worth",
+    "another seed shows.",
     "",
     "```",
     `npm run mutate -- --size ${of.size} --seed ${of.seed}${whole}     --only PATH, --again, --list: see scripts/mutate.ts`,
