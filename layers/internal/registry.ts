@@ -48,6 +48,8 @@ export interface Registry {
   readonly openings: () => ReadonlyArray<Fiber.RuntimeFiber<void>>
 }
 
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 export interface RegistryDeps {
   readonly authorities: MachineAuthority["Type"]
   readonly spawner: Spawner
@@ -125,48 +127,46 @@ export const make = (deps: RegistryDeps): Registry => {
       ? Exit.fail(new Internal({ detail: "the registration was interrupted", retryable: true }))
       : exit
 
-  /** The last waiter takes the opening with it (D3). */
-  const wait = (sessionId: SessionId, opening: Opening) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.suspend(() => {
-        opening.waiting++
-        return Effect.onExit(restore(Deferred.await(opening.opened)), (exit) => {
-          opening.waiting--
-          if (!Exit.isInterrupted(exit) || opening.waiting > 0 || slots.get(sessionId) !== opening) return Effect.void
-          opening.abandoned = true
-          return Effect.asVoid(Fiber.interruptFork(opening.fiber))
-        })
-      })
-    )
-
-  const acquire: Registry["acquire"] = (sessionId, onBegun = () => {}) =>
+  /** The last waiter takes the opening with it (D3). Called where nothing interrupts: who began it waits for it. */
+  const wait = (restore: Restore, sessionId: SessionId, opening: Opening) =>
     Effect.suspend(() => {
-      const slot = slots.get(sessionId) ?? null
-      if (slot === null) {
-        const opening = reserve(sessionId)
-        onBegun(opening.opened)
-        return Effect.map(wait(sessionId, opening), (entry) => ({ entry, created: true }))
-      }
-      if (slot._tag === "Opening") {
-        return slot.abandoned
-          ? Effect.zipRight(Fiber.await(slot.fiber), acquire(sessionId, onBegun))
-          : Effect.map(wait(sessionId, slot), (entry) => ({ entry, created: false }))
-      }
-      const { entry } = slot
-      if (entry.closing !== null) {
-        return Effect.zipRight(Effect.exit(Deferred.await(entry.closing)), acquire(sessionId, onBegun))
-      }
+      opening.waiting++
+      return Effect.onExit(restore(Deferred.await(opening.opened)), (exit) => {
+        opening.waiting--
+        if (!Exit.isInterrupted(exit) || opening.waiting > 0 || slots.get(sessionId) !== opening) return Effect.void
+        opening.abandoned = true
+        return Effect.asVoid(Fiber.interruptFork(opening.fiber))
+      })
+    })
+
+  const acquire: Registry["acquire"] = (sessionId, onBegun = () => {}) => {
+    const again = Effect.suspend(() => acquire(sessionId, onBegun))
+    const live = (entry: Entry) => {
+      if (entry.closing !== null) return Effect.zipRight(Effect.exit(Deferred.await(entry.closing)), again)
       return Effect.flatMap(entry.authority.health, (health) => {
-        if (health._tag === "ReloadRequired") {
-          return Effect.zipRight(deps.drop(entry), acquire(sessionId, onBegun))
-        }
+        if (health._tag === "ReloadRequired") return Effect.zipRight(deps.drop(entry), again)
         const { lifecycle, registration } = entry.authority.unsafeState()
-        if (registration._tag === "Draining") return Effect.zipRight(deps.finish(entry), acquire(sessionId, onBegun))
+        if (registration._tag === "Draining") return Effect.zipRight(deps.finish(entry), again)
         if (lifecycle._tag === "Destroyed") return Effect.fail(new Destroyed({ sessionId }))
         entry.shared = true
         return Effect.succeed({ entry, created: false })
       })
-    })
+    }
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        const slot = slots.get(sessionId) ?? null
+        if (slot === null) {
+          const opening = reserve(sessionId)
+          onBegun(opening.opened)
+          return Effect.map(wait(restore, sessionId, opening), (entry) => ({ entry, created: true }))
+        }
+        if (slot._tag === "Live") return restore(live(slot.entry))
+        return slot.abandoned
+          ? restore(Effect.zipRight(Fiber.await(slot.fiber), again))
+          : Effect.map(wait(restore, sessionId, slot), (entry) => ({ entry, created: false }))
+      })
+    )
+  }
 
   const find = (sessionId: SessionId): Entry | undefined => {
     const slot = slots.get(sessionId)
