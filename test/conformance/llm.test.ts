@@ -377,7 +377,10 @@ for (const end of ["unregisterSession", "destroyRuntime"] as const) {
           const caller = yield* Effect.fork(failing(change(lab)))
           yield* held.reached
           const report = yield* lab.machine[end](A)
-          return { report, told: yield* Fiber.join(caller), active: yield* lab.machine.fiberCount }
+          const told = yield* Fiber.join(caller)
+          // whoever brings the word of the end is gone a few steps after it
+          yield* lab.settle
+          return { report, told, active: yield* lab.machine.fiberCount }
         }),
       then: (_, { active, report, told }, { mock }) =>
         Effect.sync(() => {
