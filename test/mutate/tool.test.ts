@@ -84,33 +84,37 @@ describe("the mutation check", () => {
     assert.strictEqual(new Set(mutants.map(({ key }) => key)).size, mutants.length)
   })
 
-  it("mutants of the kernel are caught by its tests, one that no test reaches is not", async () => {
-    const workplace = prepare()
-    const runner = makeRunner(workplace.folder, ["test/kernel/run.test.ts"])
-    const fileOf = (id: number) => workplace.mutants[id]?.file
-    const first = (file: string, operator: string) =>
-      workplace.mutants.filter((mutant) => mutant.file === file && mutant.operator === operator).slice(0, 1)
-    try {
-      const coverage = await cover(runner, false, memory(), () => undefined)
-      assert.deepStrictEqual(coverage.broken, [])
-      const verdicts: Array<string> = []
-      for (
-        const mutant of [
-          ...first("src/kernel/commands/run.ts", "boundary moved"),
-          ...first("src/kernel/rows/run.ts", "emit dropped"),
-          ...first("layers/internal/groupCommit.ts", "branch never taken")
-        ]
-      ) {
-        verdicts.push(
-          (await tryOne(runner, coverage, mutant, { budgetMs: 10_000, fileOf, isNew: () => false })).verdict
-        )
+  it(
+    "mutants of the kernel are caught by its tests, one that no test reaches is not",
+    { timeout: 240_000 },
+    async () => {
+      const workplace = prepare()
+      const runner = makeRunner(workplace.folder, ["test/kernel/run.test.ts"])
+      const fileOf = (id: number) => workplace.mutants[id]?.file
+      const first = (file: string, operator: string) =>
+        workplace.mutants.filter((mutant) => mutant.file === file && mutant.operator === operator).slice(0, 1)
+      try {
+        const coverage = await cover(runner, false, memory(), () => undefined)
+        assert.deepStrictEqual(coverage.broken, [])
+        const verdicts: Array<string> = []
+        for (
+          const mutant of [
+            ...first("src/kernel/commands/run.ts", "boundary moved"),
+            ...first("src/kernel/rows/run.ts", "emit dropped"),
+            ...first("layers/internal/groupCommit.ts", "branch never taken")
+          ]
+        ) {
+          verdicts.push(
+            (await tryOne(runner, coverage, mutant, { budgetMs: 10_000, fileOf, isNew: () => false })).verdict
+          )
+        }
+        assert.deepStrictEqual(verdicts, ["caught", "caught", "unreached"])
+      } finally {
+        runner.stop()
+        workplace.remove()
       }
-      assert.deepStrictEqual(verdicts, ["caught", "caught", "unreached"])
-    } finally {
-      runner.stop()
-      workplace.remove()
     }
-  })
+  )
 
   it("a sample depends on its seed alone and leaves no file out", () => {
     const all = ["one.ts", "two.ts"].flatMap((file, f) =>
