@@ -69,23 +69,27 @@ export const answered = (crew: Crew, sessionId: SessionId, outcome: AcceptOutcom
 
 /** Waits for an end in the background: 21, every waiter is told; 20, all are told the same. @since 0.1.0 @category journal */
 export const follow = ({ scope, world }: Crew, { inputId, wait }: Completion): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const name = `${inputId} ${world.waiting.size} ${world.dice.below(1_000_000)}`
-    world.waiting.set(name, inputId)
-    return wait.pipe(
-      Effect.map((outcome) => {
-        world.waiting.delete(name)
-        told(world.journal, inputId, outcome)
-      }),
-      Effect.forkIn(scope),
-      // some give up: the work goes on without them
-      Effect.flatMap((fiber) =>
-        world.dice.hit(0.05)
-          ? Effect.zipRight(Effect.sleep(world.dice.below(50)), Fiber.interrupt(fiber)).pipe(
-            Effect.zipRight(Effect.sync(() => world.waiting.delete(name))),
-            Effect.asVoid
-          )
-          : Effect.void
+  Effect.uninterruptibleMask((restore) =>
+    Effect.suspend(() => {
+      const name = `${inputId} ${world.waiting.size} ${world.dice.below(1_000_000)}`
+      world.waiting.set(name, inputId)
+      const gone = Effect.sync(() => world.waiting.delete(name))
+      return wait.pipe(
+        Effect.map((outcome) => {
+          world.waiting.delete(name)
+          told(world.journal, inputId, outcome)
+        }),
+        Effect.interruptible,
+        Effect.forkIn(scope),
+        // some give up: the work goes on without them; who is interrupted before leaves the waiter where it is
+        Effect.flatMap((fiber) =>
+          world.dice.hit(0.05)
+            ? restore(Effect.zipRight(
+              Effect.sleep(world.dice.below(50)),
+              Effect.asVoid(Effect.ensuring(Fiber.interrupt(fiber), gone))
+            ))
+            : Effect.void
+        )
       )
-    )
-  })
+    })
+  )

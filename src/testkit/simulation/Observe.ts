@@ -16,7 +16,10 @@ import type { World } from "./World.js"
 /** The same executor; its calls are held against the journal. @since 0.1.0 @category constructors */
 export const executor = (world: World, inner: CoreExecutor): CoreExecutor => ({
   ...inner,
-  apply: (turn) => observed(world, turn, inner.apply(turn))
+  apply: (turn) => {
+    afterStop(world, turn)
+    return observed(world, turn, inner.apply(turn))
+  }
 })
 
 /** What runs in a session's run slot, whoever runs it. @since 0.1.0 @category combinators */
@@ -63,7 +66,6 @@ const begin = (world: World, turn: Pick<Turn, "runId" | "sessionId" | "inputs" |
     mayRun(world, run, id)
     isStaged(world, run, id)
   }
-  afterStop(world, run)
   journal.runs.set(turn.runId, run)
   running.add(turn.runId)
   return run
@@ -116,11 +118,11 @@ const isStaged = (world: World, run: Applied, id: Applied["inputs"][number]): vo
   )
 }
 
-/** 26: after a stop nothing runs until somebody brings the session up again. */
-const afterStop = ({ brought, journal, stopped }: World, run: Applied): void => {
-  const at = stopped.get(run.sessionId)
-  if (at === undefined || brought.get(run.sessionId)?.begun !== at) return
-  violate(journal, "26 stop", `${run.sessionId} runs ${run.runId} although it was stopped`)
+/** 26: after a stop no executor runs until somebody brings the session up again. Callers' own runs need no loop. */
+const afterStop = ({ brought, journal, stopped }: World, { runId, sessionId }: Pick<Turn, "runId" | "sessionId">) => {
+  const at = stopped.get(sessionId)
+  if (at === undefined || brought.get(sessionId)?.begun !== at) return
+  violate(journal, "26 stop", `${sessionId} runs ${runId} although it was stopped`)
 }
 
 const isCommitting = ({ inFlight }: World, { sessionId }: Applied): boolean =>
