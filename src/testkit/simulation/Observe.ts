@@ -125,8 +125,12 @@ const afterStop = ({ brought, journal, stopped }: World, { runId, sessionId }: P
   violate(journal, "26 stop", `${sessionId} runs ${runId} although it was stopped`)
 }
 
-const isCommitting = ({ inFlight }: World, { sessionId }: Applied): boolean =>
-  Array.from(inFlight).some(([name, commits]) => commits > 0 && name.startsWith(`${runtimeIdOf(sessionId)} `))
+/** A commit is on its way, or its outcome is being looked up. */
+const isCommitting = ({ doubtful, inFlight }: World, { sessionId }: Applied): boolean => {
+  const isMine = (name: string) => name.startsWith(`${runtimeIdOf(sessionId)} `)
+  return Array.from(inFlight).some(([name, commits]) => commits > 0 && isMine(name)) ||
+    Array.from(doubtful).some(isMine)
+}
 
 const end = ({ journal, running }: World, run: Applied, exit: Exit.Exit<unknown, { readonly _tag: string }>): void => {
   run.ended = true
