@@ -7,7 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
-import type { MachineAuthority } from "../../services/MachineAuthority.js"
+import type { MachineAuthority, SessionAuthority } from "../../services/MachineAuthority.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Destroyed, Internal, unknownSession } from "../../src/domain/Errors.js"
 import type { SessionId } from "../../src/domain/Ids.js"
@@ -69,28 +69,31 @@ const openEntry = (deps: RegistryDeps, sessionId: SessionId): Effect.Effect<Entr
         yield* Scope.close(scope, Exit.void)
         return yield* Effect.failCause(opened.cause)
       }
-      return {
-        sessionId,
-        authority: opened.value,
-        scope,
-        operations: new Map(),
-        operationRegistry: null,
-        drain: DrainCell.make(),
-        model: null,
-        attachment: null,
-        left: null,
-        guest: null,
-        endedTurn: null,
-        interruptHandle: null,
-        bindings: null,
-        claim: null,
-        tokens: 0,
-        shared: false,
-        closing: null,
-        removed: false
-      }
+      return entryOf(sessionId, opened.value, scope)
     })
   )
+
+/** The entry of a session that was opened and in which nothing has happened yet. */
+export const entryOf = (sessionId: SessionId, authority: SessionAuthority, scope: Scope.CloseableScope): Entry => ({
+  sessionId,
+  authority,
+  scope,
+  operations: new Map(),
+  operationRegistry: null,
+  drain: DrainCell.make(),
+  model: null,
+  attachment: null,
+  left: null,
+  guest: null,
+  endedTurn: null,
+  interruptHandle: null,
+  bindings: null,
+  claim: null,
+  tokens: 0,
+  shared: false,
+  closing: null,
+  removed: false
+})
 
 export const make = (deps: RegistryDeps): Registry => {
   const slots = new Map<SessionId, Slot>()

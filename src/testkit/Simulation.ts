@@ -39,6 +39,7 @@ import * as StoreLedgers from "./simulation/StoreLedger.js"
 import type { TallyRecord } from "./simulation/Tally.js"
 import * as Tally from "./simulation/Tally.js"
 import type { World } from "./simulation/World.js"
+import { mortal } from "./simulation/World.js"
 
 export type {
   /** @since 0.1.0 @category models */
@@ -197,17 +198,7 @@ const worldOf = (plan: Plan, { backend, journal, ledger, life }: Lives, phase: {
   config: { ...MeerkatMachineConfig.defaults, ...plan.limits },
   faults: () => phase.calm ? Faults.none : plan.faults,
   peek: backend.peek,
-  inFlight: new Map(),
-  doubtful: new Set(),
-  untidy: new Set(),
-  reloading: new Set(),
-  opened: new Map(),
-  brought: new Map(),
-  stopped: new Map(),
-  closed: new Set(),
-  running: new Set(),
-  waiting: new Map(),
-  pending: new Set()
+  ...mortal()
 })
 
 const live = (plan: Plan, options: SimulationOptions, lives: Lives): void => {

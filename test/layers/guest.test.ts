@@ -4,9 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as IdGenLive from "../../layers/IdGenLive.js"
-import * as DrainCell from "../../layers/internal/drainCell.js"
 import type { Entry } from "../../layers/internal/entry.js"
 import { hosted } from "../../layers/internal/guest.js"
+import { entryOf } from "../../layers/internal/registry.js"
 import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import { MachineAuthority } from "../../services/MachineAuthority.js"
@@ -24,35 +24,15 @@ const authorities = MachineAuthorityLive.layer.pipe(
 
 const sessionId = SessionId.make("s")
 
-const entryOf = Effect.gen(function*() {
+const fresh = Effect.gen(function*() {
   const { open } = yield* MachineAuthority
-  const entry: Entry = {
-    sessionId,
-    authority: yield* open(sessionId),
-    scope: yield* Scope.make(),
-    operations: new Map(),
-    operationRegistry: null,
-    drain: DrainCell.make(),
-    model: null,
-    attachment: null,
-    left: null,
-    guest: null,
-    endedTurn: null,
-    interruptHandle: null,
-    bindings: null,
-    claim: null,
-    tokens: 0,
-    shared: false,
-    closing: null,
-    removed: false
-  }
-  return entry
+  return entryOf(sessionId, yield* open(sessionId), yield* Scope.make())
 })
 
 /** Why work is interrupted that becomes known when this has happened to its session. */
 const interruptedAfter = (happened: (entry: Entry) => Effect.Effect<unknown, unknown>) =>
   Effect.gen(function*() {
-    const entry = yield* entryOf
+    const entry = yield* fresh
     yield* happened(entry)
     const reasons: Array<InterruptReason> = []
     const interrupt = (reason: InterruptReason) => Effect.sync(() => void reasons.push(reason))

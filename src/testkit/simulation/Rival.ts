@@ -13,6 +13,7 @@ import { count } from "./Journal.js"
 import * as Process from "./Process.js"
 import * as Traffic from "./traffic/Traffic.js"
 import type { World } from "./World.js"
+import { mortal } from "./World.js"
 
 /**
  * Comes up some time, opens some of the sessions, hands inputs in, and leaves in good order. It runs nothing: two
@@ -36,17 +37,7 @@ export const visit = (crew: Crew, store: Layer.Layer<RuntimeStore>): Effect.Effe
 /** What dies with a process is each one's own; what was promised and stored is everybody's. */
 const beside = (world: World): World => ({
   ...world,
-  inFlight: new Map(),
-  doubtful: new Set(),
-  untidy: new Set(),
-  reloading: new Set(),
-  opened: new Map(),
-  brought: new Map(),
-  stopped: new Map(),
-  closed: new Set(),
-  running: new Set(),
-  waiting: new Map(),
-  pending: new Set()
+  ...mortal()
 })
 
 const stay = (crew: Crew, world: World) =>

@@ -48,5 +48,22 @@ export interface World {
   readonly pending: Set<string>
 }
 
+type Shared = "journal" | "ledger" | "dice" | "config" | "faults" | "peek"
+
+/** What dies with a process, before anything has happened in it. @since 0.1.0 @category constructors */
+export const mortal = (): Omit<World, Shared> => ({
+  inFlight: new Map(),
+  doubtful: new Set(),
+  untidy: new Set(),
+  reloading: new Set(),
+  opened: new Map(),
+  brought: new Map(),
+  stopped: new Map(),
+  closed: new Set(),
+  running: new Set(),
+  waiting: new Map(),
+  pending: new Set()
+})
+
 /** Names one incarnation of a runtime. @since 0.1.0 @category accessors */
 export const incarnationOf = (runtimeId: RuntimeId, incarnation: number): string => `${runtimeId} ${incarnation}`
