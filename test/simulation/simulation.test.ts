@@ -31,6 +31,13 @@ const methodsOf = (prefix: string, value: object): ReadonlyArray<string> =>
   )
 
 describe("simulation", () => {
+  it("the seeds to begin at are a number", () => {
+    assert.isTrue(
+      Number.isSafeInteger(first),
+      `MEERKAT_SEED is not a whole number: ${process.env["MEERKAT_SEED"] ?? ""}`
+    )
+  })
+
   it(`no fresh seed breaks a promise (MEERKAT_SEED=${first})`, { timeout: 120_000 }, () => {
     for (let seed = first; seed < first + 10; seed++) holds(Simulation.simulate(seed))
   })
