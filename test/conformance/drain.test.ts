@@ -8,6 +8,7 @@ import * as CommsRuntimeMailbox from "../../layers/CommsRuntimeMailbox.js"
 import type { CommsReceipt, CommsRuntime } from "../../services/CommsRuntime.js"
 import { CommsFailed } from "../../services/CommsRuntime.js"
 import type { DrainMode, DrainSlot } from "../../src/domain/DrainSlot.js"
+import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { Input } from "../../src/domain/Input.js"
 import type { DrainEvent } from "../../src/kernel/drain.js"
 import { step } from "../../src/kernel/drain.js"
@@ -560,6 +561,42 @@ row("a drain that ignores interruption is left behind, fenced", {
       assert.deepStrictEqual(yield* queueOf(lab), [])
     })
 }, { config: { teardownTimeout: Duration.seconds(10) }, abandons: 1 })
+
+const aborts: Readonly<Record<string, (lab: Lab) => Effect.Effect<unknown, RuntimeDriverError>>> = {
+  abortCommsDrain: (lab) => lab.machine.abortCommsDrain(A),
+  abortCommsDrains: (lab) => lab.machine.abortCommsDrains,
+  updatePeerIngressContext: (lab) => update(lab, undefined, false)
+}
+
+for (const [name, abort] of Object.entries(aborts)) {
+  row(`${name} can be given up while it waits for a drain that ignores it; the drain is over all the same`, {
+    given: (lab) =>
+      Effect.gen(function*() {
+        const latch = yield* lab.latch
+        const reached = yield* lab.latch
+        const left = yield* lab.latch
+        const stubborn = Effect.uninterruptible(Effect.zipRight(reached.open, latch.await))
+        yield* lab.machine.registerSession(A)
+        yield* update(lab, broken(Effect.ensuring(Effect.zipRight(stubborn, Effect.never), left.open)))
+        yield* reached.await
+        return { latch, left }
+      }),
+    when: (lab, { latch, left }) =>
+      Effect.gen(function*() {
+        const caller = yield* Effect.fork(abort(lab))
+        yield* lab.settle
+        const waits = caller.unsafePoll() === null
+        const givenUp = yield* Effect.fork(Fiber.interrupt(caller))
+        yield* lab.settle
+        const free = givenUp.unsafePoll() !== null
+        yield* latch.open
+        yield* left.await
+        return { waits, free, phase: yield* phaseOf(lab) }
+      }),
+    then: (_, outcome) =>
+      Effect.sync(() => assert.deepStrictEqual(outcome, { waits: true, free: true, phase: "Stopped" }))
+  })
+}
 
 row("aborting a drain that never was changes nothing; destroying a session ends its drain", {
   given: draining,
