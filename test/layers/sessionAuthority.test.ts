@@ -8,16 +8,12 @@ import * as Scope from "effect/Scope"
 import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as IdGenLive from "../../layers/IdGenLive.js"
 import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
-import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
-import * as RuntimeLoopLive from "../../layers/RuntimeLoopLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import type { SessionAuthority } from "../../services/MachineAuthority.js"
 import { MachineAuthority } from "../../services/MachineAuthority.js"
-import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import { SessionId } from "../../src/domain/Ids.js"
-import { StoreBusy } from "../../src/domain/StoreErrors.js"
 import { setSilentIntents } from "../../src/kernel/commands/queue.js"
-import { FaultyStore, LatchedExecutor, Sim } from "../../src/testkit/index.js"
+import { FaultyStore } from "../../src/testkit/index.js"
 
 const id = SessionId.make("s")
 
@@ -95,103 +91,4 @@ describe("the owner of a session's state", () => {
         assert.isTrue(isDone(first))
       })
     ))
-})
-
-/** A machine that counts the sessions that are opened and those that are let go. */
-const counting = (faults: FaultyStore.FaultyStore, open: Set<object>) =>
-  MeerkatMachineLive.layerNoDeps.pipe(
-    Layer.provide(RuntimeLoopLive.layer),
-    Layer.provide(Layer.effect(
-      MachineAuthority,
-      Effect.map(MachineAuthority, (inner) =>
-        MachineAuthority.of({
-          ...inner,
-          open: (sessionId) =>
-            Effect.acquireRelease(
-              Effect.tap(inner.open(sessionId), (authority) => Effect.sync(() => open.add(authority))),
-              (authority) => Effect.sync(() => open.delete(authority))
-            )
-        }))
-    )),
-    Layer.provideMerge(authorityOn(faults))
-  )
-
-describe("an opening", () => {
-  it("that nobody wants any more lets go of what it opened, whenever that was decided", () => {
-    for (const preempt of [0, 1]) {
-      for (let cut = 1; cut < 40; cut++) {
-        const open = new Set<object>()
-        let steps = 0
-        let target: Fiber.RuntimeFiber<unknown, unknown> | null = null
-        const check = () => {
-          if (target !== null && target.unsafePoll() === null && ++steps === cut) {
-            target.unsafeInterruptAsFork(target.id())
-          }
-          return null
-        }
-        const world = Effect.gen(function*() {
-          const faults = yield* FaultyStore.make
-          yield* Effect.gen(function*() {
-            const machine = yield* MeerkatMachine
-            target = yield* Effect.fork(machine.registerSession(id))
-            yield* Fiber.await(target)
-            yield* Effect.sleep("1 second")
-            assert.strictEqual(open.size, (yield* machine.containsSession(id)) ? 1 : 0, `cut at ${cut}`)
-          }).pipe(Effect.provide(counting(faults, open)))
-        })
-        const result = Sim.run(world, { seed: cut, preempt, check })
-        assert.strictEqual(result.exit?._tag, "Success", `cut at ${cut}, preempt ${preempt}: ${String(result.exit)}`)
-      }
-    }
-  })
-
-  // found by interrupting each operation without repeating it: a session nobody had asked for stayed behind
-  it("for an executor goes with the caller who is interrupted, whatever he knows by then", () => {
-    for (let cut = 1; cut < 90; cut++) {
-      let steps = 0
-      let target: Fiber.RuntimeFiber<unknown, unknown> | null = null
-      const check = () => {
-        if (target !== null && target.unsafePoll() === null && ++steps === cut) {
-          target.unsafeInterruptAsFork(target.id())
-        }
-        return null
-      }
-      const world = Effect.gen(function*() {
-        const faults = yield* FaultyStore.make
-        return yield* Effect.gen(function*() {
-          const machine = yield* MeerkatMachine
-          const { executor } = yield* LatchedExecutor.make()
-          target = yield* Effect.fork(machine.ensureSessionWithExecutor(id, executor))
-          yield* Fiber.await(target)
-          yield* Effect.sleep("1 second")
-          return (yield* machine.containsSession(id)) === (yield* machine.sessionHasExecutor(id))
-        }).pipe(Effect.provide(counting(faults, new Set())))
-      })
-      for (const preempt of [0.1, 0.5]) {
-        steps = 0
-        target = null
-        const { exit } = Sim.run(world, { seed: cut, preempt, check })
-        assert.deepStrictEqual(exit, Exit.succeed(true), `cut at ${cut}, preempt ${preempt}`)
-      }
-    }
-  })
-
-  it("that failed stands in nobody's way: who is told may begin anew at once", () => {
-    const world = Effect.gen(function*() {
-      const faults = yield* FaultyStore.make
-      return yield* Effect.gen(function*() {
-        const machine = yield* MeerkatMachine
-        faults.failOpen(new StoreBusy({ operation: "open", waitedMs: 0 }))
-        const told = yield* Effect.flip(machine.registerSession(id))
-        yield* machine.registerSession(id)
-        return told._tag
-      }).pipe(Effect.provide(Layer.provide(MeerkatMachineLive.layer, authorityOn(faults))))
-    })
-    for (const preempt of [0, 0.1, 1]) {
-      for (let seed = 0; seed < 20; seed++) {
-        const { exit } = Sim.run(world, { seed, preempt })
-        assert.deepStrictEqual(exit, Exit.succeed("Internal"), `seed ${seed}, preempt ${preempt}`)
-      }
-    }
-  })
 })

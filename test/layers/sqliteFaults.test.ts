@@ -378,88 +378,73 @@ describe("rows that cannot be read", () => {
     }))
 })
 
+/** A session of a store, while somebody else writes to its file. */
+const besideWriter = <A, E>(
+  body: (at: C.Cursor, other: Sqlite.Database) => Effect.Effect<A, E, RuntimeStore>,
+  options: Partial<RuntimeStoreSqlite.SqliteOptions> = {}
+) => {
+  const filename = join(folder(), "s.db")
+  return using(
+    filename,
+    Effect.gen(function*() {
+      const { at } = yield* C.open(child)
+      const other = new Sqlite(filename)
+      other.exec("BEGIN IMMEDIATE")
+      return yield* body(at, other)
+    }),
+    options
+  )
+}
+
 describe("a file that others use", () => {
   it.live("B1 a commit waits while somebody writes, and the event loop goes on", () =>
-    Effect.gen(function*() {
-      const filename = join(folder(), "s.db")
-      yield* using(
-        filename,
-        Effect.gen(function*() {
-          const { at } = yield* C.open(child)
-          const other = new Sqlite(filename)
-          other.exec("BEGIN IMMEDIATE")
-          let ticks = 0
-          const timer = setInterval(() => ticks++, 10)
-          setTimeout(() => other.exec("COMMIT"), 200)
-          yield* C.commit(at, {})
-          clearInterval(timer)
-          other.close()
-          assert.isAtLeast(ticks, 8)
-        })
-      )
-    }))
+    besideWriter((at, other) =>
+      Effect.gen(function*() {
+        let ticks = 0
+        const timer = setInterval(() => ticks++, 10)
+        setTimeout(() => other.exec("COMMIT"), 200)
+        yield* C.commit(at, {})
+        clearInterval(timer)
+        other.close()
+        assert.isAtLeast(ticks, 8)
+      })
+    ))
 
   it.live("B1 a witness that is asked for meanwhile tells of the commit that waits", () =>
-    Effect.gen(function*() {
-      const filename = join(folder(), "s.db")
-      yield* using(
-        filename,
-        Effect.gen(function*() {
-          const store = yield* RuntimeStore
-          const { at } = yield* C.open(child)
-          const other = new Sqlite(filename)
-          other.exec("BEGIN IMMEDIATE")
-          const commit = C.commitOf(at)
-          const writing = yield* Effect.fork(store.commit(commit))
-          yield* Effect.sleep("50 millis")
-          const asking = yield* Effect.fork(store.witness(at.runtimeId))
-          yield* Effect.sleep("50 millis")
-          assert.isNull(asking.unsafePoll())
-          other.close()
-          yield* Fiber.join(writing)
-          assert.strictEqual(Option.getOrThrow(yield* Fiber.join(asking)).lastRequestId, commit.requestId)
-        })
-      )
-    }))
+    besideWriter((at, other) =>
+      Effect.gen(function*() {
+        const store = yield* RuntimeStore
+        const commit = C.commitOf(at)
+        const writing = yield* Effect.fork(store.commit(commit))
+        yield* Effect.sleep("50 millis")
+        const asking = yield* Effect.fork(store.witness(at.runtimeId))
+        yield* Effect.sleep("50 millis")
+        assert.isNull(asking.unsafePoll())
+        other.close()
+        yield* Fiber.join(writing)
+        assert.strictEqual(Option.getOrThrow(yield* Fiber.join(asking)).lastRequestId, commit.requestId)
+      })
+    ))
 
   it.live("B2 beyond its patience it is busy, nothing is written, and the next one works", () =>
-    Effect.gen(function*() {
-      const filename = join(folder(), "s.db")
-      yield* using(
-        filename,
-        Effect.gen(function*() {
-          const { at } = yield* C.open(child)
-          const other = new Sqlite(filename)
-          other.exec("BEGIN IMMEDIATE")
-          const error = yield* C.refusal(at, {})
-          other.close()
-          assert.strictEqual(error._tag, "StoreBusy")
-          yield* C.commit(at, {})
-        }),
-        { busyPatience: "100 millis" }
-      )
-    }))
+    besideWriter((at, other) =>
+      Effect.gen(function*() {
+        const error = yield* C.refusal(at, {})
+        other.close()
+        assert.strictEqual(error._tag, "StoreBusy")
+        yield* C.commit(at, {})
+      }), { busyPatience: "100 millis" }))
 
   it.live("W1 a commit that is given up while it waits is looked up when it is decided", () =>
-    Effect.gen(function*() {
-      const filename = join(folder(), "s.db")
-      yield* using(
-        filename,
-        Effect.gen(function*() {
-          const store = yield* RuntimeStore
-          const { at } = yield* C.open(child)
-          const other = new Sqlite(filename)
-          other.exec("BEGIN IMMEDIATE")
-          const error = yield* C.refusal(at, {})
-          assert.strictEqual(error._tag, "StoreOutcomeUnknown")
-          setTimeout(() => other.exec("COMMIT"), 200)
-          const witness = yield* store.witness(runtimeIdOf(child))
-          other.close()
-          assert.strictEqual(Option.getOrThrow(witness).revision, at.basis + 1)
-        }),
-        { commitDeadline: "50 millis" }
-      )
-    }))
+    besideWriter((at, other) =>
+      Effect.gen(function*() {
+        const error = yield* C.refusal(at, {})
+        assert.strictEqual(error._tag, "StoreOutcomeUnknown")
+        setTimeout(() => other.exec("COMMIT"), 200)
+        const witness = yield* Effect.flatMap(RuntimeStore, (store) => store.witness(at.runtimeId))
+        other.close()
+        assert.strictEqual(Option.getOrThrow(witness).revision, at.basis + 1)
+      }), { commitDeadline: "50 millis" }))
 
   it.live("B4, P5 a long reader keeps its snapshot, and neither commits nor closing mind", () =>
     Effect.gen(function*() {

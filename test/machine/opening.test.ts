@@ -1,0 +1,130 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as HandoverLive from "../../layers/HandoverLive.js"
+import * as IdGenLive from "../../layers/IdGenLive.js"
+import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import * as RuntimeLoopLive from "../../layers/RuntimeLoopLive.js"
+import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
+import { MachineAuthority } from "../../services/MachineAuthority.js"
+import type { MeerkatMachineService } from "../../services/MeerkatMachine.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import { SessionId } from "../../src/domain/Ids.js"
+import { StoreBusy } from "../../src/domain/StoreErrors.js"
+import { FaultyStore, LatchedExecutor, Sim } from "../../src/testkit/index.js"
+
+const id = SessionId.make("s")
+
+/** In a world of one seed nobody waits for the event loop. */
+const memory = Layer.provide(RuntimeStoreMemory.layerNoDeps(), HandoverLive.layerYield)
+
+const authorityOn = (faults: FaultyStore.FaultyStore) =>
+  MachineAuthorityLive.layer.pipe(
+    Layer.provideMerge(IdGenLive.layer),
+    Layer.provideMerge(Layer.provide(FaultyStore.layer(faults), memory))
+  )
+
+/** A machine that counts the sessions that are opened and those that are let go. */
+const counting = (faults: FaultyStore.FaultyStore, open: Set<object>) =>
+  MeerkatMachineLive.layerNoDeps.pipe(
+    Layer.provide(RuntimeLoopLive.layer),
+    Layer.provide(Layer.effect(
+      MachineAuthority,
+      Effect.map(MachineAuthority, (inner) =>
+        MachineAuthority.of({
+          ...inner,
+          open: (sessionId) =>
+            Effect.acquireRelease(
+              Effect.tap(inner.open(sessionId), (authority) => Effect.sync(() => open.add(authority))),
+              (authority) => Effect.sync(() => open.delete(authority))
+            )
+        }))
+    )),
+    Layer.provideMerge(authorityOn(faults))
+  )
+
+/** The call is interrupted at one of its steps; a second later the machine is looked at. */
+const interruptedAt = <A, E, F>(
+  cut: number,
+  preempt: number,
+  call: (machine: MeerkatMachineService) => Effect.Effect<unknown, E>,
+  look: (machine: MeerkatMachineService, open: ReadonlySet<object>) => Effect.Effect<A, F>
+) => {
+  const open = new Set<object>()
+  let steps = 0
+  let target: Fiber.RuntimeFiber<unknown, unknown> | null = null
+  const world = Effect.gen(function*() {
+    const faults = yield* FaultyStore.make
+    return yield* Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      target = yield* Effect.fork(call(machine))
+      yield* Fiber.await(target)
+      yield* Effect.sleep("1 second")
+      return yield* look(machine, open)
+    }).pipe(Effect.provide(counting(faults, open)))
+  })
+  const check = () => {
+    if (target !== null && target.unsafePoll() === null && ++steps === cut) target.unsafeInterruptAsFork(target.id())
+    return null
+  }
+  return Sim.run(world, { seed: cut, preempt, check }).exit
+}
+
+describe("an opening", () => {
+  it("that nobody wants any more lets go of what it opened, whenever that was decided", () => {
+    for (const preempt of [0, 1]) {
+      for (let cut = 1; cut < 40; cut++) {
+        const exit = interruptedAt(
+          cut,
+          preempt,
+          (machine) => machine.registerSession(id),
+          (machine, open) => Effect.map(machine.containsSession(id), (contained) => open.size === (contained ? 1 : 0))
+        )
+        assert.deepStrictEqual(exit, Exit.succeed(true), `cut at ${cut}, preempt ${preempt}`)
+      }
+    }
+  })
+
+  // found by interrupting each operation without repeating it: a session nobody had asked for stayed behind
+  it("for an executor goes with the caller who is interrupted, whatever he knows by then", () => {
+    for (const preempt of [0.1, 0.5]) {
+      for (let cut = 1; cut < 90; cut++) {
+        const exit = interruptedAt(
+          cut,
+          preempt,
+          (machine) =>
+            Effect.flatMap(LatchedExecutor.make(), ({ executor }) => machine.ensureSessionWithExecutor(id, executor)),
+          (machine) =>
+            Effect.zipWith(
+              machine.containsSession(id),
+              machine.sessionHasExecutor(id),
+              (there, attached) => there === attached
+            )
+        )
+        assert.deepStrictEqual(exit, Exit.succeed(true), `cut at ${cut}, preempt ${preempt}`)
+      }
+    }
+  })
+
+  it("that failed stands in nobody's way: who is told may begin anew at once", () => {
+    const world = Effect.gen(function*() {
+      const faults = yield* FaultyStore.make
+      return yield* Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        faults.failOpen(new StoreBusy({ operation: "open", waitedMs: 0 }))
+        const told = yield* Effect.flip(machine.registerSession(id))
+        yield* machine.registerSession(id)
+        return told._tag
+      }).pipe(Effect.provide(Layer.provide(MeerkatMachineLive.layer, authorityOn(faults))))
+    })
+    for (const preempt of [0, 0.1, 1]) {
+      for (let seed = 0; seed < 20; seed++) {
+        const { exit } = Sim.run(world, { seed, preempt })
+        assert.deepStrictEqual(exit, Exit.succeed("Internal"), `seed ${seed}, preempt ${preempt}`)
+      }
+    }
+  })
+})
