@@ -11,7 +11,7 @@ import { SessionId } from "../../src/domain/Ids.js"
 import * as Simulation from "../../src/testkit/Simulation.js"
 import * as Faults from "../../src/testkit/simulation/StoreFaults.js"
 import * as Tally from "../../src/testkit/simulation/Tally.js"
-import { names } from "../../src/testkit/simulation/traffic/Traffic.js"
+import { loaded, names } from "../../src/testkit/simulation/traffic/Traffic.js"
 
 /** Where the sweep of fresh seeds begins, other ones every second; `MEERKAT_SEED=N` repeats them. */
 const first = Number(process.env["MEERKAT_SEED"] ?? 10_000_000 + Math.floor(Date.now() / 1000) % 100_000_000 * 10)
@@ -68,6 +68,10 @@ describe("simulation", () => {
     holds(report)
     assert.isAbove(Tally.total(report.tally, "run"), 0)
     assert.strictEqual(Tally.total(report.tally, "act"), 0)
+  })
+
+  it("the dice are loaded with methods that there are", () => {
+    assert.deepStrictEqual(loaded.filter((name) => !names.includes(name)), [])
   })
 
   it.live("clients call every method that there is", () =>

@@ -12,6 +12,7 @@ import { runtimeIdOf } from "../../domain/Ids.js"
 import type { Applied } from "./Journal.js"
 import { count, note, violate } from "./Journal.js"
 import type { World } from "./World.js"
+import { incarnationOf } from "./World.js"
 
 /** The same executor; its calls are held against the journal. @since 0.1.0 @category constructors */
 export const executor = (world: World, inner: CoreExecutor): CoreExecutor => ({
@@ -125,11 +126,11 @@ const afterStop = ({ brought, journal, stopped }: World, { runId, sessionId }: P
   violate(journal, "26 stop", `${sessionId} runs ${runId} although it was stopped`)
 }
 
-/** A commit is on its way, or its outcome is being looked up. */
-const isCommitting = ({ doubtful, inFlight }: World, { sessionId }: Applied): boolean => {
-  const isMine = (name: string) => name.startsWith(`${runtimeIdOf(sessionId)} `)
-  return Array.from(inFlight).some(([name, commits]) => commits > 0 && isMine(name)) ||
-    Array.from(doubtful).some(isMine)
+/** A commit is on its way, or the outcome of the last one is being looked up. */
+const isCommitting = ({ doubtful, inFlight, opened }: World, { sessionId }: Applied): boolean => {
+  const runtimeId = runtimeIdOf(sessionId)
+  const mine = incarnationOf(runtimeId, opened.get(runtimeId)?.incarnation ?? 0)
+  return (inFlight.get(mine) ?? 0) > 0 || doubtful.has(mine)
 }
 
 const end = ({ journal, running }: World, run: Applied, exit: Exit.Exit<unknown, { readonly _tag: string }>): void => {

@@ -56,10 +56,10 @@ export const repeated = <A, E>(
 
 // --- internal ---
 
-const isNamed = (value: unknown): value is { readonly rows: ReadonlyArray<string> } =>
+const hasRows = (value: unknown): value is { readonly rows: ReadonlyArray<string> } =>
   typeof value === "object" && value !== null && "rows" in value && Array.isArray(value.rows)
 
-const rowsOf = (value: unknown): ReadonlyArray<string> => isNamed(value) ? value.rows : []
+const rowsOf = (value: unknown): ReadonlyArray<string> => hasRows(value) ? value.rows : []
 
 /** 18: how an input is dealt with is decided once, when it is admitted. */
 const stamped = ({ journal, ledger }: World, record: InputRecord): void => {

@@ -108,6 +108,16 @@ const weights: Readonly<Record<string, number>> = {
   "session.events": 0.3
 }
 
+/** What comes right after a call more often than chance would have it: the same once more, or what it has made pointless. */
+const sequels: Readonly<Record<string, string>> = {
+  "machine.stopRuntimeExecutor": "machine.setSessionSilentIntents",
+  "session.stop": "machine.setSessionSilentIntents",
+  "machine.retireRuntime": "machine.stopRuntimeExecutor",
+  "session.retire": "session.stop",
+  "session.bindings": "machine.ensureSessionWithExecutor",
+  "machine.prepareBindings": "machine.stopRuntimeExecutor"
+}
+
 /** Calls that bring a session into being. */
 const brings = new Set([
   "machine.registerSession",
@@ -119,6 +129,13 @@ const brings = new Set([
   "machine.verifyBindings",
   "machine.sessionScoped"
 ])
+
+/** Names that the dice are loaded with: each is one of `names`. @since 0.1.0 @category traffic */
+export const loaded: ReadonlyArray<string> = [
+  ...Object.keys(weights),
+  ...Object.entries(sequels).flat(),
+  ...brings
+]
 
 const weighted = calls.map(([name, call]) => [[name, call] as const, weights[name] ?? 0.7] as const)
 const [firstCall, ...otherCalls] = weighted
@@ -135,16 +152,6 @@ const oneCall = (crew: Crew): Effect.Effect<void> =>
     const made = Effect.zipRight(counted(crew, name, id, call), after(crew, name, id))
     return dice.hit(0.08) ? interrupted(crew, made) : made
   })
-
-/** What comes right after a call more often than chance would have it: the same once more, or what it has made pointless. */
-const sequels: Readonly<Record<string, string>> = {
-  "machine.stopRuntimeExecutor": "machine.setSessionSilentIntents",
-  "session.stop": "machine.setSessionSilentIntents",
-  "machine.retireRuntime": "machine.stopRuntimeExecutor",
-  "session.retire": "session.stop",
-  "session.bindings": "machine.ensureSessionWithExecutor",
-  "machine.prepareBindings": "machine.stopRuntimeExecutor"
-}
 
 const after = (crew: Crew, name: string, id: SessionId): Effect.Effect<void> =>
   Effect.suspend(() => {
