@@ -60,7 +60,8 @@ const watched = (world: World, incarnation: string, authority: SessionAuthority)
   inspect(world, incarnation, authority.incarnation, view.published)
   authority.onPublish((state) => {
     path(world, view.published, state)
-    inspect(world, incarnation, authority.incarnation, state)
+    // said once more to wake whoever listens, perhaps while the worker holds the answer to the next commit
+    if (!isEcho(view.published, state)) inspect(world, incarnation, authority.incarnation, state)
     if (state !== view.published) view.past.add(view.published)
     view.published = state
   })
@@ -81,6 +82,11 @@ interface View {
   published: SessionState
   readonly past: WeakSet<SessionState>
 }
+
+/** Nothing that the store holds is new in what is published. */
+const isEcho = (before: SessionState, after: SessionState): boolean =>
+  before.ledger === after.ledger && before.lifecycle === after.lifecycle && before.head === after.head &&
+  before.operations === after.operations
 
 /** 15: a commit of which somebody was told that it did not happen is not there, and never will be. */
 const denied = ({ journal, ledger }: World, error: SubmitError): void => {
