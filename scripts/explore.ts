@@ -7,13 +7,18 @@ import { writeFileSync } from "node:fs"
 import { performance } from "node:perf_hooks"
 import { Coverage } from "../test/support/explore/coverage.js"
 import { failures, markdown, parts, summary } from "../test/support/explore/report.js"
+import * as Options from "./options.js"
 
-const flag = process.argv.indexOf("--slice")
-const only = flag < 0 ? "" : process.argv[flag + 1] ?? ""
+const options = Options.read({ texts: ["slice"], flags: ["write"] })
+const only = options.text("slice") ?? ""
 const coverage = new Coverage()
 const began = performance.now()
 
-const slices = parts(coverage).filter(({ name }) => name.includes(only)).map(({ explore }) => {
+const chosen = parts(coverage).filter(({ name }) => name.includes(only))
+if (chosen.length === 0) {
+  Options.refuse(`no slice has "${only}" in its name: ${parts(coverage).map(({ name }) => name).join("; ")}`)
+}
+const slices = chosen.map(({ explore }) => {
   const from = performance.now()
   const walking = explore()
   let step = walking.next()
@@ -29,7 +34,7 @@ const broken = failures({ slices, coverage }).filter((failure) =>
   whole || slices.some(({ slice }) => failure.startsWith(`${slice}: `))
 )
 for (const failure of broken) console.log(`BROKEN ${failure}`)
-if (whole && process.argv.includes("--write")) {
+if (whole && options.has("write")) {
   writeFileSync(new URL("../docs/exploration.md", import.meta.url), markdown({ slices, coverage }))
 }
 console.log(`${slices.length} slices, ${broken.length} broken, ${((performance.now() - began) / 1000).toFixed(1)} s`)

@@ -27,22 +27,23 @@ import { report, summary } from "./mutate/report.js"
 import { makeRunner } from "./mutate/runner.js"
 import type { Result } from "./mutate/verdict.js"
 import { prepare, root, sampled, testFiles } from "./mutate/workplace.js"
+import * as Options from "./options.js"
 
-const valueOf = (name: string, fallback: string): string => {
-  const at = process.argv.indexOf(`--${name}`)
-  return at < 0 ? fallback : process.argv[at + 1] ?? fallback
-}
-const isGiven = (name: string): boolean => process.argv.includes(`--${name}`)
+const { has: isGiven, number, text } = Options.read({
+  numbers: { size: 1, seed: 0, budget: 1 },
+  texts: ["only", "tests", "part", "whole"],
+  flags: ["long", "again", "list", "report"]
+})
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
 /** Tests of programs and packages run other processes, which know nothing of the mutants. */
 const outside = /^test\/(?:cli|torture|mutate|simulation)\/|^test\/(?:package|readme|guides)\./
 
-const size = Number(valueOf("size", "300"))
-const seed = Number(valueOf("seed", "1"))
-const only = valueOf("only", "")
-const whole = valueOf("whole", "").split(",").filter((group) => group !== "")
-const wanted = valueOf("tests", "").split(",")
+const size = number("size", 300)
+const seed = number("seed", 1)
+const only = text("only") ?? ""
+const whole = (text("whole") ?? "").split(",").filter((group) => group !== "")
+const wanted = (text("tests") ?? "").split(",")
 
 const workplace = prepare()
 process.on("exit", workplace.remove)
@@ -54,10 +55,11 @@ const lots = new Set(sampled(all, size, seed))
 const drawn = all.filter((mutant) => lots.has(mutant) || whole.includes(mutant.group))
 const sample = onceCompiled(drawn, (mutants) => compiling(mutants, say))
 say(`${workplace.mutants.length} mutants, ${drawn.length} drawn, ${sample.length} of them compile`)
+if (sample.length === 0) Options.refuse(`nothing was drawn: no file with mutants begins with "${only}"`)
 
 const describe = ({ code, file, line, operator }: Mutant | Result): string => `${file}:${line} ${operator}: ${code}`
 
-const part = sample.filter(({ file }) => file.startsWith(valueOf("part", "")))
+const part = sample.filter(({ file }) => file.startsWith(text("part") ?? ""))
 
 const known = (): ReadonlyArray<Result> => {
   const all = results()
@@ -77,7 +79,7 @@ const run = async (mutants: ReadonlyArray<Mutant>): Promise<void> => {
   for (const name of coverage.broken) say(`left out, since it does not pass here: ${name}`)
   const files_ = new Map(workplace.mutants.map(({ file, id }) => [id, file]))
   const trial = {
-    budgetMs: Number(valueOf("budget", "40")) * 1000,
+    budgetMs: number("budget", 40) * 1000,
     fileOf: (id: number) => files_.get(id),
     isNew: reach.isNew
   }

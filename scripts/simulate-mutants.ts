@@ -2,8 +2,8 @@
  * `npm run simulate:mutants -- [--seeds N] [--only TEXT] [--preempt P]`: plants one bug after the other and says how many seeds a sweep
  * needs to find it. Exits with 1 when one is not found within N (2,000) seeds.
  */
+import * as Options from "./options.js"
 import { mutants, plugin } from "./simulate/mutants.js"
-import * as Options from "./simulate/options.js"
 import { bundle, Worker } from "./simulate/workers.js"
 
 const options = Options.read({ numbers: { seeds: 1, preempt: 0 }, texts: ["only"] })

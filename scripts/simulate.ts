@@ -4,8 +4,8 @@
  * Runs seeds, for M minutes at most, and says how often each thing was hit; exits with 1 on a violation.
  */
 import { cpus } from "node:os"
+import * as Options from "./options.js"
 import { coverage } from "./simulate/coverage.js"
-import * as Options from "./simulate/options.js"
 import type { Answer, Failed, Task } from "./simulate/protocol.js"
 import * as Totals from "./simulate/totals.js"
 import { bundle, Worker } from "./simulate/workers.js"

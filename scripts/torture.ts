@@ -4,22 +4,21 @@
  * what a process is doing then, the machine decides. Prints what was done as JSON, and ends with 1 if anything that
  * was acknowledged got lost, doubled, or was served damaged.
  */
+import * as Options from "./options.js"
 import { bundle } from "./torture/bundle.js"
 import { damaging } from "./torture/damage.js"
 import { holding } from "./torture/holders.js"
 import { killing } from "./torture/killing.js"
 import { filling } from "./torture/space.js"
 
-const text = (name: string): string | undefined => {
-  const at = process.argv.indexOf(`--${name}`)
-  return at < 0 ? undefined : process.argv[at + 1]
-}
-const number = (name: string, fallback: number): number => Number(text(name) ?? fallback)
+const { number, text } = Options.read({
+  numbers: { kills: 1, seed: 0, rounds: 1, lanes: 1, "per-world": 1 },
+  texts: ["only"]
+})
 
 const seed = number("seed", Math.floor(performance.timeOrigin) % 1_000_000)
 const rounds = number("rounds", 60)
 const say = (line: string) => void process.stderr.write(`${line}\n`)
-const programs = bundle()
 
 /** What a part did, and what must not have happened. */
 interface Done {
@@ -42,11 +41,15 @@ const parts: Readonly<Record<string, () => Promise<Done>>> = {
 
 const only = text("only")
 const chosen = only === undefined ? Object.keys(parts) : only.split(",")
+const strange = chosen.filter((name) => parts[name] === undefined)
+if (strange.length > 0) {
+  Options.refuse(`there is no part "${strange.join()}"; there are ${Object.keys(parts).join(", ")}`)
+}
+const programs = bundle()
 const summary: Record<string, unknown> = { seed, parts: chosen }
 let violations = 0
-for (const name of chosen) {
-  const part = parts[name]
-  if (part === undefined) throw new Error(`there is no part "${name}"; there are ${Object.keys(parts).join(", ")}`)
+for (const [name, part] of Object.entries(parts)) {
+  if (!chosen.includes(name)) continue
   const began = performance.now()
   const done = await part()
   violations += done.violations.length

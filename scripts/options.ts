@@ -1,9 +1,9 @@
-/** Options of the command line, read strictly: a misspelt one must not pass for a sweep that found nothing. */
+/** Options of the command line, read strictly: a misspelt one must not pass for a run that found nothing. */
 import { parseArgs } from "node:util"
 
 interface Kinds {
   /** options with a number, and the least it may be */
-  readonly numbers: Readonly<Record<string, number>>
+  readonly numbers?: Readonly<Record<string, number>>
   readonly texts?: ReadonlyArray<string>
   readonly flags?: ReadonlyArray<string>
 }
@@ -14,8 +14,8 @@ export interface Options {
   readonly text: (name: string) => string | undefined
 }
 
-/** Says what is wrong, and ends the program. */
-const refuse = (reason: string): never => {
+/** Says what is wrong with how the program was called, and ends it. */
+export const refuse = (reason: string): never => {
   console.error(reason)
   process.exit(2)
 }
@@ -32,7 +32,7 @@ const given = (names: ReadonlyArray<string>, flags: ReadonlyArray<string>): Read
   }
 }
 
-export const read = ({ flags = [], numbers, texts = [] }: Kinds): Options => {
+export const read = ({ flags = [], numbers = {}, texts = [] }: Kinds): Options => {
   const values = given([...Object.keys(numbers), ...texts], flags)
   for (const [name, least] of Object.entries(numbers)) {
     const value = values[name]
