@@ -17,8 +17,9 @@ import type { Command, StagedRun } from "../src/domain/Command.js"
 import type { CompletionOutcome } from "../src/domain/Completion.js"
 import type { RunId } from "../src/domain/Ids.js"
 import type { SessionState } from "../src/domain/SessionState.js"
+import { endDrained } from "../src/kernel/commands/attach.js"
 import { cancelRun, commitRun, failRun, requeueRun, stage } from "../src/kernel/commands/run.js"
-import * as Ledger from "../src/kernel/Ledger.js"
+import { isDrained } from "../src/kernel/facts.js"
 import { nextReadyAt, selectBatch } from "../src/kernel/selection.js"
 import * as Blobs from "./internal/blobs.js"
 import * as FreshIds from "./internal/freshIds.js"
@@ -183,7 +184,10 @@ const loop = (deps: LoopDeps, options: LoopOptions): Effect.Effect<LoopEnd, Subm
         const state = options.authority.unsafeState()
         if (options.released() || !owns(state, options.token)) return { _tag: "Released" } as const
         const now = yield* Clock.currentTimeMillis
-        if (isDrained(state)) return { _tag: "Drained" } as const
+        if (isDrained(state)) {
+          if (yield* restore(giveBack(options))) return { _tag: "Drained" } as const
+          continue
+        }
         if (!mayRun(state) || selectBatch(state, now).length === 0) {
           yield* restore(park(options, state, now))
           continue
@@ -196,9 +200,13 @@ const loop = (deps: LoopDeps, options: LoopOptions): Effect.Effect<LoopEnd, Subm
     })
   )
 
-const isDrained = (state: SessionState): boolean =>
-  state.registration._tag === "Active" && state.registration.drainOnly && state.lifecycle._tag === "Retired" &&
-  Ledger.size(state.ledger) === 0
+/** The end of a loop with nothing left to drain; false when the session was brought back in the meantime. */
+const giveBack = ({ authority, onDrained, token }: LoopOptions): Effect.Effect<boolean, SubmitError> =>
+  authority.submit(endDrained(token), {
+    onSettled: (ended) => {
+      if (ended) onDrained()
+    }
+  })
 
 const endOfFailure = (error: SubmitError): LoopEnd => error._tag === "ReloadRequired" ? error : { _tag: "Released" }
 

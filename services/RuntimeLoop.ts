@@ -38,6 +38,8 @@ export interface LoopOptions {
   readonly control: (control: RunControl) => void
   /** true once somebody else sees to the end of this loop: no further batch begins */
   readonly released: () => boolean
+  /** nothing is left to drain and the claim is given back: called once, as that is published */
+  readonly onDrained: () => void
   /** the run in progress was asked to yield; called once per run, synchronously */
   readonly onYield: (reason: string) => void
 }

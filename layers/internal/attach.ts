@@ -140,12 +140,25 @@ export const escortCancel = (
   deps.spawner.spawn(attachment.scope, Effect.delay(interrupt, deps.config.cancelGrace))
 }
 
+/** Whether the end of the loop is seen to by whoever takes the session down or ends it. */
+const isSomebodyElses = (entry: Entry, attachment: Attachment): boolean =>
+  entry.attachment !== attachment || entry.closing !== null || attachment.takenOver
+
+/** The loop is none any more for whoever comes now; its hook is called when its fiber ends. */
+const giveBack = (entry: Entry, attachment: Attachment): void => {
+  if (isSomebodyElses(entry, attachment)) return
+  entry.attachment = null
+  attachment.givenBack = true
+}
+
 /** What follows the end of a loop, for whatever reason it ended. */
 const afterLoop = (deps: AttachDeps, entry: Entry, attachment: Attachment, end: LoopEnd | null) =>
   Effect.gen(function*() {
-    if (entry.attachment !== attachment || entry.closing !== null || attachment.takenOver) return
-    entry.attachment = null
-    yield* Effect.ignore(entry.authority.submit(detach(attachment.token)))
+    if (!attachment.givenBack) {
+      if (isSomebodyElses(entry, attachment)) return
+      entry.attachment = null
+      yield* Effect.ignore(entry.authority.submit(detach(attachment.token)))
+    }
     yield* stopHookLogged(deps, entry, attachment, "runtime loop exited")
     if (end === null) {
       yield* entry.authority.settleAll({ _tag: "RuntimeTerminated", reason: "runtime loop exited" })
@@ -173,6 +186,9 @@ const launch = (
         if (cell.attachment !== null) cell.attachment.control = control
       },
       released: () => cell.attachment?.takenOver === true,
+      onDrained: () => {
+        if (cell.attachment !== null) giveBack(entry, cell.attachment)
+      },
       onYield: (reason) => {
         if (cell.attachment !== null) yieldHook(deps, entry, cell.attachment, reason)
       }
@@ -195,7 +211,8 @@ const launch = (
       control: null,
       stopped: null,
       cleaned: null,
-      takenOver: false
+      takenOver: false,
+      givenBack: false
     }
     cell.attachment = attachment
     return { attachment, open: Effect.asVoid(gate.open) }

@@ -28,6 +28,8 @@ export interface Attachment {
   cleaned: Deferred.Deferred<void> | null
   /** a stop, destroy or unregister sees to its end: no further batch, and the loop's own epilogue keeps out of it */
   takenOver: boolean
+  /** its loop found nothing left to drain: it is not the session's any more, though its fiber may still be ending */
+  givenBack: boolean
 }
 
 /** The fiber of a process-owned operation. */

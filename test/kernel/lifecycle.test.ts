@@ -5,7 +5,7 @@ import type { RuntimeState } from "../../src/domain/RuntimeState.js"
 import { visible } from "../../src/domain/RuntimeState.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
 import { acceptAndStage } from "../../src/kernel/commands/accept.js"
-import { abortAttach, beginAttach, detach, publishAttachment } from "../../src/kernel/commands/attach.js"
+import { abortAttach, beginAttach, detach, endDrained, publishAttachment } from "../../src/kernel/commands/attach.js"
 import { beginUnregister, closeSession } from "../../src/kernel/commands/close.js"
 import { isDraining } from "../../src/kernel/commands/command.js"
 import { destroy, recover, recycle, reset, retire, stop } from "../../src/kernel/commands/lifecycle.js"
@@ -117,6 +117,29 @@ describe("attachment", () => {
     const detached = play(attached, detach(1))
     assert.strictEqual(detached.lifecycle._tag, "Idle")
     assert.deepStrictEqual(detached.registration, { _tag: "Queuing" })
+  })
+
+  it("D24 a loop that drains gives itself back only when it is the loop, retired, with nothing left", () => {
+    const drained = play(attached, retire)
+    const { emits, reply, state } = decide(drained, endDrained(1))
+    assert.isTrue(reply)
+    assert.deepStrictEqual(emits, [])
+    assert.strictEqual(state.lifecycle._tag, "Retired")
+    assert.deepStrictEqual(state.registration, { _tag: "Queuing" })
+    for (
+      const other of [
+        attached,
+        play(drained, recycle),
+        play(attached, take(prompt(1)), retire),
+        play(running, retire)
+      ]
+    ) {
+      const refusal = decide(other, endDrained(1))
+      assert.isFalse(refusal.reply)
+      assert.strictEqual(refusal.state, other)
+    }
+    assert.isFalse(decide(drained, endDrained(2)).reply)
+    assert.isFalse(decide(state, endDrained(1)).reply)
   })
 
   it("ENS-20 a loop that dies in a run leaves its inputs queued, uncharged", () => {

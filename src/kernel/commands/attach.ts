@@ -6,7 +6,7 @@
 import * as Either from "effect/Either"
 import type { Command } from "../../domain/Command.js"
 import type { SessionState } from "../../domain/SessionState.js"
-import { membersOf } from "../facts.js"
+import { isDrained, loopOf, membersOf } from "../facts.js"
 import { isRetired } from "../selection.js"
 import * as Table from "../table.js"
 import { answered, external, internal } from "./command.js"
@@ -54,6 +54,19 @@ export const detach = (
         : Table.also(ended, { _tag: "SettleAll", outcome: { _tag: "RuntimeTerminated", reason: options.waiters } }))
     return answered(told, () => ({ requeued: left === null ? 0 : membersOf(fold.state, left).length }))
   })
+
+/**
+ * A loop that only drains gives itself back when nothing is left (D24): it has ended with this command, so whatever brings
+ * the session back comes before its end or after it. Replies whether it has ended.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const endDrained = (token: number): Command<boolean> =>
+  internal("endDrained", (fold) =>
+    loopOf(fold.state) === token && isDrained(fold.state)
+      ? answered(Table.thenFire(Table.fire(fold, "LoopEnded", { token }), "DetachLoop", {}), () => true)
+      : answered(Either.right(fold), () => false))
 
 // --- internal ---
 

@@ -5,7 +5,7 @@ import type { Input } from "../../../src/domain/Input.js"
 import type { SessionHead, SessionPart } from "../../../src/domain/RuntimeCommit.js"
 import type { KernelLimits, SessionState } from "../../../src/domain/SessionState.js"
 import { accept, acceptAndStage } from "../../../src/kernel/commands/accept.js"
-import { abortAttach, beginAttach, detach, publishAttachment } from "../../../src/kernel/commands/attach.js"
+import { abortAttach, beginAttach, detach, endDrained, publishAttachment } from "../../../src/kernel/commands/attach.js"
 import { beginUnregister, closeSession } from "../../../src/kernel/commands/close.js"
 import { flushDirty } from "../../../src/kernel/commands/flush.js"
 import { destroy, recover, recycle, reset, retire, stop } from "../../../src/kernel/commands/lifecycle.js"
@@ -89,9 +89,11 @@ export const attaching = (limits: KernelLimits): Offer =>
       as("publishAttachment", publishAttachment(token), "work"),
       as("abortAttach", abortAttach(token), "work"),
       as("detach", detach(token, { waiters: "runtime loop exited" }), "work"),
+      as("endDrained", endDrained(token), "work"),
       as("publishAttachment late", publishAttachment(staleToken), "work"),
       as("abortAttach late", abortAttach(staleToken), "work"),
       as("detach late", detach(staleToken), "work"),
+      as("endDrained late", endDrained(staleToken), "work"),
       as("stage late", stage({ token: staleToken, runId: freshRun(node) }), "work")
     ]
   })
