@@ -195,7 +195,7 @@ const make = Effect.gen(function*() {
     Effect.fail(new NotReady({ state: "destroyed", detail: `session "${entry.sessionId}" was unregistered` }))
 
   /** Making the executor may take its time, and be interrupted: what this call registered is taken down then too. */
-  const scoped = <E, R>(sessionId: SessionId, build: Effect.Effect<CoreExecutor, E, R | Scope.Scope>) =>
+  const scoped = <E, R>(sessionId: SessionId, build: Effect.Effect<CoreExecutor, E, R>) =>
     Effect.suspend(() => {
       const made: { entry: Entry | null } = { entry: null }
       return Effect.acquireReleaseInterruptible(
@@ -237,7 +237,7 @@ export const layer: Layer.Layer<MeerkatMachine, never, RuntimeStore> = layerNoDe
 /** How sessions with pending work come back at start. @since 0.1.0 @category models */
 export interface ResumeOptions<E, R> {
   /** builds the executor of a session, in the scope of its attachment */
-  readonly executorFor: (sessionId: SessionId) => Effect.Effect<CoreExecutor, E, R | Scope.Scope>
+  readonly executorFor: (sessionId: SessionId) => Effect.Effect<CoreExecutor, E, R>
   /** sessions that are attached side by side; 16 unless told */
   readonly concurrency?: number
 }
@@ -251,7 +251,7 @@ export interface ResumeOptions<E, R> {
  */
 export const layerResuming = <E, R>(
   options: ResumeOptions<E, R>
-): Layer.Layer<MeerkatMachine, Internal, RuntimeStore | R> =>
+): Layer.Layer<MeerkatMachine, Internal, RuntimeStore | Exclude<R, Scope.Scope>> =>
   Layer.tap(layer, (context) => {
     const machine = Context.get(context, MeerkatMachine)
     return machine.storedSessions({ pendingOnly: true, lifecycle: ["idle", "retired"] }).pipe(

@@ -254,10 +254,10 @@ export interface MeerkatMachineService
     executor: CoreExecutor
   ) => Effect.Effect<AttachOutcome, RuntimeDriverError>
   /** The same; the executor is built only after the claim is won, in the scope of the attachment. */
-  readonly ensureSessionWithExecutorFactory: <E, R = never>(
+  readonly ensureSessionWithExecutorFactory: <E, R>(
     sessionId: SessionId,
-    make: Effect.Effect<CoreExecutor, E, R | Scope.Scope>
-  ) => Effect.Effect<AttachOutcome, RuntimeDriverError | E, R>
+    make: Effect.Effect<CoreExecutor, E, R>
+  ) => Effect.Effect<AttachOutcome, RuntimeDriverError | E, Exclude<R, Scope.Scope>>
   readonly containsSession: (sessionId: SessionId) => Effect.Effect<boolean>
   readonly sessionHasExecutor: (sessionId: SessionId) => Effect.Effect<boolean>
   /** Peer requests with these intents ride along silently. */

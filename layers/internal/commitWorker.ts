@@ -4,6 +4,7 @@ import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { Health, SubmitError } from "../../services/MachineAuthority.js"
@@ -62,9 +63,15 @@ const losesSession = (error: CommitError): boolean => {
 const didNotHappen = (error: CommitError): CommitError =>
   new StoreIo({ operation: "commit", code: "LOST", detail: "the commit did not happen", cause: error })
 
+const cutOff = (cause: Cause.Cause<never>): string =>
+  Cause.isInterruptedOnly(cause)
+    ? "it ended while the outcome of a commit was looked up"
+    : `the store died: ${Cause.pretty(cause)}`
+
 /**
  * Looks an unknown outcome up (D21): the commit's own request id in the store means that it happened, the old revision
- * that it did not. Repeated until the store answers or the time is up.
+ * that it did not. Repeated until the store answers or the time is up; the end of the session cuts it short, and then
+ * too those who wait are told.
  */
 const resolveUnknown = (deps: WorkerDeps, runtimeId: RuntimeId, commit: RuntimeCommit, error: CommitError) =>
   deps.store.witness(runtimeId).pipe(
@@ -74,7 +81,10 @@ const resolveUnknown = (deps: WorkerDeps, runtimeId: RuntimeId, commit: RuntimeC
     Effect.timeoutOption(deps.resolveTimeout),
     Effect.interruptible,
     Effect.map(Option.flatten),
-    Effect.map((witness): Written => {
+    Effect.exit,
+    Effect.map((looked): Written => {
+      if (Exit.isFailure(looked)) return { _tag: "Lost", reason: cutOff(looked.cause) }
+      const witness = looked.value
       if (Option.isNone(witness)) return { _tag: "Lost", reason: "the outcome of a commit stayed unknown" }
       const { incarnation, lastRequestId, revision } = witness.value
       if (lastRequestId === commit.requestId) return { _tag: "Written", revision }

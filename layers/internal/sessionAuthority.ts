@@ -1,4 +1,5 @@
 /** @since 0.1.0 */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -49,6 +50,9 @@ class Listeners {
 const isDirty = ({ dirty }: SessionState): boolean =>
   dirty.cursors || dirty.inputs.length > 0 || dirty.operations.length > 0 || dirty.dropOperations.length > 0
 
+const endOf = (cause: Cause.Cause<never>): string =>
+  Cause.isInterruptedOnly(cause) ? "it is being closed" : `its commit worker died: ${Cause.pretty(cause)}`
+
 /** The owner of one session's state. Everything here is synchronous but the worker and the flush timer. */
 export const make = (options: AuthorityOptions): SessionAuthority => {
   const { deps, scope, spawner } = options
@@ -57,6 +61,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
   const watches = Watches.make()
   const hub = EventHub.make(options.state.sessionId, options.eventBuffer, () => cell.state)
   let arrivals: Array<Pending> = []
+  let current: ReadonlyArray<Pending> = []
   let worker: Fiber.RuntimeFiber<void> | null = null
   let flusher: Fiber.RuntimeFiber<void> | null = null
   let closed = false
@@ -99,9 +104,9 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
   }
 
   const drain: Effect.Effect<void> = Effect.suspend(() => {
-    const round = arrivals
+    current = arrivals
     arrivals = []
-    return round.length === 0 ? Effect.void : Effect.zipRight(runRound(deps, cell, round), drain)
+    return current.length === 0 ? Effect.void : Effect.zipRight(runRound(deps, cell, current), drain)
   })
   /** The worker exists only while the queue holds something; what arrives during its last round is taken too. */
   const kick = (): void => {
@@ -110,7 +115,8 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
     worker = fiber
     fiber.addObserver((exit) => {
       worker = null
-      if (Exit.isFailure(exit)) cell.reload("the commit worker died", arrivals.splice(0))
+      // whoever of the round was told already hears nothing of this
+      if (Exit.isFailure(exit)) cell.reload(endOf(exit.cause), [...current, ...arrivals.splice(0)])
       else kick()
     })
   }

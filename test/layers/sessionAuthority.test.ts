@@ -11,6 +11,7 @@ import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import type { SessionAuthority } from "../../services/MachineAuthority.js"
 import { MachineAuthority } from "../../services/MachineAuthority.js"
+import type { Command } from "../../src/domain/Command.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import { setSilentIntents } from "../../src/kernel/commands/queue.js"
 import { FaultyStore } from "../../src/testkit/index.js"
@@ -44,6 +45,13 @@ const withAuthority = <A, E>(body: (scene: Scene) => Effect.Effect<A, E>) =>
       )
     }).pipe(Effect.provide(authorityOn(faults)))
   })
+
+const defective: Command<void> = {
+  name: "defective",
+  decide: () => {
+    throw new Error("a mistake in a rule")
+  }
+}
 
 /** Lets everybody go on that can. */
 const turns = Effect.repeatN(Effect.sleep(0), 20)
@@ -89,6 +97,42 @@ describe("the owner of a session's state", () => {
         yield* held.release
         yield* Fiber.join(ending)
         assert.isTrue(isDone(first))
+      })
+    ))
+
+  // found by simulation, seed 9005498: the end of the session cut the lookup off, and the caller waited for ever
+  it.live("who waits for a commit whose outcome is being looked up is told when the session ends meanwhile", () =>
+    withAuthority(({ authority, close, faults }) =>
+      Effect.gen(function*() {
+        faults.loseAck()
+        const lookup = faults.park("witness")
+        const asked = yield* Effect.fork(Effect.flip(authority.submit(setSilentIntents(["one"]))))
+        yield* lookup.reached
+        yield* close
+        const told = yield* Effect.timeoutOption(Fiber.join(asked), "5 seconds")
+        assert.deepStrictEqual(Option.map(told, ({ _tag }) => _tag), Option.some("ReloadRequired"))
+      })
+    ))
+
+  it.live("a defect of one command is told to all of its round, and the session must be opened anew", () =>
+    withAuthority(({ authority, faults }) =>
+      Effect.gen(function*() {
+        const held = faults.park("commit")
+        yield* Effect.fork(authority.submit(setSilentIntents(["one"])))
+        yield* held.reached
+        const two = yield* Effect.fork(Effect.flip(authority.submit(setSilentIntents(["two"]))))
+        const three = yield* Effect.fork(Effect.flip(authority.submit(defective)))
+        yield* turns
+        yield* held.release
+        const told = yield* Effect.timeoutOption(Fiber.join(Fiber.zip(two, three)), "5 seconds")
+        assert.deepStrictEqual(
+          Option.map(told, (errors) => errors.map(({ _tag }) => _tag)),
+          Option.some([
+            "ReloadRequired",
+            "ReloadRequired"
+          ])
+        )
+        assert.strictEqual((yield* authority.health)._tag, "ReloadRequired")
       })
     ))
 })

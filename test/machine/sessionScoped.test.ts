@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as CoreExecutorEcho from "../../layers/CoreExecutorEcho.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import type { AttachOutcome } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { SessionId } from "../../src/domain/Ids.js"
@@ -39,6 +40,30 @@ describe("a session whose executor could not be built", () => {
       yield* machine.registerSession(id)
       assert.strictEqual(yield* ensure(machine), "no executor")
       assert.isTrue(yield* machine.containsSession(id))
+    }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+})
+
+describe("what an executor is made of", () => {
+  it.effect("belongs to the attachment: the caller has to give it no scope", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const log: Array<string> = []
+      const made = Effect.acquireRelease(
+        Effect.sync(() => {
+          log.push("made")
+          return CoreExecutorEcho.make
+        }),
+        () => Effect.sync(() => log.push("released"))
+      )
+      // the type is what is tested: without it the scope would be asked of whoever calls
+      const attached: Effect.Effect<AttachOutcome, RuntimeDriverError> = machine.ensureSessionWithExecutorFactory(
+        id,
+        made
+      )
+      assert.strictEqual(yield* attached, "attached")
+      assert.deepStrictEqual(log, ["made"])
+      yield* machine.unregisterSession(id)
+      assert.deepStrictEqual(log, ["made", "released"])
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
 })
 

@@ -1,7 +1,7 @@
 /** @since 0.1.0 */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { CoreExecutor } from "../../../services/CoreExecutor.js"
 import type { MeerkatMachineService } from "../../../services/MeerkatMachine.js"
 import type { SessionId } from "../../../src/domain/Ids.js"
@@ -13,17 +13,19 @@ import { submitTo, traced } from "../machineParts.js"
 export const ensureFactory = <E, R>(
   parts: MachineParts,
   sessionId: SessionId,
-  build: Effect.Effect<CoreExecutor, E, R | Scope.Scope>,
+  build: Effect.Effect<CoreExecutor, E, R>,
   onDone?: Parameters<MachineParts["ensure"]>[2]
 ) =>
   Effect.flatMap(
-    Effect.context<R>(),
-    (context) =>
-      parts.ensure(
+    Effect.context<Exclude<R, Scope.Scope>>(),
+    (context) => {
+      const inScope = Effect.scopeWith((scope) => Scope.extend(build, scope))
+      return parts.ensure(
         sessionId,
-        Effect.mapInputContext(build, (scope: Context.Context<Scope.Scope>) => Context.merge(context, scope)),
+        Effect.mapInputContext(inScope, (scope: Context.Context<Scope.Scope>) => Context.merge(context, scope)),
         onDone
       )
+    }
   )
 
 /** Sessions come and go. */
