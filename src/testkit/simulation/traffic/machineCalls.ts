@@ -63,15 +63,13 @@ const registration: Pick<
     Effect.scoped(Effect.flatMap(executor(id), (made) => machine.registerSessionWithExecutor(id, made))),
   ensureSessionWithExecutor: ({ executor, machine }, id) =>
     Effect.scoped(Effect.flatMap(executor(id), (made) => machine.ensureSessionWithExecutor(id, made))),
-  ensureSessionWithExecutorFactory: ({ executor, machine, world }, id) =>
-    Effect.suspend(() =>
-      machine.ensureSessionWithExecutorFactory(
-        id,
-        world.dice.hit(0.1)
-          ? Effect.fail({ _tag: "FactoryFailed" as const })
-          : Effect.zipLeft(executor(id), Effect.sleep(world.dice.pick([0, 0, 20, 200])))
-      )
-    ),
+  ensureSessionWithExecutorFactory: ({ executor, machine, world: { dice } }, id) =>
+    Effect.suspend(() => {
+      const pause = Effect.sleep(dice.pick([0, 0, 20, 200]))
+      const failing = Effect.zipRight(pause, Effect.fail({ _tag: "FactoryFailed" as const }))
+      const made = Effect.zipLeft(executor(id), dice.hit(0.15) ? failing : pause)
+      return machine.ensureSessionWithExecutorFactory(id, made)
+    }),
   containsSession: ({ machine }, id) => machine.containsSession(id),
   sessionHasExecutor: ({ machine }, id) => machine.sessionHasExecutor(id),
   setSessionSilentIntents: ({ machine, world }, id) =>
