@@ -108,9 +108,10 @@ describe("the owner of a session's state", () => {
         const lookup = faults.park("witness")
         const asked = yield* Effect.fork(Effect.flip(authority.submit(setSilentIntents(["one"]))))
         yield* lookup.reached
-        yield* close
+        const closing = yield* Effect.fork(close)
         const told = yield* Effect.timeoutOption(Fiber.join(asked), "5 seconds")
         assert.deepStrictEqual(Option.map(told, ({ _tag }) => _tag), Option.some("ReloadRequired"))
+        yield* Fiber.join(closing)
       })
     ))
 
