@@ -27,11 +27,6 @@ export const explained: ReadonlyArray<Explained> = [
     reason: "what is no object has no property `body` either, and an absent body is an empty one"
   },
   {
-    key:
-      "layers/RuntimeLoopLive.ts | left operand only | state.registration._tag === \"Active\" && state.registration.drainOnly",
-    reason: "a loop drains exactly while its session is retired (invariant D5), and that is asked for beside it"
-  },
-  {
     key: "layers/CoreExecutorCommand.ts | condition true | value === undefined ? [] : [[name, value]]",
     reason: "what a process inherits has a value; the check is for the compiler"
   },

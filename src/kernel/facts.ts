@@ -55,9 +55,9 @@ export const membersOf = (state: SessionState, run: Running): ReadonlyArray<Inpu
     return record === undefined ? [] : [record]
   })
 
-/** Whether the live loop only drains and has nothing left. @since 0.1.0 @category guards */
-export const isDrained = ({ ledger, lifecycle, registration }: SessionState): boolean =>
-  registration._tag === "Active" && registration.drainOnly && lifecycle._tag === "Retired" && Ledger.size(ledger) === 0
+/** Whether a retired session has nothing left to drain. @since 0.1.0 @category guards */
+export const isDrained = ({ ledger, lifecycle }: SessionState): boolean =>
+  lifecycle._tag === "Retired" && Ledger.size(ledger) === 0
 
 /** The token of the live loop. @since 0.1.0 @category accessors */
 export const loopOf = (state: SessionState): number | null =>
