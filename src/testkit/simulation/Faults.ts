@@ -165,6 +165,11 @@ const opening = <A, E>(
     }
     const opened = yield* store.openRuntime(runtimeId, (image) =>
       Either.map(plan(tampered ? withCorruptRow(image) : image), (opening) => {
+        // another process may have written since the witness was asked
+        const last = world.peek?.(runtimeId)?.head
+        if (last !== undefined) {
+          StoreMonitor.found(world, runtimeId, last)
+        }
         Recovery.planned(world, image, opening)
         cell.commit = opening.commit
         StoreMonitor.planned(world, opening.commit)

@@ -42,7 +42,11 @@ export const answered = (world: World, commit: RuntimeCommit): void => {
  * @since 0.1.0
  * @category monitoring
  */
-export const found = (world: World, runtimeId: RuntimeId, { lastRequestId }: CommitWitness): void => {
+export const found = (
+  world: World,
+  runtimeId: RuntimeId,
+  { lastRequestId }: Pick<CommitWitness, "lastRequestId">
+): void => {
   const before = world.ledger.pending.get(runtimeId)?.find(({ requestId }) => requestId === lastRequestId)
   if (before !== undefined) written(world, before)
 }
