@@ -52,8 +52,7 @@ const persist = <A>(
   onReload: OnReload
 ): Effect.Effect<void, SubmitError> => {
   const { authority } = options
-  const how = { authority, config, released: released(options), pausing: Effect.interruptible, onReload }
-  return insistOrReload(how, command)
+  return insistOrReload({ authority, config, released: released(options), onReload }, command)
 }
 
 /** Completes when the session no longer is this attachment's. */

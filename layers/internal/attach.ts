@@ -4,7 +4,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
 import type { CoreExecutor } from "../../services/CoreExecutor.js"
@@ -246,11 +245,7 @@ const attachClaimed = <E>(
           (defect) => notMade(entry, defect)
         )
         const launched = yield* launch(deps, entry, token, scope, executor)
-        // A scope that was closed meanwhile owns nothing any more: the loop is ended by hand.
-        yield* Effect.onError(
-          Effect.mapError(authority.submit(publishAttachment(token)), fail),
-          () => Fiber.interruptFork(launched.attachment.loop)
-        )
+        yield* Effect.mapError(authority.submit(publishAttachment(token)), fail)
         return launched
       })
       const { attachment, open } = yield* Effect.onError(attached, () => undo)

@@ -160,7 +160,7 @@ const commitRound = (deps: WorkerDeps, cell: Cell, folded: Round, now: number): 
     }
   })
 
-/** Steps 2 to 5 (docs/design.md) for what has arrived. Uninterruptible as a whole; the store bounds how long it lasts. */
+/** Steps 2 to 5 (docs/design.md) for what has arrived, in a fiber that cannot be interrupted; the store bounds how long. */
 export const runRound = (
   deps: WorkerDeps,
   cell: Cell,
@@ -178,4 +178,4 @@ export const runRound = (
     if (Rounds.isHard(folded.emits)) yield* commitRound(deps, cell, folded, now)
     else settle(cell, folded, now)
     if (folded.rest.length > 0) yield* runRound(deps, cell, folded.rest)
-  }).pipe(Effect.uninterruptible)
+  })

@@ -107,7 +107,7 @@ export const insistence = (
       ? Effect.void
       : Effect.zipRight(authority.changedFrom(state), released)
   })
-  return { authority, config, released, pausing: (pause) => pause, onReload }
+  return { authority, config, released, onReload }
 }
 
 /**

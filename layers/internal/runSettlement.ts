@@ -46,8 +46,6 @@ export interface Insistence {
   readonly config: MeerkatMachineOptions
   /** completes when the session is being taken down: then there is one last try, and no pause */
   readonly released: Effect.Effect<void>
-  /** makes a pause as interruptible as its fiber wants it */
-  readonly pausing: (pause: Effect.Effect<boolean>) => Effect.Effect<boolean>
   readonly onReload: OnReload
 }
 
@@ -56,7 +54,7 @@ export interface Insistence {
  * run's owner, and never in the commit worker. What is refused all the same fails `CommitFailed`; nothing has changed.
  */
 export const insist = <A>(how: Insistence, command: Command<A>): Effect.Effect<void, SubmitError> => {
-  const { authority, config, onReload, pausing, released } = how
+  const { authority, config, onReload, released } = how
   const attempt = (tries: number, last: boolean): Effect.Effect<void, SubmitError> =>
     Effect.matchEffect(authority.submit(command, { onReload }), {
       onSuccess: () => Effect.void,
@@ -71,10 +69,10 @@ export const insist = <A>(how: Insistence, command: Command<A>): Effect.Effect<v
       }
     })
   const pause = (tries: number): Effect.Effect<boolean> =>
-    pausing(Effect.race(
+    Effect.race(
       Effect.interruptible(Effect.as(Effect.sleep(Duration.times(config.commitRetryBase, 2 ** tries)), false)),
       Effect.interruptible(Effect.as(released, true))
-    ))
+    )
   return attempt(0, false)
 }
 

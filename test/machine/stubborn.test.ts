@@ -1,0 +1,152 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as HandoverLive from "../../layers/HandoverLive.js"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
+import { BlobStore } from "../../services/BlobStore.js"
+import type { CommsRuntime } from "../../services/CommsRuntime.js"
+import { make } from "../../services/CoreExecutor.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import * as Turn from "../../services/Turn.js"
+import { SessionId } from "../../src/domain/Ids.js"
+import type { ContentBlock } from "../../src/domain/Message.js"
+import { inputId, peer } from "../support/inputs.js"
+
+const id = SessionId.make("s")
+const memory = RuntimeStoreMemory.layer.pipe(Layer.provide(HandoverLive.layer))
+
+/** A call into code of a user that never comes back: one that can be interrupted, and one that ignores it. */
+interface Call {
+  readonly call: Effect.Effect<never>
+  /** whether it has ended */
+  readonly ended: () => boolean
+  readonly release: Effect.Effect<void>
+}
+
+const patient = Effect.sync((): Call => {
+  const end = { seen: false }
+  return {
+    call: Effect.onInterrupt(Effect.never, () =>
+      Effect.sync(() => {
+        end.seen = true
+      })),
+    ended: () => end.seen,
+    release: Effect.void
+  }
+})
+
+const stubborn = Effect.map(Effect.makeLatch(false), (latch): Call => ({
+  call: Effect.zipRight(Effect.uninterruptible(latch.await), Effect.never),
+  ended: () => true,
+  release: latch.open
+}))
+
+const kinds = { "hangs is interrupted": patient, "ignores its interruption is left": stubborn }
+
+/** Lets everybody go on that can, then a minute pass, which is more than any hook is given. */
+const aMinute = Effect.zipRight(Effect.repeatN(Effect.yieldNow(), 100), TestClock.adjust("1 minute"))
+
+const image = (length: number): ContentBlock => ({
+  type: "image",
+  mediaType: "image/png",
+  data: { type: "inline", base64: "A".repeat(length) }
+})
+
+const withStore = (put: Effect.Effect<never>) =>
+  Layer.succeed(
+    BlobStore,
+    BlobStore.of({ put: () => put, get: () => Effect.succeedNone, remove: () => Effect.void, list: Stream.empty })
+  )
+
+for (const [what, kind] of Object.entries(kinds)) {
+  describe(`code of a user that ${what} after a while:`, () => {
+    it.effect("the stop hook of an executor", () =>
+      Effect.gen(function*() {
+        const { call, ended, release } = yield* kind
+        const machine = yield* MeerkatMachine
+        const executor = yield* make(() => Effect.succeed(Turn.reply("answer")), { stop: () => call })
+        yield* machine.ensureSessionWithExecutor(id, executor)
+        const stop = yield* Effect.fork(machine.stopRuntimeExecutor(id, "enough"))
+        yield* aMinute
+        assert.isTrue((yield* Fiber.join(stop)).joined)
+        assert.isTrue(ended())
+        assert.strictEqual(yield* machine.runtimeState(id), "stopped")
+        yield* release
+      }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
+
+    it.effect("an inbox that confirms an input: the next one is taken", () =>
+      Effect.gen(function*() {
+        const { call, ended, release } = yield* kind
+        const machine = yield* MeerkatMachine
+        const inputs = [peer(1), peer(2)]
+        const inbox: CommsRuntime = {
+          next: Effect.suspend(() => {
+            const input = inputs.shift()
+            return input === undefined ? Effect.never : Effect.succeedSome(input)
+          }),
+          confirm: ({ header }) => header.id === inputId(1) ? call : Effect.void
+        }
+        yield* machine.registerSession(id)
+        yield* machine.updatePeerIngressContext(id, { keepAlive: true, commsRuntime: inbox })
+        yield* aMinute
+        yield* aMinute
+        assert.isTrue(ended())
+        assert.deepStrictEqual(yield* machine.listActiveInputs(id), [inputId(1), inputId(2)])
+        yield* release
+      }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
+
+    it.effect("a blob store that is given the media of an answer: they stay where they are", () =>
+      Effect.gen(function*() {
+        const { call, ended, release } = yield* kind
+        yield* Effect.gen(function*() {
+          const machine = yield* MeerkatMachine
+          const executor = yield* make(() =>
+            Effect.succeed({
+              session: { _tag: "Reply" as const, messages: [{ role: "assistant" as const, blocks: [image(400_000)] }] },
+              terminal: { _tag: "RunResult" as const, result: { text: "seen" } }
+            })
+          )
+          yield* machine.ensureSessionWithExecutor(id, executor)
+          const asked = yield* Effect.fork(machine.session(id).ask("draw"))
+          yield* aMinute
+          assert.strictEqual((yield* Fiber.join(asked)).text, "seen")
+          assert.isTrue(ended())
+          yield* release
+        }).pipe(
+          Effect.provide(MeerkatMachineLive.layer),
+          Effect.provide(Layer.merge(memory, withStore(call)))
+        )
+      }))
+  })
+}
+
+describe("an inbox", () => {
+  it.effect("that interrupts the drain that asks it ends it as failed, and who listens is told", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      yield* machine.registerSession(id)
+      const told = yield* Effect.fork(
+        machine.runtimeEvents(id).pipe(
+          Stream.filterMap((fed) =>
+            fed._tag === "Event" && fed.envelope.event._tag === "DrainExited"
+              ? Option.some(fed.envelope.event.reason)
+              : Option.none()
+          ),
+          Stream.take(1),
+          Stream.runCollect
+        )
+      )
+      yield* Effect.repeatN(Effect.yieldNow(), 20)
+      yield* machine.updatePeerIngressContext(id, {
+        keepAlive: true,
+        commsRuntime: { next: Effect.interrupt, confirm: () => Effect.void }
+      })
+      assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Fiber.join(told)), ["failed"])
+    }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
+})
