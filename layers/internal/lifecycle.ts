@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { CurrentSession } from "../../services/CoreExecutor.js"
+import type { SubmitError } from "../../services/MachineAuthority.js"
 import type { EndReport } from "../../services/MeerkatMachine.js"
 import type { ControlFailed, RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Internal, sessionGone } from "../../src/domain/Errors.js"
@@ -18,9 +19,10 @@ import * as DrainCell from "./drainCell.js"
 import { driverError, invalid } from "./driverError.js"
 import { endLoop, endOperations } from "./endFibers.js"
 import type { Attachment, Entry } from "./entry.js"
-import { endGuest, isLeaving, strangerGone, strangerOf } from "./guest.js"
+import { endGuest, insistence, isLeaving, strangerGone, strangerOf } from "./guest.js"
 import * as ModelCell from "./modelCell.js"
 import * as OperationFibers from "./operations/fibers.js"
+import { insistOn } from "./runSettlement.js"
 import { endsWithin } from "./spawn.js"
 
 /** Ends an attachment whose loop has ended: nobody of it acts any more. */
@@ -45,15 +47,21 @@ const stoppedAlready = ({ authority, sessionId }: Entry) =>
     ? invalid({ _tag: "Conflict", detail: `session "${sessionId}" is stopped already` })
     : null
 
+/** How hard an end is tried: once if somebody hears that the store refused it. */
+type Effort = <A>(submission: Effect.Effect<A, SubmitError>) => Effect.Effect<A, SubmitError>
+
 /** A run of somebody else ends as it would, like one of the loop; one that begins in between is waited for as well. */
-const submitStop = (entry: Entry): Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError> =>
+const submitStop = (
+  entry: Entry,
+  effort: Effort
+): Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError> =>
   Effect.zipRight(
     strangerGone(entry),
     Effect.catchAll(
-      entry.authority.submit(stopCommand),
+      effort(entry.authority.submit(stopCommand)),
       (error) =>
         error._tag === "Rejected" && strangerOf(entry) !== null && !isLeaving(entry)
-          ? submitStop(entry)
+          ? submitStop(entry, effort)
           : Effect.fail(stoppedAlready(entry) ?? driverError(entry.authority)(error))
     )
   )
@@ -62,7 +70,7 @@ const submitStop = (entry: Entry): Effect.Effect<{ readonly inputsAbandoned: num
  * Stops with a live loop (D25): the run in progress ends as it would, no further batch begins; the hook is called outside
  * the arrival queue; then `stopped` becomes durable, then visible; then the cleanup hook.
  */
-const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, reason: string) =>
+const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, reason: string, effort: Effort) =>
   Effect.gen(function*() {
     attachment.takenOver = true
     yield* entry.authority.nudge
@@ -75,7 +83,7 @@ const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, re
       return yield* stopFailed(deps, entry, attachment, hookFailed(entry, hooked.cause))
     }
     const report = yield* Effect.catchAll(
-      submitStop(entry),
+      submitStop(entry, effort),
       (error) => stopFailed(deps, entry, attachment, error)
     )
     yield* cleanupHookLogged(deps, entry, attachment)
@@ -94,10 +102,12 @@ const hookFailed = (entry: Entry, cause: Cause.Cause<ControlFailed>): Internal =
   })
 }
 
-const stopNow = (deps: AttachDeps, entry: Entry, reason: string) =>
+const stopNow = (deps: AttachDeps, entry: Entry, reason: string) => (effort: Effort) =>
   Effect.suspend(() => {
     const { attachment } = entry
-    return attachment === null ? submitStop(entry) : stopAttached(deps, entry, attachment, reason)
+    return attachment === null
+      ? submitStop(entry, effort)
+      : stopAttached(deps, entry, attachment, reason, effort)
   })
 
 /** The loop and what it started, after the end is durable; the hooks come last. */
@@ -119,19 +129,30 @@ const endDestroyed = (deps: AttachDeps, entry: Entry, attachment: Attachment | n
  * Destroys (D25): durable first, then the loop is ended and joined, then the hooks. A failed commit interrupts nothing: the
  * loop is taken over in the moment in which the end is published, before it can see it, and by then it is certain.
  */
-const destroyNow = (deps: AttachDeps, entry: Entry) =>
+const destroyNow = (deps: AttachDeps, entry: Entry) => (effort: Effort) =>
   Effect.suspend(() => {
     const taken: { attachment: Attachment | null } = { attachment: null }
     const onSettled = () => {
       taken.attachment = entry.attachment
       if (entry.attachment !== null) entry.attachment.takenOver = true
     }
-    return Effect.mapError(entry.authority.submit(destroyCommand, { onSettled }), driverError(entry.authority)).pipe(
+    return effort(entry.authority.submit(destroyCommand, { onSettled })).pipe(
+      Effect.mapError(driverError(entry.authority)),
       Effect.tap(() => endDestroyed(deps, entry, taken.attachment))
     )
   })
 
-type Work = Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError>
+type Work = (effort: Effort) => Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError>
+
+/** Nobody hears how it ends: it is insisted on, and what is refused all the same is at least to be read. */
+const unheard = (deps: AttachDeps, entry: Entry, work: Work) =>
+  Effect.tapError(
+    work((submission) => insistOn(insistence(deps, entry), submission)),
+    (error) =>
+      Effect.logWarning(
+        `the end that session "${entry.sessionId}" began from inside failed: ${error._tag}: ${error.message}`
+      )
+  )
 
 /**
  * Runs an end in a fiber of the session, whatever becomes of its caller; a call from inside the session only begins it,
@@ -139,10 +160,10 @@ type Work = Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverErr
  */
 const begun = (deps: AttachDeps, entry: Entry, work: Work): Effect.Effect<EndReport, RuntimeDriverError> =>
   Effect.flatMap(CurrentSession, (current): Effect.Effect<EndReport, RuntimeDriverError> => {
-    const fiber = deps.spawner.spawn(entry.scope, Effect.uninterruptible(work))
-    if (current !== null && current.sessionId === entry.sessionId) {
-      return Effect.succeed({ inputsAbandoned: 0, joined: false })
-    }
+    const inside = current !== null && current.sessionId === entry.sessionId
+    const whole = inside ? unheard(deps, entry, work) : work((submission) => submission)
+    const fiber = deps.spawner.spawn(entry.scope, Effect.uninterruptible(whole))
+    if (inside) return Effect.succeed({ inputsAbandoned: 0, joined: false })
     return Effect.flatMap(Fiber.await(fiber), (exit): Effect.Effect<EndReport, RuntimeDriverError> => {
       if (Exit.isSuccess(exit)) return Effect.succeed({ ...exit.value, joined: true })
       // an unregistration took the session away beneath it: that is no interruption of the caller

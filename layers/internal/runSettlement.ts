@@ -49,24 +49,27 @@ export interface Insistence {
   readonly onReload: OnReload
 }
 
+/** Submits until it is durable. What is refused all the same fails `CommitFailed`; nothing has changed. */
+export const insist = <A>(how: Insistence, command: Command<A>): Effect.Effect<A, SubmitError> =>
+  insistOn(how, how.authority.submit(command, { onReload: how.onReload }))
+
 /**
- * Submits until it is durable, with pauses while the store refuses for the moment. They are here, in the fiber of the
- * run's owner, and never in the commit worker. What is refused all the same fails `CommitFailed`; nothing has changed.
+ * A submission, again and again with pauses while the store refuses for the moment. They are here, in the fiber of the
+ * run's owner, and never in the commit worker.
  */
-export const insist = <A>(how: Insistence, command: Command<A>): Effect.Effect<void, SubmitError> => {
-  const { authority, config, onReload, released } = how
-  const attempt = (tries: number, last: boolean): Effect.Effect<void, SubmitError> =>
-    Effect.matchEffect(authority.submit(command, { onReload }), {
-      onSuccess: () => Effect.void,
-      onFailure: (error) => {
-        const over = error._tag !== "CommitFailed" || last || tries >= config.commitRetryTimes ||
-          !isRetryable(error.error)
-        if (over) return Effect.fail(error)
-        return Effect.flatMap(
-          Effect.zipRight(Metric.increment(Metrics.commitRetries), pause(tries)),
-          (hurry) => attempt(tries + 1, hurry)
-        )
-      }
+export const insistOn = <A>(
+  { config, released }: Pick<Insistence, "config" | "released">,
+  submission: Effect.Effect<A, SubmitError>
+): Effect.Effect<A, SubmitError> => {
+  const attempt = (tries: number, last: boolean): Effect.Effect<A, SubmitError> =>
+    Effect.catchAll(submission, (error) => {
+      const over = error._tag !== "CommitFailed" || last || tries >= config.commitRetryTimes ||
+        !isRetryable(error.error)
+      if (over) return Effect.fail(error)
+      return Effect.flatMap(
+        Effect.zipRight(Metric.increment(Metrics.commitRetries), pause(tries)),
+        (hurry) => attempt(tries + 1, hurry)
+      )
     })
   const pause = (tries: number): Effect.Effect<boolean> =>
     Effect.race(
@@ -78,7 +81,7 @@ export const insist = <A>(how: Insistence, command: Command<A>): Effect.Effect<v
 
 /** The same; where the store refuses for good the session must be opened anew. */
 export const insistOrReload = <A>(how: Insistence, command: Command<A>): Effect.Effect<void, SubmitError> =>
-  Effect.catchAll(insist(how, command), (error) => {
+  Effect.catchAll(Effect.asVoid(insist(how, command)), (error) => {
     if (error._tag !== "CommitFailed") return Effect.fail(error)
     const reason = `a run could not be committed: ${error.error._tag}`
     return Effect.zipRight(
