@@ -37,6 +37,7 @@ import type { MachineParts } from "./internal/machineParts.js"
 import * as Metrics from "./internal/metrics.js"
 import { operationsOf } from "./internal/operations/registry.js"
 import * as Registry from "./internal/registry.js"
+import { logWarning } from "./internal/rendering.js"
 import * as SessionHandle from "./internal/sessionHandle.js"
 import * as Spawn from "./internal/spawn.js"
 import { admission } from "./internal/surfaces/admission.js"
@@ -259,7 +260,7 @@ export const layerResuming = <E, R>(
         ({ sessionId }) =>
           Effect.catchAllCause(
             Effect.asVoid(machine.ensureSessionWithExecutorFactory(sessionId, options.executorFor(sessionId))),
-            (cause) => Effect.logWarning(`session "${sessionId}" could not be resumed`, cause)
+            (cause) => logWarning(`session "${sessionId}" could not be resumed`, cause)
           ),
         { concurrency: options.concurrency ?? 16, unordered: true }
       ),

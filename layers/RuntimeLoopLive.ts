@@ -1,11 +1,14 @@
 /** @since 0.1.0 */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import type { TurnOutput } from "../services/CoreExecutor.js"
 import { IdGen } from "../services/IdGen.js"
 import type { SubmitError } from "../services/MachineAuthority.js"
 import type { MeerkatMachineOptions } from "../services/MeerkatMachineConfig.js"
@@ -13,8 +16,7 @@ import { MeerkatMachineConfig } from "../services/MeerkatMachineConfig.js"
 import type { LoopEnd, LoopOptions, RunControl } from "../services/RuntimeLoop.js"
 import { RuntimeLoop } from "../services/RuntimeLoop.js"
 import { RuntimeStore } from "../services/RuntimeStore.js"
-import type { Command, StagedRun } from "../src/domain/Command.js"
-import type { CompletionOutcome } from "../src/domain/Completion.js"
+import type { StagedRun } from "../src/domain/Command.js"
 import type { RunId } from "../src/domain/Ids.js"
 import type { SessionState } from "../src/domain/SessionState.js"
 import { endDrained } from "../src/kernel/commands/attach.js"
@@ -24,11 +26,14 @@ import { nextReadyAt, selectBatch } from "../src/kernel/selection.js"
 import * as Blobs from "./internal/blobs.js"
 import * as FreshIds from "./internal/freshIds.js"
 import * as Metrics from "./internal/metrics.js"
+import type { Failure } from "./internal/runFailure.js"
+import { ofCause, ofRefusal } from "./internal/runFailure.js"
 import type { RunEnd, RunFiber } from "./internal/runFiber.js"
 import { start } from "./internal/runFiber.js"
-import { sizeOf, toRunOutput } from "./internal/runOutput.js"
-import type { OnReload } from "./internal/runSettlement.js"
-import { finalizationFailure, insistOrReload, notBefore } from "./internal/runSettlement.js"
+import type { Refusal } from "./internal/runOutput.js"
+import { toRunOutput } from "./internal/runOutput.js"
+import type { Insistence, OnReload } from "./internal/runSettlement.js"
+import { finalizationFailure, insist, insistOrReload, notBefore, orReload } from "./internal/runSettlement.js"
 
 interface LoopDeps {
   readonly store: RuntimeStore["Type"]
@@ -45,15 +50,12 @@ const mayRun = ({ lifecycle }: SessionState): boolean =>
   lifecycle._tag === "Idle" || lifecycle._tag === "Attached" || lifecycle._tag === "Retired"
 
 /** Submits what a run came to. The pauses between tries end early when the session is being taken down (D21). */
-const persist = <A>(
-  { config }: LoopDeps,
-  options: LoopOptions,
-  command: Command<A>,
-  onReload: OnReload
-): Effect.Effect<void, SubmitError> => {
-  const { authority } = options
-  return insistOrReload({ authority, config, released: released(options), onReload }, command)
-}
+const insistence = ({ config }: LoopDeps, options: LoopOptions, onReload: OnReload = () => []): Insistence => ({
+  authority: options.authority,
+  config,
+  released: released(options),
+  onReload
+})
 
 /** Completes when the session no longer is this attachment's. */
 const released = (options: Pick<LoopOptions, "authority" | "token">): Effect.Effect<void> =>
@@ -66,45 +68,70 @@ const released = (options: Pick<LoopOptions, "authority" | "token">): Effect.Eff
 
 const agentApplied = (staged: StagedRun): number => staged.completions[staged.completions.length - 1]?.seq ?? 0
 
+/** The result is committed; what no commit can hold is a failed run. */
+const commit = (
+  deps: LoopDeps,
+  options: LoopOptions,
+  staged: StagedRun,
+  run: RunFiber,
+  given: TurnOutput
+): Effect.Effect<void, SubmitError> => {
+  const { runId } = staged
+  const { head, appends } = run.turn
+  const refused = (refusal: Refusal) => fail(deps, options, staged, ofRefusal(refusal, staged.records.length))
+  const made = toRunOutput(given, head, appends, agentApplied(staged), deps.config.maxCommitBytes)
+  if (Either.isLeft(made)) return refused(made.left)
+  const output = made.right
+  const how = insistence(deps, options, finalizationFailure(staged, output.outcome))
+  return Effect.catchAll(
+    insist(how, commitRun({ runId, output })),
+    (error) =>
+      error._tag === "CommitFailed" && error.error._tag === "CommitTooLarge"
+        ? refused({ _tag: "TooLarge", bytes: error.error.bytes, limit: error.error.limit })
+        : orReload(how)(error)
+  )
+}
+
+/** What a run failed of, with the time at which its inputs may run again (D10). */
+const fail = (
+  deps: LoopDeps,
+  options: LoopOptions,
+  staged: StagedRun,
+  failure: Failure
+): Effect.Effect<void, SubmitError> => {
+  const charged = Math.max(0, ...staged.records.map((record) => record.charged))
+  const how = insistence(deps, options, finalizationFailure(staged, null))
+  return Effect.flatMap(
+    notBefore(deps.config, charged),
+    (later) => insistOrReload(how, failRun({ runId: staged.runId, failure: { ...failure, notBefore: later } }))
+  )
+}
+
 const settleRun = (
   deps: LoopDeps,
   options: LoopOptions,
   staged: StagedRun,
   run: RunFiber,
   end: RunEnd
-): Effect.Effect<void, SubmitError> =>
-  Effect.gen(function*() {
-    const { runId } = staged
-    const lost = finalizationFailure(staged, null)
-    switch (end._tag) {
-      case "Output": {
-        const given = yield* deps.blobs.ofOutput(end.output)
-        const bytes = sizeOf(given)
-        if (bytes > deps.config.maxCommitBytes) {
-          const detail = `the turn's output has ${bytes} bytes, the limit is ${deps.config.maxCommitBytes}`
-          const outcome: CompletionOutcome = { _tag: "Abandoned", reason: `apply failed: ${detail}` }
-          const failure = { detail, outcome, retryable: false, notBefore: 0 }
-          return yield* persist(deps, options, failRun({ runId, failure }), lost)
-        }
-        const output = toRunOutput(given, run.turn.head, run.turn.appends, agentApplied(staged))
-        return yield* persist(deps, options, commitRun({ runId, output }), finalizationFailure(staged, output.outcome))
+): Effect.Effect<void, SubmitError> => {
+  const { runId } = staged
+  const how = insistence(deps, options, finalizationFailure(staged, null))
+  switch (end._tag) {
+    case "Output":
+      return Effect.flatMap(deps.blobs.ofOutput(end.output), (given) => commit(deps, options, staged, run, given))
+    case "Failed":
+      return fail(deps, options, staged, end.failure)
+    case "Interrupted":
+      switch (end.reason) {
+        case "cancelled":
+          return insistOrReload(how, cancelRun({ runId, reason: "cancelled" }))
+        case "requeue":
+          return insistOrReload(how, requeueRun({ runId }))
+        case "destroyed":
+          return Effect.void
       }
-      case "Failed": {
-        const charged = Math.max(0, ...staged.records.map((record) => record.charged))
-        const failure = { ...end.failure, notBefore: yield* notBefore(deps.config, charged) }
-        return yield* persist(deps, options, failRun({ runId, failure }), lost)
-      }
-      case "Interrupted":
-        switch (end.reason) {
-          case "cancelled":
-            return yield* persist(deps, options, cancelRun({ runId, reason: "cancelled" }), lost)
-          case "requeue":
-            return yield* persist(deps, options, requeueRun({ runId }), lost)
-          case "destroyed":
-            return
-        }
-    }
-  })
+  }
+}
 
 /** The handle that the attachment's owner has on the run in progress. */
 const makeControl = () => {
@@ -161,7 +188,11 @@ const runBatch = (
       // The loop itself was interrupted: its run goes back into the queue, uncharged.
       Effect.onInterrupt(() => Effect.zipRight(run.interrupt("requeue"), run.end))
     )
-    yield* settleRun(deps, options, staged, run, end)
+    // a mistake of ours in the end of one run is a failed run, and not the end of the loop (D8)
+    yield* Effect.catchAllDefect(
+      Effect.suspend(() => settleRun(deps, options, staged, run, end)),
+      (defect) => fail(deps, options, staged, ofCause(Cause.die(defect)))
+    )
     yield* Metric.increment(Metrics.runs[end._tag])
   }).pipe(Effect.ensuring(Effect.sync(control.end)))
 
@@ -192,7 +223,9 @@ const loop = (deps: LoopDeps, options: LoopOptions): Effect.Effect<LoopEnd, Subm
           continue
         }
         const runId = yield* deps.ids.run
-        const staged = yield* restore(options.authority.submit(stage({ token: options.token, runId })))
+        // a store that refuses for the moment does not end the loop, and one that refuses for good is told to all
+        const begin = insistOrReload(insistence(deps, options), stage({ token: options.token, runId }))
+        const staged = yield* restore(begin)
         if (staged !== null) yield* runBatch(deps, options, control, staged, restore)
         yield* Effect.yieldNow()
       }

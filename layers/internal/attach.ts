@@ -19,6 +19,7 @@ import { visible } from "../../src/domain/RuntimeState.js"
 import { abortAttach, beginAttach, detach, publishAttachment } from "../../src/kernel/commands/attach.js"
 import { driverError } from "./driverError.js"
 import type { Attachment, Entry } from "./entry.js"
+import { logWarning } from "./rendering.js"
 import type { Spawner } from "./spawn.js"
 
 export interface AttachDeps {
@@ -51,7 +52,7 @@ export const callHook = (
 
 /** For hooks whose failure concerns nobody but the reader of the log. */
 export const logged = (name: string) => (effect: Effect.Effect<void, ControlFailed>): Effect.Effect<void> =>
-  Effect.catchAllCause(effect, (cause) => Effect.logWarning(`hook ${name} failed`, cause))
+  Effect.catchAllCause(effect, (cause) => logWarning(`hook ${name} failed`, cause))
 
 /** Who comes to a hook that was called already waits for the end of that call; its failure is the first caller's. */
 const once = (
@@ -80,7 +81,16 @@ export const stopHook = (
 ): Effect.Effect<void, ControlFailed> =>
   Effect.suspend(() => {
     const { stop } = attachment.executor
-    return once(attachment, "stopped", stop === undefined ? Effect.void : callHook(deps, entry, "stop", stop(reason)))
+    return once(
+      attachment,
+      "stopped",
+      stop === undefined ? Effect.void : callHook(
+        deps,
+        entry,
+        "stop",
+        Effect.suspend(() => stop(reason))
+      )
+    )
   })
 
 export const stopHookLogged = (
@@ -109,7 +119,9 @@ const yieldHook = (deps: AttachDeps, entry: Entry, attachment: Attachment, reaso
   if (handle === undefined || runId === null) return
   deps.spawner.spawn(
     attachment.scope,
-    logged("cancelAfterBoundary")(callHook(deps, entry, "cancelAfterBoundary", handle({ runId, reason })))
+    logged("cancelAfterBoundary")(
+      callHook(deps, entry, "cancelAfterBoundary", Effect.suspend(() => handle({ runId, reason })))
+    )
   )
 }
 
@@ -134,7 +146,9 @@ export const escortCancel = (
     deps.spawner.spawn(attachment.scope, interrupt)
     return
   }
-  const called = logged("hardCancel")(callHook(deps, entry, "hardCancel", handle({ runId, reason })))
+  const called = logged("hardCancel")(
+    callHook(deps, entry, "hardCancel", Effect.suspend(() => handle({ runId, reason })))
+  )
   deps.spawner.spawn(attachment.scope, called)
   deps.spawner.spawn(attachment.scope, Effect.delay(interrupt, deps.config.cancelGrace))
 }

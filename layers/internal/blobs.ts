@@ -18,6 +18,7 @@ import { ExecutorFault, Internal } from "../../src/domain/Errors.js"
 import type { Input } from "../../src/domain/Input.js"
 import type { ContentBlock, MediaData, Message } from "../../src/domain/Message.js"
 import { invalid } from "./driverError.js"
+import { logWarning } from "./rendering.js"
 
 export interface Blobs {
   /** An input whose large media are kept already; the same object if it has none. */
@@ -106,7 +107,7 @@ const ofOutput = (
     Effect.timeoutFail({ duration: limit, onTimeout: () => fault("the blob store did not answer in time", true) }),
     Effect.interruptible,
     Effect.catchAllCause((cause) =>
-      Effect.as(Effect.logWarning("media of a turn stay inline: they could not be put aside", cause), output)
+      Effect.as(logWarning("media of a turn stay inline: they could not be put aside", cause), output)
     )
   )
 

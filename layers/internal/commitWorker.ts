@@ -19,6 +19,7 @@ import * as Rounds from "../../src/kernel/round.js"
 import type { Pending, Round } from "./commitRound.js"
 import { fold } from "./commitRound.js"
 import type { FreshIds } from "./freshIds.js"
+import { pretty } from "./rendering.js"
 
 /** The cell that a worker writes: the published state, the revision it stands at, and who is to be told. */
 export interface Cell {
@@ -66,7 +67,7 @@ const didNotHappen = (error: CommitError): CommitError =>
 const cutOff = (cause: Cause.Cause<never>): string =>
   Cause.isInterruptedOnly(cause)
     ? "it ended while the outcome of a commit was looked up"
-    : `the store died: ${Cause.pretty(cause)}`
+    : `the store died: ${pretty(cause)}`
 
 /**
  * Looks an unknown outcome up (D21): the commit's own request id in the store means that it happened, the old revision
@@ -100,7 +101,7 @@ const write = (deps: WorkerDeps, commit: RuntimeCommit): Effect.Effect<Written> 
     onFailure: (cause) => {
       const failure = Cause.failureOrCause(cause)
       if (Either.isRight(failure)) {
-        return Effect.succeed<Written>({ _tag: "Lost", reason: `the store died: ${Cause.pretty(cause)}` })
+        return Effect.succeed<Written>({ _tag: "Lost", reason: `the store died: ${pretty(cause)}` })
       }
       const error = failure.left
       if (error._tag === "StoreOutcomeUnknown") return resolveUnknown(deps, commit.runtimeId, commit, error)

@@ -16,6 +16,7 @@ import * as DrainCell from "./drainCell.js"
 import type { Entry } from "./entry.js"
 import * as Lifecycle from "./lifecycle.js"
 import type { MachineParts } from "./machineParts.js"
+import { logWarning } from "./rendering.js"
 import { endsWithin } from "./spawn.js"
 
 interface Drain {
@@ -147,7 +148,7 @@ const body = (drain: Drain, previous: Fiber.RuntimeFiber<void> | null): Effect.E
     Effect.catchAllCause((cause): Effect.Effect<DrainExitReason> =>
       Cause.isInterruptedOnly(cause)
         ? Effect.interrupt
-        : Effect.as(Effect.logWarning("the drain of a peer's inbox failed", cause), "failed")
+        : Effect.as(logWarning("the drain of a peer's inbox failed", cause), "failed")
     ),
     Effect.flatMap((reason) => settle(drain, reason)),
     Effect.onInterrupt(() =>

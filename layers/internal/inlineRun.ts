@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import * as Inspectable from "effect/Inspectable"
 import * as Metric from "effect/Metric"
 import type { TurnOutput } from "../../services/CoreExecutor.js"
 import type { InlineTurn } from "../../services/SessionRuns.js"
@@ -18,15 +18,18 @@ import { acceptAndStage } from "../../src/kernel/commands/accept.js"
 import { cancelRun, commitRun, failRun, requeueRun } from "../../src/kernel/commands/run.js"
 import { runOf } from "../../src/kernel/facts.js"
 import * as Admission from "./admission.js"
-import { driverError, invalid } from "./driverError.js"
+import { driverError, invalid, refusedError } from "./driverError.js"
 import type { Entry } from "./entry.js"
 import { hosted, insistence, mayWork, notCommitted, outsideError } from "./guest.js"
 import type { MachineParts } from "./machineParts.js"
 import * as Metrics from "./metrics.js"
+import { textOf } from "./rendering.js"
 import type { Failure } from "./runFailure.js"
+import { ofRefusal } from "./runFailure.js"
 import type { RunEnd, RunFiber } from "./runFiber.js"
 import { start } from "./runFiber.js"
-import { sizeOf, toRunOutput } from "./runOutput.js"
+import type { Refusal } from "./runOutput.js"
+import { toRunOutput } from "./runOutput.js"
 import { finalizationFailure, insist, insistOrReload, notBefore } from "./runSettlement.js"
 
 type Op<A, E, R> = (turn: InlineTurn) => Effect.Effect<readonly [A, TurnOutput], E, R>
@@ -65,13 +68,15 @@ const stage = (parts: MachineParts, entry: Entry, given: Input, runId: RunId) =>
   })
 
 /** The result is committed with the input's end; if it cannot be, the input waits again and the value goes with the error. */
-const succeeded = <A, E>(inline: Inline<A, E>, run: RunFiber, output: TurnOutput, value: A): Ended<A, E> => {
+const succeeded = <A, E>(inline: Inline<A, E>, run: RunFiber, given: TurnOutput, value: A): Ended<A, E> => {
   const { entry, parts, staged } = inline
   const { runId } = staged
   const applied = staged.completions[staged.completions.length - 1]?.seq ?? 0
-  const committed = toRunOutput(output, run.turn.head, run.turn.appends, applied)
-  const how = insistence(parts, entry, finalizationFailure(staged, committed.outcome))
-  return insist(how, commitRun({ runId, output: committed })).pipe(
+  const made = toRunOutput(given, run.turn.head, run.turn.appends, applied, parts.config.maxCommitBytes)
+  if (Either.isLeft(made)) return refused(inline, made.left)
+  const output = made.right
+  const how = insistence(parts, entry, finalizationFailure(staged, output.outcome))
+  return insist(how, commitRun({ runId, output })).pipe(
     Effect.as(value),
     Effect.catchAll((error) =>
       Effect.zipRight(
@@ -95,15 +100,9 @@ const failed = <A, E>(inline: Inline<A, E>, failure: Failure, error: Ended<never
     )
 }
 
-const tooMuch = <A, E>(inline: Inline<A, E>, bytes: number): Ended<never, E> => {
-  const limit = inline.parts.config.maxCommitBytes
-  const detail = `the turn's output has ${bytes} bytes, the limit is ${limit}`
-  return failed(
-    inline,
-    { detail, outcome: { _tag: "Abandoned", reason: `apply failed: ${detail}` }, retryable: false },
-    Effect.fail(invalid({ _tag: "TooLarge", bytes, limit }))
-  )
-}
+/** No commit can hold the output: the input has failed for good, and the caller knows why. */
+const refused = <A, E>(inline: Inline<A, E>, refusal: Refusal): Ended<never, E> =>
+  failed(inline, ofRefusal(refusal, 1), Effect.fail(refusedError(refusal)))
 
 /** A run that was to be cancelled and came to nothing is cancelled, whatever it says itself. */
 const cancelled = (entry: Entry, runId: RunId, end: RunEnd): RunEnd =>
@@ -119,10 +118,7 @@ const settle = <A, E>(inline: Inline<A, E>, run: RunFiber, end: RunEnd): Ended<A
     case "Output": {
       if (cell.exit === null || Exit.isFailure(cell.exit)) return noEnd(inline)
       const [value] = cell.exit.value
-      return Effect.flatMap(parts.blobs.ofOutput(end.output), (output) => {
-        const bytes = sizeOf(output)
-        return bytes > parts.config.maxCommitBytes ? tooMuch(inline, bytes) : succeeded(inline, run, output, value)
-      })
+      return Effect.flatMap(parts.blobs.ofOutput(end.output), (given) => succeeded(inline, run, given, value))
     }
     case "Failed": {
       const { exit } = cell
@@ -151,19 +147,17 @@ const noEnd = <A, E>({ entry }: Inline<A, E>): Effect.Effect<never, Internal> =>
     new Internal({ detail: `a run of session "${entry.sessionId}" was ended by a stranger`, retryable: true })
   )
 
-const describe = (error: unknown): string => error instanceof Error ? error.message : Inspectable.toStringUnknown(error)
-
 /** `op` as an executor: what it came to is kept with its own types, its failure is one of an executor. */
 const executorOf = <A, E>(cell: Inline<A, E>["cell"], op: Op<A, E, never>) => ({
   apply: (turn: InlineTurn) =>
-    op(turn).pipe(
+    Effect.suspend(() => op(turn)).pipe(
       Effect.onExit((exit) =>
         Effect.sync(() => {
           cell.exit = exit
         })
       ),
       Effect.mapBoth({
-        onFailure: (error) => new ExecutorFault({ detail: describe(error) }),
+        onFailure: (error) => new ExecutorFault({ detail: textOf(error) }),
         onSuccess: ([, output]) => output
       })
     )
@@ -214,7 +208,9 @@ const ended = <A, E>(
     if (Exit.isFailure(waited)) yield* run.interrupt("requeue")
     const end = cancelled(entry, staged.runId, Exit.isSuccess(waited) ? waited.value : yield* run.end)
     yield* Metric.increment(Metrics.runs[end._tag])
-    const result = yield* Effect.exit(settle(inline, run, end))
+    const settled = Effect.suspend(() => settle(inline, run, end))
+    // nobody else would give the slot back
+    const result = yield* Effect.exit(Effect.tapDefect(settled, () => putBack(inline.parts, entry, staged.runId)))
     // the caller's own interruption is its answer, whatever the session made of the run
     return yield* Exit.isFailure(waited) ? Effect.failCause(waited.cause) : result
   })

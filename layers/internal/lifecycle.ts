@@ -22,6 +22,7 @@ import type { Attachment, Entry } from "./entry.js"
 import { endGuest, insistence, isLeaving, strangerGone, strangerOf } from "./guest.js"
 import * as ModelCell from "./modelCell.js"
 import * as OperationFibers from "./operations/fibers.js"
+import { pretty } from "./rendering.js"
 import { insistOn } from "./runSettlement.js"
 import { endsWithin } from "./spawn.js"
 
@@ -94,7 +95,7 @@ const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, re
 /** Whatever a hook ends with: its failure, a defect, an interruption of its own. */
 const hookFailed = (entry: Entry, cause: Cause.Cause<ControlFailed>): Internal => {
   const failure = Cause.failureOrCause(cause)
-  const detail = Either.isLeft(failure) ? failure.left.detail : Cause.pretty(failure.right)
+  const detail = Either.isLeft(failure) ? failure.left.detail : pretty(failure.right)
   return new Internal({
     detail: `the stop hook of session "${entry.sessionId}" failed: ${detail}`,
     cause: Either.isLeft(failure) ? failure.left : Cause.squash(failure.right),

@@ -2,6 +2,8 @@
 import * as Cause from "effect/Cause"
 import type { CompletionOutcome, TurnCauseKind, TurnError } from "../../src/domain/Completion.js"
 import type { ApplyFailureCause, ExecutorError } from "../../src/domain/Errors.js"
+import { pretty } from "./rendering.js"
+import type { Refusal } from "./runOutput.js"
 
 /** What a failed run amounts to, before time comes in. */
 export interface Failure {
@@ -67,10 +69,20 @@ export const ofError = (error: ExecutorError): Failure => {
 export const ofCause = (cause: Cause.Cause<ExecutorError>): Failure => {
   const detail = Cause.isInterruptedOnly(cause)
     ? "the executor was interrupted from outside"
-    : `the executor died: ${Cause.pretty(cause)}`
+    : `the executor died: ${pretty(cause)}`
   return {
     detail,
     outcome: withError(detail, { kind: "fatal_failure", terminal: true, outcome: "failed", detail, retryable: true }),
     retryable: true
   }
+}
+
+/**
+ * An output that no commit can hold. What several inputs said together may be too much: then each is tried alone.
+ */
+export const ofRefusal = (refusal: Refusal, members: number): Failure => {
+  const detail = refusal._tag === "TooLarge"
+    ? `the turn comes to ${refusal.bytes} bytes, the limit is ${refusal.limit}`
+    : `the turn's output is no JSON: ${refusal.detail}`
+  return { detail, outcome: abandoned(detail), retryable: refusal._tag === "TooLarge" && members > 1 }
 }

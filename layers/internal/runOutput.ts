@@ -1,10 +1,12 @@
 /** @since 0.1.0 */
+import * as Either from "effect/Either"
 import type { SessionUpdate, TurnOutput } from "../../services/CoreExecutor.js"
 import type { RunOutput } from "../../src/domain/Command.js"
 import type { CompletionOutcome } from "../../src/domain/Completion.js"
 import type { Message } from "../../src/domain/Message.js"
 import type { SessionHead, SessionPart } from "../../src/domain/RuntimeCommit.js"
 import { roll, sha256 } from "./digest.js"
+import { textOf } from "./rendering.js"
 
 const append = (base: SessionHead, messages: ReadonlyArray<Message>): SessionPart | null =>
   messages.length === 0 ? null : {
@@ -62,8 +64,21 @@ const outcomeOf = ({ terminal }: TurnOutput): CompletionOutcome => {
   }
 }
 
-/** What an executor returned, as the kernel commits it; digest and message count are ours (D20). */
-export const toRunOutput = (
+/** Why no commit can hold an output. */
+export type Refusal =
+  | { readonly _tag: "TooLarge"; readonly bytes: number; readonly limit: number }
+  | { readonly _tag: "NoJson"; readonly detail: string }
+
+/** Bytes of what is committed, as far as they can make a commit too large. */
+const sizeOf = ({ outcome, session }: RunOutput): number =>
+  JSON.stringify(outcome).length +
+  (session === null
+    ? 0
+    : session._tag === "Opaque"
+    ? session.bytes.byteLength
+    : JSON.stringify(session.messages).length)
+
+const make = (
   output: TurnOutput,
   base: SessionHead,
   appends: ReadonlyArray<Message>,
@@ -80,7 +95,24 @@ export const toRunOutput = (
   }
 }
 
-/** Bytes of an output, as far as they can make a commit too large. */
-export const sizeOf = ({ session, terminal }: TurnOutput): number =>
-  (session._tag === "Opaque" ? session.bytes.byteLength : JSON.stringify(session).length) +
-  (terminal === null ? 0 : JSON.stringify(terminal).length)
+/**
+ * What an executor returned, as the kernel commits it; digest and message count are ours (D20). What the inputs said is
+ * part of it, and counts: input and answer may each fit, and not both of them.
+ */
+export const toRunOutput = (
+  output: TurnOutput,
+  base: SessionHead,
+  appends: ReadonlyArray<Message>,
+  agentApplied: number,
+  limit: number
+): Either.Either<RunOutput, Refusal> =>
+  Either.flatMap(
+    Either.try({
+      try: () => {
+        const made = make(output, base, appends, agentApplied)
+        return { made, bytes: sizeOf(made) }
+      },
+      catch: (cause): Refusal => ({ _tag: "NoJson", detail: textOf(cause) })
+    }),
+    ({ bytes, made }) => bytes > limit ? Either.left<Refusal>({ _tag: "TooLarge", bytes, limit }) : Either.right(made)
+  )

@@ -79,13 +79,16 @@ export const insistOn = <A>(
   return attempt(0, false)
 }
 
+/** The store refuses for good: the session must be opened anew. */
+export const orReload = (how: Insistence) => (error: SubmitError): Effect.Effect<never, SubmitError> => {
+  if (error._tag !== "CommitFailed") return Effect.fail(error)
+  const reason = `a run could not be committed: ${error.error._tag}`
+  return Effect.zipRight(
+    how.authority.requireReload(reason, how.onReload(reason)),
+    Effect.fail<SubmitError>({ _tag: "ReloadRequired", reason })
+  )
+}
+
 /** The same; where the store refuses for good the session must be opened anew. */
-export const insistOrReload = <A>(how: Insistence, command: Command<A>): Effect.Effect<void, SubmitError> =>
-  Effect.catchAll(Effect.asVoid(insist(how, command)), (error) => {
-    if (error._tag !== "CommitFailed") return Effect.fail(error)
-    const reason = `a run could not be committed: ${error.error._tag}`
-    return Effect.zipRight(
-      how.authority.requireReload(reason, how.onReload(reason)),
-      Effect.fail<SubmitError>({ _tag: "ReloadRequired", reason })
-    )
-  })
+export const insistOrReload = <A>(how: Insistence, command: Command<A>): Effect.Effect<A, SubmitError> =>
+  Effect.catchAll(insist(how, command), orReload(how))

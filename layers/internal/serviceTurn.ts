@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -27,12 +27,13 @@ import {
 import { runOf } from "../../src/kernel/facts.js"
 import type { OfRun } from "../../src/kernel/rows/run.js"
 import { readFailure } from "./admission.js"
-import { driverError, invalid } from "./driverError.js"
+import { driverError, invalid, refusedError } from "./driverError.js"
 import type { EndedTurn, Entry } from "./entry.js"
 import { hosted, insistence, mayWork, notCommitted, outsideError } from "./guest.js"
 import type { MachineParts } from "./machineParts.js"
 import { submit, traced } from "./machineParts.js"
-import { sizeOf, toRunOutput } from "./runOutput.js"
+import { pretty } from "./rendering.js"
+import { toRunOutput } from "./runOutput.js"
 import { insist, insistOrReload } from "./runSettlement.js"
 
 type Parts = Pick<MachineParts, "blobs" | "config" | "ids" | "store">
@@ -110,12 +111,11 @@ const outputOf = (
   { authority }: Entry,
   given: TurnOutput
 ): Effect.Effect<RunOutput, RuntimeDriverError> =>
-  Effect.flatMap(blobs.ofOutput(given), (output) => {
-    const bytes = sizeOf(output)
-    return bytes > config.maxCommitBytes
-      ? Effect.fail(invalid({ _tag: "TooLarge", bytes, limit: config.maxCommitBytes }))
-      : Effect.succeed(toRunOutput(output, authority.unsafeState().head, [], 0))
-  })
+  Effect.flatMap(
+    blobs.ofOutput(given),
+    (output) =>
+      Either.mapLeft(toRunOutput(output, authority.unsafeState().head, [], 0, config.maxCommitBytes), refusedError)
+  )
 
 /** A turn of `run` ends with its effect: else the slot were free while somebody is still at work. */
 const ownEnd = (entry: Entry, runId: RunId | undefined): RuntimeDriverError | null =>
@@ -185,9 +185,13 @@ interface Work<A, E> {
 type Ended<A, E> = Effect.Effect<A, RuntimeDriverError | TurnCancelled | E>
 
 const succeeded = <A, E>({ entry, fiber, options, parts, runId }: Work<A, E>, value: A): Ended<A, E> => {
-  const given = options.output === undefined
+  const { output } = options
+  const given = output === undefined
     ? Effect.succeed(completeServiceTurn({ runId }))
-    : Effect.map(outputOf(parts, entry, options.output(value)), (output) => completeServiceTurn({ runId, output }))
+    : Effect.map(
+      Effect.suspend(() => outputOf(parts, entry, output(value))),
+      (made) => completeServiceTurn({ runId, output: made })
+    )
   const told = Effect.flatMap(
     given,
     (command) => Effect.mapError(insist(insistence(parts, entry), command), driverError(entry.authority))
@@ -211,7 +215,7 @@ const settle = <A, E>(work: Work<A, E>, exit: Exit.Exit<A, E>): Ended<A, E> => {
     const why = cancel?.reason ?? interrupted
     return Effect.zipRight(abandon(parts, entry, runId, why), outsideError(entry, reason, why))
   }
-  const detail = Cause.pretty(exit.cause)
+  const detail = pretty(exit.cause)
   return Effect.zipRight(
     Effect.ignore(insistOrReload(insistence(parts, entry), failServiceTurn({ runId, detail }))),
     Effect.failCause(exit.cause)
@@ -231,7 +235,11 @@ const worked = <A, E>(
     const body = Effect.gen(function*() {
       const waited = yield* Effect.exit(restore(Fiber.await(work.fiber)))
       if (Exit.isFailure(waited)) yield* interrupt("requeue")
-      const result = yield* Effect.exit(settle(work, yield* Fiber.await(work.fiber)))
+      const exit = yield* Fiber.await(work.fiber)
+      const settled = Effect.suspend(() => settle(work, exit))
+      // nobody else would give the slot back
+      const late = () => abandon(work.parts, work.entry, work.runId, "its end could not be told")
+      const result = yield* Effect.exit(Effect.tapDefect(settled, late))
       // the caller's own interruption is its answer, whatever became of the turn
       return yield* Exit.isFailure(waited) ? Effect.failCause(waited.cause) : result
     })

@@ -16,6 +16,7 @@ import type { Cell, WorkerDeps } from "./commitWorker.js"
 import { runRound } from "./commitWorker.js"
 import * as EventHub from "./eventHub.js"
 import * as Watches from "./operations/watches.js"
+import { pretty } from "./rendering.js"
 import type { Spawner } from "./spawn.js"
 import * as Waiters from "./waiters.js"
 
@@ -51,7 +52,7 @@ const isDirty = ({ dirty }: SessionState): boolean =>
   dirty.cursors || dirty.inputs.length > 0 || dirty.operations.length > 0 || dirty.dropOperations.length > 0
 
 const endOf = (cause: Cause.Cause<never>): string =>
-  Cause.isInterruptedOnly(cause) ? "it is being closed" : `its commit worker died: ${Cause.pretty(cause)}`
+  Cause.isInterruptedOnly(cause) ? "it is being closed" : `its commit worker died: ${pretty(cause)}`
 
 /** The owner of one session's state. Everything here is synchronous but the worker and the flush timer. */
 export const make = (options: AuthorityOptions): SessionAuthority => {

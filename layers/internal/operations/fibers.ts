@@ -16,6 +16,7 @@ import type { OperationId } from "../../../src/domain/Ids.js"
 import type { OperationResult } from "../../../src/domain/Operation.js"
 import { cancelOperation, completeOperation, failOperation } from "../../../src/kernel/operations.js"
 import type { Entry, OperationFiber } from "../entry.js"
+import { messagesOf } from "../rendering.js"
 import type { OperationDeps } from "./submit.js"
 import { submit } from "./submit.js"
 
@@ -34,15 +35,11 @@ export const resultOf = (answer: OperationAnswer, elapsedMs: number): OperationR
   }
 }
 
-/** What is said of a failure or defect: the messages, not where they came from. */
-const reasonOf = (cause: Cause.Cause<unknown>): string =>
-  Cause.prettyErrors(cause).map(({ message, name }) => message === "" ? name : message).join("; ")
-
 const endOf = (id: OperationId, exit: Exit.Exit<OperationAnswer, unknown>, elapsedMs: number) => {
   if (Exit.isSuccess(exit)) return completeOperation(id, resultOf(exit.value, elapsedMs))
   return Cause.isInterruptedOnly(exit.cause)
     ? cancelOperation(id, "its work was interrupted")
-    : failOperation(id, reasonOf(exit.cause))
+    : failOperation(id, messagesOf(exit.cause))
 }
 
 /** A pause before the next try; true if it was cut short by a teardown, which leaves time for one. */

@@ -1,0 +1,101 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as TestClock from "effect/TestClock"
+import * as HandoverLive from "../../layers/HandoverLive.js"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
+import { make } from "../../services/CoreExecutor.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
+import * as Turn from "../../services/Turn.js"
+import { ApplyFailed } from "../../src/domain/Errors.js"
+import { SessionId } from "../../src/domain/Ids.js"
+import { CommitTooLarge, StoreBusy } from "../../src/domain/StoreErrors.js"
+import { FaultyStore } from "../../src/testkit/index.js"
+
+const id = SessionId.make("s")
+const limit = 10_000
+const words = (length: number) => "x".repeat(length)
+
+const memory = Layer.provide(RuntimeStoreMemory.layerNoDeps(), HandoverLive.layer)
+const small = MeerkatMachineLive.layer.pipe(
+  Layer.provide(memory),
+  Layer.provide(MeerkatMachineConfig.layer({ ...MeerkatMachineConfig.defaults, maxCommitBytes: limit }))
+)
+
+/** Waits, with whatever comes due in the meantime. */
+const later = <A, E>(effect: Effect.Effect<A, E>) =>
+  Effect.raceFirst(effect, Effect.forever(Effect.zipRight(Effect.yieldNow(), TestClock.adjust("1 second"))))
+
+const counting = (runs: { count: number }, answer: string) =>
+  make(() =>
+    Effect.sync(() => {
+      runs.count++
+      return Turn.reply(answer)
+    })
+  )
+
+describe("a turn that no commit can hold", () => {
+  it.effect("whose input and answer fit each by itself has failed, once", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const runs = { count: 0 }
+      yield* machine.ensureSessionWithExecutor(id, yield* counting(runs, words(4_000)))
+      const { completion } = yield* machine.session(id).prompt(words(6_000))
+      const told = yield* later(completion.wait)
+      assert.include(told._tag === "Abandoned" ? told.reason : told._tag, "the limit is 10000")
+      assert.strictEqual(runs.count, 1)
+      assert.strictEqual(yield* machine.runtimeState(id), "attached")
+    }).pipe(Effect.provide(small)))
+
+  it.effect("since it was given too many inputs is done again with each of them alone", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const runs = { count: 0 }
+      yield* machine.registerSession(id)
+      const one = yield* machine.session(id).steer(words(6_000))
+      const two = yield* machine.session(id).steer(words(6_000))
+      yield* machine.ensureSessionWithExecutor(id, yield* counting(runs, "short"))
+      const told = yield* later(Effect.all([one.completion.wait, two.completion.wait]))
+      assert.deepStrictEqual(told.map(({ _tag }) => _tag), ["Completed", "Completed"])
+      assert.strictEqual(runs.count, 3)
+    }).pipe(Effect.provide(small)))
+})
+
+/** The first run fails, so that its input is staged a second time, and that has to be written. */
+const retried = (faults: FaultyStore.FaultyStore, error: StoreBusy | CommitTooLarge) =>
+  Effect.gen(function*() {
+    const machine = yield* MeerkatMachine
+    const runs = { count: 0 }
+    const executor = yield* make(() =>
+      Effect.suspend(() => {
+        if (runs.count++ > 0) return Effect.succeed(Turn.reply("answer"))
+        faults.failCommit(error, { nth: 2 })
+        return Effect.fail(new ApplyFailed({ cause: "RuntimeTurn", detail: "no" }))
+      })
+    )
+    yield* machine.ensureSessionWithExecutor(id, executor)
+    const { completion } = yield* machine.session(id).prompt("hello")
+    const waiting = yield* Effect.fork(completion.wait)
+    return yield* later(Fiber.join(waiting))
+  })
+
+describe("the beginning of a run that the store refuses", () => {
+  const ends = {
+    "for the moment is tried again": [new StoreBusy({ operation: "commit", waitedMs: 1 }), "Completed"],
+    "for good is told to who waits": [new CommitTooLarge({ bytes: 2, limit: 1 }), "RuntimeTerminated"]
+  } as const
+  for (const [how, [error, expected]] of Object.entries(ends)) {
+    it.effect(how, () =>
+      Effect.flatMap(FaultyStore.make, (faults) =>
+        Effect.gen(function*() {
+          assert.strictEqual((yield* retried(faults, error))._tag, expected)
+        }).pipe(
+          Effect.provide(MeerkatMachineLive.layer),
+          Effect.provide(FaultyStore.layer(faults)),
+          Effect.provide(memory)
+        )))
+  }
+})
