@@ -6,7 +6,7 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { ControlRequest, CoreExecutor, SessionUpdate, Turn, TurnOutput } from "../../../services/CoreExecutor.js"
+import type { CoreExecutor, SessionUpdate, Turn, TurnOutput } from "../../../services/CoreExecutor.js"
 import { callback, consume, replace, reply } from "../../../services/Turn.js"
 import type { ExecutorError, OperationError } from "../../domain/Errors.js"
 import {
@@ -18,6 +18,7 @@ import {
   TerminalFailure,
   TurnCancelled
 } from "../../domain/Errors.js"
+import type { Json } from "../../domain/Json.js"
 import * as Message from "../../domain/Message.js"
 import type { Crew } from "./Crew.js"
 import { isPoison } from "./Inputs.js"
@@ -60,6 +61,21 @@ const updates: NonEmptyReadonlyArray<SessionUpdate> = [
   { _tag: "Opaque", bytes: Uint8Array.of(1, 2, 3), messageCount: 2 },
   { _tag: "None" }
 ]
+
+/** Of the type of JSON, and none. */
+const circular = (): Json => {
+  const self: { [key: string]: Json } = {}
+  self["self"] = self
+  return self
+}
+
+/** Users' code may fail and die with anything, also with what neither JSON nor a printer of causes gets over. */
+const strange = { rows: 1n }
+
+/** A function of a user's that throws instead of making an effect. */
+const broken = (): never => {
+  throw new Error("simulated")
+}
 
 const output = ({ dice }: World): TurnOutput => {
   const session = dice.pick(updates)
@@ -107,15 +123,15 @@ const failed = (world: World): Effect.Effect<never, ExecutorError> =>
   Effect.flatMap(Effect.sync(() => failure(world)), (error) => Effect.fail(error))
 
 /** Work of its own; how it ends is decided when it ends. @since 0.1.0 @category constructors */
-export const background = (world: World): Effect.Effect<string, string> =>
+export const background = (world: World): Effect.Effect<string, unknown> =>
   Effect.zipRight(
     pause(world, 400),
-    Effect.suspend((): Effect.Effect<string, string> => {
+    Effect.suspend((): Effect.Effect<string, unknown> => {
       switch (world.dice.below(5)) {
         case 0:
-          return Effect.fail("simulated")
+          return Effect.fail(world.dice.pick<unknown>(["simulated", strange]))
         case 1:
-          return Effect.dieMessage("simulated")
+          return Effect.die(world.dice.pick<unknown>([new Error("simulated"), strange]))
         case 2:
           return Effect.as(Effect.sleep("10 minutes"), "late")
         default:
@@ -172,6 +188,9 @@ const acts: NonEmptyReadonlyArray<readonly [readonly [name: string, act: Act], w
   [["reply later", (_, world) => Effect.zipRight(pause(world), Effect.sync(() => output(world)))], 8],
   [["fail", (_, world) => Effect.zipRight(pause(world, 20), failed(world))], 5],
   [["die", (_, world) => Effect.zipRight(pause(world, 20), Effect.dieMessage("simulated"))], 1],
+  [["die of something strange", () => Effect.die(strange)], 0.3],
+  [["answer what is no JSON", () => Effect.sync(() => reply("answer", { data: circular() }))], 0.3],
+  [["throw", broken], 0.3],
   [["hang", () => Effect.as(Effect.sleep("30 minutes"), consume)], 1],
   [["interrupt itself", () => Effect.interrupt], 0.3],
   [["ignore interruption", (_, world, turn) =>
@@ -218,15 +237,18 @@ const hook = (world: World, name: string, calm: () => boolean): Hook =>
       [pause(world), 3],
       [Effect.fail(new ControlFailed({ detail: "simulated" })), 1],
       [Effect.dieMessage("simulated"), 0.3],
+      [Effect.die(strange), 0.1],
       [Effect.sleep("1 minute"), 0.2]
     ])
   })
 
+/** A handle is called, and may throw before it gives its effect. */
+const handle = (world: World, name: string, calm: () => boolean) => (_: unknown): Hook =>
+  !calm() && world.dice.hit(0.05) ? broken() : hook(world, name, calm)
+
 const handles = (world: World, calm: () => boolean): Omit<CoreExecutor, "apply"> => ({
-  stop: () => hook(world, "stop", calm),
+  stop: handle(world, "stop", calm),
   cleanupAfterStop: hook(world, "cleanupAfterStop", calm),
-  ...(world.dice.hit(0.7)
-    ? { cancelAfterBoundary: (_: ControlRequest) => hook(world, "cancelAfterBoundary", calm) }
-    : {}),
-  ...(world.dice.hit(0.5) ? { hardCancel: (_: ControlRequest) => hook(world, "hardCancel", calm) } : {})
+  ...(world.dice.hit(0.7) ? { cancelAfterBoundary: handle(world, "cancelAfterBoundary", calm) } : {}),
+  ...(world.dice.hit(0.5) ? { hardCancel: handle(world, "hardCancel", calm) } : {})
 })
