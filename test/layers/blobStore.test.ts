@@ -103,6 +103,21 @@ describe("blobs in files", () => {
       }).pipe(Effect.provide(files(directory)))
     }).pipe(Effect.provide(NodeContext.layer)))
 
+  it.scopedLive("that cannot be put in their place leave nothing beside it", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
+      yield* Effect.gen(function*() {
+        const blobs = yield* BlobStore
+        const id = yield* blobs.put(bytes(10))
+        yield* blobs.remove(id)
+        const folder = `${directory}/${id.slice(0, 2)}`
+        yield* fs.makeDirectory(`${folder}/${id}/in the way`, { recursive: true })
+        assert.strictEqual((yield* Effect.flip(blobs.put(bytes(10)))).operation, "put")
+        assert.deepStrictEqual(yield* fs.readDirectory(folder), [id])
+      }).pipe(Effect.provide(files(directory)))
+    }).pipe(Effect.provide(NodeContext.layer)))
+
   it.live("a folder that cannot be made is a failure of the layer", () =>
     Effect.gen(function*() {
       const failure = yield* Effect.flip(Effect.provide(BlobStore, files("/dev/null/blobs")))

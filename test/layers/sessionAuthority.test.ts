@@ -100,6 +100,21 @@ describe("the owner of a session's state", () => {
       })
     ))
 
+  it.live("the end of the session waits for the commit that is under way, and who handed it in is told that it happened", () =>
+    withAuthority(({ authority, close, faults }) =>
+      Effect.gen(function*() {
+        const held = faults.park("commit")
+        const asked = yield* Effect.fork(authority.submit(setSilentIntents(["one"])))
+        yield* held.reached
+        const closing = yield* Effect.fork(close)
+        yield* turns
+        assert.isFalse(isDone(closing))
+        yield* held.release
+        yield* Fiber.join(closing)
+        assert.isTrue(Exit.isSuccess(yield* Fiber.await(asked)))
+      })
+    ))
+
   // found by simulation, seed 9005498: the end of the session cut the lookup off, and the caller waited for ever
   it.live("who waits for a commit whose outcome is being looked up is told when the session ends meanwhile", () =>
     withAuthority(({ authority, close, faults }) =>

@@ -51,7 +51,8 @@ const interruptedAt = <A, E, F>(
   cut: number,
   preempt: number,
   call: (machine: MeerkatMachineService) => Effect.Effect<unknown, E>,
-  look: (machine: MeerkatMachineService, open: ReadonlySet<object>) => Effect.Effect<A, F>
+  look: (machine: MeerkatMachineService, open: ReadonlySet<object>) => Effect.Effect<A, F>,
+  before: (machine: MeerkatMachineService) => Effect.Effect<void, F> = () => Effect.void
 ) => {
   const open = new Set<object>()
   let steps = 0
@@ -60,6 +61,7 @@ const interruptedAt = <A, E, F>(
     const faults = yield* FaultyStore.make
     return yield* Effect.gen(function*() {
       const machine = yield* MeerkatMachine
+      yield* before(machine)
       target = yield* Effect.fork(call(machine))
       yield* Fiber.await(target)
       yield* Effect.sleep("1 second")
@@ -105,6 +107,31 @@ describe("an opening", () => {
             )
         )
         assert.deepStrictEqual(exit, Exit.succeed(true), `cut at ${cut}, preempt ${preempt}`)
+      }
+    }
+  })
+
+  it("of an attachment to a session that is there stands in nobody's way when its caller is interrupted", () => {
+    const next = (machine: MeerkatMachineService) =>
+      Effect.gen(function*() {
+        const { executor } = yield* LatchedExecutor.make()
+        yield* machine.ensureSessionWithExecutor(id, executor)
+        return (yield* machine.session(id).ask("hello")).text
+      }).pipe(Effect.timeout("1 minute"))
+    for (const preempt of [0.1, 1]) {
+      for (let cut = 1; cut < 60; cut++) {
+        const exit = interruptedAt(
+          cut,
+          preempt,
+          (machine) =>
+            Effect.flatMap(
+              LatchedExecutor.make(),
+              ({ executor }) => machine.ensureSessionWithExecutorFactory(id, Effect.as(Effect.yieldNow(), executor))
+            ),
+          next,
+          (machine) => machine.registerSession(id)
+        )
+        assert.deepStrictEqual(exit, Exit.succeed("answer 1"), `cut at ${cut}, preempt ${preempt}`)
       }
     }
   })
