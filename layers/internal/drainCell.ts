@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Metric from "effect/Metric"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { DrainState } from "../../src/domain/DrainSlot.js"
@@ -10,7 +11,7 @@ import { initial } from "../../src/domain/DrainSlot.js"
 import type { DrainEvent } from "../../src/kernel/drain.js"
 import { step } from "../../src/kernel/drain.js"
 import * as Metrics from "./metrics.js"
-import { interruptWithin } from "./spawn.js"
+import { completesWithin } from "./spawn.js"
 
 /** One drain. Its identity is its fence: a task that is not its cell's any more feeds nothing and tells nothing. */
 export interface DrainTask {
@@ -21,7 +22,11 @@ export interface DrainTask {
 export interface DrainCell {
   state: DrainState
   task: DrainTask | null
+  /** what was started for it and has not ended: drains, and what they asked of an inbox; those of a task that is over too */
+  readonly fibers: Set<DrainFiber>
 }
+
+export type DrainFiber = Fiber.RuntimeFiber<unknown, unknown>
 
 export interface EndDeps {
   readonly config: MeerkatMachineOptions
@@ -29,7 +34,7 @@ export interface EndDeps {
   readonly abandoned: { count: number }
 }
 
-export const make = (): DrainCell => ({ state: initial, task: null })
+export const make = (): DrainCell => ({ state: initial, task: null, fibers: new Set() })
 
 /** A transition that does not exist changes nothing and answers false. */
 export const fire = (cell: DrainCell, event: DrainEvent): boolean => {
@@ -39,12 +44,11 @@ export const fire = (cell: DrainCell, event: DrainEvent): boolean => {
   return true
 }
 
-/** The slot is over first, then its task is the caller's to end: so an ended task never says so itself. */
-export const release = (cell: DrainCell, event: DrainEvent): Fiber.RuntimeFiber<void> | null => {
-  if (!fire(cell, event)) return null
-  const { task } = cell
-  cell.task = null
-  return task?.fiber ?? null
+/** Has a fiber waited for by whoever ends the drain or takes its place. */
+export const keep = <A, E>(cell: DrainCell, fiber: Fiber.RuntimeFiber<A, E>): Fiber.RuntimeFiber<A, E> => {
+  cell.fibers.add(fiber)
+  fiber.addObserver(() => cell.fibers.delete(fiber))
+  return fiber
 }
 
 /** Counts a fiber that was left behind. */
@@ -55,9 +59,45 @@ export const leftBehind = (deps: EndDeps): Effect.Effect<void> =>
   })
 
 /**
- * Ends the task and joins it, at most `teardownTimeout`; false when it was left behind. `wait: false` only begins it. A
- * task that was released is interrupted, whatever becomes of the caller: nobody else knows it any more.
+ * Waits for fibers that were interrupted, at most `teardownTimeout` for all of them; false when one was left behind. It is
+ * counted once, and nobody waits for it again.
  */
+export const joined = (
+  deps: EndDeps,
+  { fibers }: DrainCell,
+  some: ReadonlyArray<DrainFiber>
+): Effect.Effect<boolean> =>
+  Effect.tap(
+    // one after another: all of them together would be over as soon as one was interrupted
+    completesWithin(
+      Effect.forEach(some, (fiber) => Fiber.await(fiber), { discard: true }),
+      Duration.toMillis(deps.config.teardownTimeout)
+    ),
+    (ended) =>
+      ended
+        ? Effect.void
+        : Effect.forEach(some.filter((fiber) => fibers.delete(fiber)), () => leftBehind(deps), { discard: true })
+  )
+
+/** The slot moves on and has no task any more; false when it stays as it is. */
+export const vacate = (cell: DrainCell, event: DrainEvent): boolean => {
+  if (!fire(cell, event)) return false
+  cell.task = null
+  return true
+}
+
+/**
+ * The slot moves on first, so that an ended task never says so itself; then whatever was started for it is interrupted.
+ * Gives what there is to wait for: a task that is not its cell's any more starts nothing.
+ */
+export const release = (cell: DrainCell, event: DrainEvent): ReadonlyArray<DrainFiber> => {
+  vacate(cell, event)
+  const fibers = Array.from(cell.fibers)
+  for (const fiber of fibers) fiber.unsafeInterruptAsFork(FiberId.none)
+  return fibers
+}
+
+/** Ends the task and joins it; false when something of it was left behind. `wait: false` only begins it. */
 export const end = (
   deps: EndDeps,
   cell: DrainCell,
@@ -65,11 +105,6 @@ export const end = (
   options: { readonly wait: boolean } = { wait: true }
 ): Effect.Effect<boolean> =>
   Effect.suspend(() => {
-    const fiber = release(cell, event)
-    if (fiber === null) return Effect.succeed(true)
-    if (!options.wait) return Effect.as(Fiber.interruptFork(fiber), true)
-    return Effect.tap(
-      interruptWithin(fiber, Duration.toMillis(deps.config.teardownTimeout)),
-      (ended) => ended ? Effect.void : leftBehind(deps)
-    )
+    const fibers = release(cell, event)
+    return options.wait ? joined(deps, cell, fibers) : Effect.succeed(true)
   }).pipe(Effect.uninterruptible)

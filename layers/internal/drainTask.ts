@@ -2,7 +2,8 @@
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type { CommsFailed, CommsReceipt, CommsRuntime } from "../../services/CommsRuntime.js"
 import { CurrentSession } from "../../services/CoreExecutor.js"
@@ -10,6 +11,7 @@ import type { DrainExitReason, DrainMode } from "../../src/domain/DrainSlot.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { Input } from "../../src/domain/Input.js"
 import { kindOf } from "../../src/domain/Input.js"
+import type { DrainEvent } from "../../src/kernel/drain.js"
 import * as Admission from "./admission.js"
 import type { DrainTask } from "./drainCell.js"
 import * as DrainCell from "./drainCell.js"
@@ -17,7 +19,6 @@ import type { Entry } from "./entry.js"
 import * as Lifecycle from "./lifecycle.js"
 import type { MachineParts } from "./machineParts.js"
 import { logWarning } from "./rendering.js"
-import { endsWithin } from "./spawn.js"
 
 interface Drain {
   readonly parts: MachineParts
@@ -31,9 +32,16 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 
 const owns = ({ entry, task }: Drain): boolean => entry.drain.task === task
 
-/** A progress report is nobody's question, so nobody waits for its end. */
-const admitOnce = ({ entry, parts }: Drain, input: Input): Effect.Effect<CommsReceipt, RuntimeDriverError> =>
-  Effect.flatMap(Admission.checked(input), (valid) =>
+/**
+ * A progress report is nobody's question, so nobody waits for its end. While media are put aside nothing is admitted yet:
+ * that is the users' code, and can be interrupted.
+ */
+const admitOnce = (
+  { entry, parts }: Drain,
+  input: Input,
+  restore: Restore
+): Effect.Effect<CommsReceipt, RuntimeDriverError> =>
+  Effect.flatMap(restore(Effect.flatMap(Admission.checked(input), parts.blobs.ofInput)), (valid) =>
     Effect.map(
       Admission.admit(parts, entry, valid, {
         wake: true,
@@ -55,7 +63,7 @@ const admit = (
   restore: Restore,
   tries = 0
 ): Effect.Effect<CommsReceipt, RuntimeDriverError> =>
-  Effect.catchAll(admitOnce(drain, input), (error) => {
+  Effect.catchAll(admitOnce(drain, input, restore), (error) => {
     const { commitRetryBase, commitRetryTimes } = drain.parts.config
     return error._tag === "Internal" && error.retryable && tries < commitRetryTimes
       ? Effect.zipRight(
@@ -71,28 +79,47 @@ const isOver = ({ entry }: Drain, error: RuntimeDriverError): Effect.Effect<bool
     ? Effect.succeed(true)
     : Effect.map(entry.authority.health, (health) => health._tag === "ReloadRequired")
 
+/** As a call of the inbox sees itself: it comes from the session's drain. */
+const asDrain = ({ entry }: Drain) => <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  effect.pipe(
+    Effect.provideService(CurrentSession, { sessionId: entry.sessionId, runId: null, role: "drain" }),
+    Effect.annotateLogs({ module: "CommsDrain", session: entry.sessionId })
+  )
+
+/**
+ * Takes an input off, within `hookTimeout`. An inbox that ignores its interruption does not hold up the next input, only
+ * the end of the drain: so the call has a fiber of its own, which the session's scope owns.
+ */
+const confirm = (drain: Drain, input: Input, receipt: CommsReceipt): Effect.Effect<void, CommsFailed> =>
+  Effect.suspend(() => {
+    const { entry, parts, runtime } = drain
+    const call = asDrain(drain)(Effect.suspend(() => runtime.confirm(input, receipt)))
+    const fiber = DrainCell.keep(entry.drain, parts.spawner.spawn(entry.scope, call))
+    const giveUp = Effect.sync(() => fiber.unsafeInterruptAsFork(FiberId.none))
+    return Fiber.await(fiber).pipe(
+      Effect.timeoutOption(parts.config.hookTimeout),
+      Effect.interruptible,
+      Effect.onInterrupt(() => giveUp),
+      Effect.flatMap(Option.match({
+        onNone: () =>
+          Effect.zipRight(giveUp, Effect.logWarning(`an inbox did not confirm input ${input.header.id} in time`)),
+        onSome: (exit) => exit
+      }))
+    )
+  })
+
 /** Hands one input to the session; true when the session is over. The input is taken off once its fate is decided. */
 const feed = (drain: Drain, input: Input, restore: Restore): Effect.Effect<boolean, CommsFailed> => {
-  const confirm = (receipt: CommsReceipt) =>
-    drain.runtime.confirm(input, receipt).pipe(
-      Effect.disconnect,
-      Effect.timeoutOption(drain.parts.config.hookTimeout),
-      Effect.interruptible,
-      Effect.flatMap(Option.match({
-        onNone: () => Effect.logWarning(`an inbox did not confirm input ${input.header.id} in time`),
-        onSome: () => Effect.void
-      })),
-      Effect.as(false)
-    )
+  const told = (receipt: CommsReceipt) => Effect.as(owns(drain) ? confirm(drain, input, receipt) : Effect.void, false)
   return Effect.matchEffect(admit(drain, input, restore), {
-    onSuccess: confirm,
+    onSuccess: told,
     onFailure: (error) =>
       Effect.flatMap(isOver(drain, error), (over) =>
         over
           ? Effect.succeed(true)
           : Effect.zipRight(
             Effect.logWarning(`input ${input.header.id} of a peer was refused: ${error._tag}: ${error.message}`),
-            confirm({ _tag: "Refused", error })
+            told({ _tag: "Refused", error })
           ))
   })
 }
@@ -128,19 +155,13 @@ const drainInbox = (drain: Drain): Effect.Effect<DrainExitReason, CommsFailed> =
 const settle = (drain: Drain, reason: DrainExitReason): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (!owns(drain)) return Effect.void
-    DrainCell.release(drain.entry.drain, { _tag: "Exited", reason })
+    DrainCell.vacate(drain.entry.drain, { _tag: "Exited", reason })
     return drain.entry.authority.publish({ _tag: "DrainExited", reason })
-  })
+  }).pipe(Effect.uninterruptible)
 
-/** Waits for the task that this one replaces: two never drain at a time, so that order is kept. */
-const takeOver = (drain: Drain, previous: Fiber.RuntimeFiber<void> | null): Effect.Effect<void> =>
-  previous === null ? Effect.void : Effect.flatMap(
-    endsWithin(previous, Duration.toMillis(drain.parts.config.teardownTimeout)),
-    (ended) => ended ? Effect.void : DrainCell.leftBehind(drain.parts.attachments)
-  )
-
-const body = (drain: Drain, previous: Fiber.RuntimeFiber<void> | null): Effect.Effect<void> =>
-  takeOver(drain, previous).pipe(
+/** Drains, once everything that drained before has ended: two never drain at a time, so that order is kept. */
+const body = (drain: Drain, before: ReadonlyArray<DrainCell.DrainFiber>): Effect.Effect<void> =>
+  DrainCell.joined(drain.parts.attachments, drain.entry.drain, before).pipe(
     Effect.zipRight(Effect.sync(() => {
       if (owns(drain)) DrainCell.fire(drain.entry.drain, { _tag: "Spawned" })
     })),
@@ -158,28 +179,27 @@ const body = (drain: Drain, previous: Fiber.RuntimeFiber<void> | null): Effect.E
           : Effect.void
       )
     ),
-    Effect.provideService(CurrentSession, { sessionId: drain.entry.sessionId, runId: null, role: "drain" }),
-    Effect.annotateLogs({ module: "CommsDrain", session: drain.entry.sessionId })
+    asDrain(drain)
   )
 
 /**
- * Starts a task in the session's scope. The slot was claimed by the caller, in the same step; `previous` is the task it
- * replaces, interrupted already. A task that dies without a word is noticed all the same.
+ * Gives the session's slot to a task in the session's scope, in one step; what drained before is interrupted. A task that
+ * dies without a word is noticed all the same.
  */
 export const start = (
   parts: MachineParts,
   entry: Entry,
   runtime: CommsRuntime,
-  mode: DrainMode,
-  previous: Fiber.RuntimeFiber<void> | null
+  event: Extract<DrainEvent, { readonly _tag: "Begin" | "Rebind" }>
 ): void => {
+  const before = DrainCell.release(entry.drain, event)
   const task: DrainTask = { fiber: null }
-  const drain: Drain = { parts, entry, runtime, mode, task }
+  const drain: Drain = { parts, entry, runtime, mode: event.mode, task }
   entry.drain.task = task
-  if (previous === null) DrainCell.fire(entry.drain, { _tag: "Spawned" })
-  const fiber = parts.spawner.spawn(entry.scope, body(drain, previous))
+  if (before.length === 0) DrainCell.fire(entry.drain, { _tag: "Spawned" })
+  const fiber = DrainCell.keep(entry.drain, parts.spawner.spawn(entry.scope, body(drain, before)))
   task.fiber = fiber
   fiber.addObserver(() => {
-    if (owns(drain)) DrainCell.release(entry.drain, { _tag: "Exited", reason: "failed" })
+    if (owns(drain)) DrainCell.vacate(entry.drain, { _tag: "Exited", reason: "failed" })
   })
 }

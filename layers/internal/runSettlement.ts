@@ -89,6 +89,6 @@ export const orReload = (how: Insistence) => (error: SubmitError): Effect.Effect
   )
 }
 
-/** The same; where the store refuses for good the session must be opened anew. */
+/** Insists on a command; where the store refuses for good the session must be opened anew. */
 export const insistOrReload = <A>(how: Insistence, command: Command<A>): Effect.Effect<A, SubmitError> =>
   Effect.catchAll(insist(how, command), orReload(how))

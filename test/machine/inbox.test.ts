@@ -1,26 +1,36 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as CommsRuntimeMailbox from "../../layers/CommsRuntimeMailbox.js"
 import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
+import { BlobStore } from "../../services/BlobStore.js"
+import type { CommsRuntime } from "../../services/CommsRuntime.js"
 import { make } from "../../services/CoreExecutor.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import type { SessionComms } from "../../services/SessionComms.js"
 import * as Turn from "../../services/Turn.js"
 import { SessionId } from "../../src/domain/Ids.js"
+import type { Input } from "../../src/domain/Input.js"
 import { StoreBusy } from "../../src/domain/StoreErrors.js"
 import { FaultyStore } from "../../src/testkit/index.js"
+import { inputId, peer, prompt } from "../support/inputs.js"
 
 const id = SessionId.make("s")
 const memory = RuntimeStoreMemory.layer.pipe(Layer.provide(HandoverLive.layer))
 
 const withFaults = <A, E>(
-  body: (faults: FaultyStore.FaultyStore) => Effect.Effect<A, E, MeerkatMachine>
+  body: (faults: FaultyStore.FaultyStore) => Effect.Effect<A, E, MeerkatMachine | Scope.Scope>
 ) =>
   Effect.flatMap(FaultyStore.make, (faults) =>
     body(faults).pipe(
+      Effect.ensuring(faults.heal),
+      Effect.scoped,
       Effect.provide(MeerkatMachineLive.layer),
       Effect.provide(FaultyStore.layer(faults)),
       Effect.provide(memory)
@@ -28,6 +38,31 @@ const withFaults = <A, E>(
 
 /** Lets everybody go on that can without time passing. */
 const settled = Effect.repeatN(Effect.yieldNow(), 100)
+
+/** An inbox over a list: it takes off whatever comes first, once `confirming` is over, and counts who looks at it. */
+const listed = (inputs: Array<Input>, confirming: Effect.Effect<unknown> = Effect.void) => {
+  const seen = { looks: 0, confirmed: new Array<string>() }
+  const emptied = Effect.unsafeMakeLatch(false)
+  const runtime: CommsRuntime = {
+    next: Effect.suspend(() => {
+      seen.looks++
+      const [head] = inputs
+      return head === undefined ? Effect.never : Effect.succeedSome(head)
+    }),
+    confirm: ({ header }) =>
+      Effect.uninterruptible(Effect.zipRight(
+        confirming,
+        Effect.sync(() => {
+          seen.confirmed.push(header.id)
+          inputs.shift()
+          if (inputs.length === 0) emptied.unsafeOpen()
+        })
+      ))
+  }
+  return { runtime, seen, emptied: emptied.await }
+}
+
+const silent: CommsRuntime = { next: Effect.never, confirm: () => Effect.void }
 
 const busy = new StoreBusy({ operation: "commit", waitedMs: 1 })
 
@@ -67,4 +102,134 @@ describe("a session that ends itself, which nobody hears of, ends though the sto
         assert.strictEqual(yield* machine.runtimeState(id), "destroyed")
       })
     ))
+})
+
+describe("an inbox has one drain at a time:", () => {
+  const rounds: Readonly<
+    Record<string, (comms: SessionComms, runtime: CommsRuntime) => Effect.Effect<unknown, unknown, Scope.Scope>>
+  > = {
+    "aborted and attached anew": (comms, runtime) =>
+      Effect.forkScoped(comms.abort).pipe(Effect.zipRight(settled), Effect.zipRight(comms.attach(runtime))),
+    "bound to another one and back": (comms, runtime) =>
+      comms.attach(silent).pipe(Effect.zipRight(settled), Effect.zipRight(comms.attach(runtime))),
+    "bound to others and aborted before it is attached anew": (comms, runtime) =>
+      comms.attach(silent).pipe(
+        Effect.zipRight(Effect.forkScoped(comms.abort)),
+        Effect.zipRight(settled),
+        Effect.zipRight(comms.attach(silent)),
+        Effect.zipRight(comms.attach(runtime))
+      )
+  }
+
+  for (const [name, round] of Object.entries(rounds)) {
+    it.effect(`${name} while its drain admits an input`, () =>
+      withFaults((faults) =>
+        Effect.gen(function*() {
+          const machine = yield* MeerkatMachine
+          yield* machine.registerSession(id)
+          const { comms } = machine.session(id)
+          const { emptied, runtime, seen } = listed([peer(1), peer(2)])
+          const admitting = faults.park("terminalInput")
+          yield* comms.attach(runtime)
+          yield* admitting.reached
+          yield* round(comms, runtime)
+          yield* settled
+          assert.strictEqual(seen.looks, 1)
+          yield* admitting.release
+          yield* emptied
+          assert.deepStrictEqual(seen.confirmed, [inputId(1), inputId(2)])
+          assert.deepStrictEqual(yield* machine.listActiveInputs(id), [inputId(1), inputId(2)])
+        })
+      ))
+
+    it.effect(`${name} while an input is being confirmed`, () =>
+      withFaults(() =>
+        Effect.gen(function*() {
+          const machine = yield* MeerkatMachine
+          yield* machine.registerSession(id)
+          const { comms } = machine.session(id)
+          const begun = yield* Effect.makeLatch(false)
+          const go = yield* Effect.makeLatch(false)
+          const { emptied, runtime, seen } = listed([peer(1), peer(2)], Effect.zipRight(begun.open, go.await))
+          yield* comms.attach(runtime)
+          yield* begun.await
+          yield* round(comms, runtime)
+          yield* settled
+          assert.strictEqual(seen.looks, 1)
+          yield* go.open
+          yield* emptied
+          assert.deepStrictEqual(yield* machine.listActiveInputs(id), [inputId(1), inputId(2)])
+        })
+      ))
+  }
+})
+
+describe("the end of a session that drains an inbox", () => {
+  const confirming = (inbox: CommsRuntime, begun: Effect.Latch) =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      yield* machine.registerSession(id)
+      yield* machine.session(id).comms.attach(inbox)
+      yield* begun.await
+      return yield* Effect.fork(machine.unregisterSession(id))
+    })
+
+  it.effect("waits for an input that is being confirmed", () =>
+    withFaults(() =>
+      Effect.gen(function*() {
+        const begun = yield* Effect.makeLatch(false)
+        const { runtime, seen } = listed([peer(1)], Effect.zipRight(begun.open, Effect.sleep("500 millis")))
+        const leaving = yield* confirming(runtime, begun)
+        yield* settled
+        assert.isNull(leaving.unsafePoll())
+        yield* TestClock.adjust("500 millis")
+        assert.isFalse((yield* Fiber.join(leaving)).forced)
+        assert.deepStrictEqual(seen.confirmed, [inputId(1)])
+      })
+    ))
+
+  it.effect("says that it left behind an inbox that ignores its interruption", () =>
+    withFaults(() =>
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const begun = yield* Effect.makeLatch(false)
+        const go = yield* Effect.makeLatch(false)
+        const { runtime } = listed([peer(1)], Effect.zipRight(begun.open, go.await))
+        const leaving = yield* confirming(runtime, begun)
+        yield* settled
+        for (let steps = 0; steps < 4; steps++) yield* Effect.zipRight(TestClock.adjust("30 seconds"), settled)
+        assert.isTrue((yield* Fiber.join(leaving)).forced)
+        assert.strictEqual(yield* machine.fiberCount, 2)
+        yield* go.open
+        yield* settled
+        assert.strictEqual(yield* machine.fiberCount, 0)
+      })
+    ))
+
+  it.effect("does not wait for media that are being put aside: nothing is admitted yet", () =>
+    Effect.gen(function*() {
+      const putting = yield* Effect.makeLatch(false)
+      const blobs = BlobStore.of({
+        put: () => Effect.zipRight(putting.open, Effect.never),
+        get: () => Effect.succeedNone,
+        remove: () => Effect.void,
+        list: Stream.empty
+      })
+      const picture: Input = {
+        _tag: "Prompt",
+        header: prompt(1).header,
+        text: "look",
+        blocks: [{ type: "image", mediaType: "image/png", data: { type: "inline", base64: "A".repeat(400_000) } }]
+      }
+      const { runtime, seen } = listed([picture])
+      yield* Effect.gen(function*() {
+        const leaving = yield* confirming(runtime, putting)
+        yield* settled
+        assert.isFalse((yield* Fiber.join(leaving)).forced)
+        assert.deepStrictEqual(seen.confirmed, [])
+      }).pipe(
+        Effect.provide(MeerkatMachineLive.layer),
+        Effect.provide(Layer.merge(memory, Layer.succeed(BlobStore, blobs)))
+      )
+    }))
 })

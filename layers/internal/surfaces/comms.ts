@@ -1,12 +1,10 @@
 /** @since 0.1.0 */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import type { CommsRuntime } from "../../../services/CommsRuntime.js"
 import { CurrentSession } from "../../../services/CoreExecutor.js"
 import type { CommsControl, PeerIngressOptions, SessionComms } from "../../../services/SessionComms.js"
-import type { DrainMode } from "../../../src/domain/DrainSlot.js"
 import { isActive } from "../../../src/domain/DrainSlot.js"
 import type { RuntimeDriverError } from "../../../src/domain/Errors.js"
 import { Destroyed } from "../../../src/domain/Errors.js"
@@ -19,7 +17,6 @@ import { invalid } from "../driverError.js"
 import type { Entry } from "../entry.js"
 import type { MachineParts, Resolve } from "../machineParts.js"
 import { traced } from "../machineParts.js"
-import { completesWithin } from "../spawn.js"
 import { usable } from "../usable.js"
 
 /** Runtimes are told apart by what they are; the names are for people. */
@@ -48,21 +45,6 @@ const endTask = (parts: MachineParts, entry: Entry, event: DrainEvent): Effect.E
     (inside) => Effect.asVoid(DrainCell.end(parts.attachments, entry.drain, event, { wait: !inside }))
   )
 
-const spawn = (parts: MachineParts, entry: Entry, runtime: CommsRuntime, runtimeId: string, mode: DrainMode): void => {
-  DrainCell.fire(entry.drain, { _tag: "Begin", mode, runtimeId })
-  DrainTask.start(parts, entry, runtime, mode, null)
-}
-
-const rebind = (parts: MachineParts, entry: Entry, runtime: CommsRuntime, runtimeId: string, mode: DrainMode) =>
-  Effect.suspend(() => {
-    const previous = DrainCell.release(entry.drain, { _tag: "Rebind", mode, runtimeId })
-    DrainTask.start(parts, entry, runtime, mode, previous)
-    return Effect.zipRight(
-      previous === null ? Effect.void : Fiber.interruptFork(previous),
-      Effect.logWarning(`the drain of session "${entry.sessionId}" was bound to another runtime`)
-    )
-  }).pipe(Effect.uninterruptible)
-
 /** Decides and acts in one step; only what is over is waited for. */
 const update = (
   parts: MachineParts,
@@ -78,26 +60,14 @@ const update = (
     entry.drain.state = { ...entry.drain.state, owner }
     if (action === "abort") return Effect.as(endTask(parts, entry, { _tag: "Abort" }), false)
     if (action === "none" || commsRuntime === undefined || runtimeId === null) return Effect.succeed(false)
-    if (action === "rebind") return Effect.as(rebind(parts, entry, commsRuntime, runtimeId, mode), true)
-    spawn(parts, entry, commsRuntime, runtimeId, mode)
-    return Effect.succeed(true)
+    DrainTask.start(parts, entry, commsRuntime, { _tag: action === "spawn" ? "Begin" : "Rebind", mode, runtimeId })
+    return Effect.as(
+      action === "spawn"
+        ? Effect.void
+        : Effect.logWarning(`the drain of session "${entry.sessionId}" was bound to another runtime`),
+      true
+    )
   }).pipe(Effect.uninterruptible)
-
-/** Waits for tasks that were interrupted, at most `teardownTimeout` for all of them. */
-const allEnded = (parts: MachineParts, tasks: ReadonlyArray<Fiber.RuntimeFiber<void>>): Effect.Effect<void> =>
-  Effect.flatMap(
-    // one after another: all of them together would be over as soon as one was interrupted
-    completesWithin(
-      Effect.forEach(tasks, (task) => Fiber.await(task), { discard: true }),
-      Duration.toMillis(parts.config.teardownTimeout)
-    ),
-    (ended) =>
-      ended ? Effect.void : Effect.forEach(
-        tasks.filter((task) => task.unsafePoll() === null),
-        () => DrainCell.leftBehind(parts.attachments),
-        { discard: true }
-      )
-  )
 
 /** Sessions take inputs from their peers. */
 export const comms = (parts: MachineParts): CommsControl => {
@@ -136,19 +106,18 @@ export const comms = (parts: MachineParts): CommsControl => {
     abortCommsDrains: traced(
       "abortCommsDrains",
       Effect.suspend(() => {
-        const active = registry.all().filter((entry) => isActive(entry.drain.state.slot))
-        const tasks = active.flatMap((entry) => entry.drain.task?.fiber ?? [])
-        return Effect.zipRight(
-          Effect.forEach(
-            active,
-            (entry) => DrainCell.end(parts.attachments, entry.drain, { _tag: "Abort" }, { wait: false }),
-            { discard: true }
-          ),
-          Effect.flatMap(
-            CurrentSession,
-            (current) => current?.role === "drain" ? Effect.void : allEnded(parts, tasks)
-          )
-        )
+        const aborted = registry.all().map(({ drain }) => ({
+          drain,
+          fibers: isActive(drain.state.slot)
+            ? DrainCell.release(drain, { _tag: "Abort" })
+            : Array.from(drain.fibers)
+        }))
+        return Effect.flatMap(CurrentSession, (current) =>
+          current?.role === "drain" ? Effect.void : Effect.forEach(
+            aborted,
+            ({ drain, fibers }) => DrainCell.joined(parts.attachments, drain, fibers),
+            { concurrency: "unbounded", discard: true }
+          ))
       })
     ),
     waitCommsDrain: (sessionId) =>
