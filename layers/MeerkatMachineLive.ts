@@ -4,7 +4,6 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
@@ -103,7 +102,7 @@ const make = Effect.gen(function*() {
     })
   yield* Effect.addFinalizer(() =>
     Effect.gen(function*() {
-      yield* Effect.forEach(registry.openings(), (fiber) => Fiber.interrupt(fiber), { discard: true })
+      yield* registry.close
       const shutdown = (entry: Entry) =>
         Effect.suspend(() => Deferred.await(Teardown.unregister(teardown, entry, "shutdown")))
       yield* Effect.forEach(

@@ -96,7 +96,7 @@ export interface SessionAuthority {
   ) => Effect.Effect<void>
   /** wakes everybody who waits for another state, so that they look again */
   readonly nudge: Effect.Effect<void>
-  /** refuses new commands and waits for the worker to end */
+  /** refuses new commands, waits for the worker to end, and tells whoever waits or follows, now or later, of the end */
   readonly shutdown: Effect.Effect<void>
 }
 

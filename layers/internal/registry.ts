@@ -45,7 +45,8 @@ export interface Registry {
   readonly all: () => ReadonlyArray<Entry>
   /** how many are live or being opened; costs nothing */
   readonly size: () => number
-  readonly openings: () => ReadonlyArray<Fiber.RuntimeFiber<void>>
+  /** The machine goes: nothing is acquired any more, and what is being opened is let go of. Then `all` is final. */
+  readonly close: Effect.Effect<void>
 }
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -73,6 +74,10 @@ const openEntry = (deps: RegistryDeps, sessionId: SessionId): Effect.Effect<Entr
     })
   )
 
+/** What whoever still asks something of a machine that goes, or is gone, is told. */
+export const machineClosed = (): RuntimeDriverError =>
+  new Internal({ detail: "the machine is closed", retryable: false })
+
 /** The entry of a session that was opened and in which nothing has happened yet. */
 export const entryOf = (sessionId: SessionId, authority: SessionAuthority, scope: Scope.CloseableScope): Entry => ({
   sessionId,
@@ -97,6 +102,7 @@ export const entryOf = (sessionId: SessionId, authority: SessionAuthority, scope
 
 export const make = (deps: RegistryDeps): Registry => {
   const slots = new Map<SessionId, Slot>()
+  let closed = false
 
   const reserve = (sessionId: SessionId): Opening => {
     const opened = Deferred.unsafeMake<Entry, RuntimeDriverError>(FiberId.none)
@@ -106,7 +112,7 @@ export const make = (deps: RegistryDeps): Registry => {
     // a machine whose layer is closed opens nothing: the fiber ends before it begins
     fiber.addObserver(() => {
       if (slots.get(sessionId) === opening) slots.delete(sessionId)
-      Deferred.unsafeDone(opened, Exit.fail(new Internal({ detail: "the machine is closed", retryable: false })))
+      Deferred.unsafeDone(opened, Exit.fail(machineClosed()))
     })
     return opening
   }
@@ -157,6 +163,7 @@ export const make = (deps: RegistryDeps): Registry => {
     }
     return Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
+        if (closed) return Effect.fail(machineClosed())
         const slot = slots.get(sessionId) ?? null
         if (slot === null) {
           const opening = reserve(sessionId)
@@ -189,6 +196,11 @@ export const make = (deps: RegistryDeps): Registry => {
     },
     size: () => slots.size,
     all: () => Array.from(slots.values()).flatMap((slot) => slot._tag === "Live" ? [slot.entry] : []),
-    openings: () => Array.from(slots.values()).flatMap((slot) => slot._tag === "Opening" ? [slot.fiber] : [])
+    close: Effect.suspend(() => {
+      closed = true
+      return Fiber.interruptAll(
+        Array.from(slots.values()).flatMap((slot) => slot._tag === "Opening" ? [slot.fiber] : [])
+      )
+    })
   }
 }

@@ -161,11 +161,12 @@ const complete = (parts: Parts, entry: Entry, output: TurnOutput | undefined, ru
       )
   )
 
+/** A session that must be opened anew is told nothing more, and one that is gone neither. */
 const cancelRequested = (entry: Entry, runId: RunId): Effect.Effect<Option.Option<string>> =>
-  Effect.suspend(() => {
+  Effect.flatMap(entry.authority.health, (health) => {
     const state = entry.authority.unsafeState()
     const run = runOf(state, runId)
-    if (run === undefined || entry.removed) return Effect.succeedNone
+    if (run === undefined || entry.removed || health._tag === "ReloadRequired") return Effect.succeedNone
     return run.cancel === null
       ? Effect.zipRight(entry.authority.changedFrom(state), cancelRequested(entry, runId))
       : Effect.succeedSome(run.cancel.reason)

@@ -51,6 +51,8 @@ class Listeners {
 const isDirty = ({ dirty }: SessionState): boolean =>
   dirty.cursors || dirty.inputs.length > 0 || dirty.operations.length > 0 || dirty.dropOperations.length > 0
 
+const closedOutcome: CompletionOutcome = { _tag: "RuntimeTerminated", reason: "the session was closed" }
+
 const endOf = (cause: Cause.Cause<never>): string =>
   Cause.isInterruptedOnly(cause) ? "it is being closed" : `its commit worker died: ${pretty(cause)}`
 
@@ -98,7 +100,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
         for (const [id, outcome] of member.onReload(reason)) inputs.settle(id, Exit.succeed(outcome))
         member.fail({ _tag: "ReloadRequired", reason })
       }
-      inputs.settleAll(Exit.succeed({ _tag: "RuntimeTerminated", reason: `session must be reloaded: ${reason}` }))
+      inputs.close(Exit.succeed({ _tag: "RuntimeTerminated", reason: `session must be reloaded: ${reason}` }))
       watches.close(`session must be reloaded: ${reason}`)
       cell.publish({ ...cell.state })
     }
@@ -164,6 +166,12 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
       flusher = null
     })
   }
+  const end = (): void => {
+    inputs.close(Exit.succeed(closedOutcome))
+    watches.close(closedOutcome.reason)
+    hub.close()
+    cell.publish({ ...cell.state })
+  }
 
   return {
     sessionId: options.state.sessionId,
@@ -213,7 +221,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
       return Effect.suspend(() => {
         closed = true
         for (const member of arrivals.splice(0)) member.fail({ _tag: "Closed" })
-        return Effect.zipRight(worker === null ? Effect.void : Effect.asVoid(worker.await), hub.shutdown())
+        return Effect.map(worker === null ? Effect.void : worker.await, end)
       })
     }
   }

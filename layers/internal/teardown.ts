@@ -20,6 +20,7 @@ import { endGuest, strangerOf } from "./guest.js"
 import * as Metrics from "./metrics.js"
 import * as ModelCell from "./modelCell.js"
 import type { Registry } from "./registry.js"
+import { machineClosed } from "./registry.js"
 import type { Spawner } from "./spawn.js"
 import { completesWithin, endsWithin } from "./spawn.js"
 
@@ -92,13 +93,18 @@ const closingCommit = (
 
 const nothing = { requeued: 0, terminatedOperations: 0 }
 
+/** Who waits or follows is told before the scopes close: code of users that does not end may hold them. */
 const closeScopes = (deps: TeardownDeps, entry: Entry, attachment: Attachment | null) => {
+  const limit = Duration.toMillis(deps.config.teardownTimeout)
   const close = Effect.zipRight(
     attachment === null ? Effect.void : Scope.close(attachment.scope, Exit.void),
     Scope.close(entry.scope, Exit.void)
   )
-  const fiber = deps.spawner.spawn(deps.home, close)
-  return endsWithin(fiber, Duration.toMillis(deps.config.teardownTimeout))
+  return Effect.zipWith(
+    completesWithin(entry.authority.shutdown, limit),
+    Effect.suspend(() => endsWithin(deps.spawner.spawn(deps.home, close), limit)),
+    (told, closed) => told && closed
+  )
 }
 
 const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<UnregisterReport, RuntimeDriverError> =>
@@ -126,6 +132,8 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     }
     const scopesClosed = yield* closeScopes(deps, entry, attachment)
     deps.registry().remove(entry)
+    // whoever waits for what this entry will not come to any more looks again
+    yield* authority.nudge
     yield* Metric.set(Metrics.sessions, deps.registry().size())
     return {
       requeued: returned + closed.requeued,
@@ -157,6 +165,10 @@ export const unregister = (
       }
       Deferred.unsafeDone(done, exit)
     }))
-  deps.spawner.spawn(deps.home, Effect.uninterruptible(whole))
+  const fiber = deps.spawner.spawn(deps.home, Effect.uninterruptible(whole))
+  // in a machine that is closed it ends before it begins
+  fiber.addObserver((exit) => {
+    if (Exit.isFailure(exit)) Deferred.unsafeDone(done, Exit.fail(machineClosed()))
+  })
   return done
 }

@@ -14,6 +14,9 @@ export interface Waiters<K, A, E> {
   readonly count: (key: K) => number
   readonly settle: (key: K, exit: Exit.Exit<A, E>) => void
   readonly settleAll: (exit: Exit.Exit<A, E>) => void
+  /** ends whoever waits, now and later; the first exit is kept */
+  readonly close: (exit: Exit.Exit<A, E>) => void
+  readonly isClosed: () => boolean
   readonly keys: () => ReadonlyArray<readonly [K, number]>
 }
 
@@ -26,8 +29,14 @@ interface Cell<A, E> {
 class Cells<K, A, E> implements Waiters<K, A, E> {
   /** made for the first waiter: most sessions have none most of the time */
   private cells: Map<K, Cell<A, E>> | null = null
+  private closed: Exit.Exit<A, E> | null = null
 
   register(key: K): Deferred.Deferred<A, E> {
+    if (this.closed !== null) {
+      const over = Deferred.unsafeMake<A, E>(FiberId.none)
+      Deferred.unsafeDone(over, this.closed)
+      return over
+    }
     const cells = this.cells ??= new Map()
     const found = cells.get(key)
     if (found !== undefined) {
@@ -53,6 +62,13 @@ class Cells<K, A, E> implements Waiters<K, A, E> {
   }
   settleAll(exit: Exit.Exit<A, E>): void {
     for (const [key] of this.keys()) this.settle(key, exit)
+  }
+  close(exit: Exit.Exit<A, E>): void {
+    this.closed ??= exit
+    this.settleAll(this.closed)
+  }
+  isClosed(): boolean {
+    return this.closed !== null
   }
   keys(): ReadonlyArray<readonly [K, number]> {
     return Array.from(this.cells ?? [], ([key, cell]) => [key, cell.count] as const)

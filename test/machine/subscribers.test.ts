@@ -1,14 +1,20 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
+import type { SessionFeed } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
 import { SessionId } from "../../src/domain/Ids.js"
+import { LatchedExecutor } from "../../src/testkit/index.js"
 import * as Sim from "../../src/testkit/Sim.js"
 
 const id = SessionId.make("s")
@@ -42,4 +48,78 @@ describe("the first subscribers of a session", () => {
       assert.strictEqual(result.exit?._tag, "Success", `seed ${seed}: ${result.end}`)
     }
   })
+})
+
+/** What a subscriber got, in short. */
+const said = (fed: SessionFeed): string => {
+  if (fed._tag === "Snapshot") return "snapshot"
+  if (fed._tag === "Lagged") return `lagged ${fed.missed}`
+  const { event } = fed.envelope
+  return event._tag === "Custom" ? String(event.payload) : event._tag
+}
+
+describe("a subscriber that does not read", () => {
+  it.effect("is told how many it missed, also when nothing comes any more; the others get everything", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      yield* machine.registerSession(id)
+      const fast = yield* Queue.unbounded<string>()
+      yield* Effect.forkScoped(
+        Stream.runForEach(machine.runtimeEvents(id), (fed) => Queue.offer(fast, said(fed)))
+      )
+      const read = yield* Stream.toPull(machine.runtimeEvents(id))
+      const slow = (n: number) =>
+        Effect.map(Effect.replicateEffect(read, n), (chunks) => chunks.flatMap((chunk) => Array.from(chunk, said)))
+      const publish = (payload: number) =>
+        Effect.zipRight(machine.publishEvent(id, { kind: "count", payload }), Queue.take(fast))
+      assert.deepStrictEqual(yield* slow(1), ["snapshot"])
+      assert.strictEqual(yield* Queue.take(fast), "snapshot")
+      const counted = yield* Effect.forEach(Array.from({ length: 20 }, (_, n) => n), publish)
+      assert.deepStrictEqual(counted, Array.from({ length: 20 }, (_, n) => String(n)))
+      assert.deepStrictEqual(yield* slow(2), ["lagged 20", "snapshot"])
+      yield* Effect.forEach([20, 21, 22, 23], publish)
+      assert.deepStrictEqual(yield* slow(4), ["20", "21", "22", "23"])
+    }).pipe(Effect.scoped, Effect.provide(layer), Effect.provide(MeerkatMachineConfig.layer({ eventBuffer: 4 }))))
+})
+
+/** One comes at some moment of an unregistration: it is told of its end, or that there is no such session. */
+const late = (moment: number) =>
+  Effect.gen(function*() {
+    const machine = yield* MeerkatMachine
+    yield* machine.registerSession(id)
+    const ending = yield* Effect.fork(machine.unregisterSession(id))
+    yield* Effect.repeatN(Effect.yieldNow(), moment)
+    yield* Effect.exit(Stream.runDrain(machine.runtimeEvents(id)))
+    yield* Fiber.join(ending)
+  }).pipe(Effect.provide(layer))
+
+describe("the end of a session is told to who follows its events", () => {
+  it("also if it comes while the session ends", () => {
+    for (let seed = 0; seed < 40; seed++) {
+      const result = Sim.run(late(seed % 20), { seed, preempt: 0.1 })
+      assert.strictEqual(result.exit?._tag, "Success", `seed ${seed}: ${result.end}`)
+    }
+  })
+
+  it.effect("also when a run ignores its interruption", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const { executor, open, started } = yield* LatchedExecutor.make({ held: true, stubborn: true })
+      yield* machine.ensureSessionWithExecutor(id, executor)
+      yield* machine.session(id).prompt("hello")
+      yield* started(1)
+      const begun = yield* Effect.makeLatch(false)
+      const follower = yield* Effect.fork(
+        Stream.runForEach(machine.runtimeEvents(id), () => begun.open)
+      )
+      yield* begun.await
+      const ending = yield* Effect.fork(machine.unregisterSession(id))
+      yield* TestClock.adjust("5 seconds")
+      assert.isTrue((yield* Fiber.join(ending)).forced)
+      yield* Fiber.join(follower)
+      yield* open
+    }).pipe(
+      Effect.provide(layer),
+      Effect.provide(MeerkatMachineConfig.layer({ teardownTimeout: Duration.seconds(1) }))
+    ))
 })
