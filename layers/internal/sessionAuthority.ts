@@ -1,6 +1,7 @@
 /** @since 0.1.0 */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
@@ -16,7 +17,7 @@ import type { Cell, WorkerDeps } from "./commitWorker.js"
 import { runRound } from "./commitWorker.js"
 import * as EventHub from "./eventHub.js"
 import * as Watches from "./operations/watches.js"
-import { pretty } from "./rendering.js"
+import { logWarning, pretty } from "./rendering.js"
 import type { Spawner } from "./spawn.js"
 import * as Waiters from "./waiters.js"
 
@@ -32,6 +33,8 @@ export interface AuthorityOptions {
 }
 
 type Listener = (state: SessionState) => void
+/** Calls what somebody left here to be called; what it throws goes to the log. */
+type Guard = <A>(call: () => A) => Either.Either<A, unknown>
 
 /** Callbacks at each publication; few per session, and none while nobody listens. */
 class Listeners {
@@ -42,14 +45,17 @@ class Listeners {
     all.add(listener)
     return () => void all.delete(listener)
   }
-  call(state: SessionState): void {
+  call(state: SessionState, guard: Guard): void {
     if (this.all === null) return
-    for (const listener of Array.from(this.all)) listener(state)
+    for (const listener of Array.from(this.all)) guard(() => listener(state))
   }
 }
 
 const isDirty = ({ dirty }: SessionState): boolean =>
   dirty.cursors || dirty.inputs.length > 0 || dirty.operations.length > 0 || dirty.dropOperations.length > 0
+
+/** How long soft facts wait once more when the store has refused them. */
+const refusedPauseMs = 1000
 
 const closedOutcome: CompletionOutcome = { _tag: "RuntimeTerminated", reason: "the session was closed" }
 
@@ -66,9 +72,15 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
   let arrivals: Array<Pending> = []
   let current: ReadonlyArray<Pending> = []
   let worker: Fiber.RuntimeFiber<void> | null = null
-  let flusher: Fiber.RuntimeFiber<void> | null = null
+  let flusher: Fiber.RuntimeFiber<boolean> | null = null
   let closed = false
 
+  /** Nothing that was left here may stop the worker or keep another one from being told. */
+  const guard: Guard = (call) =>
+    Either.mapLeft(Either.try(call), (defect) => {
+      spawner.spawn(scope, logWarning(`a callback of session "${options.state.sessionId}" died`, Cause.die(defect)))
+      return defect
+    })
   const tell = (emit: Emit, at: number): void => {
     switch (emit._tag) {
       case "Settle":
@@ -91,13 +103,14 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
     tell,
     publish: (state) => {
       cell.state = state
-      listeners.call(state)
+      listeners.call(state, guard)
       if (isDirty(state)) scheduleFlush()
     },
     reload: (reason, members) => {
       if (cell.health._tag === "Ready") cell.health = { _tag: "ReloadRequired", reason }
       for (const member of members) {
-        for (const [id, outcome] of member.onReload(reason)) inputs.settle(id, Exit.succeed(outcome))
+        const outcomes = Either.getOrElse(guard(() => member.onReload(reason)), () => [])
+        for (const [id, outcome] of outcomes) inputs.settle(id, Exit.succeed(outcome))
         member.fail({ _tag: "ReloadRequired", reason })
       }
       inputs.close(Exit.succeed({ _tag: "RuntimeTerminated", reason: `session must be reloaded: ${reason}` }))
@@ -138,10 +151,12 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
       if (closed) return resume(Effect.fail({ _tag: "Closed" }))
       const remove = enqueue(pending(
         command,
-        (reply) => {
-          given?.onSettled?.(reply)
-          resume(Effect.succeed(reply))
-        },
+        // it happened, whatever becomes of the callback: that is told to whoever left it
+        (reply) =>
+          resume(Either.match(guard(() => given?.onSettled?.(reply)), {
+            onLeft: Effect.die,
+            onRight: () => Effect.succeed(reply)
+          })),
         (error) => resume(Effect.fail(error)),
         given?.onReload ?? (() => [])
       ))
@@ -150,20 +165,21 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
       })
     })
 
-  const scheduleFlush = (): void => {
-    if (flusher !== null || closed || cell.health._tag === "ReloadRequired") return
-    const fiber = spawner.spawn(
-      scope,
-      Effect.sleep(options.stageFlushMs).pipe(
-        Effect.zipRight(Effect.suspend(() => isDirty(cell.state) ? submit(flushDirty) : Effect.void)),
-        Effect.catchAll((error) =>
-          Effect.logDebug("soft facts were not written; they ride with the next commit", error._tag)
-        )
-      )
+  /** Whether nothing was refused. */
+  const flush = (): Effect.Effect<boolean> =>
+    Effect.catchAll(
+      Effect.as(isDirty(cell.state) ? submit(flushDirty) : Effect.void, true),
+      (error) => Effect.as(Effect.logDebug("soft facts were not written yet", error._tag), false)
     )
+  const scheduleFlush = (pauseMs = options.stageFlushMs): void => {
+    if (flusher !== null || closed || cell.health._tag === "ReloadRequired") return
+    const fiber = spawner.spawn(scope, Effect.zipRight(Effect.sleep(pauseMs), Effect.suspend(flush)))
     flusher = fiber
-    fiber.addObserver(() => {
+    fiber.addObserver((exit) => {
       flusher = null
+      // who is interrupted is at the end of the scope; else it looks again, since more may have come meanwhile
+      if (Exit.isFailure(exit) || !isDirty(cell.state)) return
+      scheduleFlush(exit.value ? options.stageFlushMs : Math.max(options.stageFlushMs, refusedPauseMs))
     })
   }
   const end = (): void => {

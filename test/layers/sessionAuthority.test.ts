@@ -1,20 +1,27 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as IdGenLive from "../../layers/IdGenLive.js"
 import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
-import type { SessionAuthority } from "../../services/MachineAuthority.js"
+import type { SessionAuthority, SubmitOptions } from "../../services/MachineAuthority.js"
 import { MachineAuthority } from "../../services/MachineAuthority.js"
 import type { Command } from "../../src/domain/Command.js"
-import { SessionId } from "../../src/domain/Ids.js"
+import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
+import { RevisionConflict } from "../../src/domain/StoreErrors.js"
 import { setSilentIntents } from "../../src/kernel/commands/queue.js"
 import { FaultyStore } from "../../src/testkit/index.js"
+import { inputId } from "../support/inputs.js"
+import { opId } from "../support/operations.js"
 
 const id = SessionId.make("s")
 
@@ -149,6 +156,115 @@ describe("the owner of a session's state", () => {
           ])
         )
         assert.strictEqual((yield* authority.health)._tag, "ReloadRequired")
+      })
+    ))
+})
+
+describe("after its end", () => {
+  it.live("whoever waited was told, and so is who comes to wait or to follow", () =>
+    withAuthority(({ authority }) =>
+      Effect.gen(function*() {
+        const waiting = (n: number) =>
+          Effect.all([
+            Effect.map(Deferred.await(authority.awaitInput(inputId(n))), ({ _tag }) => _tag),
+            Effect.map(Effect.flip(Deferred.await(authority.watches.watch(opId(n)))), ({ _tag }) => _tag)
+          ], { concurrency: "unbounded" })
+        const early = yield* Effect.fork(waiting(1))
+        const changed = yield* Effect.fork(authority.changedFrom(authority.unsafeState()))
+        yield* turns
+        yield* authority.shutdown
+        assert.deepStrictEqual(yield* Fiber.join(early), ["RuntimeTerminated", "WatchClosed"])
+        assert.deepStrictEqual(yield* waiting(2), ["RuntimeTerminated", "WatchClosed"])
+        yield* Fiber.join(changed)
+        const fed = Chunk.toReadonlyArray(yield* Stream.runCollect(authority.events))
+        assert.deepStrictEqual(fed.map(({ _tag }) => _tag), ["Snapshot"])
+      })
+    ))
+
+  it.live("who followed gets what was left for it", () =>
+    withAuthority(({ authority }) =>
+      Effect.gen(function*() {
+        const read = yield* Stream.toPull(authority.events)
+        yield* read
+        yield* authority.submit(setSilentIntents(["hush"]))
+        yield* authority.publish({ _tag: "Custom", kind: "last", payload: null })
+        yield* authority.shutdown
+        yield* authority.publish({ _tag: "Custom", kind: "too late", payload: null })
+        const left = Chunk.toReadonlyArray(yield* read)
+        assert.deepStrictEqual(
+          left.map((fed) => fed._tag === "Event" && fed.envelope.event._tag === "Custom" && fed.envelope.event.kind),
+          ["last"]
+        )
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(read)))
+      }).pipe(Effect.scoped)
+    ))
+})
+
+const mistake = new Error("a mistake of a caller")
+
+const mistaken = (): never => {
+  throw mistake
+}
+
+/** Two commands of one round, the first of them left with something that throws. */
+const round = ({ authority, faults }: Scene, first: SubmitOptions<ReadonlyArray<string>>) =>
+  Effect.gen(function*() {
+    const held = faults.park("commit")
+    yield* Effect.fork(authority.submit(setSilentIntents(["zero"])))
+    yield* held.reached
+    const one = yield* Effect.fork(Effect.exit(authority.submit(setSilentIntents(["one"]), first)))
+    const two = yield* Effect.fork(Effect.exit(authority.submit(setSilentIntents(["two"]))))
+    yield* turns
+    return { one, two, go: held.release }
+  })
+
+describe("what somebody left to be called, and throws,", () => {
+  it.live("at its settlement ends that caller's call; the others are told, and the session goes on", () =>
+    withAuthority((scene) =>
+      Effect.gen(function*() {
+        const { go, one, two } = yield* round(scene, { onSettled: mistaken })
+        yield* go
+        assert.deepStrictEqual(yield* Fiber.join(one), Exit.die(mistake))
+        assert.isTrue(Exit.isSuccess(yield* Fiber.join(two)))
+        assert.deepStrictEqual(yield* scene.authority.submit(setSilentIntents(["three"])), ["three"])
+      })
+    ))
+
+  it.live("at a publication keeps nobody from being told", () =>
+    withAuthority((scene) =>
+      Effect.gen(function*() {
+        const { authority } = scene
+        authority.onPublish(mistaken)
+        const changed = yield* Effect.fork(authority.changedFrom(authority.unsafeState()))
+        yield* turns
+        assert.deepStrictEqual(yield* authority.submit(setSilentIntents(["one"])), ["one"])
+        yield* Fiber.join(changed)
+        assert.strictEqual((yield* authority.health)._tag, "Ready")
+      })
+    ))
+
+  it.live("when the session must be opened anew keeps nobody from being told", () =>
+    withAuthority((scene) =>
+      Effect.gen(function*() {
+        const { go, one, two } = yield* round(scene, { onReload: mistaken })
+        scene.faults.failCommit(new RevisionConflict({ runtimeId: runtimeIdOf(id), expected: 1, actual: 2 }))
+        yield* go
+        for (const told of [yield* Fiber.join(one), yield* Fiber.join(two)]) {
+          assert.deepInclude(Exit.isFailure(told) ? Cause.failureOption(told.cause).pipe(Option.getOrNull) : told, {
+            _tag: "ReloadRequired"
+          })
+        }
+      })
+    ))
+
+  it.live("when its command is taken back ends that caller's call, and nothing else", () =>
+    withAuthority((scene) =>
+      Effect.gen(function*() {
+        const { go, one, two } = yield* round(scene, { onWithdrawn: mistaken })
+        yield* Fiber.interrupt(one)
+        yield* go
+        assert.deepStrictEqual(yield* Fiber.join(two), Exit.succeed(["two"]))
+        assert.deepStrictEqual(scene.authority.unsafeState().silentIntents, ["two"])
       })
     ))
 })
