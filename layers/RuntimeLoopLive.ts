@@ -3,7 +3,6 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
@@ -16,7 +15,7 @@ import { MeerkatMachineConfig } from "../services/MeerkatMachineConfig.js"
 import type { LoopEnd, LoopOptions, RunControl } from "../services/RuntimeLoop.js"
 import { RuntimeLoop } from "../services/RuntimeLoop.js"
 import { RuntimeStore } from "../services/RuntimeStore.js"
-import type { StagedRun } from "../src/domain/Command.js"
+import type { RunOutput, StagedRun } from "../src/domain/Command.js"
 import type { RunId } from "../src/domain/Ids.js"
 import type { SessionState } from "../src/domain/SessionState.js"
 import { endDrained } from "../src/kernel/commands/attach.js"
@@ -30,10 +29,10 @@ import type { Failure } from "./internal/runFailure.js"
 import { ofCause, ofRefusal } from "./internal/runFailure.js"
 import type { RunEnd, RunFiber } from "./internal/runFiber.js"
 import { start } from "./internal/runFiber.js"
-import type { Refusal } from "./internal/runOutput.js"
 import { toRunOutput } from "./internal/runOutput.js"
 import type { Insistence, OnReload } from "./internal/runSettlement.js"
 import { finalizationFailure, insist, insistOrReload, notBefore, orReload } from "./internal/runSettlement.js"
+import type { Refusal } from "./internal/stored.js"
 
 interface LoopDeps {
   readonly store: RuntimeStore["Type"]
@@ -77,19 +76,20 @@ const commit = (
   given: TurnOutput
 ): Effect.Effect<void, SubmitError> => {
   const { runId } = staged
-  const { head, appends } = run.turn
+  const { appends, head } = run.turn
   const refused = (refusal: Refusal) => fail(deps, options, staged, ofRefusal(refusal, staged.records.length))
-  const made = toRunOutput(given, head, appends, agentApplied(staged), deps.config.maxCommitBytes)
-  if (Either.isLeft(made)) return refused(made.left)
-  const output = made.right
-  const how = insistence(deps, options, finalizationFailure(staged, output.outcome))
-  return Effect.catchAll(
-    insist(how, commitRun({ runId, output })),
-    (error) =>
-      error._tag === "CommitFailed" && error.error._tag === "CommitTooLarge"
-        ? refused({ _tag: "TooLarge", bytes: error.error.bytes, limit: error.error.limit })
-        : orReload(how)(error)
-  )
+  const committed = (output: RunOutput) => {
+    const how = insistence(deps, options, finalizationFailure(staged, output.outcome))
+    return Effect.catchAll(
+      insist(how, commitRun({ runId, output })),
+      (error) =>
+        error._tag === "CommitFailed" && error.error._tag === "CommitTooLarge"
+          ? refused({ _tag: "TooLarge", bytes: error.error.bytes, limit: error.error.limit })
+          : orReload(how)(error)
+    )
+  }
+  const context = { base: head, appends, agentApplied: agentApplied(staged), limit: deps.config.maxCommitBytes }
+  return Effect.matchEffect(toRunOutput(deps.blobs, given, context), { onFailure: refused, onSuccess: committed })
 }
 
 /** What a run failed of, with the time at which its inputs may run again (D10). */
@@ -118,7 +118,7 @@ const settleRun = (
   const how = insistence(deps, options, finalizationFailure(staged, null))
   switch (end._tag) {
     case "Output":
-      return Effect.flatMap(deps.blobs.ofOutput(end.output), (given) => commit(deps, options, staged, run, given))
+      return commit(deps, options, staged, run, end.output)
     case "Failed":
       return fail(deps, options, staged, end.failure)
     case "Interrupted":

@@ -2,10 +2,10 @@
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as HashMap from "effect/HashMap"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { SubmitError } from "../../services/MachineAuthority.js"
 import type {
@@ -34,6 +34,8 @@ import { driverError, invalid } from "./driverError.js"
 import type { Entry } from "./entry.js"
 import type { FreshIds } from "./freshIds.js"
 import * as Metrics from "./metrics.js"
+import { textOf } from "./rendering.js"
+import * as Stored from "./stored.js"
 
 export interface AdmissionDeps {
   readonly store: RuntimeStore["Type"]
@@ -132,13 +134,13 @@ export const conflict = (
   }
 }
 
-/** Refuses an input that no commit could hold. */
-export const tooLarge = (deps: AdmissionDeps, input: Input): RuntimeDriverError | null => {
-  const bytes = JSON.stringify(input).length
-  return bytes > deps.config.maxCommitBytes
-    ? invalid({ _tag: "TooLarge", bytes, limit: deps.config.maxCommitBytes })
-    : null
-}
+/** Refuses an input that no commit could hold: it is too long, or no JSON for what it carries beside its fields. */
+export const tooLarge = ({ config }: AdmissionDeps, input: Input): RuntimeDriverError | null =>
+  Either.match(Either.try({ try: () => JSON.stringify(input).length, catch: textOf }), {
+    onLeft: (detail) => invalid({ _tag: "InvalidInput", detail: `not an input: ${detail}` }),
+    onRight: (bytes) =>
+      bytes > config.maxCommitBytes ? invalid({ _tag: "TooLarge", bytes, limit: config.maxCommitBytes }) : null
+  })
 
 const stateOf = (reply: Extract<AcceptReply, { readonly _tag: "Accepted" }>, input: Input): InputState =>
   "terminal" in reply.record ? stateOfTerminal(reply.record) : stateOfOpen({ ...reply.record, input })
@@ -200,25 +202,22 @@ export const traceOfCall = Effect.map(Effect.option(Effect.currentSpan), (span) 
     onSome: ({ sampled, spanId, traceId }) => ({ trace: { traceId, spanId, sampled } })
   }))
 
-const isInput = Schema.is(Input)
+const check = Stored.check(Input)
 
-/** Decodes what came from outside the type system: an input as a caller built it. */
-export const checked = (input: Input): Effect.Effect<Input, RuntimeDriverError> =>
-  isInput(input)
-    ? Effect.succeed(input)
-    : Effect.mapError(Schema.validate(Input)(input), (error) =>
-      invalid({ _tag: "InvalidInput", detail: `not an input: ${error.message}` }))
+/** An input as a caller built it, if it can be stored and read back. */
+export const checked = (input: Input): Either.Either<Input, RuntimeDriverError> =>
+  Either.mapLeft(check(input), (detail) => invalid({ _tag: "InvalidInput", detail: `not an input: ${detail}` }))
 
-/** A prompt of an operator, with a fresh id. */
+/** A prompt of an operator, with a fresh id; what it is made of may come from anywhere. */
 export const promptInput = (
   deps: AdmissionDeps,
   text: string,
   options: PromptOptions,
   steer: boolean
-): Effect.Effect<Input> =>
-  Effect.zipWith(deps.ids.input, Clock.currentTimeMillis, (id, now): Input => {
+): Effect.Effect<Input, RuntimeDriverError> =>
+  Effect.flatten(Effect.zipWith(deps.ids.input, Clock.currentTimeMillis, (id, now) => {
     const metadata = steer ? { ...options.metadata, handlingMode: "steer" as const } : options.metadata
-    return {
+    return checked({
       _tag: "Prompt",
       header: header(id, now, {
         ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),
@@ -228,8 +227,8 @@ export const promptInput = (
       text,
       ...(options.blocks === undefined ? {} : { blocks: options.blocks }),
       ...(metadata === undefined ? {} : { metadata })
-    }
-  })
+    })
+  }))
 
 /** The end of an input that memory has let go of. */
 export const storedOutcome = (

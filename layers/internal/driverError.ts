@@ -6,7 +6,7 @@ import { Destroyed, Internal, NotReady, sessionGone, ValidationFailed } from "..
 import type { SessionId } from "../../src/domain/Ids.js"
 import { visible } from "../../src/domain/RuntimeState.js"
 import { isRetryable } from "../../src/domain/StoreErrors.js"
-import type { Refusal } from "./runOutput.js"
+import type { Refusal } from "./stored.js"
 
 const stageErrors: Record<Extract<ValidationDetail, { readonly _tag: "StageError" }>["kind"], string> = {
   UnknownTools: "unknown tools",
@@ -84,4 +84,4 @@ export const reloadRequired = (sessionId: SessionId, reason: string): Internal =
 export const refusedError = (refusal: Refusal): RuntimeDriverError =>
   refusal._tag === "TooLarge"
     ? invalid({ _tag: "TooLarge", bytes: refusal.bytes, limit: refusal.limit })
-    : invalid({ _tag: "InvalidInput", detail: `the turn's output is no JSON: ${refusal.detail}` })
+    : invalid({ _tag: "InvalidInput", detail: `the turn's output cannot be stored: ${refusal.detail}` })

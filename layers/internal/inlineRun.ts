@@ -4,12 +4,11 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import type { TurnOutput } from "../../services/CoreExecutor.js"
 import type { InlineTurn } from "../../services/SessionRuns.js"
-import type { StagedRun } from "../../src/domain/Command.js"
+import type { RunOutput, StagedRun } from "../../src/domain/Command.js"
 import type { RuntimeDriverError, TurnCancelled } from "../../src/domain/Errors.js"
 import { ExecutorFault, Internal } from "../../src/domain/Errors.js"
 import type { RunId } from "../../src/domain/Ids.js"
@@ -28,9 +27,9 @@ import type { Failure } from "./runFailure.js"
 import { ofRefusal } from "./runFailure.js"
 import type { RunEnd, RunFiber } from "./runFiber.js"
 import { start } from "./runFiber.js"
-import type { Refusal } from "./runOutput.js"
 import { toRunOutput } from "./runOutput.js"
 import { finalizationFailure, insist, insistOrReload, notBefore } from "./runSettlement.js"
+import type { Refusal } from "./stored.js"
 
 type Op<A, E, R> = (turn: InlineTurn) => Effect.Effect<readonly [A, TurnOutput], E, R>
 
@@ -72,19 +71,24 @@ const succeeded = <A, E>(inline: Inline<A, E>, run: RunFiber, given: TurnOutput,
   const { entry, parts, staged } = inline
   const { runId } = staged
   const applied = staged.completions[staged.completions.length - 1]?.seq ?? 0
-  const made = toRunOutput(given, run.turn.head, run.turn.appends, applied, parts.config.maxCommitBytes)
-  if (Either.isLeft(made)) return refused(inline, made.left)
-  const output = made.right
-  const how = insistence(parts, entry, finalizationFailure(staged, output.outcome))
-  return insist(how, commitRun({ runId, output })).pipe(
-    Effect.as(value),
-    Effect.catchAll((error) =>
-      Effect.zipRight(
-        putBack(parts, entry, runId),
-        Effect.suspend(() => Effect.fail(notCommitted(value, driverError(entry.authority)(error))))
+  const { appends, head } = run.turn
+  const committed = (output: RunOutput) => {
+    const how = insistence(parts, entry, finalizationFailure(staged, output.outcome))
+    return insist(how, commitRun({ runId, output })).pipe(
+      Effect.as(value),
+      Effect.catchAll((error) =>
+        Effect.zipRight(
+          putBack(parts, entry, runId),
+          Effect.suspend(() => Effect.fail(notCommitted(value, driverError(entry.authority)(error))))
+        )
       )
     )
-  )
+  }
+  const context = { base: head, appends, agentApplied: applied, limit: parts.config.maxCommitBytes }
+  return Effect.matchEffect(toRunOutput(parts.blobs, given, context), {
+    onFailure: (refusal) => refused(inline, refusal),
+    onSuccess: committed
+  })
 }
 
 const failed = <A, E>(inline: Inline<A, E>, failure: Failure, error: Ended<never, E>): Ended<never, E> => {
@@ -118,7 +122,7 @@ const settle = <A, E>(inline: Inline<A, E>, run: RunFiber, end: RunEnd): Ended<A
     case "Output": {
       if (cell.exit === null || Exit.isFailure(cell.exit)) return noEnd(inline)
       const [value] = cell.exit.value
-      return Effect.flatMap(parts.blobs.ofOutput(end.output), (given) => succeeded(inline, run, given, value))
+      return succeeded(inline, run, end.output, value)
     }
     case "Failed": {
       const { exit } = cell

@@ -3,7 +3,7 @@ import * as Cause from "effect/Cause"
 import type { CompletionOutcome, TurnCauseKind, TurnError } from "../../src/domain/Completion.js"
 import type { ApplyFailureCause, ExecutorError } from "../../src/domain/Errors.js"
 import { pretty } from "./rendering.js"
-import type { Refusal } from "./runOutput.js"
+import type { Refusal } from "./stored.js"
 
 /** What a failed run amounts to, before time comes in. */
 export interface Failure {
@@ -83,6 +83,6 @@ export const ofCause = (cause: Cause.Cause<ExecutorError>): Failure => {
 export const ofRefusal = (refusal: Refusal, members: number): Failure => {
   const detail = refusal._tag === "TooLarge"
     ? `the turn comes to ${refusal.bytes} bytes, the limit is ${refusal.limit}`
-    : `the turn's output is no JSON: ${refusal.detail}`
+    : `the turn's output cannot be stored: ${refusal.detail}`
   return { detail, outcome: abandoned(detail), retryable: refusal._tag === "TooLarge" && members > 1 }
 }

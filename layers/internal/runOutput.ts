@@ -1,12 +1,19 @@
 /** @since 0.1.0 */
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
 import type { SessionUpdate, TurnOutput } from "../../services/CoreExecutor.js"
 import type { RunOutput } from "../../src/domain/Command.js"
 import type { CompletionOutcome } from "../../src/domain/Completion.js"
-import type { Message } from "../../src/domain/Message.js"
+import { RunResult } from "../../src/domain/Completion.js"
+import { Json } from "../../src/domain/Json.js"
+import { Message } from "../../src/domain/Message.js"
 import type { SessionHead, SessionPart } from "../../src/domain/RuntimeCommit.js"
+import type { Blobs } from "./blobs.js"
 import { roll, sha256 } from "./digest.js"
 import { textOf } from "./rendering.js"
+import type { Refusal } from "./stored.js"
+import * as Stored from "./stored.js"
 
 const append = (base: SessionHead, messages: ReadonlyArray<Message>): SessionPart | null =>
   messages.length === 0 ? null : {
@@ -64,10 +71,27 @@ const outcomeOf = ({ terminal }: TurnOutput): CompletionOutcome => {
   }
 }
 
-/** Why no commit can hold an output. */
-export type Refusal =
-  | { readonly _tag: "TooLarge"; readonly bytes: number; readonly limit: number }
-  | { readonly _tag: "NoJson"; readonly detail: string }
+const messages = Schema.Array(Message)
+
+/** What of an output is stored, as it is read back. */
+const Output: Schema.Schema<TurnOutput> = Schema.Struct({
+  session: Schema.Union(
+    Schema.TaggedStruct("Reply", { messages }),
+    Schema.TaggedStruct("Append", { messages }),
+    Schema.TaggedStruct("Replace", { messages }),
+    Schema.TaggedStruct("Opaque", { bytes: Schema.Uint8ArrayFromSelf, messageCount: Schema.NonNegativeInt }),
+    Schema.TaggedStruct("None", {})
+  ),
+  terminal: Schema.NullOr(Schema.Union(
+    Schema.TaggedStruct("RunResult", { result: RunResult }),
+    Schema.TaggedStruct("CallbackPending", { toolName: Schema.String, args: Json }),
+    Schema.TaggedStruct("NoPendingBoundary", {})
+  ))
+})
+
+const check = Stored.check(Output)
+
+const unstorable = (detail: string): Refusal => ({ _tag: "Unstorable", detail })
 
 /** Bytes of what is committed, as far as they can make a commit too large. */
 const sizeOf = ({ outcome, session }: RunOutput): number =>
@@ -95,24 +119,38 @@ const make = (
   }
 }
 
-/**
- * What an executor returned, as the kernel commits it; digest and message count are ours (D20). What the inputs said is
- * part of it, and counts: input and answer may each fit, and not both of them.
- */
-export const toRunOutput = (
-  output: TurnOutput,
-  base: SessionHead,
-  appends: ReadonlyArray<Message>,
-  agentApplied: number,
-  limit: number
-): Either.Either<RunOutput, Refusal> =>
+/** What comes with an output. */
+export interface RunContext {
+  readonly base: SessionHead
+  /** what the inputs said */
+  readonly appends: ReadonlyArray<Message>
+  readonly agentApplied: number
+  /** bytes */
+  readonly limit: number
+}
+
+const fitting = (output: TurnOutput, { agentApplied, appends, base, limit }: RunContext) =>
   Either.flatMap(
     Either.try({
       try: () => {
         const made = make(output, base, appends, agentApplied)
         return { made, bytes: sizeOf(made) }
       },
-      catch: (cause): Refusal => ({ _tag: "NoJson", detail: textOf(cause) })
+      catch: (cause) => unstorable(textOf(cause))
     }),
     ({ bytes, made }) => bytes > limit ? Either.left<Refusal>({ _tag: "TooLarge", bytes, limit }) : Either.right(made)
+  )
+
+/**
+ * What an executor returned, as the kernel commits it; digest and message count are ours (D20). What the inputs said is
+ * part of it, and counts: input and answer may each fit, and not both of them.
+ */
+export const toRunOutput = (
+  blobs: Pick<Blobs, "ofOutput">,
+  given: TurnOutput,
+  context: RunContext
+): Effect.Effect<RunOutput, Refusal> =>
+  Effect.flatMap(
+    Either.mapLeft(check(given), unstorable),
+    (output) => Effect.flatMap(blobs.ofOutput(output), (kept) => fitting(kept, context))
   )

@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -111,10 +110,14 @@ const outputOf = (
   { authority }: Entry,
   given: TurnOutput
 ): Effect.Effect<RunOutput, RuntimeDriverError> =>
-  Effect.flatMap(
-    blobs.ofOutput(given),
-    (output) =>
-      Either.mapLeft(toRunOutput(output, authority.unsafeState().head, [], 0, config.maxCommitBytes), refusedError)
+  Effect.mapError(
+    toRunOutput(blobs, given, {
+      base: authority.unsafeState().head,
+      appends: [],
+      agentApplied: 0,
+      limit: config.maxCommitBytes
+    }),
+    refusedError
   )
 
 /** A turn of `run` ends with its effect: else the slot were free while somebody is still at work. */

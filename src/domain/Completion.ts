@@ -8,9 +8,9 @@ export const RunResult = Schema.Struct({
   text: Schema.String,
   data: optional(Json),
   usage: optional(Schema.Struct({
-    inputTokens: optional(Schema.Number),
-    outputTokens: optional(Schema.Number),
-    costUsd: optional(Schema.Number)
+    inputTokens: optional(Schema.JsonNumber),
+    outputTokens: optional(Schema.JsonNumber),
+    costUsd: optional(Schema.JsonNumber)
   }))
 })
 /** @since 0.1.0 @category models */

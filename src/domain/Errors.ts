@@ -345,6 +345,13 @@ export class OpInternal extends Schema.TaggedError<OpInternal>()("OpInternal", {
   }
 }
 
+/** The caller's value is none that could be stored and read back; nothing was changed. @since 0.1.0 @category errors */
+export class OpInvalid extends Schema.TaggedError<OpInvalid>()("OpInvalid", { detail: Schema.String }) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
 /** What a call on the operation registry can fail with. @since 0.1.0 @category errors */
 export type OperationError =
   | OpNotFound
@@ -356,4 +363,5 @@ export type OperationError =
   | OpDuplicateWait
   | OpWaitAlreadyActive
   | OpOwnerRetired
+  | OpInvalid
   | OpInternal

@@ -34,7 +34,7 @@ export type Durability = typeof Durability.Type
 /** What every input carries. `timestamp` is the caller's claim in epoch milliseconds and orders nothing. @since 0.1.0 @category schemas */
 export const InputHeader = Schema.Struct({
   id: InputId,
-  timestamp: Schema.Number,
+  timestamp: Schema.JsonNumber,
   source: InputOrigin,
   durability: Durability,
   visibility: Schema.Struct({ transcriptEligible: Schema.Boolean, operatorEligible: Schema.Boolean }),

@@ -8,35 +8,48 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
+import * as Predicate from "effect/Predicate"
 import { CurrentSession } from "../../../services/CoreExecutor.js"
 import type { OperationAnswer } from "../../../services/SessionOperations.js"
 import type { OperationId } from "../../../src/domain/Ids.js"
-import type { OperationResult } from "../../../src/domain/Operation.js"
+import { OperationResult } from "../../../src/domain/Operation.js"
 import { cancelOperation, completeOperation, failOperation } from "../../../src/kernel/operations.js"
 import type { Entry, OperationFiber } from "../entry.js"
 import { messagesOf } from "../rendering.js"
+import * as Stored from "../stored.js"
 import type { OperationDeps } from "./submit.js"
 import { submit } from "./submit.js"
 
 type Cell = Pick<OperationFiber, "ended">
 
-/** What is stored of an answer. */
-export const resultOf = (answer: OperationAnswer, elapsedMs: number): OperationResult => {
-  const { content, durationMs, isError, tokensUsed } = typeof answer === "string"
-    ? { content: answer, durationMs: undefined, isError: undefined, tokensUsed: undefined }
-    : answer
-  return {
+const check = Stored.check(OperationResult)
+
+/** What is stored of an answer, or why nothing is: it need not be one, coming from somebody's `any`. */
+export const resultOf = (answer: OperationAnswer, elapsedMs: number): Either.Either<OperationResult, string> => {
+  const said: unknown = answer
+  const { content, durationMs, isError, tokensUsed } = typeof said === "string"
+    ? { content: said }
+    : Predicate.isRecord(said)
+    ? said
+    : {}
+  return check({
     content,
     isError: isError ?? false,
-    durationMs: Math.max(0, Math.round(durationMs ?? elapsedMs)),
+    durationMs: typeof durationMs === "number" ? Math.max(0, Math.round(durationMs)) : durationMs ?? elapsedMs,
     tokensUsed: tokensUsed ?? 0
-  }
+  })
 }
 
 const endOf = (id: OperationId, exit: Exit.Exit<OperationAnswer, unknown>, elapsedMs: number) => {
-  if (Exit.isSuccess(exit)) return completeOperation(id, resultOf(exit.value, elapsedMs))
+  if (Exit.isSuccess(exit)) {
+    return Either.match(resultOf(exit.value, elapsedMs), {
+      onLeft: (detail) => failOperation(id, `its answer cannot be stored: ${detail}`),
+      onRight: (result) => completeOperation(id, result)
+    })
+  }
   return Cause.isInterruptedOnly(exit.cause)
     ? cancelOperation(id, "its work was interrupted")
     : failOperation(id, messagesOf(exit.cause))

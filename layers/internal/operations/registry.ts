@@ -1,7 +1,9 @@
 /** @since 0.1.0 */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type {
   OperationAnswer,
   OperationOptions,
@@ -10,33 +12,46 @@ import type {
 } from "../../../services/SessionOperations.js"
 import type { Command } from "../../../src/domain/Command.js"
 import type { OperationError } from "../../../src/domain/Errors.js"
+import { OpInvalid } from "../../../src/domain/Errors.js"
 import type { OperationId } from "../../../src/domain/Ids.js"
-import type { OperationRecord, OperationSpec } from "../../../src/domain/Operation.js"
+import type { OperationRecord } from "../../../src/domain/Operation.js"
+import { OperationPeer, OperationSpec } from "../../../src/domain/Operation.js"
 import { listSince } from "../../../src/kernel/feed.js"
 import * as Ops from "../../../src/kernel/operations.js"
 import type { Entry } from "../entry.js"
 import { traced } from "../machineParts.js"
+import * as Stored from "../stored.js"
 import { follow } from "./feed.js"
 import * as Fibers from "./fibers.js"
 import type { OperationDeps } from "./submit.js"
 import { send, submit } from "./submit.js"
 import { waitAll, watch } from "./waiting.js"
 
+const checkSpec = Stored.check(OperationSpec)
+const checkPeer = Stored.check(OperationPeer)
+const checkWords = Stored.check(Schema.UndefinedOr(Schema.String))
+
+const refused = (detail: string): OpInvalid => new OpInvalid({ detail })
+
 /** Everything of a specification but its id is the caller's. */
 const specOf = (
   deps: OperationDeps,
   owner: OperationSpec["owner"],
   options: OperationOptions
-): Effect.Effect<OperationSpec> =>
-  Effect.map(options.id === undefined ? deps.ids.operation : Effect.succeed(options.id), (id) => ({
-    id,
-    owner,
-    kind: options.kind ?? "background_tool_op",
-    displayName: options.displayName,
-    sourceLabel: options.sourceLabel ?? options.displayName,
-    ...(options.childSessionId === undefined ? {} : { childSessionId: options.childSessionId }),
-    expectPeerChannel: options.expectPeerChannel ?? false
-  }))
+): Effect.Effect<OperationSpec, OperationError> =>
+  Effect.flatMap(options.id === undefined ? deps.ids.operation : Effect.succeed(options.id), (id) =>
+    Either.mapLeft(
+      checkSpec({
+        id,
+        owner,
+        kind: options.kind ?? "background_tool_op",
+        displayName: options.displayName,
+        sourceLabel: options.sourceLabel ?? options.displayName,
+        ...(options.childSessionId === undefined ? {} : { childSessionId: options.childSessionId }),
+        expectPeerChannel: options.expectPeerChannel ?? false
+      }),
+      (detail) => refused(`not an operation: ${detail}`)
+    ))
 
 const snapshotOf = (entry: Entry, record: OperationRecord): OperationSnapshot => ({
   ...record,
@@ -70,12 +85,33 @@ const complete = (deps: OperationDeps, id: OperationId, answer: OperationAnswer)
   Effect.flatMap(Clock.currentTimeMillis, (now) => {
     const record = Ops.getOperation(deps.entry.authority.unsafeState(), id)
     const since = record === null ? now : record.startedAt ?? record.createdAt
-    return ending(deps, id, Ops.completeOperation(id, Fibers.resultOf(answer, now - since)))
+    return Either.match(Fibers.resultOf(answer, now - since), {
+      onLeft: (detail) => Effect.fail(refused(`not an answer: ${detail}`)),
+      onRight: (result) => ending(deps, id, Ops.completeOperation(id, result))
+    })
   })
 
 /** A command that ends an operation: when it has, the work of a process-owned one is interrupted. */
 const ending = (deps: OperationDeps, id: OperationId, command: Command<Ops.OperationReply>) =>
   submit(deps.entry, command, () => Fibers.release(deps.entry, id))
+
+/** The same with the caller's words in it. */
+const worded = (
+  deps: OperationDeps,
+  id: OperationId,
+  words: string | undefined,
+  command: Command<Ops.OperationReply>
+) =>
+  Either.match(checkWords(words), {
+    onLeft: (detail) => Effect.fail(refused(`not a reason: ${detail}`)),
+    onRight: () => ending(deps, id, command)
+  })
+
+const peerReady = ({ entry }: OperationDeps, id: OperationId, given: OperationPeer) =>
+  Either.match(checkPeer(given), {
+    onLeft: (detail) => Effect.fail(refused(`not a peer: ${detail}`)),
+    onRight: (peer) => submit(entry, Ops.peerReady(id, peer))
+  })
 
 const terminateOwner = ({ entry }: OperationDeps, reason: string) =>
   send(entry, Ops.terminateOwner(reason), (ids) => {
@@ -95,13 +131,14 @@ const make = (deps: OperationDeps): SessionOperations => {
     register: (options) => named("register", begin(deps, "external", options, Ops.registerOperation)),
     provisioningSucceeded: (id) => named("provisioningSucceeded", submit(entry, Ops.provisioningSucceeded(id))),
     progress: (id) => named("progress", submit(entry, Ops.reportProgress(id))),
-    peerReady: (id, peer) => named("peerReady", submit(entry, Ops.peerReady(id, peer))),
+    peerReady: (id, peer) => named("peerReady", peerReady(deps, id, peer)),
     requestRetire: (id) => named("requestRetire", submit(entry, Ops.requestRetire(id))),
     complete: (id, answer) => named("complete", complete(deps, id, answer)),
-    fail: (id, error) => named("fail", ending(deps, id, Ops.failOperation(id, error))),
-    provisioningFailed: (id, error) => named("provisioningFailed", ending(deps, id, Ops.provisioningFailed(id, error))),
-    abort: (id, reason) => named("abort", ending(deps, id, Ops.abortOperation(id, reason))),
-    cancel: (id, reason) => named("cancel", ending(deps, id, Ops.cancelOperation(id, reason))),
+    fail: (id, error) => named("fail", worded(deps, id, error, Ops.failOperation(id, error))),
+    provisioningFailed: (id, error) =>
+      named("provisioningFailed", worded(deps, id, error, Ops.provisioningFailed(id, error))),
+    abort: (id, reason) => named("abort", worded(deps, id, reason, Ops.abortOperation(id, reason))),
+    cancel: (id, reason) => named("cancel", worded(deps, id, reason, Ops.cancelOperation(id, reason))),
     markRetired: (id) => named("markRetired", ending(deps, id, Ops.markRetired(id))),
     terminateOwner: (reason) => named("terminateOwner", terminateOwner(deps, reason)),
     get: (id) =>
