@@ -20,9 +20,11 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Batch from "../../layers/internal/sqlite/batch.js"
 import type { Database, SqlFault } from "../../layers/internal/sqlite/database.js"
+import { encode, type Encoded } from "../../layers/internal/sqlite/encode.js"
 import * as Open from "../../layers/internal/sqlite/open.js"
 import * as Quarantine from "../../layers/internal/sqlite/quarantine.js"
 import * as Shapes from "../../layers/internal/sqlite/shapes.js"
+import type { Member } from "../../layers/internal/storeMember.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
 import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
@@ -497,8 +499,8 @@ describe("D3 a COMMIT that fails without a transaction left to roll back", () =>
 
   const fault = new StoreIo({ operation: "COMMIT", code: "SQLITE_IOERR_FSYNC", detail: "fsync" })
 
-  /** The answer to a commit whose COMMIT is replaced. */
-  const answered = (fake: Fake) =>
+  /** Writes batches of one to a file whose connection is replaced. */
+  const writing = (fake: Fake) =>
     Effect.gen(function*() {
       const filename = join(folder(), "s.db")
       const file = yield* Open.open({
@@ -511,21 +513,37 @@ describe("D3 a COMMIT that fails without a transaction left to roll back", () =>
       const shapes = yield* Shapes.make(file.writer)
       const faulty = { ...file, writer: { ...file.writer, ...fake(file.writer) } }
       const batch = yield* Batch.make(faulty, Quarantine.make(), shapes, Duration.millis(10))
-      const commit = C.commitOf({ sessionId: child, runtimeId: runtimeIdOf(child), incarnation: 1, basis: 0 })
-      yield* batch.begin((self) => self)
-      const [answer] = yield* batch.write([
-        { _tag: "Open", runtimeId: commit.runtimeId, bytes: 0, decide: () => Either.right(commit) }
-      ])
+      const write = (member: Member<Encoded>) =>
+        batch.begin((self) => self).pipe(
+          Effect.zipRight(batch.write([member])),
+          Effect.map(([answer]) =>
+            answer === undefined ? "" : Exit.match(answer, { onSuccess: () => "acknowledged", onFailure: tagOf })
+          )
+        )
+      return { file, shapes, write }
+    })
+
+  const at = { sessionId: child, runtimeId: runtimeIdOf(child), incarnation: 1 }
+
+  const opened: Member<Encoded> = {
+    _tag: "Open",
+    runtimeId: at.runtimeId,
+    bytes: 0,
+    decide: () => Either.right(C.commitOf({ ...at, basis: 0 }))
+  }
+
+  /** The answer to a commit whose COMMIT is replaced. */
+  const answered = (fake: Fake) =>
+    Effect.gen(function*() {
+      const { file, write } = yield* writing(fake)
+      const answer = yield* write(opened)
       const rows = yield* file.writer.all("SELECT revision FROM runtime")
-      return [
-        answer === undefined ? "" : Exit.match(answer, { onSuccess: () => "acknowledged", onFailure: tagOf }),
-        rows.length
-      ]
+      return [answer, rows.length]
     }).pipe(Effect.scoped, Effect.provide([NodeFileSystem.layer, NodePath.layer]))
 
   const tagOf = (cause: Cause.Cause<{ readonly _tag: string }>) => cause._tag === "Fail" ? cause.error._tag : cause._tag
 
-  const onCommit = (real: Database, instead: string, error: SqlFault = fault): Partial<Database> => ({
+  const onCommit = (real: Database, instead: string, error: SqlFault = fault): Pick<Database, "run"> => ({
     run: (sql, params) =>
       sql === "COMMIT" ? Effect.zipRight(real.run(instead), Effect.fail(error)) : real.run(sql, params)
   })
@@ -554,4 +572,25 @@ describe("D3 a COMMIT that fails without a transaction left to roll back", () =>
       })
       assert.deepStrictEqual(yield* answered(blind), ["StoreOutcomeUnknown", 1])
     }))
+
+  it.live("nobody could tell, and it happened: the next one is taken from where the file stands", () =>
+    Effect.gen(function*() {
+      let blind = false
+      const { file, shapes, write } = yield* writing((real) => ({
+        run: (sql, params) => blind ? onCommit(real, "COMMIT").run(sql, params) : real.run(sql, params),
+        all: (sql, params) =>
+          blind && sql.startsWith("SELECT last_request_id") ? Effect.fail(fault) : real.all(sql, params)
+      }))
+      const insert = (basis: number) => {
+        const commit = C.commitOf({ ...at, basis }, { inputs: [C.insert(C.recordOf(basis - 1))] })
+        return write({ _tag: "Commit", runtimeId: at.runtimeId, commit, ...encode(shapes)(commit) })
+      }
+      yield* write(opened)
+      blind = true
+      assert.strictEqual(yield* insert(1), "StoreOutcomeUnknown")
+      blind = false
+      assert.strictEqual(yield* insert(2), "acknowledged")
+      const rows = yield* file.writer.all("SELECT revision, commit_seq FROM runtime")
+      assert.deepStrictEqual(rows.map((row) => [row["revision"], row["commit_seq"]]), [[3, 3]])
+    }).pipe(Effect.scoped, Effect.provide([NodeFileSystem.layer, NodePath.layer])))
 })

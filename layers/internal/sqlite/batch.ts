@@ -5,13 +5,15 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import type { RuntimeId } from "../../../src/domain/Ids.js"
 import { sessionIdOf } from "../../../src/domain/Ids.js"
-import type { CommitAck, RuntimeCommit, RuntimeImage } from "../../../src/domain/RuntimeCommit.js"
+import type { CommitAck, RuntimeImage } from "../../../src/domain/RuntimeCommit.js"
 import { type CommitError, CommitRefused, StoreIo, StoreOutcomeUnknown } from "../../../src/domain/StoreErrors.js"
 import {
   type CommitView,
@@ -79,7 +81,7 @@ interface Cells {
   readonly patience: Duration.Duration
   nextRt: number
   commitSeq: number
-  /** heads of the open runtimes, as the last batch left them */
+  /** heads of the open runtimes, as the last batch left them; none after one that failed */
   readonly heads: Map<RuntimeId, StoredHead>
   /** the file is damaged or not ours any more: nothing is written again */
   broken: CommitError | undefined
@@ -127,7 +129,6 @@ const attempt = (
   mode: Mode
 ): Effect.Effect<ReadonlyArray<Answer>, Fault> =>
   Effect.gen(function*() {
-    if (mode === "checking") cells.heads.clear()
     const heads = new Map<RuntimeId, StoredHead>()
     const db = cells.file.writer
     const answers = new Map<Member<Encoded>, Answer>()
@@ -140,14 +141,18 @@ const attempt = (
     if (written.length === 0) yield* Transaction.rollback(db)
     else yield* finish(cells, written, heads)
     return members.map((member) => answers.get(member) ?? Exit.die("a member of a batch was forgotten"))
-  }).pipe(
-    Effect.tapError((fault) =>
-      Effect.suspend(() => {
-        if (fault._tag === "WriterFenced" || fault._tag === "StoreCorrupt") cells.broken = fault
-        return Transaction.rollback(cells.file.writer)
-      })
-    )
-  )
+  }).pipe(Effect.tapErrorCause((cause) => undone(cells, cause)))
+
+/** Nothing was written, or nobody knows what was: what memory says of the file is read again. */
+const undone = (cells: Cells, cause: Cause.Cause<Fault>): Effect.Effect<unknown> =>
+  Effect.suspend(() => {
+    const fault = Option.getOrNull(Cause.failureOption(cause))
+    if (fault?._tag === "WriterFenced" || fault?._tag === "StoreCorrupt") cells.broken = fault
+    // rows may have its number already
+    if (fault?._tag === "StoreOutcomeUnknown") cells.commitSeq++
+    cells.heads.clear()
+    return Transaction.rollback(cells.file.writer)
+  })
 
 /** A runtime has one commit in flight; should there be two, the second sees what the first wrote. */
 const roundsOf = (members: ReadonlyArray<Member<Encoded>>): ReadonlyArray<ReadonlyArray<Member<Encoded>>> => {
@@ -243,21 +248,21 @@ const candidateOf = (
   }
   const { head, rt } = stored?.right ?? { head: unseen(member.runtimeId, session.value), rt: cells.nextRt++ }
   if (member._tag === "Commit") return Exit.succeed({ member, rt, head, commit: member.commit, rows: member.prepared })
-  return Exit.map(planned(member.decide, imageOf(head, images.get(rt) ?? Lookup.noRows)), (commit) => ({
-    member,
-    rt,
-    head,
-    commit,
-    rows: encode(cells.shapes)(commit).prepared
-  }))
+  const image = imageOf(head, images.get(rt) ?? Lookup.noRows)
+  return guarded(() =>
+    Either.map(member.decide(image), (commit) => ({
+      member,
+      rt,
+      head,
+      commit,
+      rows: encode(cells.shapes)(commit).prepared
+    }))
+  )
 }
 
-/** A plan is the kernel's, but a defect of one session must not take the batch with it. */
-const planned = (
-  decide: (image: RuntimeImage) => Either.Either<RuntimeCommit, MemberError>,
-  image: RuntimeImage
-): Exit.Exit<RuntimeCommit, MemberError> =>
-  Either.match(Either.try({ try: () => decide(image), catch: (defect) => Exit.die(defect) }), {
+/** A plan is the kernel's and its rows are ours, but a defect of one session must not take the batch with it. */
+const guarded = <A>(plan: () => Either.Either<A, MemberError>): Exit.Exit<A, MemberError> =>
+  Either.match(Either.try({ try: plan, catch: (defect) => Exit.die(defect) }), {
     onLeft: (died) => died,
     onRight: (decision) => Either.isRight(decision) ? Exit.succeed(decision.right) : Exit.fail(decision.left)
   })

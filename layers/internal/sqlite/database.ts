@@ -100,9 +100,13 @@ const connect = (path: string, options: { readonly readonly: boolean }) =>
   })
 
 const fromConnection = (connection: Connection): Database => ({
-  all: (sql, params = []) => typed(sql, prepared(connection.execute(sql, params, undefined), connection, sql, params)),
+  all: (sql, params = []) =>
+    typed(sql, afresh(connection.execute(sql, params, undefined), () => unprepared(connection, sql, params))),
   run: (sql, params = []) =>
-    Effect.map(typed(sql, prepared(connection.executeRaw(sql, params), connection, sql, params)), changesOf),
+    typed(
+      sql,
+      Effect.map(afresh(connection.executeRaw(sql, params), () => changing(connection, sql, params)), changesOf)
+    ),
   once: (sql) => typed(sql, unprepared(connection, sql, []))
 })
 
@@ -113,16 +117,17 @@ const typed = <A>(sql: string, effect: Effect.Effect<A, SqlError>): Effect.Effec
   Effect.mapError(effect, (error) => classify(sql.slice(0, 40), error))
 
 /** The driver's cache remembers a failed preparation too; such a statement is prepared afresh. */
-const prepared = <A>(
+const afresh = <A, B>(
   effect: Effect.Effect<A, SqlError>,
-  connection: Connection,
-  sql: string,
-  params: ReadonlyArray<Value>
-): Effect.Effect<A | ReadonlyArray<Row>, SqlError> =>
-  Effect.catchIf(
-    effect,
-    (error) => error.message.startsWith("Failed to prepare"),
-    () => unprepared(connection, sql, params)
+  again: () => Effect.Effect<B, SqlError>
+): Effect.Effect<A | B, SqlError> =>
+  Effect.catchIf(effect, (error) => error.message.startsWith("Failed to prepare"), again)
+
+/** An unprepared statement does not say how many rows it changed; one that did not prepare has its number asked for. */
+const changing = (connection: Connection, sql: string, params: ReadonlyArray<Value>) =>
+  Effect.flatMap(
+    unprepared(connection, sql, params),
+    () => Effect.map(unprepared(connection, "SELECT changes() AS changes", []), ([row]) => row)
   )
 
 /** `executeUnprepared` prepares when it is called, outside of any effect: a bad statement would be a defect. */

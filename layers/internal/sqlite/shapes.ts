@@ -20,13 +20,15 @@ export interface Shapes {
 export const make = (db: Database): Effect.Effect<Shapes, SqlFault> =>
   Effect.map(db.all("SELECT id, doc FROM shape"), (rows) => {
     const ids = new Map(rows.map((row) => [String(row["doc"]), Number(row["id"])]))
+    // beyond all that are there, also where one in between is lost: a number that is taken is nobody else's
+    let last = Math.max(0, ...ids.values())
     let fresh: ReadonlyArray<readonly [number, string]> = []
     let inFlight = fresh
     return {
       idOf: (doc) => {
         const known = ids.get(doc)
         if (known !== undefined) return known
-        const id = ids.size + 1
+        const id = ++last
         ids.set(doc, id)
         fresh = [...fresh, [id, doc]]
         return id
