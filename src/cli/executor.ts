@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import * as CoreExecutorCommand from "../../layers/CoreExecutorCommand.js"
 import { findProgram } from "../../layers/internal/findProgram.js"
 import type { CoreExecutor } from "../../services/CoreExecutor.js"
-import { ProgramArgv } from "./argv.js"
+import { LastArgv } from "./argv.js"
 import { type CliFailure, usage } from "./failure.js"
 import type { ExecutorFlags } from "./options.js"
 
@@ -16,7 +16,7 @@ import type { ExecutorFlags } from "./options.js"
  * @category parsing
  */
 export const command = (exec: Option.Option<string>): Effect.Effect<CoreExecutorCommand.CommandLine, CliFailure> =>
-  Effect.flatMap(ProgramArgv, (argv): Effect.Effect<CoreExecutorCommand.CommandLine, CliFailure> => {
+  Effect.flatMap(LastArgv, (argv): Effect.Effect<CoreExecutorCommand.CommandLine, CliFailure> => {
     const shell = Option.getOrNull(exec)
     if (shell !== null && argv !== null) {
       return Effect.fail(usage("Give the program once: --exec CMD, or -- PROGRAM ARG…"))

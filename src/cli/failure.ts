@@ -34,6 +34,26 @@ export class CliFailure extends Data.TaggedError("CliFailure")<{
 /** The command line is wrong; nothing was opened, nothing was written. @since 0.1.0 @category constructors */
 export const usage = (message: string): CliFailure => new CliFailure({ code: exitCodes.usage, message })
 
+/**
+ * Whoever read what the program says has gone away: a program that only prints has come to its end, and one that works
+ * goes by what its work came to.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const readerGone: CliFailure = new CliFailure({ code: exitCodes.answer, message: "" })
+
+/** @since 0.1.0 @category refinements */
+export const isReaderGone = (failure: CliFailure): boolean => failure.code === exitCodes.answer
+
+/** What the program says cannot be written, to a full disk for example. @since 0.1.0 @category constructors */
+export const unwritable = (detail: string): CliFailure =>
+  new CliFailure({ code: exitCodes.failed, message: `Standard output cannot be written: ${sentence(detail)}` })
+
+/** A failure that also says what has been done. @since 0.1.0 @category combinators */
+export const adding = (done: string) => (failure: CliFailure): CliFailure =>
+  isReaderGone(failure) ? failure : new CliFailure({ code: failure.code, message: `${failure.message} ${done}` })
+
 /** The store could not be opened. @since 0.1.0 @category constructors */
 export const ofOpenError = (db: string) => (error: OpenError): CliFailure =>
   error._tag === "StoreLocked"
@@ -47,6 +67,20 @@ export const ofOpenError = (db: string) => (error: OpenError): CliFailure =>
 /** The store could not be read. @since 0.1.0 @category constructors */
 export const ofReadError = (db: string) => (error: ReadError): CliFailure =>
   new CliFailure({ code: exitCodes.unusable, message: `${db} cannot be read: ${detailOf(error)}` })
+
+/** There is no file to look into, or to go on from. @since 0.1.0 @category constructors */
+export const noStore = (path: string): CliFailure =>
+  new CliFailure({
+    code: exitCodes.unusable,
+    message: `There is no store at ${path}. Name one with --db, or in MEERKAT_DB.`
+  })
+
+/** @since 0.1.0 @category constructors */
+export const noSession = (db: string, sessionId: string): CliFailure =>
+  new CliFailure({
+    code: exitCodes.failed,
+    message: `There is no session "${sessionId}" in ${db}. See: meerkat sessions --db ${db}`
+  })
 
 /** The session did not take the command. @since 0.1.0 @category constructors */
 export const ofDriverError = (error: RuntimeDriverError): CliFailure => {
@@ -64,6 +98,26 @@ export const ofDriverError = (error: RuntimeDriverError): CliFailure => {
         message: `${sentence(error.message)}${error.retryable ? " The same command may be repeated." : ""}`
       })
   }
+}
+
+/** Something is wrong with one session. @since 0.1.0 @category constructors */
+export const ofSessionError = (db: string) => (error: RuntimeDriverError | ReadError): CliFailure => {
+  switch (error._tag) {
+    case "StoreBusy":
+    case "StoreClosed":
+    case "StoreCorrupt":
+    case "StoreIo":
+      return ofReadError(db)(error)
+    default:
+      return ofDriverError(error)
+  }
+}
+
+/** Which of two codes says more about several inputs and sessions. @since 0.1.0 @category combinators */
+export const worse = (one: ExitCode, other: ExitCode): ExitCode => {
+  const order: ReadonlyArray<ExitCode> = [exitCodes.answer, exitCodes.timeout, exitCodes.failed]
+  const rank = (code: ExitCode) => order.includes(code) ? order.indexOf(code) : order.length
+  return rank(other) > rank(one) ? other : one
 }
 
 /** How an input ended, as an exit code. @since 0.1.0 @category accessors */

@@ -1,7 +1,7 @@
 /** @since 0.1.0 */
 import * as Stream from "effect/Stream"
 import { textOf } from "../domain/Message.js"
-import { json as document, line } from "./output.js"
+import { json as document, line, visible } from "./output.js"
 import { ofSession } from "./reading.js"
 
 /** `meerkat history`. @since 0.1.0 @category commands */
@@ -11,6 +11,6 @@ export const history = ofSession(
   (reads, { runtimeId }, { json }) =>
     Stream.runForEach(
       reads.history(runtimeId),
-      (message) => json ? document(message) : line(`${message.role}: ${textOf(message.blocks)}`)
+      (message) => json ? document(message) : line(visible(`${message.role}: ${textOf(message.blocks)}`))
     )
 )

@@ -23,7 +23,7 @@ import { meerkat } from "./commands.js"
 import { CliFailure, type ExitCode, exitCodes } from "./failure.js"
 import * as Help from "./help.js"
 import * as NodeScheduler from "./nodeScheduler.js"
-import { line, note, withHelpfulConsole } from "./output.js"
+import { line, listenForBrokenStreams, note, withHelpfulConsole } from "./output.js"
 import { version } from "./version.js"
 
 /** Warnings of the machine are for the person who watches, never part of an answer. */
@@ -69,17 +69,19 @@ const codeOf = <A, E>(exit: Exit.Exit<A, E>): ExitCode => {
 
 const teardown: Runtime.Teardown = (exit, onExit) => onExit(codeOf(exit))
 
-/** Whoever reads our output may stop reading; that is no reason for a stack trace. */
-process.stdout.on("error", () => process.exit(exitCodes.answer))
+listenForBrokenStreams()
 
-const { own, program } = Argv.split(process.argv)
+/** A terminal that is closed ends the work as SIGTERM does: in order, and counted against nothing. */
+process.once("SIGHUP", () => process.emit("SIGTERM"))
+
+const { last, own } = Argv.split(process.argv)
 
 const main = Help.asksForOverview(own.slice(2))
   ? line(Help.overview)
   : Command.run(meerkat, { name: "meerkat", version })(own)
 
 main.pipe(
-  Effect.provideService(Argv.ProgramArgv, program),
+  Effect.provideService(Argv.LastArgv, last),
   withHelpfulConsole,
   Effect.catchAllCause(say),
   Effect.provide(environment),

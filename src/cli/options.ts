@@ -27,10 +27,17 @@ export const json = Options.boolean("json").pipe(
   Options.withDescription("Print JSON documents, one per line.")
 )
 
+/** A name that can be one of a session, or a sentence that says what can. @since 0.1.0 @category parsing */
+export const sessionId = (what: string, name: string): Effect.Effect<SessionId, string> =>
+  Effect.mapError(
+    Schema.decode(SessionId)(name),
+    () => `${what} takes a name of 1 to 200 characters without control characters.`
+  )
+
 /** @since 0.1.0 @category options */
 export const session = Args.text({ name: "session" }).pipe(
   Args.withDescription("Name of the session."),
-  Args.mapEffect((name) => Effect.mapError(Schema.decode(SessionId)(name), (error) => HelpDoc.p(error.message)))
+  Args.mapEffect((name) => Effect.mapError(sessionId("A session", name), HelpDoc.p))
 )
 
 /** @since 0.1.0 @category options */
@@ -76,9 +83,12 @@ export const executor = {
   ),
   attempts: Options.integer("attempts").pipe(
     Options.withPseudoName("N"),
+    Options.withFallbackConfig(Config.integer("MEERKAT_MAX_ATTEMPTS")),
     Options.mapEffect((n) => parsed("attempts", n >= 1 ? Option.some(n) : Option.none(), "a number of at least 1")),
     Options.withDefault(1),
-    Options.withDescription("How often an input may fail before it is given up. Default: 1.")
+    Options.withDescription(
+      "How often an input may fail before it is given up. Default: $MEERKAT_MAX_ATTEMPTS, else 1."
+    )
   ),
   allowEmpty: Options.boolean("allow-empty").pipe(
     Options.withDescription("An empty answer is an answer.")

@@ -6,26 +6,66 @@
 import * as Console from "effect/Console"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import { type CliFailure, readerGone, unwritable } from "./failure.js"
 import { colours, condensed } from "./help.js"
 
-/** A line of data. @since 0.1.0 @category output */
-export const line = (text: string): Effect.Effect<void> => Effect.sync(() => void process.stdout.write(`${text}\n`))
+/** A line of data; it is written when this returns. @since 0.1.0 @category output */
+export const line = (text: string): Effect.Effect<void, CliFailure> =>
+  Effect.async((resume) => {
+    process.stdout.write(`${text}\n`, (error) =>
+      resume(
+        error === null || error === undefined
+          ? Effect.void
+          : Effect.fail(isBrokenPipe(error) ? readerGone : unwritable(error.message))
+      ))
+  })
 
 /** One JSON document on a line of its own. @since 0.1.0 @category output */
-export const json = (value: unknown): Effect.Effect<void> => line(JSON.stringify(value))
+export const json = (value: unknown): Effect.Effect<void, CliFailure> => line(JSON.stringify(value))
 
 /** A line for the person who watches. @since 0.1.0 @category output */
-export const note = (text: string): Effect.Effect<void> => Effect.sync(() => void process.stderr.write(`${text}\n`))
+export const note = (text: string): Effect.Effect<void> =>
+  Effect.sync(() => void process.stderr.write(`${visible(text)}\n`))
+
+/**
+ * A text as a terminal may show it: what agents write could move its cursor, change its colours or its title. Lines and
+ * tabs stay.
+ *
+ * @since 0.1.0
+ * @category output
+ */
+export const visible = (text: string): string =>
+  text.replace(control, (char) => {
+    const code = char.charCodeAt(0)
+    if (code === 0x7f) return "\u2421"
+    return code < 0x20 ? String.fromCharCode(0x2400 + code) : `\\x${code.toString(16)}`
+  })
+
+/**
+ * A stream that breaks is no reason for a stack trace. Whoever writes data is told by its own write; that nobody can
+ * watch is nothing that could be said, and the work goes on.
+ *
+ * @since 0.1.0
+ * @category output
+ */
+export const listenForBrokenStreams = (): void => {
+  process.stdout.on("error", () => {})
+  process.stderr.on("error", () => {})
+}
 
 /** Rows with aligned columns. @since 0.1.0 @category output */
 export const table = (
   header: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<string>>
-): Effect.Effect<void> => {
-  const all = [header, ...rows]
-  const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)))
+): Effect.Effect<void, CliFailure> => line(aligned(header, rows))
+
+/** The text of a table. @since 0.1.0 @category output */
+export const aligned = (header: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+  const all = [header, ...rows.map((row) => row.map(visible))]
+  const widths = header.map((_, column) => all.reduce((most, row) => Math.max(most, (row[column] ?? "").length), 0))
   const text = all.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd())
-  return Effect.forEach(text, line, { discard: true })
+  return text.join("\n")
 }
 
 /** Epoch milliseconds as people read them. @since 0.1.0 @category output */
@@ -34,7 +74,7 @@ export const time = (at: number): string => DateTime.formatIso(DateTime.unsafeMa
 /** The beginning of a text, on one line. @since 0.1.0 @category output */
 export const brief = (text: string, limit = 60): string => {
   const flat = text.replace(/\s+/g, " ").trim()
-  return flat.length > limit ? `${flat.slice(0, limit - 1)}…` : flat
+  return flat.length > limit ? `${flat.slice(0, limit - 1).replace(halfPair, "")}…` : flat
 }
 
 /** Help condensed, and without colours where nobody sees them. @since 0.1.0 @category output */
@@ -48,6 +88,14 @@ export const withHelpfulConsole = <A, E, R>(self: Effect.Effect<A, E, R>): Effec
   )
 
 // --- internal ---
+
+/** Control characters other than tabs and ends of lines. */
+const control = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]|\r(?!\n)/g
+
+/** A character of two halves whose second one was cut off. */
+const halfPair = /[\ud800-\udbff]$/
+
+const isBrokenPipe = (error: Error): boolean => Predicate.hasProperty(error, "code") && error.code === "EPIPE"
 
 const plain = (isTerminal: boolean, args: ReadonlyArray<unknown>): ReadonlyArray<unknown> =>
   args.map((arg) => typeof arg !== "string" ? arg : isTerminal && hasColours() ? condensed(arg) : bare(arg))

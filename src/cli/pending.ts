@@ -3,26 +3,48 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Completion, MeerkatMachineService, SessionFeed } from "../../services/MeerkatMachine.js"
+import type { RuntimeStore, StoredSession } from "../../services/RuntimeStore.js"
 import type { CompletionOutcome } from "../domain/Completion.js"
 import type { RuntimeDriverError } from "../domain/Errors.js"
 import type { InputId, SessionId } from "../domain/Ids.js"
+import type { ReadError } from "../domain/StoreErrors.js"
 
 /**
- * The open inputs of a registered session in the order of their admission, each with its end. Offering an open input a
- * second time changes nothing and gives its completion.
+ * Registers a session: what was open in the store, each input with its end, in the order of admission. Registering gives
+ * up an input whose process died under it too often: that is an end like any other, and somebody waits to hear of it.
  *
  * @since 0.1.0
  * @category accessors
  */
-export const pendingOf = (
+export const register = (
   machine: MeerkatMachineService,
+  store: RuntimeStore["Type"],
   sessionId: SessionId
-): Effect.Effect<ReadonlyArray<Completion>, RuntimeDriverError> =>
-  Effect.flatMap(machine.listActiveInputs(sessionId), (ids) =>
-    Effect.map(
-      Effect.forEach(ids, (id) => completionOf(machine, sessionId, id)),
-      (found) => found.flatMap(Option.toArray)
-    ))
+): Effect.Effect<ReadonlyArray<Completion>, RuntimeDriverError | ReadError> =>
+  Effect.gen(function*() {
+    const stored = yield* Effect.either(openIn(store, sessionId))
+    // what is wrong with a session is told best by its registration
+    yield* machine.registerSession(sessionId)
+    const open = yield* pendingOf(machine, sessionId)
+    const still = new Set(open.map(({ inputId }) => inputId))
+    const gone = (yield* stored).filter((inputId) => !still.has(inputId))
+    const ends = yield* Effect.forEach(gone, (inputId) =>
+      Effect.map(
+        machine.outcome(sessionId, inputId),
+        Option.map((outcome): Completion => ({ inputId, wait: Effect.succeed(outcome) }))
+      ))
+    return [...ends.flatMap(Option.toArray), ...open]
+  })
+
+/** What the store lists of one session. @since 0.1.0 @category accessors */
+export const storedSession = (
+  store: Pick<RuntimeStore["Type"], "sessions">,
+  sessionId: SessionId
+): Effect.Effect<Option.Option<StoredSession>, ReadError> =>
+  store.sessions({ prefix: sessionId }).pipe(
+    Stream.filter((session) => session.sessionId === sessionId),
+    Stream.runHead
+  )
 
 /** How an input ended, also when it ended meanwhile. @since 0.1.0 @category accessors */
 export const ended = (
@@ -33,6 +55,26 @@ export const ended = (
   Effect.orElseSucceed(machine.outcome(sessionId, inputId), () => Option.none())
 
 // --- internal ---
+
+/** Inputs of a session are read only where some are open: there may be many that have ended. */
+const openIn = (store: RuntimeStore["Type"], sessionId: SessionId) =>
+  Effect.gen(function*() {
+    const session = yield* storedSession(store, sessionId)
+    if (Option.isNone(session) || session.value.pendingInputs === 0) return []
+    const open = Stream.filter(
+      store.inputs(session.value.runtimeId),
+      ({ phase }) => phase === "queued" || phase === "staged"
+    )
+    return Array.from(yield* Stream.runCollect(open), ({ inputId }) => inputId)
+  })
+
+/** Offering an open input a second time changes nothing and gives its completion. */
+const pendingOf = (machine: MeerkatMachineService, sessionId: SessionId) =>
+  Effect.flatMap(machine.listActiveInputs(sessionId), (ids) =>
+    Effect.map(
+      Effect.forEach(ids, (id) => completionOf(machine, sessionId, id)),
+      (found) => found.flatMap(Option.toArray)
+    ))
 
 const completionOf = (machine: MeerkatMachineService, sessionId: SessionId, inputId: InputId) =>
   Effect.gen(function*() {

@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import type { MeerkatMachineService } from "../../services/MeerkatMachine.js"
 import type { SessionId } from "../domain/Ids.js"
 import type { RuntimeEvent } from "../domain/RuntimeEvent.js"
+import { visible } from "./output.js"
 
 /** @since 0.1.0 @category models */
 export interface Progress {
@@ -35,7 +36,7 @@ export const make: Effect.Effect<Progress, never, Scope.Scope> = Effect.gen(func
     clear()
     process.stderr.write(text)
   }
-  const note = (text: string) => Effect.sync(() => write(`${text}\n`))
+  const note = (text: string) => Effect.sync(() => write(`${visible(text)}\n`))
   yield* Effect.addFinalizer(() => Effect.sync(clear))
   if (isTerminal) {
     const draw = Effect.map(Clock.currentTimeMillis, (now) => {

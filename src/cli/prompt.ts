@@ -4,17 +4,27 @@ import * as Effect from "effect/Effect"
 import { type CliFailure, usage } from "./failure.js"
 
 /** A word that looks like an option and is none: a typing error must not become a prompt. @since 0.1.0 @category parsing */
-export const noStrayOption = (words: ReadonlyArray<string>): Effect.Effect<void, CliFailure> => {
+export const noStrayOption = (words: ReadonlyArray<string>, how: string): Effect.Effect<void, CliFailure> => {
   const stray = words.find((word) => /^--?[A-Za-z][\w-]*(?:=.*)?$/.test(word))
   return stray === undefined ? Effect.void : Effect.fail(usage(
-    `There is no option ${stray.replace(/=.*/, "")}. A prompt that begins with a dash goes through standard input: -`
+    `There is no option ${stray.replace(/=.*/, "")}. A prompt that begins with a dash ${how}`
   ))
 }
 
-/** The words of the command line, or standard input for a single dash. @since 0.1.0 @category parsing */
-export const promptOf = (words: ReadonlyArray<string>): Effect.Effect<string, CliFailure> =>
+/**
+ * The words of the command line and those after `--`, or standard input for a single dash before it.
+ *
+ * @since 0.1.0
+ * @category parsing
+ */
+export const promptOf = (
+  words: ReadonlyArray<string>,
+  last: ReadonlyArray<string> | null
+): Effect.Effect<string, CliFailure> =>
   Effect.flatMap(
-    words.length === 1 && words[0] === "-" ? standardInput : Effect.succeed(words.join(" ")),
+    words.length === 1 && words[0] === "-" && last === null
+      ? standardInput
+      : Effect.succeed([...words, ...(last ?? [])].join(" ")),
     (text) =>
       text.trim() === ""
         ? Effect.fail(usage("The prompt is empty. Give it as arguments, or - to read it from standard input."))

@@ -6,14 +6,14 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import * as RuntimeStoreReaderSqlite from "../../layers/RuntimeStoreReaderSqlite.js"
 import type { StoredSession } from "../../services/RuntimeStore.js"
 import { RuntimeStoreReader } from "../../services/RuntimeStoreReader.js"
 import type { SessionId } from "../domain/Ids.js"
 import type { OpenError, ReadError } from "../domain/StoreErrors.js"
-import { CliFailure, exitCodes, ofOpenError, ofReadError } from "./failure.js"
+import { type CliFailure, noSession, noStore, ofOpenError, ofReadError } from "./failure.js"
 import { note } from "./output.js"
+import { storedSession } from "./pending.js"
 
 /** What can be asked. @since 0.1.0 @category models */
 export type Reads = RuntimeStoreReader["Type"]
@@ -39,27 +39,14 @@ export const sessionOf = (
   reads: Reads,
   sessionId: SessionId
 ): Effect.Effect<StoredSession, ReadError | CliFailure> =>
-  reads.sessions({ prefix: sessionId }).pipe(
-    Stream.filter((session) => session.sessionId === sessionId),
-    Stream.runHead,
-    Effect.flatMap(Option.match({
-      onSome: Effect.succeed,
-      onNone: () =>
-        Effect.fail(
-          new CliFailure({
-            code: exitCodes.failed,
-            message: `There is no session "${sessionId}" in ${db}. See: meerkat sessions --db ${db}`
-          })
-        )
-    }))
+  Effect.flatMap(
+    storedSession(reads, sessionId),
+    Option.match({ onSome: Effect.succeed, onNone: () => Effect.fail(noSession(db, sessionId)) })
   )
 
 // --- internal ---
 
 const ofReaderError = (db: string) => (error: OpenError): CliFailure =>
   error._tag === "StoreUnavailable" && error.detail === "there is no store"
-    ? new CliFailure({
-      code: exitCodes.unusable,
-      message: `There is no store at ${error.path}. Name one with --db, or in MEERKAT_DB.`
-    })
+    ? noStore(error.path)
     : ofOpenError(db)(error)

@@ -10,6 +10,7 @@ import type { StoredSession } from "../../services/RuntimeStore.js"
 import type { CompletionOutcome } from "../domain/Completion.js"
 import type { SessionId } from "../domain/Ids.js"
 import type { ReadError } from "../domain/StoreErrors.js"
+import { nothingLast } from "./argv.js"
 import { type CliFailure, whyOf } from "./failure.js"
 import * as Common from "./options.js"
 import { brief, json, table } from "./output.js"
@@ -32,7 +33,10 @@ type Reading = Effect.Effect<void, ReadError | CliFailure>
 
 /** Looks into a store; what is native is loaded here and not before. @since 0.1.0 @category running */
 export const look = (db: string, use: (reads: Reads) => Reading): Effect.Effect<void, CliFailure> =>
-  Effect.flatMap(Effect.promise(() => import("./readStore.js")), (store) => store.look(db, use))
+  Effect.zipRight(
+    nothingLast,
+    Effect.flatMap(Effect.promise(() => import("./readStore.js")), (store) => store.look(db, use))
+  )
 
 /** A command that looks at one session. @since 0.1.0 @category constructors */
 export const ofSession = <Name extends string>(
@@ -44,13 +48,11 @@ export const ofSession = <Name extends string>(
     name,
     { db: Common.db, json: Common.json, session: Common.session },
     (flags) =>
-      Effect.flatMap(Effect.promise(() => import("./readStore.js")), (store) =>
-        store.look(flags.db, (reads) =>
-          Effect.flatMap(
-            store.sessionOf(flags.db, reads, flags.session),
-            (session) =>
-              use(reads, session, flags)
-          )))
+      look(flags.db, (reads) =>
+        Effect.promise(() => import("./readStore.js")).pipe(
+          Effect.flatMap((store) => store.sessionOf(flags.db, reads, flags.session)),
+          Effect.flatMap((session) => use(reads, session, flags))
+        ))
   ).pipe(Command.withDescription(description))
 
 /** Rows as a table, or as JSON documents. @since 0.1.0 @category output */

@@ -9,7 +9,7 @@ import type { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { CompletionOutcome } from "../domain/Completion.js"
 import type { InputId, SessionId } from "../domain/Ids.js"
 import { runtimeIdOf } from "../domain/Ids.js"
-import { CliFailure, codeOf, exitCodes, whyOf } from "./failure.js"
+import { adding, CliFailure, codeOf, exitCodes, isReaderGone, whyOf } from "./failure.js"
 import { json, line } from "./output.js"
 
 /** One ended input. @since 0.1.0 @category models */
@@ -52,12 +52,25 @@ export const finish = (
   Effect.gen(function*() {
     const { outcome } = ended
     const code = codeOf(outcome)
-    if (asJson) yield* Effect.flatMap(document(store, ended), json)
-    else if (outcome._tag === "Completed") yield* line(outcome.result.text)
+    yield* print(store, ended, asJson)
     if (code !== exitCodes.answer) return yield* new CliFailure({ code, message: sentence(ended) })
   })
 
 // --- internal ---
+
+/** That nobody reads the answer changes nothing about how the turn ended. */
+const print = (store: RuntimeStore["Type"], ended: Ended, asJson: boolean) => {
+  const { outcome, sessionId } = ended
+  const printed = asJson
+    ? Effect.flatMap(document(store, ended), json)
+    : outcome._tag === "Completed"
+    ? line(outcome.result.text)
+    : Effect.void
+  return printed.pipe(
+    Effect.catchIf(isReaderGone, () => Effect.void),
+    Effect.mapError(adding(`What the turn came to is stored. See: meerkat inputs ${sessionId}`))
+  )
+}
 
 const answer = (outcome: CompletionOutcome): object => {
   switch (outcome._tag) {

@@ -3,20 +3,35 @@
  *
  * @since 0.1.0
  */
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import type { CoreExecutor } from "../../services/CoreExecutor.js"
-import type { Completion } from "../../services/MeerkatMachine.js"
+import type { Completion, MeerkatMachineService } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import type { StoredSession } from "../../services/RuntimeStore.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { SessionId } from "../domain/Ids.js"
 import * as Executor from "./executor.js"
-import { CliFailure, codeOf, type ExitCode, exitCodes, ofDriverError, ofReadError, whyOf } from "./failure.js"
+import {
+  CliFailure,
+  codeOf,
+  type ExitCode,
+  exitCodes,
+  isReaderGone,
+  noSession,
+  noStore,
+  ofReadError,
+  ofSessionError,
+  whyOf,
+  worse
+} from "./failure.js"
 import * as Machine from "./machine.js"
 import type { ExecutorFlags } from "./options.js"
 import { json, line, note } from "./output.js"
-import { pendingOf } from "./pending.js"
+import { register, storedSession } from "./pending.js"
 import * as Progress from "./progress.js"
 import * as Report from "./report.js"
 
@@ -28,10 +43,15 @@ export interface ResumeFlags extends ExecutorFlags {
 }
 
 /** Runs what is pending, one session after the other. @since 0.1.0 @category commands */
-export const runPending = (flags: ResumeFlags): Effect.Effect<void, CliFailure> =>
+export const runPending = (flags: ResumeFlags): Effect.Effect<void, CliFailure, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const command = yield* Executor.command(flags.exec)
+    const files = yield* FileSystem.FileSystem
+    const isThere = yield* Effect.orElseSucceed(files.exists(flags.db), () => true)
+    if (!isThere) return yield* noStore(flags.db)
     yield* resumeAll(flags, command).pipe(
+      // nobody would see the other answers: they are for a next time
+      Effect.catchIf(isReaderGone, () => Effect.interrupt),
       Machine.provide(flags),
       Effect.onInterrupt(() => note("interrupted: what has not ended is kept and runs with the next run or resume"))
     )
@@ -39,51 +59,91 @@ export const runPending = (flags: ResumeFlags): Effect.Effect<void, CliFailure> 
 
 // --- internal ---
 
+interface Job {
+  readonly flags: ResumeFlags
+  readonly executor: CoreExecutor
+  readonly progress: Progress.Progress
+  /** the code that the program ends with */
+  readonly worst: Ref.Ref<ExitCode>
+}
+
 const resumeAll = (flags: ResumeFlags, command: Parameters<typeof Executor.make>[0]) =>
   Effect.scoped(Effect.gen(function*() {
-    const store = yield* RuntimeStore
     const progress = yield* Progress.make
     const worst = yield* Ref.make<ExitCode>(exitCodes.answer)
-    const executor = Executor.make(command, flags, progress.onStderr)
-    const stored = yield* Effect.mapError(
-      Stream.runCollect(store.sessions({ pendingOnly: true, lifecycle: ["idle", "retired", "stopped"] })),
-      ofReadError(flags.db)
-    )
-    const asked = Array.from(stored, ({ sessionId }) => sessionId)
-      .filter((id) => flags.sessions.length === 0 || flags.sessions.includes(id))
-    if (asked.length === 0) yield* progress.note("nothing is pending")
-    yield* Effect.forEach(asked, (sessionId) => resume(flags, executor, progress, worst, sessionId))
+    const job: Job = { flags, executor: Executor.make(command, flags, progress.onStderr), progress, worst }
+    const pending = yield* flags.sessions.length === 0 ? everyPending(flags.db) : namedPending(job)
+    if (pending.length === 0 && (yield* Ref.get(worst)) === exitCodes.answer) {
+      yield* progress.note("nothing is pending")
+    }
+    yield* Effect.forEach(pending, (sessionId) => resume(job, sessionId))
     const code = yield* Ref.get(worst)
     if (code !== exitCodes.answer) {
       return yield* new CliFailure({ code, message: "Not every input has an answer. See: meerkat inputs SESSION" })
     }
   }))
 
-const resume = (
-  flags: ResumeFlags,
-  executor: CoreExecutor,
-  progress: Progress.Progress,
-  worst: Ref.Ref<ExitCode>,
-  sessionId: SessionId
-) =>
-  Effect.scoped(Effect.gen(function*() {
+const isPending = ({ lifecycle, pendingInputs }: StoredSession) => pendingInputs > 0 && lifecycle !== "destroyed"
+
+const everyPending = (db: string) =>
+  Effect.gen(function*() {
+    const store = yield* RuntimeStore
+    const stored = yield* Effect.mapError(Stream.runCollect(store.sessions({ pendingOnly: true })), ofReadError(db))
+    return Array.from(stored).filter(isPending).map(({ sessionId }) => sessionId)
+  })
+
+/** A name that is not there is told like any other failure, and the others run. */
+const namedPending = (job: Job) =>
+  Effect.gen(function*() {
+    const { db, sessions } = job.flags
+    const store = yield* RuntimeStore
+    const found = yield* Effect.forEach([...new Set(sessions)], (sessionId) =>
+      Effect.mapError(storedSession(store, sessionId), ofReadError(db)).pipe(
+        Effect.filterOrFail(Option.isSome, () =>
+          noSession(db, sessionId)),
+        Effect.catchAll((failure) => Effect.as(failed(job, sessionId, failure), Option.none<StoredSession>()))
+      ))
+    return found.flatMap(Option.toArray).filter(isPending).map(({ sessionId }) =>
+      sessionId
+    )
+  })
+
+/** What is wrong with one session is told, and does not stop the others. */
+const resume = (job: Job, sessionId: SessionId) =>
+  Effect.gen(function*() {
     const machine = yield* MeerkatMachine
-    yield* machine.registerSession(sessionId)
-    const open = yield* pendingOf(machine, sessionId)
-    yield* progress.follow(machine, sessionId)
-    yield* machine.ensureSessionWithExecutor(sessionId, executor)
-    yield* Effect.forEach(open, (completion) => told(flags, worst, sessionId, completion), {
+    yield* runAll(job, machine, sessionId).pipe(
+      Effect.catchAll((error) =>
+        error._tag === "CliFailure"
+          ? Effect.fail(error)
+          : Effect.zipRight(
+            failed(job, sessionId, ofSessionError(job.flags.db)(error)),
+            Effect.ignore(machine.unregisterSession(sessionId))
+          )
+      )
+    )
+  })
+
+const runAll = (job: Job, machine: MeerkatMachineService, sessionId: SessionId) =>
+  Effect.scoped(Effect.gen(function*() {
+    const open = yield* register(machine, yield* RuntimeStore, sessionId)
+    yield* job.progress.follow(machine, sessionId)
+    yield* machine.ensureSessionWithExecutor(sessionId, job.executor)
+    yield* Effect.forEach(open, (completion) => told(job, sessionId, completion), {
       concurrency: "unbounded"
     })
     yield* machine.unregisterSession(sessionId)
-  })).pipe(Effect.mapError(ofDriverError))
+  }))
 
-const told = (flags: ResumeFlags, worst: Ref.Ref<ExitCode>, sessionId: SessionId, { inputId, wait }: Completion) =>
+const failed = ({ progress, worst }: Job, sessionId: SessionId, { code, message }: CliFailure) =>
+  Effect.zipRight(progress.note(`${sessionId}: ${message}`), Ref.update(worst, (before) => worse(before, code)))
+
+const told = ({ flags, worst }: Job, sessionId: SessionId, { inputId, wait }: Completion) =>
   Effect.gen(function*() {
     const store = yield* RuntimeStore
     const outcome = yield* wait
     const code = codeOf(outcome)
-    yield* Ref.update(worst, (before) => before === exitCodes.answer ? code : before)
+    yield* Ref.update(worst, (before) => worse(before, code))
     if (flags.json) return yield* Effect.flatMap(Report.document(store, { sessionId, inputId, outcome }), json)
     if (outcome._tag === "Completed") return yield* line(`${sessionId}: ${outcome.result.text}`)
     yield* note(`${sessionId}: ${inputId} ${code === exitCodes.answer ? "done" : `failed: ${whyOf(outcome)}`}`)

@@ -8,18 +8,17 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import * as Schema from "effect/Schema"
 import type { Completion } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { CompletionOutcome } from "../domain/Completion.js"
 import { runtimeIdOf, SessionId } from "../domain/Ids.js"
 import * as Executor from "./executor.js"
-import { type CliFailure, codeOf, exitCodes, ofDriverError, ofReadError, usage, whyOf } from "./failure.js"
+import { type CliFailure, codeOf, exitCodes, ofReadError, ofSessionError, usage, whyOf } from "./failure.js"
 import * as Machine from "./machine.js"
-import type { ExecutorFlags } from "./options.js"
+import { type ExecutorFlags, sessionId } from "./options.js"
 import { note } from "./output.js"
-import { ended, pendingOf } from "./pending.js"
+import { ended, register } from "./pending.js"
 import * as Progress from "./progress.js"
 import { noStrayOption, promptOf } from "./prompt.js"
 import * as Report from "./report.js"
@@ -36,11 +35,11 @@ export interface RunFlags extends ExecutorFlags {
 /** Runs one turn and prints its answer. @since 0.1.0 @category commands */
 export const runTurn = (flags: RunFlags): Effect.Effect<void, CliFailure> =>
   Effect.gen(function*() {
-    yield* noStrayOption(flags.prompt)
+    yield* noStrayOption(flags.prompt, "goes through standard input: -")
     const command = yield* Executor.command(flags.exec)
     const key = yield* keyOf(flags.key)
     const sessionId = yield* sessionOf(flags.session)
-    const text = yield* promptOf(flags.prompt)
+    const text = yield* promptOf(flags.prompt, null)
     const job: Job = { flags, command, sessionId, key, text, admitted: false }
     yield* turn(job).pipe(
       Machine.provide(flags),
@@ -62,8 +61,7 @@ interface Job {
 
 const sessionOf = (given: Option.Option<string>): Effect.Effect<SessionId, CliFailure> =>
   Option.isSome(given)
-    ? Effect.mapError(Schema.decode(SessionId)(given.value), () =>
-      usage("--session takes a name of 1 to 200 characters without control characters."))
+    ? Effect.mapError(sessionId("--session", given.value), usage)
     : Effect.gen(function*() {
       const now = yield* Clock.currentTimeMillis
       const random = yield* Random.nextIntBetween(0, 36 ** 4)
@@ -108,8 +106,7 @@ const fresh = (job: Job) =>
     const { flags, key, sessionId } = job
     const machine = yield* MeerkatMachine
     const progress = yield* Progress.make
-    yield* machine.registerSession(sessionId)
-    const open = yield* pendingOf(machine, sessionId)
+    const open = yield* register(machine, yield* RuntimeStore, sessionId)
     const options = key === null ? {} : { idempotencyKey: key }
     const { completion } = yield* Effect.uninterruptible(Effect.tap(
       machine.session(sessionId).prompt(job.text, options),
@@ -126,7 +123,7 @@ const fresh = (job: Job) =>
       Effect.flatMap(ended(machine, sessionId, inputId), (end) =>
         Option.isSome(end) ? Fiber.join(fiber) : Fiber.interrupt(fiber)))
     return { sessionId, inputId: completion.inputId, outcome }
-  })).pipe(Effect.mapError(ofDriverError))
+  })).pipe(Effect.mapError(ofSessionError(job.flags.db)))
 
 /** What was pending runs first; its answers are for the person who watches. */
 const tellOthers = (progress: Progress.Progress, open: ReadonlyArray<Completion>) =>

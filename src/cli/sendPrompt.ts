@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import type { SessionId } from "../domain/Ids.js"
-import { type CliFailure, ofDriverError } from "./failure.js"
+import { LastArgv } from "./argv.js"
+import { adding, type CliFailure, ofDriverError } from "./failure.js"
 import * as Machine from "./machine.js"
 import { json, line } from "./output.js"
 import { noStrayOption, promptOf } from "./prompt.js"
@@ -24,8 +25,8 @@ export interface SendFlags {
 /** Queues a prompt and prints the id of its input; it is durable then. @since 0.1.0 @category commands */
 export const sendPrompt = (flags: SendFlags): Effect.Effect<void, CliFailure> =>
   Effect.gen(function*() {
-    yield* noStrayOption(flags.prompt)
-    const text = yield* promptOf(flags.prompt)
+    yield* noStrayOption(flags.prompt, "stands after --, or goes through standard input: -")
+    const text = yield* promptOf(flags.prompt, yield* LastArgv)
     yield* Machine.provide({ db: flags.db, attempts: 1, maxOutput: 0 })(queue(flags, text))
   })
 
@@ -40,5 +41,6 @@ const queue = ({ json: asJson, key, session }: SendFlags, text: string) =>
       Option.isSome(key) ? { idempotencyKey: key.value } : {}
     )
     const known = outcome._tag === "Deduplicated"
-    yield* asJson ? json({ session, input: completion.inputId, known }) : line(completion.inputId)
-  }).pipe(Effect.mapError(ofDriverError))
+    const printed = asJson ? json({ session, input: completion.inputId, known }) : line(completion.inputId)
+    yield* Effect.mapError(printed, adding(`The prompt is queued as input ${completion.inputId}.`))
+  }).pipe(Effect.mapError((error) => error._tag === "CliFailure" ? error : ofDriverError(error)))

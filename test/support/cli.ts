@@ -55,7 +55,7 @@ export interface Options {
 
 export interface Running {
   readonly pid: number
-  readonly kill: (signal: "SIGKILL" | "SIGINT" | "SIGTERM") => Effect.Effect<void>
+  readonly kill: (signal: "SIGKILL" | "SIGINT" | "SIGTERM" | "SIGHUP") => Effect.Effect<void>
   readonly ended: Effect.Effect<Ended>
 }
 
@@ -65,6 +65,8 @@ export interface Cli {
   readonly run: (args: ReadonlyArray<string>, options?: Options) => Effect.Effect<Ended>
   /** starts it; whatever happens, it does not outlive the test */
   readonly start: (args: ReadonlyArray<string>, options?: Options) => Effect.Effect<Running, never, Scope.Scope>
+  /** runs a script of the shell, in which `meerkat` is the program: for redirections and pipes */
+  readonly shell: (script: string) => Effect.Effect<Ended>
   readonly path: (name: string) => string
   readonly write: (name: string, text: string | Uint8Array) => void
   readonly read: (name: string) => string
@@ -93,9 +95,21 @@ const launch = (
   folder: string,
   args: ReadonlyArray<string>,
   options: Options
+) => spawned(folder, [process.execPath, options.built === true ? builtMain : main, ...args], options)
+
+const script = (text: string): ReadonlyArray<string> => [
+  "/bin/sh",
+  "-c",
+  `meerkat() { "${process.execPath}" "${main}" "$@"; }\n${text}`
+]
+
+const spawned = (
+  folder: string,
+  [command = "", ...args]: ReadonlyArray<string>,
+  options: Options
 ): Running & { readonly child: ChildProcess } => {
   const { MEERKAT_DB: _, ...env } = process.env
-  const child = spawn(process.execPath, [options.built === true ? builtMain : main, ...args], {
+  const child = spawn(command, args, {
     cwd: folder,
     env: { ...env, NODE_OPTIONS: "", ...options.env },
     stdio: ["pipe", "pipe", "pipe"],
@@ -133,6 +147,7 @@ export const make: Effect.Effect<Cli, never, Scope.Scope> = Effect.map(
       bytes: () =>
         Object.fromEntries(fs.readdirSync(folder).sort().map((name) => [name, fs.readFileSync(at(name), "base64")])),
       run: (args, options = {}) => Effect.suspend(() => launch(folder, args, options).ended),
+      shell: (text) => Effect.suspend(() => spawned(folder, script(text), {}).ended),
       start: (args, options = {}) =>
         Effect.acquireRelease(
           Effect.sync(() => launch(folder, args, options)),

@@ -1,0 +1,80 @@
+/** What stands on the command line, and what is printed of what agents wrote. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { aligned, brief } from "../../src/cli/output.js"
+import * as Cli from "../support/cli.js"
+
+const documents = ({ stdout }: Cli.Ended) => stdout.trim().split("\n").map((row) => JSON.parse(row))
+
+describe.concurrent("the command line", () => {
+  it.scopedLive("what stands after -- are words of the prompt that send queues", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      yield* cli.run(["send", "demo", "hello", "--", "world"])
+      yield* cli.run(["send", "demo", "--", "--dry-run", "-"])
+      const inputs = documents(yield* cli.run(["inputs", "demo", "--json"]))
+      assert.deepStrictEqual(inputs.map(({ input }) => input.text), ["hello world", "--dry-run -"])
+      const stray = yield* cli.run(["send", "demo", "--dry-run"])
+      assert.strictEqual(stray.code, 2)
+      assert.match(stray.stderr, /A prompt that begins with a dash stands after --/)
+    }), 60_000)
+
+  it.scopedLive("a command that takes nothing after -- says so", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      for (const command of [["sessions"], ["show", "demo"], ["history", "demo"]]) {
+        const ended = yield* cli.run([...command, "--", "junk"])
+        assert.strictEqual(ended.code, 2)
+        assert.match(ended.stderr, /takes nothing after --/)
+      }
+    }), 60_000)
+
+  it.scopedLive("a name that no session can have is told in a sentence", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      const ended = yield* cli.run(["send", "n".repeat(201), "hello"])
+      assert.strictEqual(ended.code, 2)
+      assert.match(ended.stderr, /A session takes a name of 1 to 200 characters without control characters\./)
+      assert.notMatch(ended.stderr, /Predicate|SessionId/)
+    }), 60_000)
+
+  it.scopedLive("the environment says how often an input may fail, --attempts wins", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      const env = { MEERKAT_MAX_ATTEMPTS: "2" }
+      const agent = ["--exec", "exit 7", "--json", "x"]
+      const [two] = documents(yield* cli.run(["run", ...agent], { env }))
+      const [one] = documents(yield* cli.run(["run", "--attempts", "1", ...agent], { env }))
+      assert.deepStrictEqual([two.attempts, one.attempts], [2, 1])
+      const wrong = yield* cli.run(["run", ...agent], { env: { MEERKAT_MAX_ATTEMPTS: "many" } })
+      assert.strictEqual(wrong.code, 2, wrong.stderr)
+    }), 60_000)
+})
+
+describe.concurrent("what agents wrote", () => {
+  it.scopedLive(
+    "cannot reach the terminal through a table or the history, but is answered as it is",
+    () =>
+      Effect.gen(function*() {
+        const cli = yield* Cli.make
+        const answer = "\u001b]0;title\u0007red\u009b31m\ttab\nline"
+        cli.write("answer", answer)
+        const run = yield* cli.run(["run", "--session", "s", "--exec", "cat answer", "hello"])
+        assert.strictEqual(run.stdout, `${answer}\n`)
+        const history = yield* cli.run(["history", "s"])
+        assert.strictEqual(history.stdout, "user: hello\nassistant: ␛]0;title␇red\\x9b31m\ttab\nline\n")
+        assert.match((yield* cli.run(["inputs", "s"])).stdout, /␛\]0;title␇red\\x9b31m tab line/)
+        assert.strictEqual(documents(yield* cli.run(["history", "s", "--json"]))[1].blocks[0].text, answer)
+      }),
+    60_000
+  )
+
+  it("is cut between characters, not inside one", () => {
+    assert.strictEqual(brief(`${"x".repeat(58)}😀😀`), `${"x".repeat(58)}…`)
+  })
+
+  it("is listed whatever there is of it", () => {
+    const rows = Array.from({ length: 200_000 }, (_, n) => [String(n), "x"])
+    assert.match(aligned(["N", "WHAT"], rows), /^N {7}WHAT\n0 {7}x\n[^]*\n199999 {2}x$/)
+  })
+})

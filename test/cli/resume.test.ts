@@ -1,0 +1,132 @@
+/** `meerkat resume` over inputs and sessions of which some are in trouble. */
+import { assert, describe, it } from "@effect/vitest"
+import Database from "better-sqlite3"
+import * as Effect from "effect/Effect"
+import * as Cli from "../support/cli.js"
+
+const idOf = ({ stdout }: Cli.Ended): string => stdout.trim()
+
+/** Ends the program with SIGKILL while its agent works. */
+const crash = (cli: Cli.Cli, args: ReadonlyArray<string>) =>
+  Effect.scoped(Effect.gen(function*() {
+    const before = cli.lines("runs").length
+    const running = yield* cli.start([...args, "--exec", "echo $$ >> runs; sleep 60"])
+    yield* Cli.until(() => cli.lines("runs").length > before)
+    // the attempt is stored before it counts as one
+    yield* Effect.sleep("300 millis")
+    yield* running.kill("SIGKILL")
+    yield* running.ended
+    yield* Cli.until(() => !Cli.isAlive(Number(cli.lines("runs")[before])))
+  }))
+
+const crashes = (cli: Cli.Cli) => Effect.forEach([1, 2, 3], () => crash(cli, ["resume"]))
+
+/** Changes a byte of what the session was given. */
+const damage = (cli: Cli.Cli) =>
+  Effect.sync(() => {
+    const db = new Database(cli.path("meerkat.db"))
+    const { changes } = db.prepare(
+      "UPDATE input_open SET digest = zeroblob(length(digest)) WHERE key = (SELECT min(key) FROM input_open)"
+    ).run()
+    db.close()
+    assert.strictEqual(changes, 1)
+  })
+
+describe.concurrent("resume", () => {
+  it.scopedLive(
+    "an input that is given up because its processes died is told like any other end",
+    () =>
+      Effect.gen(function*() {
+        const cli = yield* Cli.make
+        const lost = idOf(yield* cli.run(["send", "h", "precious"]))
+        yield* crashes(cli)
+        const resumed = yield* cli.run(["resume", "--exec", "cat"])
+        assert.deepStrictEqual([resumed.code, resumed.stdout], [1, ""])
+        assert.match(resumed.stderr, new RegExp(`h: ${lost} failed: its run ended with the process 3 times`))
+        assert.strictEqual((yield* cli.run(["resume", "--exec", "cat"])).stderr, "nothing is pending\n")
+      }),
+    120_000
+  )
+
+  it.scopedLive("run tells it too, beside its own answer", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      const lost = idOf(yield* cli.run(["send", "h", "precious"]))
+      yield* crashes(cli)
+      const run = yield* cli.run(["run", "--session", "h", "--exec", "cat", "next"])
+      assert.deepStrictEqual([run.code, run.stdout], [0, "next\n"])
+      assert.match(run.stderr, new RegExp(`pending input ${lost}: failed: its run ended with the process 3 times`))
+    }), 120_000)
+
+  it.scopedLive("a hangup ends it in order: the input is kept and nothing is counted", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      yield* cli.run(["send", "h", "precious"])
+      const running = yield* cli.start(["resume", "--exec", "echo $$ >> runs; sleep 60"])
+      yield* Cli.until(() => cli.lines("runs").length === 1)
+      yield* running.kill("SIGHUP")
+      assert.strictEqual((yield* running.ended).code, 130)
+      assert.isFalse(Cli.isAlive(Number(cli.lines("runs")[0])))
+      const input = JSON.parse((yield* cli.run(["inputs", "h", "--json"])).stdout)
+      assert.deepStrictEqual([input.phase, input.charged, input.crashed], ["queued", 0, 0])
+    }), 60_000)
+
+  it.scopedLive("a damaged session is named, and the others run", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      for (const session of ["a", "b", "c"]) yield* cli.run(["send", session, session])
+      yield* damage(cli)
+      const resumed = yield* cli.run(["resume", "--exec", "cat"])
+      assert.deepStrictEqual([resumed.code, resumed.stdout], [4, "b: b\nc: c\n"])
+      assert.match(resumed.stderr, /^a: .*input_open/m)
+    }), 60_000)
+
+  it.scopedLive("a session that is not there is said to be so, and the others run", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      yield* cli.run(["send", "b", "b"])
+      const resumed = yield* cli.run(["resume", "--exec", "cat", "nosuch", "b"])
+      assert.deepStrictEqual([resumed.code, resumed.stdout], [1, "b: b\n"])
+      assert.match(resumed.stderr, /There is no session "nosuch" in meerkat.db/)
+    }), 60_000)
+
+  it.scopedLive("a store that is not there is not made", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      const resumed = yield* cli.run(["resume", "--db", "typo.db", "--exec", "cat"])
+      assert.strictEqual(resumed.code, 4)
+      assert.match(resumed.stderr, /There is no store at .*typo.db/)
+      assert.deepStrictEqual(cli.bytes(), {})
+    }), 60_000)
+})
+
+// alone: it moves many bytes
+describe("resume of large inputs", () => {
+  it.scopedLive(
+    "an input that is too large for the limit is told by its session, and the others run",
+    () =>
+      Effect.gen(function*() {
+        const cli = yield* Cli.make
+        const big = yield* cli.start([
+          "run",
+          "--session",
+          "a",
+          "--max-output",
+          "4MiB",
+          "--exec",
+          "echo $$ >> runs; sleep 60",
+          "-"
+        ], {
+          stdin: "x".repeat(18_000_000)
+        })
+        yield* Cli.until(() => cli.lines("runs").length === 1)
+        yield* big.kill("SIGINT")
+        yield* big.ended
+        yield* cli.run(["send", "b", "small"])
+        const resumed = yield* cli.run(["resume", "--max-output", "1000", "--exec", "wc -c"])
+        assert.deepStrictEqual([resumed.code, resumed.stdout], [2, "b: 5\n"], resumed.stderr)
+        assert.match(resumed.stderr, /^a: .*bytes/m)
+      }),
+    60_000
+  )
+})
