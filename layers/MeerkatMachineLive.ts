@@ -258,7 +258,10 @@ export const layerResuming = <E, R>(
       Stream.mapEffect(
         ({ sessionId }) =>
           Effect.catchAllCause(
-            Effect.asVoid(machine.ensureSessionWithExecutorFactory(sessionId, options.executorFor(sessionId))),
+            Effect.asVoid(machine.ensureSessionWithExecutorFactory(
+              sessionId,
+              Effect.suspend(() => options.executorFor(sessionId))
+            )),
             (cause) => logWarning(`session "${sessionId}" could not be resumed`, cause)
           ),
         { concurrency: options.concurrency ?? 16, unordered: true }

@@ -13,8 +13,15 @@ import { SessionId } from "../../src/domain/Ids.js"
 
 const [a, b, c] = [SessionId.make("a"), SessionId.make("b"), SessionId.make("c")]
 
-describe("layerResuming", () => {
-  it.live("attaches what has pending work, and one session that cannot be attached stops none", () => {
+const failures = {
+  fails: () => new ExecutorFault({ detail: "no model" }),
+  throws: (): ExecutorFault => {
+    throw new TypeError("no configuration")
+  }
+}
+
+describe.each(Object.entries(failures))("layerResuming", (how, noModel) => {
+  it.live(`attaches what has pending work, and one session whose executor ${how} stops none`, () => {
     const image = RuntimeStoreMemory.makeImage()
     const onImage = Layer.provide(RuntimeStoreMemory.layerNoDeps({ image }), HandoverLive.layerYield)
     const queue = Effect.gen(function*() {
@@ -27,8 +34,7 @@ describe("layerResuming", () => {
       return inputs.map(({ completion }) => completion.inputId)
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(onImage))
     const resuming = MeerkatMachineLive.layerResuming({
-      executorFor: (id) =>
-        id === b ? new ExecutorFault({ detail: "no model" }) : make(() => Effect.succeed(Turn.reply("done")))
+      executorFor: (id) => id === b ? noModel() : make(() => Effect.succeed(Turn.reply("done")))
     })
     return Effect.gen(function*() {
       const [first] = yield* queue
