@@ -156,6 +156,11 @@ export interface Deadline {
   readonly deadline: Duration.DurationInput
 }
 
+/** No time limit: the call cannot fail `DeadlineExceeded`. @since 0.1.0 @category models */
+export interface NoDeadline {
+  readonly deadline?: never
+}
+
 /** @since 0.1.0 @category models */
 export interface SteerOptions extends Omit<PromptOptions, "hold"> {
   /** the run it is meant for; when it cannot join that run any more it becomes a queued input */
@@ -170,13 +175,19 @@ export interface SessionHandle {
   readonly sessionId: SessionId
   /** Queues a prompt; durable when this returns. */
   readonly prompt: {
-    (text: string, options: PromptOptions & Deadline): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
-    (text: string, options?: PromptOptions): Effect.Effect<Prompted, RuntimeDriverError>
+    (text: string, options?: PromptOptions & NoDeadline): Effect.Effect<Prompted, RuntimeDriverError>
+    (
+      text: string,
+      options: PromptOptions & Partial<Deadline>
+    ): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
   }
   /** Goes before queued prompts and asks a running turn to yield at its next boundary. */
   readonly steer: {
-    (text: string, options: SteerOptions & Deadline): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
-    (text: string, options?: SteerOptions): Effect.Effect<Prompted, RuntimeDriverError>
+    (text: string, options?: SteerOptions & NoDeadline): Effect.Effect<Prompted, RuntimeDriverError>
+    (
+      text: string,
+      options: SteerOptions & Partial<Deadline>
+    ): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
   }
   /** Queues a prompt and waits for its answer. */
   readonly ask: (

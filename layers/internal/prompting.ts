@@ -1,7 +1,14 @@
 /** @since 0.1.0 */
 import * as Effect from "effect/Effect"
 import { CurrentSession } from "../../services/CoreExecutor.js"
-import type { AskOptions, Deadline, Prompted, PromptOptions, SteerOptions } from "../../services/MeerkatMachine.js"
+import type {
+  AskOptions,
+  Deadline,
+  NoDeadline,
+  Prompted,
+  PromptOptions,
+  SteerOptions
+} from "../../services/MeerkatMachine.js"
 import { DeadlineExceeded } from "../../services/MeerkatMachine.js"
 import type { RunResult, TurnFailed } from "../../src/domain/Completion.js"
 import { toEffect } from "../../src/domain/Completion.js"
@@ -50,11 +57,11 @@ const admitted = (
 
 /** Queues what somebody says, in the queue or before it; durable when it returns. */
 export const prompting = (parts: MachineParts, resolve: Resolve, steer: boolean) => {
+  function prompt(text: string, options?: Options & NoDeadline): Effect.Effect<Prompted, RuntimeDriverError>
   function prompt(
     text: string,
-    options: Options & Deadline
+    options: Options & Partial<Deadline>
   ): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
-  function prompt(text: string, options?: Options): Effect.Effect<Prompted, RuntimeDriverError>
   function prompt(text: string, options: Options & Partial<Deadline> = {}) {
     return Effect.suspend(() => {
       const note = noted()

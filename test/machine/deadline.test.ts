@@ -7,9 +7,10 @@ import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import { make } from "../../services/CoreExecutor.js"
-import type { DeadlineExceeded } from "../../services/MeerkatMachine.js"
+import type { AskOptions, DeadlineExceeded, Prompted } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import * as Turn from "../../services/Turn.js"
+import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import { FaultyStore } from "../../src/testkit/index.js"
 
@@ -86,6 +87,24 @@ describe("a deadline", () => {
       Effect.gen(function*() {
         yield* machine.ensureSessionWithExecutor(id, yield* make(() => Effect.succeed(Turn.reply("hello"))))
         assert.strictEqual((yield* machine.session(id).ask("hello", limit)).text, "hello")
+      })
+    ))
+
+  it.effect("is in the type of every call whose options may have one", () =>
+    held((machine, faults) =>
+      Effect.gen(function*() {
+        const options: AskOptions = limit
+        yield* machine.registerSession(id)
+        const { prompt, steer } = machine.session(id)
+        // @ts-expect-error it fails of its deadline too
+        const prompted: Effect.Effect<Prompted, RuntimeDriverError> = prompt("x", options)
+        // @ts-expect-error it fails of its deadline too
+        const steered: Effect.Effect<Prompted, RuntimeDriverError> = steer("x", options)
+        const without: Effect.Effect<Prompted, RuntimeDriverError> = prompt("x", { correlationId: "c" })
+        yield* without
+        const parked = faults.park("commit")
+        for (const call of [prompted, steered]) assert.deepInclude(yield* expired(call), { _tag: "DeadlineExceeded" })
+        yield* parked.release
       })
     ))
 })
