@@ -1,6 +1,7 @@
 /** @since 0.1.0 */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { RunResult } from "../src/domain/Completion.js"
 import type { ControlFailed, ExecutorError, ExecutorFault } from "../src/domain/Errors.js"
@@ -92,7 +93,8 @@ export interface CoreExecutor {
 }
 
 /**
- * An executor from its `apply`, with the context of this moment.
+ * An executor from its `apply`, with the context of this moment. What a turn acquires is released at its end: each has a
+ * scope of its own.
  *
  * @example
  * ```ts
@@ -109,10 +111,10 @@ export interface CoreExecutor {
 export const make = <R = never>(
   apply: (turn: Turn) => Effect.Effect<TurnOutput, ExecutorError, R>,
   handles?: Omit<CoreExecutor, "apply">
-): Effect.Effect<CoreExecutor, never, R> =>
-  Effect.map(Effect.context<R>(), (context) => ({
+): Effect.Effect<CoreExecutor, never, Exclude<R, Scope.Scope>> =>
+  Effect.map(Effect.context<Exclude<R, Scope.Scope>>(), (context) => ({
     ...handles,
-    apply: (turn: Turn) => Effect.provide(apply(turn), context)
+    apply: (turn: Turn) => Effect.provide(Effect.scoped(apply(turn)), context)
   }))
 
 /** The session whose run or operation the current fiber belongs to; null outside. @since 0.1.0 @category references */

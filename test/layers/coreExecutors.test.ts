@@ -6,7 +6,9 @@ import * as CoreExecutorCommand from "../../layers/CoreExecutorCommand.js"
 import * as CoreExecutorEcho from "../../layers/CoreExecutorEcho.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import type { CoreExecutor } from "../../services/CoreExecutor.js"
+import * as CoreExecutors from "../../services/CoreExecutor.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import * as Turn from "../../services/Turn.js"
 import { describe as inWords } from "../../src/domain/Completion.js"
 
 /** Prompts a fresh session; the outcome in words, the answer and the attempts. */
@@ -23,6 +25,19 @@ const ask = (executor: CoreExecutor, text: string) =>
 
 const shell = (line: string, options: Partial<CoreExecutorCommand.CommandExecutorOptions> = {}) =>
   CoreExecutorCommand.make({ command: { shell: line }, ...options })
+
+describe("CoreExecutor.make", () => {
+  it.live("releases what a turn acquired at its end, and not at that of the attachment", () =>
+    Effect.gen(function*() {
+      let open = 0
+      const resource = Effect.acquireRelease(Effect.sync(() => ++open), () => Effect.sync(() => --open))
+      const machine = yield* MeerkatMachine
+      const executor = CoreExecutors.make(() => Effect.map(resource, (now) => Turn.reply(`${now}`)))
+      const session = yield* machine.sessionScoped("s", executor)
+      for (let i = 0; i < 3; i++) assert.deepStrictEqual(yield* session.ask("x"), { text: "1" })
+      assert.strictEqual(open, 0)
+    }).pipe(Effect.scoped, Effect.provide(Layer.fresh(MeerkatMachineLive.layerEphemeral))))
+})
 
 describe("CoreExecutorEcho", () => {
   it.live("answers with the text of the turn", () =>
