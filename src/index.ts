@@ -64,6 +64,8 @@ export * as SessionTools from "../services/SessionTools.js"
 /** @since 0.1.0 */
 export * as Turn from "../services/Turn.js"
 /** @since 0.1.0 */
+export * as Command from "./domain/Command.js"
+/** @since 0.1.0 */
 export * as Completion from "./domain/Completion.js"
 /** @since 0.1.0 */
 export * as DrainSlot from "./domain/DrainSlot.js"
@@ -74,19 +76,33 @@ export * as Ids from "./domain/Ids.js"
 /** @since 0.1.0 */
 export * as Input from "./domain/Input.js"
 /** @since 0.1.0 */
+export * as InputRecord from "./domain/InputRecord.js"
+/** @since 0.1.0 */
+export * as Json from "./domain/Json.js"
+/** @since 0.1.0 */
 export * as LlmIdentity from "./domain/LlmIdentity.js"
 /** @since 0.1.0 */
 export * as Message from "./domain/Message.js"
 /** @since 0.1.0 */
 export * as Operation from "./domain/Operation.js"
 /** @since 0.1.0 */
+export * as Policy from "./domain/Policy.js"
+/** @since 0.1.0 */
+export * as Receipt from "./domain/Receipt.js"
+/** @since 0.1.0 */
+export * as RuntimeCommit from "./domain/RuntimeCommit.js"
+/** @since 0.1.0 */
 export * as RuntimeEvent from "./domain/RuntimeEvent.js"
 /** @since 0.1.0 */
 export * as RuntimeState from "./domain/RuntimeState.js"
 /** @since 0.1.0 */
+export * as SessionState from "./domain/SessionState.js"
+/** @since 0.1.0 */
 export * as StoreErrors from "./domain/StoreErrors.js"
 /** @since 0.1.0 */
 export * as ToolVisibility from "./domain/ToolVisibility.js"
+/** `Turn` is the module that makes outputs; this one is what inputs and runs bring along. @since 0.1.0 */
+export * as TurnMetadata from "./domain/Turn.js"
 /** @since 0.1.0 */
 export * as LlmResolution from "./kernel/llmResolution.js"
 /** @since 0.1.0 */

@@ -1,11 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 
 const read = (file: string) => JSON.parse(readFileSync(new URL(`../${file}`, import.meta.url), "utf8"))
 
 interface Manifest {
   readonly bin: Record<string, string>
+  readonly files: ReadonlyArray<string>
   readonly exports: Record<string, string | null | { readonly types: string; readonly default: string }>
   readonly peerDependencies: Record<string, string>
   readonly devDependencies: Record<string, string>
@@ -50,6 +51,20 @@ describe("package", () => {
 
   it("locks versions, not places to download them from", () => {
     expect(Object.keys(installed).filter((path) => installed[path]?.resolved !== undefined)).toStrictEqual([])
+  })
+
+  it("gives every module of the domain a public name, so that users can name what they are given", () => {
+    const face = readFileSync(new URL("../src/index.ts", import.meta.url), "utf8")
+    const modules = readdirSync(new URL("../src/domain", import.meta.url)).map((file) => file.replace(/\.ts$/, ".js"))
+    expect(modules.filter((file) => !face.includes(`"./domain/${file}"`))).toStrictEqual([])
+  })
+
+  it("ships what its documents link to", () => {
+    const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8")
+    const linked = Array.from(readme.matchAll(/\]\((?!https?:|#)([^)#]+)/g), ([, target = ""]) => target.split("/")[0])
+    expect(linked.length).toBeGreaterThan(0)
+    expect(linked.filter((folder = "") => !manifest.files.includes(folder))).toStrictEqual([])
+    expect(manifest.files).toContain("examples")
   })
 
   it("has a source file behind the public face", () => {
