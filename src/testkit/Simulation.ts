@@ -70,6 +70,8 @@ export interface SimulationOptions {
   readonly executorFor?: ExecutorFor
   /** absent: memory */
   readonly backend?: () => Backend
+  /** scheduler steps of one life, after which it is given up as one that never comes to rest (`stepLimit`); 3,000,000 if absent */
+  readonly maxSteps?: number
   /** collects lines of what happened */
   readonly trace?: boolean
 }
@@ -229,7 +231,7 @@ const live = (plan: Plan, options: SimulationOptions, lives: Lives): void => {
     preempt: plan.preempt,
     // a clock that runs ahead lets every deadline pass: not while everything is to come to rest
     haste: last ? 0 : plan.haste,
-    maxSteps: 3_000_000,
+    maxSteps: options.maxSteps ?? 3_000_000,
     check: () => {
       steps++
       return journal.violations[0] ?? null

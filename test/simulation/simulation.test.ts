@@ -56,6 +56,11 @@ describe("simulation", () => {
     assert.notStrictEqual(a.trace, Simulation.simulate(8).trace)
   })
 
+  it("gives up a life that takes more steps than it may, and says so", () => {
+    const { violations } = Simulation.simulate(3, { plan: { faults: Faults.none, crashes: [] }, maxSteps: 500 })
+    assert.match(violations[0] ?? "", /stepLimit/)
+  })
+
   it("a seed without faults has none", { timeout: 60_000 }, () => {
     const calm = Simulation.simulate(3, { plan: { faults: Faults.none, crashes: [] } })
     holds(calm)
