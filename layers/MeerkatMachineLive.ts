@@ -243,7 +243,8 @@ export interface ResumeOptions<E, R> {
 }
 
 /**
- * The machine, with every session that has pending work attached at start. A session that cannot be attached is logged
+ * The machine, with every session that has pending work attached at start: open inputs, or background work whose end,
+ * that with its process included, no turn was told of. A session that cannot be attached is logged
  * and left as it is stored; the others come up all the same.
  *
  * @since 0.1.0
@@ -254,7 +255,7 @@ export const layerResuming = <E, R>(
 ): Layer.Layer<MeerkatMachine, Internal, RuntimeStore | Exclude<R, Scope.Scope>> =>
   Layer.tap(layer, (context) => {
     const machine = Context.get(context, MeerkatMachine)
-    return machine.storedSessions({ pendingOnly: true, lifecycle: ["idle", "retired"] }).pipe(
+    return machine.storedSessions({ dueOnly: true, lifecycle: ["idle", "retired"] }).pipe(
       Stream.mapEffect(
         ({ sessionId }) =>
           Effect.catchAllCause(

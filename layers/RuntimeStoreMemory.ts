@@ -17,6 +17,8 @@ import { type RuntimeId, sessionIdOf } from "../src/domain/Ids.js"
 import { stateOfOpen, stateOfTerminal } from "../src/domain/InputRecord.js"
 import type { CommitAck, RuntimeCommit } from "../src/domain/RuntimeCommit.js"
 import { CommitRefused } from "../src/domain/StoreErrors.js"
+import { hasWakeWorthy } from "../src/kernel/feed.js"
+import { isTerminalStatus } from "../src/kernel/operationRows.js"
 import { unseen, validateCommit } from "../src/kernel/validateCommit.js"
 import * as HandoverLive from "./HandoverLive.js"
 import * as GroupCommit from "./internal/groupCommit.js"
@@ -133,7 +135,7 @@ const reads = (
     opaqueBody: (id) => ask(id, ({ opaque }) => opaque),
     sessions: (filter = {}) =>
       Stream.unwrap(
-        Effect.sync(() => Stream.fromIterable([...runtimes.values()].map(sessionOf).filter(chosen(filter))))
+        Effect.sync(() => Stream.fromIterable([...runtimes.values()].filter(chosen(filter)).map(sessionOf)))
       ),
     quarantined: Effect.succeed([])
   }
@@ -176,7 +178,18 @@ const sessionOf = ({ head, open }: Tables.Tables) => ({
   updatedAt: head.updatedAt
 })
 
-const chosen = (filter: SessionFilter) => (session: ReturnType<typeof sessionOf>): boolean =>
-  (filter.pendingOnly !== true || session.pendingInputs > 0) &&
-  (filter.lifecycle === undefined || filter.lifecycle.includes(session.lifecycle)) &&
-  session.sessionId.startsWith(filter.prefix ?? "")
+/** Whether a session that is opened will be woken by its background operations. */
+const isDue = ({ feed = [], head: { epoch, lifecycle }, operations }: Tables.Tables): boolean =>
+  lifecycle === "idle" && (
+    Array.from(operations?.values() ?? []).some(({ spec, status }) =>
+      spec.owner === "process" && spec.kind === "background_tool_op" && !isTerminalStatus(status)
+    ) || (epoch !== null && hasWakeWorthy({ epoch, feed }))
+  )
+
+const chosen = (filter: SessionFilter) => (tables: Tables.Tables): boolean => {
+  const { head, open } = tables
+  const pending = open !== undefined && open.size > 0
+  return (filter.pendingOnly !== true || pending) && (filter.dueOnly !== true || pending || isDue(tables)) &&
+    (filter.lifecycle === undefined || filter.lifecycle.includes(head.lifecycle)) &&
+    head.sessionId.startsWith(filter.prefix ?? "")
+}

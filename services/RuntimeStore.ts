@@ -34,7 +34,13 @@ export interface StoredSession {
 
 /** Which runtimes to list. @since 0.1.0 @category models */
 export interface SessionFilter {
+  /** only those with open inputs */
   readonly pendingOnly?: boolean
+  /**
+   * only those with something to do once they are registered: open inputs, or, while idle, background operations of a
+   * process that is gone, and ends of background operations that no turn was told of
+   */
+  readonly dueOnly?: boolean
   readonly lifecycle?: ReadonlyArray<PersistedRuntimeState>
   /** only session ids that begin with it */
   readonly prefix?: string

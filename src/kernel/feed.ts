@@ -52,7 +52,7 @@ export const advanceCursors = (operations: Operations, to: Partial<FeedCursors>)
  * @since 0.1.0
  * @category wake
  */
-export const hasWakeWorthy = (operations: Operations): boolean => {
+export const hasWakeWorthy = (operations: Pick<Operations, "epoch" | "feed">): boolean => {
   const { epoch, feed } = operations
   const { agentApplied, injected, observed } = epoch.cursors
   const seen = Math.max(agentApplied, injected, observed)

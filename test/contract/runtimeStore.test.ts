@@ -17,7 +17,8 @@ import { RuntimeStore } from "../../services/RuntimeStore.js"
 import { OperationId, RuntimeId, runtimeIdOf, SessionId, Sha256 } from "../../src/domain/Ids.js"
 import type { InputRecord } from "../../src/domain/InputRecord.js"
 import * as Message from "../../src/domain/Message.js"
-import type { CompletionEntry, OperationRecord } from "../../src/domain/Operation.js"
+import type { CompletionEntry, FeedCursors, OperationKind, OperationRecord } from "../../src/domain/Operation.js"
+import type { RuntimeCommit } from "../../src/domain/RuntimeCommit.js"
 import type { OpenError } from "../../src/domain/StoreErrors.js"
 import * as C from "../support/commits.js"
 
@@ -625,6 +626,54 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual(yield* list({}), [[a, 2], [b, 0], [c, 0]])
           assert.deepStrictEqual(yield* list({ pendingOnly: true }), [[a, 2]])
           assert.deepStrictEqual(yield* list({ lifecycle: ["stopped"] }), [[b, 0]])
+        }))
+
+      it.effect("those with background work to be told of are due, those without are not", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const prefix = C.uuid()
+          const live = (owner: "process" | "external", kind: OperationKind): OperationRecord => ({
+            spec: {
+              id: OperationId.make(C.uuid()),
+              kind,
+              owner,
+              displayName: `"kind":"background_tool_op" "owner":"process"`,
+              sourceLabel: "x",
+              expectPeerChannel: false
+            },
+            status: "running",
+            peerReady: false,
+            progressCount: 0,
+            createdAt: 1
+          })
+          const ended = (cursors: Partial<FeedCursors>, kind: OperationKind = "background_tool_op") => {
+            const { spec } = live("process", kind)
+            const epoch = { ...C.newEpoch(), lastSeq: 1 }
+            const outcome = { _tag: "Retired" } as const
+            return {
+              epoch: { ...epoch, cursors: { ...epoch.cursors, ...cursors } },
+              feed: [{ seq: 1, operationId: spec.id, kind, displayName: spec.displayName, outcome, completedAt: 1 }]
+            }
+          }
+          const sessions: Record<string, Partial<RuntimeCommit>> = {
+            "a lives": { operations: [live("process", "background_tool_op")] },
+            "b external": { operations: [live("external", "background_tool_op")] },
+            "c child": { operations: [live("process", "mob_member_child")] },
+            "d ended": ended({}),
+            "e told": ended({ agentApplied: 1 }),
+            "f injected": ended({ injected: 1 }),
+            "g ended child": ended({}, "mob_member_child"),
+            "h retired": { ...ended({}), lifecycle: "retired" },
+            "i input": { inputs: [C.insert(C.recordOf(0))] }
+          }
+          for (const [name, parts] of Object.entries(sessions)) {
+            yield* C.open(SessionId.make(`${prefix}:${name}`), parts)
+          }
+          const due = yield* Stream.runCollect(store.sessions({ prefix, dueOnly: true }))
+          assert.deepStrictEqual(
+            Array.from(due, ({ sessionId }) => sessionId.slice(prefix.length + 1)),
+            ["a lives", "d ended", "i input"]
+          )
         }))
     })
 

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
@@ -10,6 +11,7 @@ import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import * as Turn from "../../services/Turn.js"
 import { ExecutorFault } from "../../src/domain/Errors.js"
 import { SessionId } from "../../src/domain/Ids.js"
+import { textOf } from "../../src/domain/Message.js"
 
 const [a, b, c] = [SessionId.make("a"), SessionId.make("b"), SessionId.make("c")]
 
@@ -47,6 +49,39 @@ describe.each(Object.entries(failures))("layerResuming", (how, noModel) => {
         const ended = yield* Effect.repeat(Effect.delay(outcome, "5 millis"), { until: Option.isSome, times: 400 })
         assert.deepStrictEqual(Option.getOrNull(ended), { _tag: "Completed", result: { text: "done" } })
       }).pipe(Effect.provide(resuming), Effect.provide(onImage))
+    })
+  })
+})
+
+describe("layerResuming after background work", () => {
+  it.live("that ended with its process attaches the session, which is told", () => {
+    const image = RuntimeStoreMemory.makeImage()
+    const onImage = Layer.provide(RuntimeStoreMemory.layerNoDeps({ image }), HandoverLive.layerYield)
+    const executor = make(({ completions, operations }) =>
+      completions.length > 0
+        ? Effect.succeed(Turn.reply(`told of ${completions.map(({ displayName }) => displayName).join()}`))
+        : Effect.as(Effect.orDie(operations.run(Effect.never, { displayName: "job" })), Turn.reply("begun"))
+    )
+    const begin = Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      yield* machine.registerSession(b)
+      const session = yield* machine.sessionScoped(a, executor)
+      yield* session.ask("go")
+    }).pipe(Effect.scoped, Effect.provide(MeerkatMachineLive.layer), Effect.provide(onImage))
+    const texts = Effect.flatMap(MeerkatMachine, (machine) => Stream.runCollect(machine.history(a))).pipe(
+      Effect.map((messages) => Array.from(messages, ({ blocks }) => textOf(blocks)))
+    )
+    return Effect.gen(function*() {
+      yield* begin
+      yield* Effect.gen(function*() {
+        const told = (found: ReadonlyArray<string>) => found.includes("told of job")
+        const found = yield* Effect.repeat(Effect.delay(texts, "5 millis"), { until: told, times: 400 })
+        assert.deepStrictEqual(found, ["go", "begun", "told of job"])
+        assert.isFalse(yield* (yield* MeerkatMachine).containsSession(b))
+      }).pipe(
+        Effect.provide(MeerkatMachineLive.layerResuming({ executorFor: () => executor })),
+        Effect.provide(onImage)
+      )
     })
   })
 })

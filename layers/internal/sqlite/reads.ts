@@ -90,12 +90,22 @@ const operationsSql =
 const feedSql = `SELECT r.last_seq, r.dropped_through, f.rt, f.seq, f.doc, f.digest
   FROM runtime AS r LEFT JOIN feed AS f ON f.rt = r.rt AND f.seq > ? WHERE r.runtime_id = ? ORDER BY f.seq`
 const opaqueSql = `SELECT rt, bytes, digest FROM opaque_body WHERE rt = ${ofRuntime}`
+/**
+ * Whether a session that is opened will be woken by its background operations. The documents are searched as texts, since
+ * one that is damaged must not fail the list: within their strings every quote is escaped, so nothing else is found.
+ */
+const dueSql = `(EXISTS (SELECT 1 FROM operation AS o WHERE o.rt = s.rt AND o.terminal = 0
+      AND instr(o.doc, '"kind":"background_tool_op"') AND instr(o.doc, '"owner":"process"'))
+    OR dropped_through > max(agent_applied, injected, observed)
+    OR EXISTS (SELECT 1 FROM feed AS f WHERE f.rt = s.rt AND f.seq > max(s.agent_applied, s.injected, s.observed)
+      AND instr(f.doc, '"kind":"background_tool_op"')))`
 const sessionsSql = `SELECT * FROM (
     SELECT *, (SELECT count(*) FROM input_open AS i
         WHERE i.key >= r.rt * ${rowsPerRuntime} AND i.key < (r.rt + 1) * ${rowsPerRuntime}) AS pending
     FROM runtime AS r
     WHERE lifecycle IN (SELECT value FROM json_each(?)) AND substr(session_id, 1, length(?)) = ?
-  ) WHERE pending >= ? AND rt > ? ORDER BY rt LIMIT ${pageRows}`
+  ) AS s WHERE pending >= ? AND (? = 0 OR pending > 0 OR (lifecycle = 'idle' AND ${dueSql})) AND rt > ?
+  ORDER BY rt LIMIT ${pageRows}`
 /** Rows by their own count, and by that of their index. */
 const runtimesSql = `SELECT (SELECT count(*) FROM runtime NOT INDEXED) AS found,
   (SELECT count(*) FROM runtime INDEXED BY sqlite_autoindex_runtime_1) AS indexed`
@@ -193,7 +203,7 @@ const keyFactOf = (key: string, setAside: Quarantine["add"]) => (row: Row): Effe
 const sessions = (all: All, filter: SessionFilter) => {
   const lifecycle = JSON.stringify(filter.lifecycle ?? ["idle", "retired", "stopped", "destroyed"])
   const prefix = filter.prefix ?? ""
-  const params = [lifecycle, prefix, prefix, filter.pendingOnly === true ? 1 : 0]
+  const params = [lifecycle, prefix, prefix, filter.pendingOnly === true ? 1 : 0, filter.dueOnly === true ? 1 : 0]
   const listed = pager(all)(sessionsSql, params, (row) => Number(row["rt"])).pipe(Stream.mapEffect(sessionOf))
   const whole = Effect.flatMap(all(runtimesSql, []), ([row]) =>
     row?.["found"] === row?.["indexed"]
