@@ -99,7 +99,7 @@ const fail = (
   staged: StagedRun,
   failure: Failure
 ): Effect.Effect<void, SubmitError> => {
-  const charged = Math.max(0, ...staged.records.map((record) => record.charged))
+  const charged = staged.records.reduce((most, record) => Math.max(most, record.charged), 0)
   const how = insistence(deps, options, finalizationFailure(staged, null))
   return Effect.flatMap(
     notBefore(deps.config, charged),

@@ -21,8 +21,8 @@ export interface ReaderOptions {
 
 /**
  * Reads a store for the life of the layer, without its lock and without leaving new files. Readers of a log share
- * memory in a file beside it; where the folder cannot be written and no such file is there, the store and its log are
- * copied to a temporary folder, which goes away with the layer, and `source` says so.
+ * memory in a file beside it; where the store or its folder cannot be written and no such file is there, the store and its
+ * log are copied to a temporary folder, which goes away with the layer, and `source` says so.
  *
  * Building fails with `StoreUnavailable` when there is no store, with `StoreBusy` when it changed each time while it
  * was copied, and with the errors of `RuntimeStoreSqlite` for a file that is none or that is newer than this version.

@@ -14,8 +14,8 @@ export class RuntimeStoreReader extends Context.Tag("effect-meerkat/services/Run
   & Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit">
   & {
     /**
-     * What is read: the store itself, or a copy of it, made when the reader was opened because the store's folder
-     * cannot be written. A copy does not follow what happens afterwards.
+     * What is read: the store itself, or a copy of it, made when the reader was opened because the store or its
+     * folder cannot be written. A copy does not follow what happens afterwards.
      */
     readonly source: "store" | "copy"
   }

@@ -93,7 +93,7 @@ const succeeded = <A, E>(inline: Inline<A, E>, run: RunFiber, given: TurnOutput,
 
 const failed = <A, E>(inline: Inline<A, E>, failure: Failure, error: Ended<never, E>): Ended<never, E> => {
   const { entry, parts, staged } = inline
-  const charged = Math.max(0, ...staged.records.map((record) => record.charged))
+  const charged = staged.records.reduce((most, record) => Math.max(most, record.charged), 0)
   return Effect.flatMap(notBefore(parts.config, charged), (later) =>
     insistOrReload(
       insistence(parts, entry),

@@ -29,7 +29,9 @@ export const look = <A>(
       ofReaderError(db)
     )
     const reads = yield* Effect.provide(RuntimeStoreReader, context)
-    if (reads.source === "copy") yield* note(`The folder of ${db} cannot be written: this is a copy of the moment.`)
+    if (reads.source === "copy") {
+      yield* note(`The file or the folder of ${db} cannot be written: this is a copy of the moment.`)
+    }
     return yield* Effect.mapError(use(reads), (error) => error._tag === "CliFailure" ? error : ofReadError(db)(error))
   })).pipe(Effect.withTracerEnabled(false))
 

@@ -135,7 +135,7 @@ const opening = ({ image, sessionId }: OpeningRequest, { emits, operations }: Op
   const born: ReadonlyArray<Emit> = !image.exists || image.lifecycle === "stopped"
     ? [{ _tag: "PutLifecycle", state: "idle" }]
     : []
-  return Table.also(Table.begin("open", state), ...born, ...emits)
+  return Table.absorb(Table.begin("open", state), { state, emits: [...born, ...emits] })
 }
 
 /** What lived in memory only ended with its process, whatever wrote it down. */

@@ -115,7 +115,7 @@ const applyAll = <P>(fold: Fold, candidates: ReadonlyArray<Row<P>>, payloads: Re
       return Either.left(rejection({ ...fold, state }, candidates, payload))
     }
     const next = row.update(state, payload)
-    emits.push(...row.emit(next, payload, state))
+    for (const emit of row.emit(next, payload, state)) emits.push(emit)
     fired.push(row.id)
     state = next
   }

@@ -108,6 +108,39 @@ describe.concurrent("stores", () => {
     60_000
   )
 
+  it.scopedLive.skipIf(user === null)(
+    "a look at a file of somebody else leaves nothing beside it",
+    () =>
+      Effect.gen(function*() {
+        const cli = yield* Cli.make
+        yield* cli.run(attempt)
+        const before = Object.keys(cli.bytes())
+        fs.chmodSync(cli.folder, 0o777)
+        fs.chmodSync(cli.path("meerkat.db"), 0o444)
+        const read = yield* cli.run(["sessions", "--json"], user ?? {})
+        assert.strictEqual(read.code, 0, read.stderr)
+        assert.strictEqual(JSON.parse(read.stdout).sessionId, "other")
+        assert.match(read.stderr, /file .* cannot be written: this is a copy/)
+        assert.deepStrictEqual(Object.keys(cli.bytes()), before)
+        fs.chmodSync(cli.path("meerkat.db"), 0o644)
+        assert.strictEqual((yield* cli.run(attempt)).code, 0)
+      }),
+    60_000
+  )
+
+  it.scopedLive("a file of two names is not written to, under either", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      yield* cli.run(attempt)
+      fs.linkSync(cli.path("meerkat.db"), cli.path("hard.db"))
+      const before = cli.bytes()
+      refused(yield* cli.run(["send", "--db", "hard.db", "b", "x"]), 4, /has 2 names \(hard links\).*remove the others/)
+      refused(yield* cli.run(attempt), 4, /has 2 names/)
+      assert.deepStrictEqual(cli.bytes(), before)
+      fs.rmSync(cli.path("hard.db"))
+      assert.strictEqual((yield* cli.run(attempt)).code, 0)
+    }), 60_000)
+
   it.scopedLive("MEERKAT_DB names the store, --db wins", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make

@@ -194,6 +194,17 @@ describe("one writer", () => {
       assert.strictEqual(error?._tag, "StoreLocked")
     }))
 
+  it.live("P4 a file with a hard link is refused, for a writer under the other name would not know of this one", () =>
+    Effect.gen(function*() {
+      const dir = folder()
+      const filename = join(dir, "s.db")
+      yield* using(filename, Effect.void)
+      fs.linkSync(filename, join(dir, "hard.db"))
+      for (const name of [filename, join(dir, "hard.db")]) {
+        assert.strictEqual(errorOf(yield* opening(name))?._tag, "StoreUnavailable")
+      }
+    }))
+
   it.scopedLive("P1, P2 a second process is told who holds the store; a killed holder holds nothing", () =>
     Effect.gen(function*() {
       const filename = join(folder(), "s.db")

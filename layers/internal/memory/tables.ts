@@ -116,7 +116,8 @@ const applyBody = (tables: Tables, { session }: RuntimeCommit): void => {
   if (session === undefined) return
   switch (session._tag) {
     case "Append":
-      ;(tables.messages ??= []).push(...session.messages)
+      tables.messages ??= []
+      for (const message of session.messages) tables.messages.push(message)
       return
     case "Replace":
       tables.messages = [...session.messages]

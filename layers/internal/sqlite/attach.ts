@@ -24,9 +24,13 @@ export const attach = (
 ): Effect.Effect<Attached, OpenError, Scope.Scope | FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     const path = yield* existing(filename)
+    const copy = Effect.map(
+      Effect.flatMap(copied(path), reading),
+      (database): Attached => ({ database, source: "copy" })
+    )
+    if (yield* wouldLeaveLog(path)) return yield* copy
     return yield* Effect.map(reading(path), (database): Attached => ({ database, source: "store" })).pipe(
-      Effect.catchIf(needsToWrite, () =>
-        Effect.map(Effect.flatMap(copied(path), reading), (database): Attached => ({ database, source: "copy" })))
+      Effect.catchIf(needsToWrite, () => copy)
     )
   })
 
@@ -47,6 +51,17 @@ const existing = (filename: string) =>
       ),
       real
     )
+  })
+
+/**
+ * A log that is made beside a file that is not ours to write would be ours: nobody could take it away again with the
+ * last reader, and the owner of the file could not write to it.
+ */
+const wouldLeaveLog = (path: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const isOurs = yield* Effect.isSuccess(fs.access(path, { writable: true }))
+    return !isOurs && !(yield* Effect.orElseSucceed(fs.exists(`${path}-shm`), () => false))
   })
 
 /** A reader makes a log where there is none; it is taken away again when nobody else uses it. */

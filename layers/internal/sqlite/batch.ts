@@ -135,8 +135,10 @@ const attempt = (
     const written: Array<Accepted> = []
     for (const round of roundsOf(members)) {
       const accepted = yield* runRound({ cells, heads, answers, mode, batchSize: members.length }, round)
-      for (const { head, rt } of accepted) heads.set(head.runtimeId, { rt, head })
-      written.push(...accepted)
+      for (const one of accepted) {
+        heads.set(one.head.runtimeId, { rt: one.rt, head: one.head })
+        written.push(one)
+      }
     }
     if (written.length === 0) yield* Transaction.rollback(db)
     else yield* finish(cells, written, heads)

@@ -114,12 +114,18 @@ const resolve = (filename: string) =>
     const real = yield* Effect.mapError(fs.realPath(absolute), unavailable("the path cannot be resolved"))
     const info = yield* Effect.mapError(fs.stat(real), unavailable("the file cannot be examined"))
     if (info.type !== "File") return yield* unavailable(`it is not a file (${info.type})`)(undefined)
+    const names = Option.getOrElse(info.nlink, () => 1)
+    if (names > 1) return yield* unavailable(manyNames(names))(undefined)
     yield* Effect.mapError(
       fs.access(real, { readable: true, writable: true }),
       unavailable("the file cannot be read and written: check its permissions")
     )
     return real
   })
+
+/** Log and lock lie beside a name: a writer under another one would know of neither, and overwrite what it holds. */
+const manyNames = (names: number) =>
+  `the file has ${names} names (hard links), and a store has one: remove the others, or replace this one by a copy`
 
 /** What a fault means to whoever opens. @since 0.1.0 @category errors */
 export const openFault = (path: string) => (fault: OpenError | Database.SqlFault | CommitAmbiguous): OpenError => {

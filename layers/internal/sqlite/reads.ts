@@ -314,7 +314,7 @@ const messagePage = (all: All, start: number, next: number, end: number) =>
       const messages = yield* valid(Rows.messagesOf)(row)
       // the first row may begin before the position that is asked for, the others follow each other
       if (keyOf(row) > after || keyOf(row) + messages.length <= after) return yield* gap(after)
-      found.push(...messages.slice(Math.max(0, next - keyOf(row))))
+      for (const message of messages.slice(Math.max(0, next - keyOf(row)))) found.push(message)
       after = keyOf(row) + messages.length
     }
     if (rows.length < pageRows && after < end) return yield* gap(after)
