@@ -71,7 +71,7 @@ const make = Effect.gen(function*() {
   // Everything of the machine lives in a scope of its own that ends after the last unregistration.
   const home = yield* Scope.fork(layerScope, ExecutionStrategy.sequential)
   const abandoned = { count: 0 }
-  const teardown: Teardown.TeardownDeps = { config, spawner, home, abandoned, registry: () => registry }
+  const teardown: Teardown.TeardownDeps = { config, spawner, home, foreign, abandoned, registry: () => registry }
   const registry = Registry.make({
     authorities,
     spawner,
@@ -83,6 +83,8 @@ const make = Effect.gen(function*() {
     loops: yield* RuntimeLoop,
     spawner,
     config,
+    home,
+    foreign,
     abandoned,
     operations: operationsOf({ spawner, ids, config })
   }
@@ -95,10 +97,10 @@ const make = Effect.gen(function*() {
   /** Awaited from outside; from inside the session it is only begun, since it would wait for its caller (D7). */
   const unregisterEntry = (entry: Entry): Effect.Effect<UnregisterReport, RuntimeDriverError> =>
     Effect.flatMap(CurrentSession, (current) => {
-      const done = Teardown.unregister(teardown, entry, "unregister")
-      return current !== null && current.sessionId === entry.sessionId
-        ? Effect.succeed({ requeued: 0, terminatedOperations: 0, forced: false, joined: false })
-        : Deferred.await(done)
+      const done = Deferred.await(Teardown.unregister(teardown, entry, "unregister"))
+      if (current === null || current.sessionId !== entry.sessionId) return done
+      spawner.spawn(home, Effect.ignoreLogged(done))
+      return Effect.succeed({ requeued: 0, terminatedOperations: 0, forced: false, joined: false })
     })
   yield* Effect.addFinalizer(() =>
     Effect.gen(function*() {

@@ -1,115 +1,36 @@
 /** @since 0.1.0 */
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
 import type { CoreExecutor } from "../../services/CoreExecutor.js"
-import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { AttachOutcome } from "../../services/MeerkatMachine.js"
-import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { LoopEnd, RuntimeLoop } from "../../services/RuntimeLoop.js"
 import type { SessionOperations } from "../../services/SessionOperations.js"
-import type { ControlFailed, RuntimeDriverError } from "../../src/domain/Errors.js"
+import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Internal, NotReady, sessionGone } from "../../src/domain/Errors.js"
 import type { RunId } from "../../src/domain/Ids.js"
 import { visible } from "../../src/domain/RuntimeState.js"
 import { abortAttach, beginAttach, detach, publishAttachment } from "../../src/kernel/commands/attach.js"
 import { driverError } from "./driverError.js"
+import { seesToEnd } from "./endFibers.js"
 import type { Attachment, Entry } from "./entry.js"
-import { logWarning } from "./rendering.js"
-import type { Spawner } from "./spawn.js"
+import { insistence } from "./guest.js"
+import type { HookDeps } from "./hooks.js"
+import { callHook, logged, stopHookLogged } from "./hooks.js"
+import { insistOrReload } from "./runSettlement.js"
+import { unusable } from "./usable.js"
 
-export interface AttachDeps {
+export interface AttachDeps extends HookDeps {
   readonly loops: RuntimeLoop["Type"]
-  readonly spawner: Spawner
-  readonly config: MeerkatMachineOptions
+  /** of the machine: for what outlives the scope of a session that it ends */
+  readonly home: Scope.Scope
   readonly operations: (entry: Entry) => SessionOperations
   /** fibers that did not end in time */
   readonly abandoned: { count: number }
-}
-
-/** Calls a user's hook: bounded, marked as running inside the session, its failure logged. */
-export const callHook = (
-  deps: Pick<AttachDeps, "config">,
-  entry: Entry,
-  name: string,
-  hook: Effect.Effect<void, ControlFailed>
-): Effect.Effect<void, ControlFailed> =>
-  hook.pipe(
-    Effect.disconnect,
-    Effect.timeoutOption(deps.config.hookTimeout),
-    Effect.flatMap((done) =>
-      done._tag === "Some"
-        ? Effect.void
-        : Effect.logWarning(`hook ${name} did not end within ${Duration.format(deps.config.hookTimeout)}`)
-    ),
-    Effect.interruptible,
-    Effect.provideService(CurrentSession, { sessionId: entry.sessionId, runId: null, role: "hook" })
-  )
-
-/** For hooks whose failure concerns nobody but the reader of the log. */
-export const logged = (name: string) => (effect: Effect.Effect<void, ControlFailed>): Effect.Effect<void> =>
-  Effect.catchAllCause(effect, (cause) => logWarning(`hook ${name} failed`, cause))
-
-/** Who comes to a hook that was called already waits for the end of that call; its failure is the first caller's. */
-const once = (
-  attachment: Attachment,
-  which: "stopped" | "cleaned",
-  hook: Effect.Effect<void, ControlFailed>
-): Effect.Effect<void, ControlFailed> =>
-  Effect.suspend(() => {
-    const called = attachment[which]
-    if (called !== null) return Deferred.await(called)
-    const done = Deferred.unsafeMake<void>(FiberId.none)
-    attachment[which] = done
-    return Effect.ensuring(hook, Deferred.succeed(done, undefined))
-  })
-
-/** Waits for the hooks that others have called. */
-export const hooksEnded = ({ cleaned, stopped }: Attachment): Effect.Effect<void> =>
-  Effect.forEach([stopped, cleaned], (call) => call === null ? Effect.void : Deferred.await(call), { discard: true })
-
-/** The stop hook, once per attachment. */
-export const stopHook = (
-  deps: Pick<AttachDeps, "config">,
-  entry: Entry,
-  attachment: Attachment,
-  reason: string
-): Effect.Effect<void, ControlFailed> =>
-  Effect.suspend(() => {
-    const { stop } = attachment.executor
-    return once(
-      attachment,
-      "stopped",
-      stop === undefined ? Effect.void : callHook(
-        deps,
-        entry,
-        "stop",
-        Effect.suspend(() => stop(reason))
-      )
-    )
-  })
-
-export const stopHookLogged = (
-  deps: Pick<AttachDeps, "config">,
-  entry: Entry,
-  attachment: Attachment,
-  reason: string
-): Effect.Effect<void> => logged("stop")(stopHook(deps, entry, attachment, reason))
-
-/** The cleanup hook, once per attachment, after the end is durable. */
-export const cleanupHookLogged = (
-  deps: Pick<AttachDeps, "config">,
-  entry: Entry,
-  attachment: Attachment
-): Effect.Effect<void> => {
-  const hook = attachment.executor.cleanupAfterStop
-  return hook === undefined
-    ? Effect.void
-    : logged("cleanupAfterStop")(once(attachment, "cleaned", callHook(deps, entry, "cleanupAfterStop", hook)))
 }
 
 /** Carries the request of a run to yield to the executor's handle, if it has one. */
@@ -130,7 +51,7 @@ const yieldHook = (deps: AttachDeps, entry: Entry, attachment: Attachment, reaso
  * became of the handle. Both in fibers of the attachment, so that nobody waits for user code.
  */
 export const escortCancel = (
-  deps: Pick<AttachDeps, "config" | "spawner">,
+  deps: HookDeps,
   entry: Entry,
   attachment: Attachment,
   runId: RunId,
@@ -157,27 +78,70 @@ export const escortCancel = (
 const isSomebodyElses = (entry: Entry, attachment: Attachment): boolean =>
   entry.attachment !== attachment || entry.closing !== null || attachment.takenOver
 
-/** The loop is none any more for whoever comes now; its hook is called when its fiber ends. */
+const take = (entry: Entry): Deferred.Deferred<void> => entry.claim = Deferred.unsafeMake<void>(FiberId.none)
+
+/** Who waits for the claim looks again. */
+const release = (entry: Entry, claim: Deferred.Deferred<void>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    entry.claim = null
+    Deferred.unsafeDone(claim, Exit.void)
+    return entry.authority.nudge
+  })
+
+/** The loop is none any more for whoever comes now; its hook is called when its fiber ends, and nobody cuts that off. */
+const giveUp = (entry: Entry, attachment: Attachment): void => {
+  entry.attachment = null
+  seesToEnd(entry, attachment.loop)
+}
+
 const giveBack = (entry: Entry, attachment: Attachment): void => {
   if (isSomebodyElses(entry, attachment)) return
-  entry.attachment = null
+  giveUp(entry, attachment)
   attachment.givenBack = true
 }
+
+/**
+ * Tells the session that its loop has ended. Where the store refuses that for good the session must be opened anew: it
+ * would wait for ever for a loop that nobody runs (D21).
+ */
+export const detached = (
+  deps: Pick<AttachDeps, "config">,
+  entry: Entry,
+  attachment: Attachment,
+  options?: Parameters<typeof detach>[1]
+): Effect.Effect<void> =>
+  Effect.ignore(
+    insistOrReload(
+      insistence(deps, entry),
+      detach(attachment.token, options),
+      "the end of a loop"
+    )
+  )
+
+/** The same for a loop that ended by itself. Who would attach another one meanwhile waits until this one is gone. */
+const lost = (deps: AttachDeps, entry: Entry, attachment: Attachment): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    giveUp(entry, attachment)
+    const claim = entry.claim === null ? take(entry) : null
+    return Effect.ensuring(
+      detached(deps, entry, attachment),
+      claim === null ? Effect.void : release(entry, claim)
+    )
+  })
 
 /** What follows the end of a loop, for whatever reason it ended. */
 const afterLoop = (deps: AttachDeps, entry: Entry, attachment: Attachment, end: LoopEnd | null) =>
   Effect.gen(function*() {
     if (!attachment.givenBack) {
       if (isSomebodyElses(entry, attachment)) return
-      entry.attachment = null
-      yield* Effect.ignore(entry.authority.submit(detach(attachment.token)))
+      yield* lost(deps, entry, attachment)
     }
     yield* stopHookLogged(deps, entry, attachment, "runtime loop exited")
     if (end === null) {
       yield* entry.authority.settleAll({ _tag: "RuntimeTerminated", reason: "runtime loop exited" })
     }
     // Closed from a fiber of the session: the loop's own fiber belongs to the scope that ends here.
-    deps.spawner.spawn(entry.scope, Scope.close(attachment.scope, Exit.void))
+    deps.spawner.spawn(entry.scope, Effect.uninterruptible(Scope.close(attachment.scope, Exit.void)))
   })
 
 const launch = (
@@ -236,6 +200,55 @@ const notMade = (entry: Entry, cause: unknown): Effect.Effect<never, Internal> =
     new Internal({ detail: `the executor of session "${entry.sessionId}" could not be made`, cause, retryable: false })
   )
 
+/** Why nothing can be attached to the session; null as long as it can. */
+const refusal = (entry: Entry): RuntimeDriverError | null => {
+  const { lifecycle } = entry.authority.unsafeState()
+  const over = unusable(entry)
+  if (over !== null || lifecycle._tag !== "Stopped") return over
+  return new NotReady({ state: visible(lifecycle), detail: `session "${entry.sessionId}" is stopped` })
+}
+
+/** Completes when this holds, which is looked at whenever another state is published. */
+const until = (entry: Entry, holds: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    holds()
+      ? Effect.void
+      : Effect.zipRight(entry.authority.changedFrom(entry.authority.unsafeState()), until(entry, holds))
+  )
+
+/** Whether a claim ended before anything was attached: the session is being unregistered, was ended, must be opened anew. */
+const isVoid = (entry: Entry, token: number): boolean => {
+  const { registration } = entry.authority.unsafeState()
+  return registration._tag !== "Attaching" || registration.token !== token || refusal(entry) !== null
+}
+
+/**
+ * Makes the executor, as long as the claim holds. It has a fiber of its own to be ended by, and is waited for in any case;
+ * what it forks belongs to the caller's fiber nevertheless, as if it had been made there.
+ */
+const whileClaimed = <A, E>(
+  entry: Entry,
+  token: number,
+  make: Effect.Effect<A, E>
+): Effect.Effect<A, RuntimeDriverError | E> =>
+  Effect.transplant((graft) =>
+    Effect.acquireUseRelease(
+      Effect.map(Effect.fork(Effect.interruptible(graft(make))), (making) => {
+        const look = () => {
+          if (isVoid(entry, token)) making.unsafeInterruptAsFork(FiberId.none)
+        }
+        look()
+        return { making, unwatch: entry.authority.onPublish(look) }
+      }),
+      ({ making }) =>
+        Effect.flatMap(Fiber.await(making), (exit): Effect.Effect<A, RuntimeDriverError | E> =>
+          Exit.isInterrupted(exit) && isVoid(entry, token)
+            ? Effect.fail(refusal(entry) ?? sessionGone(entry.sessionId))
+            : Fiber.join(making)),
+      ({ making, unwatch }) => Effect.zipRight(Effect.sync(unwatch), Fiber.interrupt(making))
+    )
+  )
+
 /** Makes the attachment while the claim is held: build, publish, then let the loop go. */
 const attachClaimed = <E>(
   deps: AttachDeps,
@@ -255,7 +268,7 @@ const attachClaimed = <E>(
       )
       const attached = Effect.gen(function*() {
         const executor = yield* Effect.catchAllDefect(
-          restore(Scope.extend(make, scope)),
+          restore(whileClaimed(entry, token, Scope.extend(make, scope))),
           (defect) => notMade(entry, defect)
         )
         const launched = yield* launch(deps, entry, token, scope, executor)
@@ -270,11 +283,6 @@ const attachClaimed = <E>(
     })
   )
 
-const release = (entry: Entry, claim: Deferred.Deferred<void>): void => {
-  entry.claim = null
-  Deferred.unsafeDone(claim, Exit.void)
-}
-
 /** Attaches an executor to a live entry (D5, D6). Losers of a race wait; if the winner failed, one takes over. */
 export const attach = <E>(
   deps: AttachDeps,
@@ -284,20 +292,18 @@ export const attach = <E>(
   // between the claim and what gives it back no interruption may come
   Effect.uninterruptibleMask((restore) =>
     Effect.suspend((): Effect.Effect<AttachOutcome, RuntimeDriverError | E> => {
-      if (entry.removed || entry.closing !== null) return Effect.fail(sessionGone(entry.sessionId))
-      const { lifecycle } = entry.authority.unsafeState()
-      if (lifecycle._tag === "Stopped") {
-        return Effect.fail(
-          new NotReady({ state: visible(lifecycle), detail: `session "${entry.sessionId}" is stopped` })
-        )
+      const refused = refusal(entry)
+      if (refused !== null) return Effect.fail(refused)
+      if (entry.claim !== null) {
+        const { claim } = entry
+        const free = until(entry, () => entry.claim !== claim || refusal(entry) !== null)
+        return restore(Effect.zipRight(free, attach(deps, entry, make)))
       }
-      if (entry.claim !== null) return restore(Effect.zipRight(Deferred.await(entry.claim), attach(deps, entry, make)))
       if (entry.attachment !== null) return Effect.succeed("alreadyAttached")
-      const claim = Deferred.unsafeMake<void>(FiberId.none)
-      entry.claim = claim
+      const claim = take(entry)
       return restore(attachClaimed(deps, entry, make)).pipe(
         Effect.as<AttachOutcome>("attached"),
-        Effect.ensuring(Effect.sync(() => release(entry, claim)))
+        Effect.ensuring(release(entry, claim))
       )
     })
   )

@@ -11,7 +11,7 @@ import type { InterruptReason, LoopEnd, RunControl } from "../../services/Runtim
 import type { SessionRuntimeBindings } from "../../services/SessionBindings.js"
 import type { SessionOperations } from "../../services/SessionOperations.js"
 import type { InterruptHandle } from "../../services/SessionRuns.js"
-import type { RuntimeDriverError } from "../../src/domain/Errors.js"
+import type { ControlFailed, RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { OperationId, RunId, SessionId } from "../../src/domain/Ids.js"
 import type { DrainCell } from "./drainCell.js"
 import type { ModelCell } from "./modelCell.js"
@@ -73,6 +73,10 @@ export interface Entry {
   attachment: Attachment | null
   /** its loop has ended, but a closing commit failed: its end is due when the teardown is repeated */
   left: Attachment | null
+  /** fibers that see to the end of the session, or of a loop: a teardown waits for them before it closes anything */
+  ends: Set<Fiber.RuntimeFiber<unknown, unknown>> | null
+  /** calls of an executor's handles that are going on; a teardown joins those that are left */
+  hooks: Set<Fiber.RuntimeFiber<void, ControlFailed>> | null
   guest: Guest | null
   endedTurn: EndedTurn | null
   /** what to call to have a run ended while no executor is attached */

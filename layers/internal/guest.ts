@@ -9,7 +9,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { InterruptReason } from "../../services/RuntimeLoop.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Destroyed, Internal, ResultNotCommitted, sessionGone, TurnCancelled } from "../../src/domain/Errors.js"
@@ -17,20 +16,15 @@ import type { RunId } from "../../src/domain/Ids.js"
 import type { Running, RunOwner } from "../../src/domain/RuntimeState.js"
 import { cancelServiceTurn } from "../../src/kernel/commands/service.js"
 import { runOf } from "../../src/kernel/facts.js"
-import { callHook, logged } from "./attach.js"
 import type { EndDeps } from "./drainCell.js"
 import { leftBehind } from "./drainCell.js"
 import { reloadRequired } from "./driverError.js"
 import type { Entry, Guest } from "./entry.js"
+import type { HookDeps } from "./hooks.js"
+import { callHook, logged } from "./hooks.js"
 import type { Insistence } from "./runSettlement.js"
 import { insistOrReload } from "./runSettlement.js"
-import type { Spawner } from "./spawn.js"
 import { completesWithin } from "./spawn.js"
-
-export interface GuestDeps {
-  readonly config: MeerkatMachineOptions
-  readonly spawner: Spawner
-}
 
 /** The run of somebody else that holds the slot. */
 export const strangerOf = (entry: Entry): Running | null => {
@@ -94,9 +88,18 @@ export const strangerGone = (entry: Entry): Effect.Effect<void> =>
     return Effect.zipRight(entry.authority.changedFrom(entry.authority.unsafeState()), strangerGone(entry))
   })
 
-/** How the end of a guest's run is submitted: its pauses end when the session is on its way out, with one last try. */
+/** Completes when the session is on its way out, or can only be opened anew. */
+export const leaving = (entry: Entry): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { authority } = entry
+    return isLeaving(entry) || authority.unsafeHealth()._tag === "ReloadRequired"
+      ? Effect.void
+      : Effect.zipRight(authority.changedFrom(authority.unsafeState()), leaving(entry))
+  })
+
+/** How the end of a guest's run, or of a loop, is submitted: its pauses end when the session is on its way out, with one last try. */
 export const insistence = (
-  { config }: Pick<GuestDeps, "config">,
+  { config }: Pick<HookDeps, "config">,
   entry: Entry,
   onReload: Insistence["onReload"] = () => []
 ): Insistence => {
@@ -116,7 +119,7 @@ export const insistence = (
  * is interrupted; a turn whose owner it does not know loses the slot, and whatever its owner says later is refused.
  */
 export const escortGuest = (
-  deps: GuestDeps,
+  deps: HookDeps,
   entry: Entry,
   run: { readonly runId: RunId; readonly owner: RunOwner },
   reason: string

@@ -11,15 +11,15 @@ import type { SubmitError } from "../../services/MachineAuthority.js"
 import type { EndReport } from "../../services/MeerkatMachine.js"
 import type { ControlFailed, RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Internal, sessionGone } from "../../src/domain/Errors.js"
-import { detach } from "../../src/kernel/commands/attach.js"
 import { destroy as destroyCommand, stop as stopCommand } from "../../src/kernel/commands/lifecycle.js"
 import type { AttachDeps } from "./attach.js"
-import { cleanupHookLogged, stopHook, stopHookLogged } from "./attach.js"
+import { detached } from "./attach.js"
 import * as DrainCell from "./drainCell.js"
 import { driverError, invalid } from "./driverError.js"
-import { endLoop, endOperations } from "./endFibers.js"
+import { endLoop, endOperations, seesToEnd } from "./endFibers.js"
 import type { Attachment, Entry } from "./entry.js"
-import { endGuest, insistence, isLeaving, strangerGone, strangerOf } from "./guest.js"
+import { endGuest, insistence, isLeaving, leaving, strangerGone, strangerOf } from "./guest.js"
+import { cleanupHookLogged, stopHook, stopHookLogged } from "./hooks.js"
 import * as ModelCell from "./modelCell.js"
 import * as OperationFibers from "./operations/fibers.js"
 import { pretty } from "./rendering.js"
@@ -30,16 +30,21 @@ import { endsWithin } from "./spawn.js"
 const closeAttachment = (deps: AttachDeps, entry: Entry, attachment: Attachment): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (entry.attachment === attachment) entry.attachment = null
-    const fiber = deps.spawner.spawn(entry.scope, Scope.close(attachment.scope, Exit.void))
+    const fiber = deps.spawner.spawn(entry.scope, Effect.uninterruptible(Scope.close(attachment.scope, Exit.void)))
     return Effect.asVoid(endsWithin(fiber, Duration.toMillis(deps.config.teardownTimeout)))
   })
 
+/** Whether who takes the session away, or has destroyed it, sees to the attachment from here on. */
+const isTakenAway = (entry: Entry): boolean =>
+  isLeaving(entry) || entry.authority.unsafeState().lifecycle._tag === "Destroyed"
+
 /** The stop did not come about: the session goes on without a loop, its inputs stay queued (D25). */
-const stopFailed = (deps: AttachDeps, entry: Entry, attachment: Attachment, error: RuntimeDriverError) =>
-  entry.authority.submit(detach(attachment.token, { waiters: "runtime loop exited" })).pipe(
-    Effect.ignore,
-    Effect.zipRight(closeAttachment(deps, entry, attachment)),
-    Effect.zipRight(Effect.fail(error))
+const stopFailed = (deps: AttachDeps, entry: Entry, attachment: Attachment): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    isTakenAway(entry) ? Effect.void : Effect.zipRight(
+      detached(deps, entry, attachment, { waiters: "runtime loop exited" }),
+      closeAttachment(deps, entry, attachment)
+    )
   )
 
 /** Whoever was second is told the same, whether it came before the end of the first stop or after it. */
@@ -67,30 +72,34 @@ const submitStop = (
     )
   )
 
+/** Completes when the loop has ended, or when somebody comes who ends it in his own way. */
+const loopEnded = (entry: Entry, { loop }: Attachment): Effect.Effect<void> =>
+  Effect.raceFirst(
+    Effect.interruptible(Effect.asVoid(Fiber.await(loop))),
+    Effect.interruptible(leaving(entry))
+  )
+
 /**
  * Stops with a live loop (D25): the run in progress ends as it would, no further batch begins; the hook is called outside
- * the arrival queue; then `stopped` becomes durable, then visible; then the cleanup hook.
+ * the arrival queue; then `stopped` becomes durable, then visible; then the cleanup hook. Whatever it fails of, the loop is
+ * given up: nobody else would, since it was taken over.
  */
 const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, reason: string, effort: Effort) =>
   Effect.gen(function*() {
     attachment.takenOver = true
     yield* entry.authority.nudge
-    yield* Effect.exit(attachment.loop.await)
+    yield* loopEnded(entry, attachment)
     yield* strangerGone(entry)
-    const hooked = yield* Effect.exit(stopHook(deps, entry, attachment, reason))
-    if (Exit.isFailure(hooked)) {
-      // an unregistration that ends this fiber sees to the attachment itself
-      if (Cause.isInterruptedOnly(hooked.cause) && entry.closing !== null) return yield* Effect.interrupt
-      return yield* stopFailed(deps, entry, attachment, hookFailed(entry, hooked.cause))
-    }
-    const report = yield* Effect.catchAll(
-      submitStop(entry, effort),
-      (error) => stopFailed(deps, entry, attachment, error)
+    if (isLeaving(entry)) return yield* Effect.fail(sessionGone(entry.sessionId))
+    yield* Effect.catchAllCause(
+      stopHook(deps, entry, attachment, reason),
+      (cause) => Effect.fail(hookFailed(entry, cause))
     )
+    const report = yield* submitStop(entry, effort)
     yield* cleanupHookLogged(deps, entry, attachment)
     yield* closeAttachment(deps, entry, attachment)
     return report
-  })
+  }).pipe(Effect.onError(() => stopFailed(deps, entry, attachment)))
 
 /** Whatever a hook ends with: its failure, a defect, an interruption of its own. */
 const hookFailed = (entry: Entry, cause: Cause.Cause<ControlFailed>): Internal => {
@@ -156,18 +165,19 @@ const unheard = (deps: AttachDeps, entry: Entry, work: Work) =>
   )
 
 /**
- * Runs an end in a fiber of the session, whatever becomes of its caller; a call from inside the session only begins it,
- * since it would wait for itself (D7).
+ * Runs an end in a fiber of the machine, whatever becomes of its caller, or of the session's scope beneath it; a call from
+ * inside the session only begins it, since it would wait for itself (D7).
  */
 const begun = (deps: AttachDeps, entry: Entry, work: Work): Effect.Effect<EndReport, RuntimeDriverError> =>
   Effect.flatMap(CurrentSession, (current): Effect.Effect<EndReport, RuntimeDriverError> => {
     const inside = current !== null && current.sessionId === entry.sessionId
     const whole = inside ? unheard(deps, entry, work) : work((submission) => submission)
-    const fiber = deps.spawner.spawn(entry.scope, Effect.uninterruptible(whole))
+    const fiber = deps.spawner.spawn(deps.home, Effect.uninterruptible(whole))
+    seesToEnd(entry, fiber)
     if (inside) return Effect.succeed({ inputsAbandoned: 0, joined: false })
     return Effect.flatMap(Fiber.await(fiber), (exit): Effect.Effect<EndReport, RuntimeDriverError> => {
       if (Exit.isSuccess(exit)) return Effect.succeed({ ...exit.value, joined: true })
-      // an unregistration took the session away beneath it: that is no interruption of the caller
+      // the machine was closed beneath it: that is no interruption of the caller
       return Exit.isInterrupted(exit) ? Effect.fail(sessionGone(entry.sessionId)) : Effect.failCause(exit.cause)
     })
   })

@@ -7,11 +7,13 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
+import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { MachineAuthority, SessionAuthority } from "../../services/MachineAuthority.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Destroyed, Internal, unknownSession } from "../../src/domain/Errors.js"
 import type { SessionId } from "../../src/domain/Ids.js"
 import * as DrainCell from "./drainCell.js"
+import { invalid } from "./driverError.js"
 import type { Entry } from "./entry.js"
 import type { Spawner } from "./spawn.js"
 
@@ -89,6 +91,8 @@ export const entryOf = (sessionId: SessionId, authority: SessionAuthority, scope
   model: null,
   attachment: null,
   left: null,
+  ends: null,
+  hooks: null,
   guest: null,
   endedTurn: null,
   interruptHandle: null,
@@ -99,6 +103,19 @@ export const entryOf = (sessionId: SessionId, authority: SessionAuthority, scope
   closing: null,
   removed: false
 })
+
+/** The end of a session waits for what runs inside it, its hooks above all: they must not wait for it in their turn (D7). */
+const notFromInside = <A, E>(sessionId: SessionId, wait: Effect.Effect<A, E>) =>
+  Effect.flatMap(
+    CurrentSession,
+    (current): Effect.Effect<A, E | RuntimeDriverError> =>
+      current?.sessionId !== sessionId ? wait : Effect.fail(
+        invalid({
+          _tag: "WouldDeadlock",
+          detail: `session "${sessionId}" is coming to its end, which its own code cannot wait for`
+        })
+      )
+  )
 
 export const make = (deps: RegistryDeps): Registry => {
   const slots = new Map<SessionId, Slot>()
@@ -150,12 +167,13 @@ export const make = (deps: RegistryDeps): Registry => {
 
   const acquire: Registry["acquire"] = (sessionId, onBegun = () => {}) => {
     const again = Effect.suspend(() => acquire(sessionId, onBegun))
+    const againAfter = <E>(end: Effect.Effect<unknown, E>) => notFromInside(sessionId, Effect.zipRight(end, again))
     const live = (entry: Entry) => {
-      if (entry.closing !== null) return Effect.zipRight(Effect.exit(Deferred.await(entry.closing)), again)
+      if (entry.closing !== null) return againAfter(Effect.exit(Deferred.await(entry.closing)))
       return Effect.flatMap(entry.authority.health, (health) => {
-        if (health._tag === "ReloadRequired") return Effect.zipRight(deps.drop(entry), again)
+        if (health._tag === "ReloadRequired") return againAfter(deps.drop(entry))
         const { lifecycle, registration } = entry.authority.unsafeState()
-        if (registration._tag === "Draining") return Effect.zipRight(deps.finish(entry), again)
+        if (registration._tag === "Draining") return againAfter(deps.finish(entry))
         if (lifecycle._tag === "Destroyed") return Effect.fail(new Destroyed({ sessionId }))
         entry.shared = true
         return Effect.succeed({ entry, created: false })

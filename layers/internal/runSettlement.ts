@@ -1,5 +1,5 @@
 /**
- * How the end of a run becomes durable, whoever owned the run (D21).
+ * How the end of a run becomes durable, whoever owned the run (D21), and other ends that nobody could repeat.
  *
  * @since 0.1.0
  */
@@ -80,15 +80,19 @@ export const insistOn = <A>(
 }
 
 /** The store refuses for good: the session must be opened anew. */
-export const orReload = (how: Insistence) => (error: SubmitError): Effect.Effect<never, SubmitError> => {
-  if (error._tag !== "CommitFailed") return Effect.fail(error)
-  const reason = `a run could not be committed: ${error.error._tag}`
-  return Effect.zipRight(
-    how.authority.requireReload(reason, how.onReload(reason)),
-    Effect.fail<SubmitError>({ _tag: "ReloadRequired", reason })
-  )
-}
+export const orReload =
+  (how: Insistence, what = "a run") => (error: SubmitError): Effect.Effect<never, SubmitError> => {
+    if (error._tag !== "CommitFailed") return Effect.fail(error)
+    const reason = `${what} could not be committed: ${error.error._tag}`
+    return Effect.zipRight(
+      how.authority.requireReload(reason, how.onReload(reason)),
+      Effect.fail<SubmitError>({ _tag: "ReloadRequired", reason })
+    )
+  }
 
 /** Insists on a command; where the store refuses for good the session must be opened anew. */
-export const insistOrReload = <A>(how: Insistence, command: Command<A>): Effect.Effect<A, SubmitError> =>
-  Effect.catchAll(insist(how, command), orReload(how))
+export const insistOrReload = <A>(
+  how: Insistence,
+  command: Command<A>,
+  what?: string
+): Effect.Effect<A, SubmitError> => Effect.catchAll(insist(how, command), orReload(how, what))

@@ -7,26 +7,24 @@ import * as FiberId from "effect/FiberId"
 import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import type { UnregisterReport } from "../../services/MeerkatMachine.js"
-import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { beginUnregister, closeSession } from "../../src/kernel/commands/close.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
-import { hooksEnded, stopHookLogged } from "./attach.js"
 import * as DrainCell from "./drainCell.js"
 import { driverError } from "./driverError.js"
-import { endLoop, endOperations } from "./endFibers.js"
+import { endClaim, endHooks, endLoop, endOperations, endsSeenTo } from "./endFibers.js"
 import type { Attachment, Entry } from "./entry.js"
 import { endGuest, strangerOf } from "./guest.js"
+import type { HookDeps } from "./hooks.js"
+import { stopHookLogged } from "./hooks.js"
 import * as Metrics from "./metrics.js"
 import * as ModelCell from "./modelCell.js"
 import type { Registry } from "./registry.js"
 import { machineClosed } from "./registry.js"
-import type { Spawner } from "./spawn.js"
+import { insist } from "./runSettlement.js"
 import { completesWithin, endsWithin } from "./spawn.js"
 
-export interface TeardownDeps {
-  readonly config: MeerkatMachineOptions
-  readonly spawner: Spawner
+export interface TeardownDeps extends HookDeps {
   readonly home: Scope.Scope
   readonly registry: () => Registry
   /** fibers that did not end in time */
@@ -71,12 +69,19 @@ const slotFreed = (entry: Entry): Effect.Effect<void> =>
       : Effect.zipRight(entry.authority.changedFrom(state), slotFreed(entry))
   })
 
-/** Step 4. An outcome that stays unknown is left to the next opening, which fences this incarnation. */
+/**
+ * Step 4. A store that refuses for the moment is asked again, since not everybody who unregisters could: the end of a scope
+ * only logs what it hears. An outcome that stays unknown is left to the next opening, which fences this incarnation.
+ */
 const closingCommit = (
+  { config }: TeardownDeps,
   entry: Entry,
   mode: Mode
 ): Effect.Effect<Pick<UnregisterReport, "requeued" | "terminatedOperations">, RuntimeDriverError> =>
-  mode === "reload" ? Effect.succeed(nothing) : entry.authority.submit(closeSession).pipe(
+  mode === "reload" ? Effect.succeed(nothing) : insist(
+    { authority: entry.authority, config, released: Effect.never, onReload: () => [] },
+    closeSession
+  ).pipe(
     Effect.catchIf(
       (error) => error._tag === "ReloadRequired" || error._tag === "Closed",
       () => Effect.succeed(nothing)
@@ -111,6 +116,8 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
   Effect.gen(function*() {
     const { authority } = entry
     if (mode !== "reload") yield* Effect.ignore(authority.submit(beginUnregister))
+    // an executor that is being attached in this moment is there from here on, or it never will be
+    const claimEnded = yield* endClaim(deps, entry)
     const attachment = entry.attachment ?? entry.left
     const running = Ledger.staged(authority.unsafeState().ledger)
     const [loopEnded, guestEnded, drainEnded, changesEnded] = yield* Effect.all([
@@ -122,14 +129,12 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     const { ledger } = authority.unsafeState()
     const returned = running.filter(({ inputId }) => Ledger.get(ledger, inputId)?.status.type === "queued").length
     const operationsEnded = yield* endOperations(deps, entry)
-    const closed = yield* closingCommit(entry, mode)
+    const closed = yield* closingCommit(deps, entry, mode)
     yield* authority.settleAll({ _tag: "RuntimeTerminated", reason: unregistered })
     yield* authority.closeWatches(unregistered)
-    if (attachment !== null) {
-      yield* stopHookLogged(deps, entry, attachment, unregistered)
-      // a stop or a destroy that was under way is not cut off in the middle of a hook
-      yield* hooksEnded(attachment)
-    }
+    if (attachment !== null) yield* stopHookLogged(deps, entry, attachment, unregistered)
+    yield* endsSeenTo(entry)
+    const hooksEnded = yield* endHooks(deps, entry)
     const scopesClosed = yield* closeScopes(deps, entry, attachment)
     deps.registry().remove(entry)
     // whoever waits for what this entry will not come to any more looks again
@@ -138,7 +143,16 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     return {
       requeued: returned + closed.requeued,
       terminatedOperations: closed.terminatedOperations,
-      forced: !(loopEnded && guestEnded && drainEnded && changesEnded && operationsEnded && scopesClosed),
+      forced: ![
+        loopEnded,
+        guestEnded,
+        drainEnded,
+        changesEnded,
+        claimEnded,
+        operationsEnded,
+        hooksEnded,
+        scopesClosed
+      ].every((ended) => ended),
       joined: true
     }
   })

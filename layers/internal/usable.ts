@@ -5,14 +5,18 @@ import { Destroyed, sessionGone } from "../../src/domain/Errors.js"
 import { reloadRequired } from "./driverError.js"
 import type { Entry } from "./entry.js"
 
-/** Nothing may begin in a session that is over, or about to be. */
+/** Why nothing may begin in a session that is over, or about to be; null as long as it may. */
+export const unusable = (entry: Entry): RuntimeDriverError | null => {
+  const { authority, sessionId } = entry
+  const { lifecycle, registration } = authority.unsafeState()
+  const health = authority.unsafeHealth()
+  if (lifecycle._tag === "Destroyed") return new Destroyed({ sessionId })
+  if (entry.removed || entry.closing !== null || registration._tag === "Draining") return sessionGone(sessionId)
+  return health._tag === "ReloadRequired" ? reloadRequired(sessionId, health.reason) : null
+}
+
 export const usable = (entry: Entry): Effect.Effect<void, RuntimeDriverError> =>
-  Effect.flatMap(entry.authority.health, (health): Effect.Effect<void, RuntimeDriverError> => {
-    const { sessionId } = entry
-    const { lifecycle, registration } = entry.authority.unsafeState()
-    if (lifecycle._tag === "Destroyed") return Effect.fail(new Destroyed({ sessionId }))
-    if (entry.removed || entry.closing !== null || registration._tag === "Draining") {
-      return Effect.fail(sessionGone(sessionId))
-    }
-    return health._tag === "ReloadRequired" ? Effect.fail(reloadRequired(sessionId, health.reason)) : Effect.void
+  Effect.suspend(() => {
+    const refused = unusable(entry)
+    return refused === null ? Effect.void : Effect.fail(refused)
   })

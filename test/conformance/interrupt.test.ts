@@ -185,15 +185,15 @@ describe("interrupt", () => {
       assert.strictEqual((yield* completion.wait)._tag, "Completed")
     }))
 
-  for (
-    const [name, stuck] of [["hangs", Effect.never], [
-      "cannot be interrupted",
-      Effect.uninterruptible(Effect.never)
-    ]] as const
-  ) {
+  const stuck = {
+    "hangs": (gate: Effect.Latch) => gate.await,
+    "cannot be interrupted": (gate: Effect.Latch) => Effect.uninterruptible(gate.await)
+  }
+  for (const [name, waits] of Object.entries(stuck)) {
     row(`INT-14 a handle that ${name} holds up nobody`, (world) =>
       Effect.gen(function*() {
-        const runs = scripted({ park: true, hardCancel: stuck })
+        const gate = yield* Effect.makeLatch(false)
+        const runs = scripted({ park: true, hardCancel: waits(gate) })
         yield* attach(world, runs)
         const completion = yield* accepted(world, prompt(1))
         yield* runs.started(1)
@@ -203,8 +203,9 @@ describe("interrupt", () => {
         assert.strictEqual(yield* world.machine.runtimeState(sid), "running")
         const report = yield* world.machine.unregisterSession(sid).pipe(name === "hangs" ? (_) => _ : inTime)
         assert.isFalse(yield* world.machine.containsSession(sid))
-        assert.strictEqual(report.joined, true)
+        assert.deepInclude(report, { joined: true, forced: name !== "hangs" })
         assert.strictEqual((yield* completion.wait)._tag, "RuntimeTerminated")
+        yield* gate.open
       }))
   }
 

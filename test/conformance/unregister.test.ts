@@ -141,8 +141,12 @@ row("UNR-06 the stop hook is called once, also when the closing commit fails fir
     }),
   when: (lab, executor) =>
     Effect.gen(function*() {
-      lab.faults.failCommit(new StoreIo({ operation: "commit", code: "EIO", detail: "the medium failed" }))
-      const first = yield* failing(lab.machine.unregisterSession(A))
+      const broken = new StoreIo({ operation: "commit", code: "EIO", detail: "the medium failed" })
+      for (let nth = 1; nth < 20; nth++) lab.faults.failCommit(broken, { nth })
+      const refused = yield* Effect.fork(failing(lab.machine.unregisterSession(A)))
+      yield* lab.advance("31 seconds")
+      const first = yield* Fiber.join(refused)
+      yield* lab.faults.heal
       const between = [yield* lab.machine.sessionHasExecutor(A), executor.counts().stop]
       return { first, between, report: yield* lab.machine.unregisterSession(A) }
     }),

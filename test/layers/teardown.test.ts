@@ -36,7 +36,7 @@ describe("taking an entry down", () => {
       })
       const { entry } = yield* registry.acquire(id)
       yield* Scope.close(home, Exit.void)
-      const deps = { config: defaults, spawner, home, abandoned: { count: 0 }, registry: () => registry }
+      const deps = { config: defaults, spawner, home, foreign: home, abandoned: { count: 0 }, registry: () => registry }
       const error = yield* Effect.flip(Deferred.await(Teardown.unregister(deps, entry, "unregister")))
       assert.deepInclude(error, { _tag: "Internal", detail: "the machine is closed" })
     }).pipe(Effect.provide(layer)))

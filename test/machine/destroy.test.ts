@@ -1,17 +1,20 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestServices from "effect/TestServices"
 import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
+import type { CommsRuntime } from "../../services/CommsRuntime.js"
 import { make } from "../../services/CoreExecutor.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import * as Turn from "../../services/Turn.js"
 import { ExecutorFault } from "../../src/domain/Errors.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import { StoreFull } from "../../src/domain/StoreErrors.js"
-import { FaultyStore } from "../../src/testkit/index.js"
+import { FaultyStore, LatchedExecutor } from "../../src/testkit/index.js"
+import { peer } from "../support/inputs.js"
 
 const id = SessionId.make("d")
 const memory = RuntimeStoreMemory.layer.pipe(Layer.provide(HandoverLive.layer))
@@ -79,6 +82,33 @@ describe("destroying a session", () => {
         yield* go.open
         assert.isTrue((yield* stop).joined)
         assert.strictEqual(yield* machine.runtimeState(id), "stopped")
+      }).pipe(
+        Effect.provide(MeerkatMachineLive.layer),
+        Effect.provide(FaultyStore.layer(faults)),
+        Effect.provide(memory)
+      )))
+
+  it.effect("is not cut off by an unregistration beside it: its hooks are called, who asked is told", () =>
+    Effect.flatMap(FaultyStore.make, (faults) =>
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const { counts, executor } = yield* LatchedExecutor.make({ held: true })
+        yield* machine.ensureSessionWithExecutor(id, executor)
+        const admitting = faults.park("terminalInput")
+        const inbox: CommsRuntime = { next: Effect.succeedSome(peer(1)), confirm: () => Effect.void }
+        yield* machine.session(id).comms.attach(inbox)
+        yield* admitting.reached
+        const destroying = yield* Effect.fork(machine.destroyRuntime(id))
+        yield* Effect.repeat(Effect.zipRight(Effect.yieldNow(), machine.runtimeState(id)), {
+          until: (state) => state === "destroyed"
+        })
+        const leaving = yield* Effect.fork(machine.unregisterSession(id))
+        yield* Effect.repeatN(Effect.yieldNow(), 100)
+        assert.isNull(leaving.unsafePoll())
+        yield* admitting.release
+        assert.isTrue((yield* Fiber.join(destroying)).joined)
+        assert.isFalse((yield* Fiber.join(leaving)).forced)
+        assert.deepInclude(counts(), { stop: 1, cleanup: 1 })
       }).pipe(
         Effect.provide(MeerkatMachineLive.layer),
         Effect.provide(FaultyStore.layer(faults)),

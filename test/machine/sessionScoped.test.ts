@@ -1,14 +1,21 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
 import * as CoreExecutorEcho from "../../layers/CoreExecutorEcho.js"
+import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import type { AttachOutcome } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { SessionId } from "../../src/domain/Ids.js"
+import { StoreBusy } from "../../src/domain/StoreErrors.js"
+import { FaultyStore, LatchedExecutor } from "../../src/testkit/index.js"
 import { inputId, prompt } from "../support/inputs.js"
 
 const id = SessionId.make("s")
@@ -82,6 +89,33 @@ describe("a session of a scope", () => {
       assert.isTrue(yield* isThereAfter(machine))
       assert.strictEqual((yield* machine.session(id).ask("still here")).text, "still here")
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+})
+
+describe("a session of a scope that ends while the store refuses for the moment", () => {
+  it.effect("is unregistered all the same: its waiters are told, its stop hook is called", () =>
+    Effect.flatMap(FaultyStore.make, (faults) =>
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const { counts, executor } = yield* LatchedExecutor.make({ held: true })
+        const scope = yield* Scope.make()
+        const session = yield* Scope.extend(machine.sessionScoped("s", executor), scope)
+        // background work is terminated by the closing commit, which is written for it
+        yield* session.operations.run(Effect.never, { displayName: "work" })
+        const { completion } = yield* session.prompt("hello")
+        yield* TestClock.adjust("1 second")
+        const waiter = yield* Effect.fork(completion.wait)
+        for (const nth of [1, 2, 3]) faults.failCommit(new StoreBusy({ operation: "commit", waitedMs: 1 }), { nth })
+        const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+        yield* TestClock.adjust("1 minute")
+        yield* Fiber.join(closing)
+        assert.strictEqual((yield* Fiber.join(waiter))._tag, "RuntimeTerminated")
+        assert.isFalse(yield* machine.containsSession(id))
+        assert.strictEqual(counts().stop, 1)
+      }).pipe(
+        Effect.provide(MeerkatMachineLive.layer),
+        Effect.provide(FaultyStore.layer(faults)),
+        Effect.provide(Layer.provide(RuntimeStoreMemory.layer, HandoverLive.layer))
+      )))
 })
 
 describe("the handle of a session that was replaced", () => {

@@ -5,6 +5,8 @@ import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import { LatchedExecutor } from "../../src/testkit/index.js"
 
+const id = SessionId.make("s")
+
 describe("a stop hook that breaks", () => {
   const ends = { "dies": Effect.dieMessage("boom"), "interrupts itself": Effect.interrupt }
   for (const [how, stop] of Object.entries(ends)) {
@@ -12,7 +14,6 @@ describe("a stop hook that breaks", () => {
     it.live(`and ${how} fails the stop; the session goes on with another executor`, () =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
-        const id = SessionId.make("s")
         const broken = yield* LatchedExecutor.make({ stop })
         const sound = yield* LatchedExecutor.make()
         yield* machine.ensureSessionWithExecutor(id, broken.executor)
@@ -24,4 +25,21 @@ describe("a stop hook that breaks", () => {
         assert.strictEqual(answer.text, "answer 1")
       }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
   }
+})
+
+describe("a stop hook that asks for its session again", () => {
+  it.effect("is refused, and does not hold up the unregistration", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const told: Array<string> = []
+      const stop = machine.registerSession(id).pipe(
+        Effect.catchTag("ValidationFailed", ({ detail }) => Effect.sync(() => void told.push(detail._tag))),
+        Effect.orDie
+      )
+      const { executor } = yield* LatchedExecutor.make({ stop })
+      yield* machine.ensureSessionWithExecutor(id, executor)
+      assert.isFalse((yield* machine.unregisterSession(id)).forced)
+      assert.deepStrictEqual(told, ["WouldDeadlock"])
+      yield* machine.registerSession(id)
+    }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
 })

@@ -16,6 +16,7 @@ import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import * as Turn from "../../services/Turn.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import type { ContentBlock } from "../../src/domain/Message.js"
+import { LatchedExecutor } from "../../src/testkit/index.js"
 import { inputId, peer } from "../support/inputs.js"
 
 const id = SessionId.make("s")
@@ -125,6 +126,47 @@ for (const [what, kind] of Object.entries(kinds)) {
       }))
   })
 }
+
+describe("a hook that is going on when its session is unregistered", () => {
+  const cancelling = (hook: Effect.Effect<void>) =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const begun = yield* Effect.makeLatch(false)
+      const latched = yield* LatchedExecutor.make({
+        held: true,
+        hardCancel: () => Effect.zipRight(begun.open, hook)
+      })
+      yield* machine.ensureSessionWithExecutor(id, latched.executor)
+      yield* machine.session(id).prompt("hello")
+      yield* latched.started(1)
+      yield* machine.hardCancelCurrentRun(id, "enough")
+      yield* begun.await
+      return yield* Effect.fork(machine.unregisterSession(id))
+    })
+
+  it.effect("is interrupted and waited for", () =>
+    Effect.gen(function*() {
+      const log: Array<string> = []
+      const leaving = yield* cancelling(Effect.onInterrupt(
+        Effect.never,
+        () => Effect.zipRight(Effect.sleep("1 second"), Effect.sync(() => log.push("ended")))
+      ))
+      yield* Effect.repeatN(Effect.yieldNow(), 100)
+      assert.isNull(leaving.unsafePoll())
+      yield* TestClock.adjust("1 second")
+      assert.isFalse((yield* Fiber.join(leaving)).forced)
+      assert.deepStrictEqual(log, ["ended"])
+    }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
+
+  it.effect("is said to be left behind when it ignores that", () =>
+    Effect.gen(function*() {
+      const { call, release } = yield* stubborn
+      const leaving = yield* cancelling(call)
+      yield* aMinute
+      assert.isTrue((yield* Fiber.join(leaving)).forced)
+      yield* release
+    }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
+})
 
 describe("an inbox", () => {
   it.effect("that interrupts the drain that asks it ends it as failed, and who listens is told", () =>

@@ -1,0 +1,87 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/TestClock"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import { make } from "../../services/CoreExecutor.js"
+import type { MeerkatMachineService } from "../../services/MeerkatMachine.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import * as Turn from "../../services/Turn.js"
+import { SessionId } from "../../src/domain/Ids.js"
+
+const id = SessionId.make("s")
+
+/** Lets everybody go on that can, then a minute pass, which is more than anybody is waited for. */
+const aMinute = Effect.zipRight(Effect.repeatN(Effect.yieldNow(), 100), TestClock.adjust("1 minute"))
+
+interface Ends {
+  readonly [how: string]: {
+    readonly end: (machine: MeerkatMachineService) => Effect.Effect<unknown, unknown>
+    readonly told: object
+  }
+}
+
+describe("a session that comes to its end while its executor is made", () => {
+  const ends: Ends = {
+    unregistered: { end: (machine) => machine.unregisterSession(id), told: { _tag: "NotReady", state: "destroyed" } },
+    destroyed: { end: (machine) => machine.destroyRuntime(id), told: { _tag: "Destroyed" } },
+    stopped: {
+      end: (machine) => machine.stopRuntimeExecutor(id, "enough"),
+      told: { _tag: "NotReady", state: "stopped" }
+    }
+  }
+  for (const [how, { end, told }] of Object.entries(ends)) {
+    it.effect(`since it is ${how} tells who waits for it, and the making ends`, () =>
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const begun = yield* Effect.makeLatch(false)
+        const log: Array<string> = []
+        const making = Effect.zipRight(begun.open, Effect.never).pipe(
+          Effect.onInterrupt(() => Effect.sync(() => log.push("interrupted")))
+        )
+        yield* machine.registerSession(id)
+        const winner = yield* Effect.fork(machine.ensureSessionWithExecutorFactory(id, making))
+        yield* begun.await
+        const other = yield* make(() => Effect.succeed(Turn.reply("other")))
+        const loser = yield* Effect.fork(machine.ensureSessionWithExecutor(id, other))
+        yield* Effect.repeatN(Effect.yieldNow(), 20)
+        yield* end(machine)
+        for (const waiting of [winner, loser]) assert.deepInclude(yield* Effect.flip(Fiber.join(waiting)), told)
+        assert.deepStrictEqual(log, ["interrupted"])
+      }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+  }
+
+  it.effect("is left when the making ignores that, and says so", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const begun = yield* Effect.makeLatch(false)
+      const go = yield* Effect.makeLatch(false)
+      const executor = yield* make(() => Effect.succeed(Turn.reply("late")))
+      yield* machine.registerSession(id)
+      const slow = Effect.uninterruptible(Effect.as(Effect.zipRight(begun.open, go.await), executor))
+      const winner = yield* Effect.fork(machine.ensureSessionWithExecutorFactory(id, slow))
+      yield* begun.await
+      const leaving = yield* Effect.fork(machine.unregisterSession(id))
+      yield* aMinute
+      assert.isTrue((yield* Fiber.join(leaving)).forced)
+      yield* go.open
+      assert.deepInclude(yield* Effect.flip(Fiber.join(winner)), { _tag: "NotReady", state: "destroyed" })
+    }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+})
+
+describe("what an executor's factory forks", () => {
+  it.effect("lives on with the fiber that asked for the executor", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const beside = yield* Effect.makeLatch(false)
+      const log: Array<string> = []
+      const factory = Effect.gen(function*() {
+        yield* Effect.fork(Effect.zipRight(beside.await, Effect.sync(() => log.push("worked"))))
+        return yield* make(() => Effect.succeed(Turn.reply("answer")))
+      })
+      yield* machine.ensureSessionWithExecutorFactory(id, factory)
+      yield* beside.open
+      yield* Effect.repeatN(Effect.yieldNow(), 20)
+      assert.deepStrictEqual(log, ["worked"])
+    }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+})
