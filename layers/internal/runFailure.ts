@@ -62,6 +62,9 @@ export const ofError = (error: ExecutorError): Failure => {
     case "ExecutorStopped":
     case "TurnCancelled":
       return { detail: error.detail, outcome: abandoned(error.detail), retryable: false }
+    // what the types rule out comes from code that has none
+    default:
+      return ofCause(Cause.fail(error))
   }
 }
 

@@ -31,6 +31,11 @@ describe("what a failed run amounts to (D10)", () => {
     assert.isFalse(retryable(new TurnCancelled({ detail: "x" })))
   })
 
+  it("a failure of a kind that there is not is a death", () => {
+    const untyped: ExecutorError = JSON.parse("{\"message\":\"from elsewhere\"}")
+    assert.match(ofError(untyped).detail, /^the executor died: .*from elsewhere/)
+  })
+
   it("a death is told from an interruption that nobody asked for", () => {
     assert.match(ofCause(Cause.die(new Error("boom"))).detail, /^the executor died: .*boom/)
     assert.strictEqual(ofCause(Cause.interrupt(FiberId.none)).detail, "the executor was interrupted from outside")
