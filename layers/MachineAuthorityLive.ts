@@ -1,5 +1,4 @@
 /** @since 0.1.0 */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -52,10 +51,18 @@ const make = Effect.gen(function*() {
     Effect.gen(function*() {
       const requestId = yield* ids.request
       const epochCandidate = yield* ids.epoch
-      const now = yield* Clock.currentTimeMillis
+      const clock = yield* Effect.clock
       const plan = (image: RuntimeImage) =>
         Either.map(
-          planOpening({ sessionId, image, requestId, epochCandidate, now, limits }),
+          // the time of the opening, which may have had to wait: not that of the call
+          planOpening({
+            sessionId,
+            image,
+            requestId,
+            epochCandidate,
+            now: clock.unsafeCurrentTimeMillis(),
+            limits
+          }),
           (opening) => ({
             commit: opening.commit,
             value: { state: opening.value.state, incarnation: image.incarnation, rows: opening.value.rows }

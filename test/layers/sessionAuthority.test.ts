@@ -3,18 +3,21 @@ import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as IdGenLive from "../../layers/IdGenLive.js"
 import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import type { SessionAuthority, SubmitOptions } from "../../services/MachineAuthority.js"
 import { MachineAuthority } from "../../services/MachineAuthority.js"
+import { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { Command } from "../../src/domain/Command.js"
 import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
 import { RevisionConflict } from "../../src/domain/StoreErrors.js"
@@ -267,4 +270,40 @@ describe("what somebody left to be called, and throws,", () => {
         assert.deepStrictEqual(scene.authority.unsafeState().silentIntents, ["two"])
       })
     ))
+})
+
+/** The times of the openings that the store wrote. */
+const dated = (times: Array<number>) =>
+  Layer.effect(
+    RuntimeStore,
+    Effect.map(RuntimeStore, (store) =>
+      RuntimeStore.of({
+        ...store,
+        openRuntime: (runtimeId, plan) =>
+          store.openRuntime(runtimeId, (image) =>
+            Either.map(plan(image), (opening) => {
+              times.push(opening.commit.at)
+              return opening
+            }))
+      }))
+  )
+
+describe("an opening", () => {
+  // found by simulation, seed 10003649: an input that came meanwhile had changed before it began
+  it.scoped("that had to wait has the time at which it is done", () =>
+    Effect.gen(function*() {
+      const times: Array<number> = []
+      const faults = yield* FaultyStore.make
+      const store = Layer.provide(FaultyStore.layer(faults), Layer.provide(dated(times), memory))
+      const asked = faults.park("openRuntime")
+      yield* Effect.gen(function*() {
+        const { open } = yield* MachineAuthority
+        const opening = yield* Effect.fork(open(id))
+        yield* asked.reached
+        yield* TestClock.adjust("1 minute")
+        yield* asked.release
+        yield* Fiber.join(opening)
+      }).pipe(Effect.provide(Layer.provide(MachineAuthorityLive.layer, Layer.merge(IdGenLive.layer, store))))
+      assert.deepStrictEqual(times, [60_000])
+    }))
 })
