@@ -25,6 +25,7 @@ import { nextReadyAt, selectBatch } from "../src/kernel/selection.js"
 import * as Blobs from "./internal/blobs.js"
 import * as FreshIds from "./internal/freshIds.js"
 import * as Metrics from "./internal/metrics.js"
+import { firstOf } from "./internal/race.js"
 import type { Failure } from "./internal/runFailure.js"
 import { ofCause, ofRefusal } from "./internal/runFailure.js"
 import type { RunEnd, RunFiber } from "./internal/runFiber.js"
@@ -200,7 +201,7 @@ const runBatch = (
 const park = (options: LoopOptions, state: SessionState, now: number): Effect.Effect<void> => {
   const changed = options.authority.changedFrom(state)
   const readyAt = nextReadyAt(state, now)
-  return readyAt === null ? changed : Effect.race(changed, Effect.sleep(Math.max(1, readyAt - now)))
+  return readyAt === null ? changed : firstOf(changed, Effect.sleep(Math.max(1, readyAt - now)))
 }
 
 const loop = (deps: LoopDeps, options: LoopOptions): Effect.Effect<LoopEnd, SubmitError> =>

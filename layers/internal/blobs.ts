@@ -18,6 +18,7 @@ import { ExecutorFault, Internal } from "../../src/domain/Errors.js"
 import type { Input } from "../../src/domain/Input.js"
 import type { ContentBlock, MediaData, Message } from "../../src/domain/Message.js"
 import { invalid } from "./driverError.js"
+import { within } from "./race.js"
 import { logWarning } from "./rendering.js"
 
 export interface Blobs {
@@ -104,8 +105,9 @@ const ofOutput = (
       "messages" in output.session ? { ...output, session: { ...output.session, messages } } : output
     ),
     Effect.disconnect,
-    Effect.timeoutFail({ duration: limit, onTimeout: () => fault("the blob store did not answer in time", true) }),
+    within(limit),
     Effect.interruptible,
+    Effect.flatMap(Effect.mapError(() => fault("the blob store did not answer in time", true))),
     Effect.catchAllCause((cause) =>
       Effect.as(logWarning("media of a turn stay inline: they could not be put aside", cause), output)
     )

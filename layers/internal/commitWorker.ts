@@ -19,6 +19,7 @@ import * as Rounds from "../../src/kernel/round.js"
 import type { Pending, Round } from "./commitRound.js"
 import { fold } from "./commitRound.js"
 import type { FreshIds } from "./freshIds.js"
+import { within } from "./race.js"
 import { pretty } from "./rendering.js"
 
 /** The cell that a worker writes: the published state, the revision it stands at, and who is to be told. */
@@ -79,7 +80,7 @@ const resolveUnknown = (deps: WorkerDeps, runtimeId: RuntimeId, commit: RuntimeC
     Effect.retry(Schedule.spaced("50 millis")),
     Effect.option,
     Effect.map(Option.flatten),
-    Effect.timeoutOption(deps.resolveTimeout),
+    within(deps.resolveTimeout),
     Effect.interruptible,
     Effect.map(Option.flatten),
     Effect.exit,

@@ -18,6 +18,7 @@ import * as DrainCell from "./drainCell.js"
 import type { Entry } from "./entry.js"
 import * as Lifecycle from "./lifecycle.js"
 import type { MachineParts } from "./machineParts.js"
+import { within } from "./race.js"
 import { logWarning } from "./rendering.js"
 
 interface Drain {
@@ -97,7 +98,7 @@ const confirm = (drain: Drain, input: Input, receipt: CommsReceipt): Effect.Effe
     const fiber = DrainCell.keep(entry.drain, parts.spawner.spawn(entry.scope, call))
     const giveUp = Effect.sync(() => fiber.unsafeInterruptAsFork(FiberId.none))
     return Fiber.await(fiber).pipe(
-      Effect.timeoutOption(parts.config.hookTimeout),
+      within(parts.config.hookTimeout),
       Effect.interruptible,
       Effect.onInterrupt(() => giveUp),
       Effect.flatMap(Option.match({
@@ -137,7 +138,7 @@ const drainInbox = (drain: Drain): Effect.Effect<DrainExitReason, CommsFailed> =
     Effect.gen(function*() {
       const { next } = drain.runtime
       const idle = drain.parts.config.drainIdleTimeout
-      const head = drain.mode === "persistentHost" ? Effect.asSome(next) : Effect.timeoutOption(next, idle)
+      const head = drain.mode === "persistentHost" ? Effect.asSome(next) : within(idle)(next)
       while (true) {
         const found = yield* restore(head)
         if (!owns(drain)) return "aborted"

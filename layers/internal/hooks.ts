@@ -15,6 +15,7 @@ import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { ControlFailed } from "../../src/domain/Errors.js"
 import type { Attachment, Entry } from "./entry.js"
+import { within } from "./race.js"
 import { logWarning } from "./rendering.js"
 import type { Spawner } from "./spawn.js"
 
@@ -53,7 +54,7 @@ export const callHook = (
       Effect.logWarning(`hook ${name} did not end within ${Duration.format(limit)}`)
     )
     return Fiber.await(fiber).pipe(
-      Effect.timeoutOption(limit),
+      within(limit),
       Effect.interruptible,
       Effect.onInterrupt(() => Fiber.interruptFork(fiber)),
       Effect.flatMap(Option.match({ onNone: () => late, onSome: (exit) => exit }))

@@ -22,6 +22,7 @@ import { endGuest, insistence, isLeaving, leaving, strangerGone, strangerOf } fr
 import { cleanupHookLogged, stopHook, stopHookLogged } from "./hooks.js"
 import * as ModelCell from "./modelCell.js"
 import * as OperationFibers from "./operations/fibers.js"
+import { firstOf } from "./race.js"
 import { pretty } from "./rendering.js"
 import { insistOn } from "./runSettlement.js"
 import { endsWithin } from "./spawn.js"
@@ -74,10 +75,7 @@ const submitStop = (
 
 /** Completes when the loop has ended, or when somebody comes who ends it in his own way. */
 const loopEnded = (entry: Entry, { loop }: Attachment): Effect.Effect<void> =>
-  Effect.raceFirst(
-    Effect.interruptible(Effect.asVoid(Fiber.await(loop))),
-    Effect.interruptible(leaving(entry))
-  )
+  firstOf(Effect.asVoid(Fiber.await(loop)), leaving(entry))
 
 /**
  * Stops with a live loop (D25): the run in progress ends as it would, no further batch begins; the hook is called outside

@@ -1,5 +1,6 @@
 /** @since 0.1.0 */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { CurrentSession } from "../../services/CoreExecutor.js"
 import type {
   AskOptions,
@@ -18,21 +19,22 @@ import type { AcceptOptions, AdmissionNote } from "./admission.js"
 import * as Admission from "./admission.js"
 import { invalid } from "./driverError.js"
 import type { MachineParts, Resolve } from "./machineParts.js"
+import { within } from "./race.js"
 
 type Options = PromptOptions & Pick<SteerOptions, "expectedRunId">
 
 /** What is known of an input when its time is up. */
 const noted = (): AdmissionNote => ({ admission: "notAdmitted" })
 
-const within = <A, E>(
+const inTime = <A, E>(
   effect: Effect.Effect<A, E>,
   note: AdmissionNote,
   deadline: AskOptions["deadline"]
 ): Effect.Effect<A, E | DeadlineExceeded> =>
-  deadline === undefined ? effect : Effect.timeoutFail(effect, {
-    duration: deadline,
-    onTimeout: () => new DeadlineExceeded(note)
-  })
+  deadline === undefined
+    ? effect
+    : Effect.flatMap(within(deadline)(effect), (done) =>
+      Option.isSome(done) ? Effect.succeed(done.value) : Effect.fail(new DeadlineExceeded(note)))
 
 const admitted = (
   parts: MachineParts,
@@ -65,7 +67,7 @@ export const prompting = (parts: MachineParts, resolve: Resolve, steer: boolean)
   function prompt(text: string, options: Options & Partial<Deadline> = {}) {
     return Effect.suspend(() => {
       const note = noted()
-      return within(admitted(parts, resolve, text, options, steer, note), note, options.deadline)
+      return inTime(admitted(parts, resolve, text, options, steer, note), note, options.deadline)
     })
   }
   return prompt
@@ -97,5 +99,5 @@ export const ask = (
       admitted(parts, resolve, text, options, false, note),
       ({ completion }) => Effect.flatMap(completion.wait, toEffect)
     )
-    return within(Effect.zipRight(notFromInside(sessionId), answer), note, options.deadline)
+    return inTime(Effect.zipRight(notFromInside(sessionId), answer), note, options.deadline)
   })

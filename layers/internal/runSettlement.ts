@@ -15,6 +15,7 @@ import type { CompletionOutcome } from "../../src/domain/Completion.js"
 import type { InputId } from "../../src/domain/Ids.js"
 import { isRetryable } from "../../src/domain/StoreErrors.js"
 import * as Metrics from "./metrics.js"
+import { firstOf } from "./race.js"
 
 /** What waiters are told when the session must be opened anew. */
 export type OnReload = (reason: string) => ReadonlyArray<readonly [InputId, CompletionOutcome]>
@@ -72,9 +73,9 @@ export const insistOn = <A>(
       )
     })
   const pause = (tries: number): Effect.Effect<boolean> =>
-    Effect.race(
-      Effect.interruptible(Effect.as(Effect.sleep(Duration.times(config.commitRetryBase, 2 ** tries)), false)),
-      Effect.interruptible(Effect.as(released, true))
+    firstOf(
+      Effect.as(Effect.sleep(Duration.times(config.commitRetryBase, 2 ** tries)), false),
+      Effect.as(released, true)
     )
   return attempt(0, false)
 }

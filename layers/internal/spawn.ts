@@ -3,8 +3,10 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
+import { within } from "./race.js"
 
 /**
  * Starts fibers in a scope of ours from the runtime that was there when the layer was built: nothing of a caller's
@@ -75,8 +77,8 @@ export const endsWithin = <A, E>(fiber: Fiber.Fiber<A, E>, limitMs: number): Eff
 /** Whether an effect completes within `limitMs`; it is not waited for any longer, whatever it does. */
 export const completesWithin = <A>(effect: Effect.Effect<A>, limitMs: number): Effect.Effect<boolean> =>
   effect.pipe(
-    Effect.as(true),
     Effect.disconnect,
-    Effect.timeoutTo({ duration: limitMs, onTimeout: () => false, onSuccess: (ended) => ended }),
+    within(limitMs),
+    Effect.map(Option.isSome),
     Effect.interruptible
   )

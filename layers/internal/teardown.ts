@@ -19,6 +19,7 @@ import type { HookDeps } from "./hooks.js"
 import { stopHookLogged } from "./hooks.js"
 import * as Metrics from "./metrics.js"
 import * as ModelCell from "./modelCell.js"
+import { within } from "./race.js"
 import type { Registry } from "./registry.js"
 import { machineClosed } from "./registry.js"
 import { insist } from "./runSettlement.js"
@@ -46,7 +47,7 @@ const releaseLoop = (deps: TeardownDeps, attachment: Attachment): Effect.Effect<
     const grace = Duration.toMillis(deps.config.unregisterGrace)
     const waited = control === null || grace === 0
       ? Effect.void
-      : Effect.timeoutOption(Effect.disconnect(control.idle), grace)
+      : within(grace)(Effect.disconnect(control.idle))
     return Effect.zipRight(waited, endLoop(deps, attachment, "requeue"))
   })
 

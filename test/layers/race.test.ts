@@ -1,0 +1,48 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import { firstOf, within } from "../../layers/internal/race.js"
+import { Sim } from "../../src/testkit/index.js"
+
+/** The race is interrupted at one of its steps; true once it has ended. */
+const endsWhenCutAt = (cut: number, race: Effect.Effect<unknown>) => {
+  let steps = 0
+  let target: Fiber.RuntimeFiber<unknown> | null = null
+  const world = Effect.gen(function*() {
+    target = yield* Effect.fork(race)
+    // one that has come to rest before
+    yield* Effect.fork(Effect.delay(Fiber.interrupt(target), "1 minute"))
+    yield* Fiber.await(target)
+    return true
+  }).pipe(Effect.timeout("10 minutes"))
+  const check = () => {
+    if (target !== null && target.unsafePoll() === null && ++steps === cut) target.unsafeInterruptAsFork(target.id())
+    return null
+  }
+  return Sim.run(world, { seed: cut, preempt: 1, check }).exit
+}
+
+describe("a race", () => {
+  // found by simulation, seed 13004461: with `Effect.timeoutTo` the call of a caller who gave up never came back
+  it("ends when it is interrupted, wherever that is", () => {
+    for (const race of [firstOf(Effect.never, Effect.never), within("1 hour")(Effect.never)]) {
+      for (let cut = 1; cut < 60; cut++) {
+        assert.deepStrictEqual(endsWhenCutAt(cut, race), Exit.succeed(true), `cut at ${cut}`)
+      }
+    }
+  })
+
+  it.effect("is decided by what ends first, well or not, and leaves nothing of the other", () =>
+    Effect.gen(function*() {
+      const left = { interrupted: 0 }
+      const hanging = Effect.onInterrupt(Effect.never, () => Effect.sync(() => left.interrupted++))
+      assert.strictEqual(yield* firstOf(hanging, Effect.succeed("right")), "right")
+      assert.strictEqual(yield* Effect.flip(firstOf(Effect.fail("wrong"), hanging)), "wrong")
+      assert.strictEqual(left.interrupted, 2)
+      assert.deepStrictEqual(yield* within("1 second")(Effect.succeed(1)), Option.some(1))
+      assert.deepStrictEqual(yield* within(0)(hanging), Option.none())
+      assert.strictEqual(left.interrupted, 3)
+    }))
+})
