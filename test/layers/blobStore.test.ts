@@ -24,13 +24,27 @@ import type { ContentBlock } from "../../src/domain/Message.js"
 
 const files = (directory: string) => BlobStoreFileSystem.layer({ directory }).pipe(Layer.provide(NodeContext.layer))
 
-/** A blob store in a folder of its own, which is gone afterwards. */
-const fresh = Layer.unwrapScoped(
-  Effect.map(
-    Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })),
-    files
-  )
-).pipe(Layer.provide(NodeContext.layer))
+/** A folder of its own, which is gone afterwards. */
+const folderOfItsOwn = Effect.flatMap(
+  FileSystem.FileSystem,
+  (fs) => fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
+)
+
+const fresh = Layer.unwrapScoped(Effect.map(folderOfItsOwn, files)).pipe(Layer.provide(NodeContext.layer))
+
+/** What a test does with the blob store of a folder, and beside it. */
+const inFolder = <A, E>(
+  body: (
+    fs: FileSystem.FileSystem,
+    directory: string,
+    blobs: BlobStore["Type"]
+  ) => Effect.Effect<A, E>
+) =>
+  Effect.flatMap(
+    Effect.zip(FileSystem.FileSystem, folderOfItsOwn),
+    ([fs, directory]) =>
+      Effect.flatMap(BlobStore, (blobs) => body(fs, directory, blobs)).pipe(Effect.provide(files(directory)))
+  ).pipe(Effect.provide(NodeContext.layer))
 
 const bytes = (length: number, start = 0): Uint8Array => Uint8Array.from({ length }, (_, i) => (i + start) % 251)
 const image = (data: Uint8Array): ContentBlock => ({
@@ -71,7 +85,7 @@ describe("blobs in files", () => {
   it.scopedLive("outlive the layer; damaged bytes are refused, and written anew by the next put", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
-      const folder = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
+      const folder = yield* folderOfItsOwn
       const id = yield* Effect.flatMap(BlobStore, (blobs) => blobs.put(bytes(70_000))).pipe(
         Effect.provide(files(folder))
       )
@@ -89,34 +103,28 @@ describe("blobs in files", () => {
     }).pipe(Effect.provide(NodeContext.layer)))
 
   it.scopedLive("are not confused with what else lies in their folder", () =>
-    Effect.gen(function*() {
-      const fs = yield* FileSystem.FileSystem
-      const directory = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
-      yield* Effect.gen(function*() {
-        const blobs = yield* BlobStore
+    inFolder((fs, directory, blobs) =>
+      Effect.gen(function*() {
         const id = yield* blobs.put(bytes(10))
         const [folder = ""] = yield* fs.readDirectory(directory)
         yield* fs.writeFileString(`${directory}/${folder}/${id}.tmp`, "half of it")
         yield* fs.writeFileString(`${directory}/${folder}/notes.txt`, "not ours")
         const listed = Chunk.toReadonlyArray(yield* Stream.runCollect(blobs.list))
         assert.deepStrictEqual(listed.map(({ blobId }) => blobId), [id])
-      }).pipe(Effect.provide(files(directory)))
-    }).pipe(Effect.provide(NodeContext.layer)))
+      })
+    ))
 
   it.scopedLive("that cannot be put in their place leave nothing beside it", () =>
-    Effect.gen(function*() {
-      const fs = yield* FileSystem.FileSystem
-      const directory = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
-      yield* Effect.gen(function*() {
-        const blobs = yield* BlobStore
+    inFolder((fs, directory, blobs) =>
+      Effect.gen(function*() {
         const id = yield* blobs.put(bytes(10))
         yield* blobs.remove(id)
         const folder = `${directory}/${id.slice(0, 2)}`
         yield* fs.makeDirectory(`${folder}/${id}/in the way`, { recursive: true })
         assert.strictEqual((yield* Effect.flip(blobs.put(bytes(10)))).operation, "put")
         assert.deepStrictEqual(yield* fs.readDirectory(folder), [id])
-      }).pipe(Effect.provide(files(directory)))
-    }).pipe(Effect.provide(NodeContext.layer)))
+      })
+    ))
 
   it.live("a folder that cannot be made is a failure of the layer", () =>
     Effect.gen(function*() {

@@ -11,10 +11,8 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
-import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as IdGenLive from "../../layers/IdGenLive.js"
 import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
-import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import type { SessionAuthority, SubmitOptions } from "../../services/MachineAuthority.js"
 import { MachineAuthority } from "../../services/MachineAuthority.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
@@ -24,18 +22,10 @@ import { RevisionConflict } from "../../src/domain/StoreErrors.js"
 import { setSilentIntents } from "../../src/kernel/commands/queue.js"
 import { FaultyStore } from "../../src/testkit/index.js"
 import { inputId } from "../support/inputs.js"
+import { authorityOn, memory } from "../support/layers.js"
 import { opId } from "../support/operations.js"
 
 const id = SessionId.make("s")
-
-/** In a world of one seed nobody waits for the event loop. */
-const memory = Layer.provide(RuntimeStoreMemory.layerNoDeps(), HandoverLive.layerYield)
-
-const authorityOn = (faults: FaultyStore.FaultyStore) =>
-  MachineAuthorityLive.layer.pipe(
-    Layer.provideMerge(IdGenLive.layer),
-    Layer.provideMerge(Layer.provide(FaultyStore.layer(faults), memory))
-  )
 
 interface Scene {
   readonly authority: SessionAuthority

@@ -4,21 +4,20 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as IdGenLive from "../../layers/IdGenLive.js"
 import * as Registry from "../../layers/internal/registry.js"
 import * as Spawn from "../../layers/internal/spawn.js"
 import * as Teardown from "../../layers/internal/teardown.js"
 import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
-import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import { MachineAuthority } from "../../services/MachineAuthority.js"
 import { defaults } from "../../services/MeerkatMachineConfig.js"
 import { SessionId } from "../../src/domain/Ids.js"
+import { memory } from "../support/layers.js"
 
 const id = SessionId.make("s")
 const layer = MachineAuthorityLive.layer.pipe(
   Layer.provideMerge(IdGenLive.layer),
-  Layer.provideMerge(Layer.provide(RuntimeStoreMemory.layerNoDeps(), HandoverLive.layerYield))
+  Layer.provideMerge(memory)
 )
 
 describe("taking an entry down", () => {

@@ -3,29 +3,17 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as HandoverLive from "../../layers/HandoverLive.js"
-import * as IdGenLive from "../../layers/IdGenLive.js"
-import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import * as RuntimeLoopLive from "../../layers/RuntimeLoopLive.js"
-import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import { MachineAuthority } from "../../services/MachineAuthority.js"
 import type { MeerkatMachineService } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import { StoreBusy } from "../../src/domain/StoreErrors.js"
 import { FaultyStore, LatchedExecutor, Sim } from "../../src/testkit/index.js"
+import { authorityOn } from "../support/layers.js"
 
 const id = SessionId.make("s")
-
-/** In a world of one seed nobody waits for the event loop. */
-const memory = Layer.provide(RuntimeStoreMemory.layerNoDeps(), HandoverLive.layerYield)
-
-const authorityOn = (faults: FaultyStore.FaultyStore) =>
-  MachineAuthorityLive.layer.pipe(
-    Layer.provideMerge(IdGenLive.layer),
-    Layer.provideMerge(Layer.provide(FaultyStore.layer(faults), memory))
-  )
 
 /** A machine that counts the sessions that are opened and those that are let go. */
 const counting = (faults: FaultyStore.FaultyStore, open: Set<object>) =>
@@ -75,40 +63,46 @@ const interruptedAt = <A, E, F>(
   return Sim.run(world, { seed: cut, preempt, check }).exit
 }
 
+/** Whatever step it is interrupted at, and however it is scheduled, what is seen afterwards is the same. */
+const wherever = <A>(
+  preempts: ReadonlyArray<number>,
+  cuts: number,
+  expected: A,
+  exitAt: (cut: number, preempt: number) => Exit.Exit<A, unknown> | null
+): void => {
+  for (const preempt of preempts) {
+    for (let cut = 1; cut < cuts; cut++) {
+      assert.deepStrictEqual(exitAt(cut, preempt), Exit.succeed(expected), `cut at ${cut}, preempt ${preempt}`)
+    }
+  }
+}
+
 describe("an opening", () => {
   it("that nobody wants any more lets go of what it opened, whenever that was decided", () => {
-    for (const preempt of [0, 1]) {
-      for (let cut = 1; cut < 40; cut++) {
-        const exit = interruptedAt(
-          cut,
-          preempt,
-          (machine) => machine.registerSession(id),
-          (machine, open) => Effect.map(machine.containsSession(id), (contained) => open.size === (contained ? 1 : 0))
-        )
-        assert.deepStrictEqual(exit, Exit.succeed(true), `cut at ${cut}, preempt ${preempt}`)
-      }
-    }
+    wherever([0, 1], 40, true, (cut, preempt) =>
+      interruptedAt(
+        cut,
+        preempt,
+        (machine) => machine.registerSession(id),
+        (machine, open) => Effect.map(machine.containsSession(id), (contained) => open.size === (contained ? 1 : 0))
+      ))
   })
 
   // found by interrupting each operation without repeating it: a session nobody had asked for stayed behind
   it("for an executor goes with the caller who is interrupted, whatever he knows by then", () => {
-    for (const preempt of [0.1, 0.5]) {
-      for (let cut = 1; cut < 90; cut++) {
-        const exit = interruptedAt(
-          cut,
-          preempt,
-          (machine) =>
-            Effect.flatMap(LatchedExecutor.make(), ({ executor }) => machine.ensureSessionWithExecutor(id, executor)),
-          (machine) =>
-            Effect.zipWith(
-              machine.containsSession(id),
-              machine.sessionHasExecutor(id),
-              (there, attached) => there === attached
-            )
-        )
-        assert.deepStrictEqual(exit, Exit.succeed(true), `cut at ${cut}, preempt ${preempt}`)
-      }
-    }
+    wherever([0.1, 0.5], 90, true, (cut, preempt) =>
+      interruptedAt(
+        cut,
+        preempt,
+        (machine) =>
+          Effect.flatMap(LatchedExecutor.make(), ({ executor }) => machine.ensureSessionWithExecutor(id, executor)),
+        (machine) =>
+          Effect.zipWith(
+            machine.containsSession(id),
+            machine.sessionHasExecutor(id),
+            (there, attached) => there === attached
+          )
+      ))
   })
 
   it("of an attachment to a session that is there stands in nobody's way when its caller is interrupted", () => {
@@ -118,22 +112,18 @@ describe("an opening", () => {
         yield* machine.ensureSessionWithExecutor(id, executor)
         return (yield* machine.session(id).ask("hello")).text
       }).pipe(Effect.timeout("1 minute"))
-    for (const preempt of [0.1, 1]) {
-      for (let cut = 1; cut < 60; cut++) {
-        const exit = interruptedAt(
-          cut,
-          preempt,
-          (machine) =>
-            Effect.flatMap(
-              LatchedExecutor.make(),
-              ({ executor }) => machine.ensureSessionWithExecutorFactory(id, Effect.as(Effect.yieldNow(), executor))
-            ),
-          next,
-          (machine) => machine.registerSession(id)
-        )
-        assert.deepStrictEqual(exit, Exit.succeed("answer 1"), `cut at ${cut}, preempt ${preempt}`)
-      }
-    }
+    wherever([0.1, 1], 60, "answer 1", (cut, preempt) =>
+      interruptedAt(
+        cut,
+        preempt,
+        (machine) =>
+          Effect.flatMap(
+            LatchedExecutor.make(),
+            ({ executor }) => machine.ensureSessionWithExecutorFactory(id, Effect.as(Effect.yieldNow(), executor))
+          ),
+        next,
+        (machine) => machine.registerSession(id)
+      ))
   })
 
   it("that failed stands in nobody's way: who is told may begin anew at once", () => {

@@ -5,17 +5,15 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
-import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
-import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import { StoreBusy } from "../../src/domain/StoreErrors.js"
 import { FaultyStore } from "../../src/testkit/index.js"
+import { memory } from "../support/layers.js"
 
 const id = SessionId.make("s")
-const memory = Layer.provide(RuntimeStoreMemory.layerNoDeps(), HandoverLive.layerYield)
 
 /** Two who wait for the cancel of a turn: one before the session loses its place in the store, one afterwards. */
 const lost = (after: (machine: MeerkatMachine["Type"]) => Effect.Effect<void, unknown>) =>

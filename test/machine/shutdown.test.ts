@@ -5,13 +5,13 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import { StoreIo } from "../../src/domain/StoreErrors.js"
 import { FaultyStore, LatchedExecutor } from "../../src/testkit/index.js"
+import { memory } from "../support/layers.js"
 
 describe("closing the machine", () => {
   // found by simulation, seed 23
@@ -41,7 +41,6 @@ describe("closing the machine", () => {
 })
 
 const id = SessionId.make("late")
-const memory = Layer.provide(RuntimeStoreMemory.layerNoDeps(), HandoverLive.layerYield)
 
 /** A machine that closes, and cannot yet: the stop hook of a session is held. */
 const closing = <A, E>(late: (machine: MeerkatMachine["Type"]) => Effect.Effect<A, E>) =>

@@ -3,16 +3,14 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
-import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
-import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import { StoreBusy } from "../../src/domain/StoreErrors.js"
 import { FaultyStore } from "../../src/testkit/index.js"
+import { memory } from "../support/layers.js"
 
 const id = SessionId.make("s")
-const memory = Layer.provide(RuntimeStoreMemory.layerNoDeps(), HandoverLive.layerYield)
 
 /** A registered session whose commits can be held and refused. */
 const registered = <A, E>(

@@ -5,6 +5,7 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
 import type { CoreExecutor, SessionUpdate, Turn, TurnOutput } from "../../../services/CoreExecutor.js"
 import { callback, consume, replace, reply } from "../../../services/Turn.js"
@@ -73,9 +74,7 @@ const circular = (): Json => {
 const strange = { rows: 1n }
 
 /** A function of a user's that throws instead of making an effect. */
-const broken = (): never => {
-  throw new Error("simulated")
-}
+const broken = (): never => Either.getOrThrowWith(Either.left("simulated"), (reason) => new Error(reason))
 
 const output = ({ dice }: World): TurnOutput => {
   const session = dice.pick(updates)
