@@ -1,17 +1,13 @@
 /** @since 0.1.0 */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
-import * as Metric from "effect/Metric"
-import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
+import type * as Fiber from "effect/Fiber"
 import type { DrainState } from "../../src/domain/DrainSlot.js"
 import { initial } from "../../src/domain/DrainSlot.js"
 import type { DrainEvent } from "../../src/kernel/drain.js"
 import { step } from "../../src/kernel/drain.js"
-import * as Metrics from "./metrics.js"
-import { completesWithin } from "./spawn.js"
+import type { AnyFiber, EndDeps } from "./joining.js"
+import * as Joining from "./joining.js"
 
 /** One drain. Its identity is its fence: a task that is not its cell's any more feeds nothing and tells nothing. */
 export interface DrainTask {
@@ -23,15 +19,7 @@ export interface DrainCell {
   state: DrainState
   task: DrainTask | null
   /** what was started for it and has not ended: drains, and what they asked of an inbox; those of a task that is over too */
-  readonly fibers: Set<DrainFiber>
-}
-
-export type DrainFiber = Fiber.RuntimeFiber<unknown, unknown>
-
-export interface EndDeps {
-  readonly config: MeerkatMachineOptions
-  /** fibers that did not end in time */
-  readonly abandoned: { count: number }
+  readonly fibers: Set<AnyFiber>
 }
 
 export const make = (): DrainCell => ({ state: initial, task: null, fibers: new Set() })
@@ -45,39 +33,14 @@ export const fire = (cell: DrainCell, event: DrainEvent): boolean => {
 }
 
 /** Has a fiber waited for by whoever ends the drain or takes its place. */
-export const keep = <A, E>(cell: DrainCell, fiber: Fiber.RuntimeFiber<A, E>): Fiber.RuntimeFiber<A, E> => {
-  cell.fibers.add(fiber)
-  fiber.addObserver(() => cell.fibers.delete(fiber))
-  return fiber
-}
+export const keep = <F extends AnyFiber>(cell: DrainCell, fiber: F): F => Joining.keep(cell.fibers, fiber)
 
-/** Counts a fiber that was left behind. */
-export const leftBehind = (deps: EndDeps): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    deps.abandoned.count++
-    return Metric.increment(Metrics.abandonedFibers)
-  })
-
-/**
- * Waits for fibers that were interrupted, at most `teardownTimeout` for all of them; false when one was left behind. It is
- * counted once, and nobody waits for it again.
- */
+/** Waits for fibers of some drains; what is left behind is counted once, and nobody waits for it again. */
 export const joined = (
   deps: EndDeps,
-  { fibers }: DrainCell,
-  some: ReadonlyArray<DrainFiber>
-): Effect.Effect<boolean> =>
-  Effect.tap(
-    // one after another: all of them together would be over as soon as one was interrupted
-    completesWithin(
-      Effect.forEach(some, (fiber) => Fiber.await(fiber), { discard: true }),
-      Duration.toMillis(deps.config.teardownTimeout)
-    ),
-    (ended) =>
-      ended
-        ? Effect.void
-        : Effect.forEach(some.filter((fiber) => fibers.delete(fiber)), () => leftBehind(deps), { discard: true })
-  )
+  cells: ReadonlyArray<DrainCell>,
+  some: ReadonlyArray<AnyFiber>
+): Effect.Effect<boolean> => Joining.joined(deps, some, (fiber) => cells.some(({ fibers }) => fibers.delete(fiber)))
 
 /** The slot moves on and has no task any more; false when it stays as it is. */
 export const vacate = (cell: DrainCell, event: DrainEvent): boolean => {
@@ -90,10 +53,10 @@ export const vacate = (cell: DrainCell, event: DrainEvent): boolean => {
  * The slot moves on first, so that an ended task never says so itself; then whatever was started for it is interrupted.
  * Gives what there is to wait for: a task that is not its cell's any more starts nothing.
  */
-export const release = (cell: DrainCell, event: DrainEvent): ReadonlyArray<DrainFiber> => {
+export const release = (cell: DrainCell, event: DrainEvent): ReadonlyArray<AnyFiber> => {
   vacate(cell, event)
   const fibers = Array.from(cell.fibers)
-  for (const fiber of fibers) fiber.unsafeInterruptAsFork(FiberId.none)
+  Joining.interruptAll(fibers)
   return fibers
 }
 
@@ -106,5 +69,5 @@ export const end = (
 ): Effect.Effect<boolean> =>
   Effect.suspend(() => {
     const fibers = release(cell, event)
-    return options.wait ? joined(deps, cell, fibers) : Effect.succeed(true)
+    return options.wait ? joined(deps, [cell], fibers) : Effect.succeed(true)
   }).pipe(Effect.uninterruptible)

@@ -16,6 +16,7 @@ import * as Admission from "./admission.js"
 import type { DrainTask } from "./drainCell.js"
 import * as DrainCell from "./drainCell.js"
 import type { Entry } from "./entry.js"
+import type { AnyFiber } from "./joining.js"
 import * as Lifecycle from "./lifecycle.js"
 import type { MachineParts } from "./machineParts.js"
 import { within } from "./race.js"
@@ -161,8 +162,8 @@ const settle = (drain: Drain, reason: DrainExitReason): Effect.Effect<void> =>
   }).pipe(Effect.uninterruptible)
 
 /** Drains, once everything that drained before has ended: two never drain at a time, so that order is kept. */
-const body = (drain: Drain, before: ReadonlyArray<DrainCell.DrainFiber>): Effect.Effect<void> =>
-  DrainCell.joined(drain.parts.attachments, drain.entry.drain, before).pipe(
+const body = (drain: Drain, before: ReadonlyArray<AnyFiber>): Effect.Effect<void> =>
+  DrainCell.joined(drain.parts.attachments, [drain.entry.drain], before).pipe(
     Effect.zipRight(Effect.sync(() => {
       if (owns(drain)) DrainCell.fire(drain.entry.drain, { _tag: "Spawned" })
     })),

@@ -15,6 +15,7 @@ import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { ControlFailed } from "../../src/domain/Errors.js"
 import type { Attachment, Entry } from "./entry.js"
+import { keep } from "./joining.js"
 import { within } from "./race.js"
 import { logWarning } from "./rendering.js"
 import type { Spawner } from "./spawn.js"
@@ -33,10 +34,7 @@ const start = (deps: HookDeps, entry: Entry, hook: Effect.Effect<void, ControlFa
     deps.foreign,
     Effect.provideService(hook, CurrentSession, { sessionId, runId: null, role: "hook" })
   )
-  const hooks = entry.hooks ??= new Set()
-  hooks.add(fiber)
-  fiber.addObserver(() => void hooks.delete(fiber))
-  return fiber
+  return keep(entry.hooks ??= new Set(), fiber)
 }
 
 /** Calls a user's hook and waits for it, at most `hookTimeout`; then, or when who waits is interrupted, so is the hook. */

@@ -8,7 +8,7 @@ import type { SessionLlmReconfigureHostService } from "../../services/SessionLlm
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Internal } from "../../src/domain/Errors.js"
 import type { SessionId } from "../../src/domain/Ids.js"
-import { leftBehind } from "./drainCell.js"
+import { leftBehind } from "./joining.js"
 import type { MachineParts } from "./machineParts.js"
 import { endsWithin, interruptWithin } from "./spawn.js"
 

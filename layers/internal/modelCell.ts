@@ -1,11 +1,8 @@
 /** @since 0.1.0 */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import type { SessionLlmCapabilitySurface, SessionLlmIdentity } from "../../src/domain/LlmIdentity.js"
-import type { EndDeps } from "./drainCell.js"
-import { leftBehind } from "./drainCell.js"
-import { interruptWithin } from "./spawn.js"
+import type { AnyFiber, EndDeps } from "./joining.js"
+import { ended } from "./joining.js"
 
 /** What is known of a session's model; null is not known. */
 export interface ModelFacts {
@@ -16,7 +13,7 @@ export interface ModelFacts {
 /** The model of one session, and the changes of it that are under way or wait for their turn. */
 export interface ModelCell {
   facts: ModelFacts
-  readonly changes: Set<Fiber.RuntimeFiber<unknown, unknown>>
+  readonly changes: Set<AnyFiber>
 }
 
 export const unresolved: ModelFacts = { identity: null, surface: null }
@@ -25,15 +22,4 @@ export const make = (): ModelCell => ({ facts: unresolved, changes: new Set() })
 
 /** Ends what is under way: undone or completed, at most `teardownTimeout` later; false when one was left behind. */
 export const end = (deps: EndDeps, cell: ModelCell | null): Effect.Effect<boolean> =>
-  Effect.map(
-    Effect.forEach(
-      cell === null ? [] : Array.from(cell.changes),
-      (fiber) =>
-        Effect.tap(
-          interruptWithin(fiber, Duration.toMillis(deps.config.teardownTimeout)),
-          (ended) => ended ? Effect.void : leftBehind(deps)
-        ),
-      { concurrency: "unbounded" }
-    ),
-    (ended) => ended.every((one) => one)
-  )
+  Effect.suspend(() => ended(deps, cell === null ? [] : Array.from(cell.changes)))

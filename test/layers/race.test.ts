@@ -3,7 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import { joined } from "../../layers/internal/joining.js"
 import { firstOf, within } from "../../layers/internal/race.js"
+import { defaults } from "../../services/MeerkatMachineConfig.js"
 import { Sim } from "../../src/testkit/index.js"
 
 /** The race is interrupted at one of its steps; true once it has ended. */
@@ -25,9 +27,14 @@ const endsWhenCutAt = (cut: number, race: Effect.Effect<unknown>) => {
 }
 
 describe("a race", () => {
-  // found by simulation, seed 13004461: with `Effect.timeoutTo` the call of a caller who gave up never came back
+  // found by simulation, seeds 13004461 and 16001782: with `Effect.timeoutTo`, and with `Effect.forEach` side by side, the
+  // call of a caller who gave up never came back
   it("ends when it is interrupted, wherever that is", () => {
-    for (const race of [firstOf(Effect.never, Effect.never), within("1 hour")(Effect.never)]) {
+    const waiting = Effect.flatMap(
+      Effect.zip(Effect.fork(Effect.never), Effect.fork(Effect.never)),
+      (fibers) => joined({ config: defaults, abandoned: { count: 0 } }, fibers)
+    )
+    for (const race of [firstOf(Effect.never, Effect.never), within("1 hour")(Effect.never), waiting]) {
       for (let cut = 1; cut < 60; cut++) {
         assert.deepStrictEqual(endsWhenCutAt(cut, race), Exit.succeed(true), `cut at ${cut}`)
       }

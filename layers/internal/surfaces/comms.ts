@@ -112,12 +112,15 @@ export const comms = (parts: MachineParts): CommsControl => {
             ? DrainCell.release(drain, { _tag: "Abort" })
             : Array.from(drain.fibers)
         }))
-        return Effect.flatMap(CurrentSession, (current) =>
-          current?.role === "drain" ? Effect.void : Effect.forEach(
-            aborted,
-            ({ drain, fibers }) => DrainCell.joined(parts.attachments, drain, fibers),
-            { concurrency: "unbounded", discard: true }
-          ))
+        const all = DrainCell.joined(
+          parts.attachments,
+          aborted.map(({ drain }) => drain),
+          aborted.flatMap(({ fibers }) => fibers)
+        )
+        return Effect.flatMap(
+          CurrentSession,
+          (current) => current?.role === "drain" ? Effect.void : Effect.asVoid(all)
+        )
       })
     ),
     waitCommsDrain: (sessionId) =>
