@@ -27,6 +27,7 @@ import {
   stdoutText
 } from "./internal/commandProcess.js"
 import { inheritedEnvironment } from "./internal/environment.js"
+import { within } from "./internal/race.js"
 import { promptOf } from "./internal/turnText.js"
 
 export type {
@@ -168,16 +169,17 @@ const bounded = <A>(
   { timeout }: CommandExecutorOptions,
   attempt: Effect.Effect<A, ExecutorError>
 ): Effect.Effect<A, ExecutorError> =>
-  timeout === undefined ? attempt : Effect.timeoutFail(attempt, {
-    duration: timeout,
-    onTimeout: () =>
-      new TerminalFailure({
-        outcome: "time_budget_exceeded",
-        causeKind: "time_budget_exceeded",
-        detail: `timed out after ${Duration.format(timeout)}`,
-        retryable: true
-      })
-  })
+  timeout === undefined ?
+    attempt :
+    Effect.flatMap(within(timeout)(attempt), (answer) =>
+      Option.isSome(answer) ? Effect.succeed(answer.value) : Effect.fail(
+        new TerminalFailure({
+          outcome: "time_budget_exceeded",
+          causeKind: "time_budget_exceeded",
+          detail: `timed out after ${Duration.format(timeout)}`,
+          retryable: true
+        })
+      ))
 
 const encodeDocument = Schema.encode(Schema.parseJson(TurnDocument))
 
