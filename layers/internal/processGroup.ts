@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import { type ChildProcess, spawn } from "node:child_process"
 import { Socket } from "node:net"
 import { countMembers } from "./groupMembers.js"
+import { until } from "./pauses.js"
 
 /**
  * The command never ran: its program, its folder or the supervising shell is missing or not allowed. `code` is the
@@ -239,6 +240,7 @@ const terminate = (state: State, graceMs: number): Effect.Effect<void> =>
     const quiet = isQuiet(state)
     if (!quiet && graceMs > 0) {
       signalGroup(state, "SIGTERM")
+      // no event tells that a stranger has ended
       yield* within(Effect.zipRight(Deferred.await(state.exited), until(() => isQuiet(state))), graceMs)
     }
     signalGroup(state, "SIGKILL")
@@ -259,9 +261,3 @@ const within = <A>(self: Effect.Effect<A>, limitMs: number): Effect.Effect<boole
   Effect.interruptible(self).pipe(
     Effect.timeoutTo({ duration: limitMs, onSuccess: () => true, onTimeout: () => false })
   )
-
-/** No event tells that a stranger has ended. */
-const until = (condition: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => condition() ? Effect.void : Effect.zipRight(Effect.sleep(pollMs), until(condition)))
-
-const pollMs = 5
