@@ -27,6 +27,7 @@ import {
   stdoutText
 } from "./internal/commandProcess.js"
 import { inheritedEnvironment } from "./internal/environment.js"
+import { withoutLineEnds } from "./internal/lineEnds.js"
 import { within } from "./internal/race.js"
 import { promptOf } from "./internal/turnText.js"
 
@@ -207,7 +208,7 @@ const answerOf = (
   result: CommandResult
 ): Effect.Effect<TurnOutput, ExecutorError> => {
   if (result.exitCode !== 0) return Effect.fail(failed(howItEnded(result)))
-  const text = stdoutText(result).replace(/[\r\n]+$/, "")
+  const text = withoutLineEnds(stdoutText(result))
   if (text === "" && options.allowEmpty !== true) return Effect.fail(failed("empty answer"))
   return options.output === "json" && text !== "" ? documentAnswer(options, text) : Effect.succeed(Answer.reply(text))
 }

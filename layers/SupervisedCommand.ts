@@ -15,6 +15,7 @@ import {
   stdoutText
 } from "./internal/commandProcess.js"
 import { inheritedEnvironment } from "./internal/environment.js"
+import { withoutLineEnds } from "./internal/lineEnds.js"
 
 export type {
   /** What can keep a command from running to its end. @since 0.1.0 @category errors */
@@ -107,7 +108,7 @@ export const run = (options: SupervisedOptions): Effect.Effect<CommandResult, Co
 export const output = (options: SupervisedOptions): Effect.Effect<string, CommandFailure | CommandFailed> =>
   Effect.flatMap(run(options), (result) =>
     result.exitCode === 0
-      ? Effect.succeed(stdoutText(result).replace(/[\r\n]+$/, ""))
+      ? Effect.succeed(withoutLineEnds(stdoutText(result)))
       : Effect.fail(
         new CommandFailed({ exitCode: result.exitCode, signal: result.signal, stderr: result.stderrTail })
       ))

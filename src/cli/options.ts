@@ -126,7 +126,7 @@ const sizes = { b: 1, k: 1024, kib: 1024, m: 1024 ** 2, mib: 1024 ** 2, g: 1024 
 
 /** A number with a unit; the amount in the unit 1, none unless it is positive and finite. */
 const amount = (text: string, factors: Readonly<Record<string, number>>, plain: string): Option.Option<number> => {
-  const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text)
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim())
   const unit = match?.[2]?.toLowerCase()
   const factor = factors[unit === undefined || unit === "" ? plain : unit]
   return Option.fromNullable(match?.[1]).pipe(

@@ -1,6 +1,7 @@
 /** @since 0.1.0 */
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Effect from "effect/Effect"
+import { withoutLineEnds } from "../../layers/internal/lineEnds.js"
 import { type CliFailure, usage } from "./failure.js"
 
 /** A word that looks like an option and is none: a typing error must not become a prompt. @since 0.1.0 @category parsing */
@@ -36,4 +37,4 @@ export const promptOf = (
 /** Without the line end that `echo` and editors add. */
 const standardInput: Effect.Effect<string, CliFailure> = NodeStream.toString(() => process.stdin, {
   onFailure: (cause) => usage(`Standard input cannot be read: ${String(cause)}`)
-}).pipe(Effect.map((text) => text.replace(/[\r\n]+$/, "")))
+}).pipe(Effect.map(withoutLineEnds))

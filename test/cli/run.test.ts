@@ -28,6 +28,14 @@ describe.concurrent("run", () => {
       assert.strictEqual(history.stdout, "user: hello\nassistant: hello\nuser: again\nassistant: again\n")
     }), 60_000)
 
+  it.scopedLive("a prompt may be of lines that are nearly all empty", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      const args = ["run", "--session", "demo", "--exec", "wc -c | tr -d ' '", "-"]
+      const ended = yield* cli.run(args, { stdin: `${"\n".repeat(200_000)}x\n\n` })
+      assert.deepStrictEqual(said(ended), { code: 0, stdout: "200001\n", stderr: "" })
+    }), 30_000)
+
   it.scopedLive.skipIf(!existsSync(Cli.builtMain))("answers as `npm install` built it", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
