@@ -6,7 +6,6 @@ import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -14,7 +13,7 @@ import type { CoreExecutor } from "../services/CoreExecutor.js"
 import { CurrentSession } from "../services/CoreExecutor.js"
 import { IdGen } from "../services/IdGen.js"
 import { MachineAuthority } from "../services/MachineAuthority.js"
-import type { AttachOutcome, MeerkatMachineService, UnregisterReport } from "../services/MeerkatMachine.js"
+import type { MeerkatMachineService, UnregisterReport } from "../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../services/MeerkatMachine.js"
 import { MeerkatMachineConfig } from "../services/MeerkatMachineConfig.js"
 import { RuntimeLoop } from "../services/RuntimeLoop.js"
@@ -26,6 +25,7 @@ import { NotReady } from "../src/domain/Errors.js"
 import { SessionId } from "../src/domain/Ids.js"
 import * as HandoverLive from "./HandoverLive.js"
 import * as IdGenLive from "./IdGenLive.js"
+import * as AcquireFor from "./internal/acquireFor.js"
 import { attach } from "./internal/attach.js"
 import * as Bindings from "./internal/bindings.js"
 import * as Blobs from "./internal/blobs.js"
@@ -117,48 +117,11 @@ const make = Effect.gen(function*() {
     })
   )
 
-  /** What a call registered goes with it, interrupted or failed, unless somebody else has come upon it. */
-  const takeBack = (entry: Entry): Effect.Effect<void> =>
-    registry.find(entry.sessionId) === entry && !entry.shared
-      ? Effect.asVoid(Effect.exit(Deferred.await(Teardown.unregister(teardown, entry, "unregister"))))
-      : Effect.void
-  const ensure = <E>(
-    sessionId: SessionId,
-    executor: Effect.Effect<CoreExecutor, E, Scope.Scope>,
-    onDone: (done: { readonly entry: Entry; readonly created: boolean }) => void = () => {}
-  ): Effect.Effect<
-    { readonly outcome: AttachOutcome; readonly entry: Entry; readonly created: boolean },
-    RuntimeDriverError | E
-  > =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.suspend(() => {
-        let begun: Deferred.Deferred<Entry, RuntimeDriverError> | null = null
-        const acquired = acquire(sessionId, (opened) => {
-          begun = opened
-        })
-        // interrupted when the session was there already, and before this call came to know
-        const unnoticed = Effect.suspend(() =>
-          begun === null ? Effect.void : Effect.flatMap(
-            Deferred.poll(begun),
-            Option.match({
-              onNone: () => Effect.void,
-              onSome: (opened) => Effect.ignore(Effect.flatMap(opened, takeBack))
-            })
-          )
-        )
-        return Effect.flatMap(
-          Effect.onInterrupt(restore(acquired), () => unnoticed),
-          ({ created, entry }) =>
-            restore(attach(attachments, entry, executor)).pipe(
-              Effect.map((outcome) => {
-                onDone({ entry, created })
-                return { outcome, entry, created }
-              }),
-              Effect.onError(() => created ? takeBack(entry) : Effect.void)
-            )
-        )
-      })
-    )
+  const acquireFor = AcquireFor.make({
+    registry,
+    acquire,
+    end: (entry) => Effect.asVoid(Effect.exit(Deferred.await(Teardown.unregister(teardown, entry, "unregister"))))
+  })
 
   const parts: MachineParts = {
     store,
@@ -172,7 +135,9 @@ const make = Effect.gen(function*() {
     operations: attachments.operations,
     acquire,
     unregister: unregisterEntry,
-    ensure
+    acquireFor,
+    ensure: (sessionId, executor, onDone) =>
+      acquireFor(sessionId, (entry) => attach(attachments, entry, executor), onDone)
   }
   const machine: Omit<MeerkatMachineService, "session" | "sessionScoped"> = {
     ...registration(parts),

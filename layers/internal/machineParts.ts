@@ -9,6 +9,7 @@ import type { SessionOperations } from "../../services/SessionOperations.js"
 import type { Command } from "../../src/domain/Command.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { SessionId } from "../../src/domain/Ids.js"
+import type { Acquired, AcquireFor } from "./acquireFor.js"
 import type { AttachDeps } from "./attach.js"
 import type { Blobs } from "./blobs.js"
 import { driverError } from "./driverError.js"
@@ -35,16 +36,15 @@ export interface MachineParts {
   readonly operations: (entry: Entry) => SessionOperations
   /** the live entry, opened if need be */
   readonly acquire: Registry["acquire"]
-  readonly unregister: (entry: Entry) => Effect.Effect<UnregisterReport, RuntimeDriverError>
+  /** the same for something that is done with it; a call that fails at that takes back what it registered */
+  readonly acquireFor: AcquireFor
+  /** the same for an executor that is attached */
   readonly ensure: <E>(
     sessionId: SessionId,
     executor: Effect.Effect<CoreExecutor, E, Scope.Scope>,
-    /** told synchronously when it is done: who is interrupted then does not get the answer */
-    onDone?: (done: { readonly entry: Entry; readonly created: boolean }) => void
-  ) => Effect.Effect<
-    { readonly outcome: AttachOutcome; readonly entry: Entry; readonly created: boolean },
-    RuntimeDriverError | E
-  >
+    onDone?: Parameters<AcquireFor>[2]
+  ) => Effect.Effect<Acquired<AttachOutcome>, RuntimeDriverError | E>
+  readonly unregister: (entry: Entry) => Effect.Effect<UnregisterReport, RuntimeDriverError>
 }
 
 /** One span per public call. */

@@ -21,7 +21,8 @@ interface Opening {
   readonly _tag: "Opening"
   readonly opened: Deferred.Deferred<Entry, RuntimeDriverError>
   readonly fiber: Fiber.RuntimeFiber<void>
-  waiting: number
+  /** who waits: the call that began it, and others that came upon it */
+  readonly waiting: { beginners: number; joiners: number }
   /** its last waiter left; whoever comes now waits for its end and starts afresh */
   abandoned: boolean
 }
@@ -63,18 +64,21 @@ export interface RegistryDeps {
   readonly finish: (entry: Entry) => Effect.Effect<void, RuntimeDriverError>
 }
 
-const openEntry = (deps: RegistryDeps, sessionId: SessionId): Effect.Effect<Entry, RuntimeDriverError> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const scope = yield* Scope.fork(deps.home, ExecutionStrategy.sequential)
-      const opened = yield* Effect.exit(restore(Scope.extend(deps.authorities.open(sessionId), scope)))
-      if (Exit.isFailure(opened)) {
-        yield* Scope.close(scope, Exit.void)
-        return yield* Effect.failCause(opened.cause)
-      }
-      return entryOf(sessionId, opened.value, scope)
-    })
-  )
+/** Only the opening itself can be interrupted: what was opened comes back to who called, or is closed. */
+const openEntry = (
+  deps: RegistryDeps,
+  sessionId: SessionId,
+  restore: Restore
+): Effect.Effect<Entry, RuntimeDriverError> =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.fork(deps.home, ExecutionStrategy.sequential)
+    const opened = yield* Effect.exit(restore(Scope.extend(deps.authorities.open(sessionId), scope)))
+    if (Exit.isFailure(opened)) {
+      yield* Scope.close(scope, Exit.void)
+      return yield* Effect.failCause(opened.cause)
+    }
+    return entryOf(sessionId, opened.value, scope)
+  })
 
 /** What whoever still asks something of a machine that goes, or is gone, is told. */
 export const machineClosed = (): RuntimeDriverError =>
@@ -124,7 +128,7 @@ export const make = (deps: RegistryDeps): Registry => {
   const reserve = (sessionId: SessionId): Opening => {
     const opened = Deferred.unsafeMake<Entry, RuntimeDriverError>(FiberId.none)
     const fiber = deps.spawner.spawn(deps.home, settle(sessionId, opened))
-    const opening: Opening = { _tag: "Opening", opened, fiber, waiting: 0, abandoned: false }
+    const opening: Opening = { _tag: "Opening", opened, fiber, waiting: { beginners: 0, joiners: 0 }, abandoned: false }
     slots.set(sessionId, opening)
     // a machine whose layer is closed opens nothing: the fiber ends before it begins
     fiber.addObserver(() => {
@@ -136,11 +140,11 @@ export const make = (deps: RegistryDeps): Registry => {
   /** Opens, and decides in the same step whether anybody still wants it. */
   const settle = (sessionId: SessionId, opened: Deferred.Deferred<Entry, RuntimeDriverError>) =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Effect.exit(restore(openEntry(deps, sessionId))), (exit) => {
+      Effect.flatMap(Effect.exit(openEntry(deps, sessionId, restore)), (exit) => {
         const slot = slots.get(sessionId)
         const wanted = slot?._tag === "Opening" && !slot.abandoned
         if (Exit.isSuccess(exit) && wanted) {
-          exit.value.shared = slot.waiting > 1
+          exit.value.shared = slot.waiting.joiners > 0
           slots.set(sessionId, { _tag: "Live", entry: exit.value })
         } else slots.delete(sessionId)
         const unwanted = Exit.isSuccess(exit) && !wanted ? Scope.close(exit.value.scope, Exit.void) : Effect.void
@@ -153,31 +157,34 @@ export const make = (deps: RegistryDeps): Registry => {
       ? Exit.fail(new Internal({ detail: "the registration was interrupted", retryable: true }))
       : exit
 
-  /** The last waiter takes the opening with it (D3). Called where nothing interrupts: who began it waits for it. */
-  const wait = (restore: Restore, sessionId: SessionId, opening: Opening) =>
-    Effect.suspend(() => {
-      opening.waiting++
-      return Effect.onExit(restore(Deferred.await(opening.opened)), (exit) => {
-        opening.waiting--
-        if (!Exit.isInterrupted(exit) || opening.waiting > 0 || slots.get(sessionId) !== opening) return Effect.void
-        opening.abandoned = true
-        return Effect.asVoid(Fiber.interruptFork(opening.fiber))
-      })
+  /**
+   * The last waiter takes the opening with it (D3). Counted in the step in which the opening is found, and called where
+   * nothing interrupts: who began it waits for it.
+   */
+  const wait = (restore: Restore, sessionId: SessionId, opening: Opening, who: keyof Opening["waiting"]) => {
+    const { waiting } = opening
+    waiting[who]++
+    return Effect.onExit(restore(Deferred.await(opening.opened)), (exit) => {
+      waiting[who]--
+      const isWanted = waiting.beginners + waiting.joiners > 0
+      if (!Exit.isInterrupted(exit) || isWanted || slots.get(sessionId) !== opening) return Effect.void
+      opening.abandoned = true
+      return Effect.asVoid(Fiber.interruptFork(opening.fiber))
     })
+  }
 
   const acquire: Registry["acquire"] = (sessionId, onBegun = () => {}) => {
     const again = Effect.suspend(() => acquire(sessionId, onBegun))
     const againAfter = <E>(end: Effect.Effect<unknown, E>) => notFromInside(sessionId, Effect.zipRight(end, again))
-    const live = (entry: Entry) => {
+    /** In one step: who registered it may not take it away between the look and the claim. */
+    const live = (entry: Entry): ReturnType<Registry["acquire"]> => {
       if (entry.closing !== null) return againAfter(Effect.exit(Deferred.await(entry.closing)))
-      return Effect.flatMap(entry.authority.health, (health) => {
-        if (health._tag === "ReloadRequired") return againAfter(deps.drop(entry))
-        const { lifecycle, registration } = entry.authority.unsafeState()
-        if (registration._tag === "Draining") return againAfter(deps.finish(entry))
-        if (lifecycle._tag === "Destroyed") return Effect.fail(new Destroyed({ sessionId }))
-        entry.shared = true
-        return Effect.succeed({ entry, created: false })
-      })
+      if (entry.authority.unsafeHealth()._tag === "ReloadRequired") return againAfter(deps.drop(entry))
+      const { lifecycle, registration } = entry.authority.unsafeState()
+      if (registration._tag === "Draining") return againAfter(deps.finish(entry))
+      if (lifecycle._tag === "Destroyed") return Effect.fail(new Destroyed({ sessionId }))
+      entry.shared = true
+      return Effect.succeed({ entry, created: false })
     }
     return Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
@@ -186,12 +193,12 @@ export const make = (deps: RegistryDeps): Registry => {
         if (slot === null) {
           const opening = reserve(sessionId)
           onBegun(opening.opened)
-          return Effect.map(wait(restore, sessionId, opening), (entry) => ({ entry, created: true }))
+          return Effect.map(wait(restore, sessionId, opening, "beginners"), (entry) => ({ entry, created: true }))
         }
         if (slot._tag === "Live") return restore(live(slot.entry))
         return slot.abandoned
           ? restore(Effect.zipRight(Fiber.await(slot.fiber), again))
-          : Effect.map(wait(restore, sessionId, slot), (entry) => ({ entry, created: false }))
+          : Effect.map(wait(restore, sessionId, slot, "joiners"), (entry) => ({ entry, created: false }))
       })
     )
   }

@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import * as RuntimeLoopLive from "../../layers/RuntimeLoopLive.js"
+import type { SessionAuthority } from "../../services/MachineAuthority.js"
 import { MachineAuthority } from "../../services/MachineAuthority.js"
 import type { MeerkatMachineService } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
@@ -15,34 +16,51 @@ import { authorityOn } from "../support/layers.js"
 
 const id = SessionId.make("s")
 
-/** A machine that counts the sessions that are opened and those that are let go. */
-const counting = (faults: FaultyStore.FaultyStore, open: Set<object>) =>
+/** A machine whose sessions are opened in another way. */
+const opening = (
+  faults: FaultyStore.FaultyStore,
+  change: (open: MachineAuthority["Type"]["open"]) => MachineAuthority["Type"]["open"]
+) =>
   MeerkatMachineLive.layerNoDeps.pipe(
     Layer.provide(RuntimeLoopLive.layer),
     Layer.provide(Layer.effect(
       MachineAuthority,
-      Effect.map(MachineAuthority, (inner) =>
-        MachineAuthority.of({
-          ...inner,
-          open: (sessionId) =>
-            Effect.acquireRelease(
-              Effect.tap(inner.open(sessionId), (authority) => Effect.sync(() => open.add(authority))),
-              (authority) => Effect.sync(() => open.delete(authority))
-            )
-        }))
+      Effect.map(MachineAuthority, (inner) => MachineAuthority.of({ ...inner, open: change(inner.open) }))
     )),
     Layer.provideMerge(authorityOn(faults))
   )
+
+/** A machine that counts the sessions that are opened and those that are let go. */
+const counting = (faults: FaultyStore.FaultyStore, open: Set<SessionAuthority>) =>
+  opening(faults, (inner) => (sessionId) =>
+    Effect.acquireRelease(
+      Effect.tap(inner(sessionId), (authority) => Effect.sync(() => open.add(authority))),
+      (authority) => Effect.sync(() => open.delete(authority))
+    ))
+
+/** A machine whose sessions give no binding to anybody. */
+const unbinding = (faults: FaultyStore.FaultyStore) =>
+  opening(faults, (inner) => (sessionId) =>
+    Effect.map(inner(sessionId), (authority): SessionAuthority => ({
+      ...authority,
+      submit: (command, options) =>
+        command.name === "prepareBindings"
+          ? Effect.fail({
+            _tag: "Rejected",
+            rejection: { _tag: "NoTransition", command: command.name, state: "stopped" }
+          })
+          : authority.submit(command, options)
+    })))
 
 /** The call is interrupted at one of its steps; a second later the machine is looked at. */
 const interruptedAt = <A, E, F>(
   cut: number,
   preempt: number,
   call: (machine: MeerkatMachineService) => Effect.Effect<unknown, E>,
-  look: (machine: MeerkatMachineService, open: ReadonlySet<object>) => Effect.Effect<A, F>,
+  look: (machine: MeerkatMachineService, open: ReadonlySet<SessionAuthority>) => Effect.Effect<A, F>,
   before: (machine: MeerkatMachineService) => Effect.Effect<void, F> = () => Effect.void
 ) => {
-  const open = new Set<object>()
+  const open = new Set<SessionAuthority>()
   let steps = 0
   let target: Fiber.RuntimeFiber<unknown, unknown> | null = null
   const world = Effect.gen(function*() {
@@ -103,6 +121,71 @@ describe("an opening", () => {
             (there, attached) => there === attached
           )
       ))
+  })
+
+  it("for bindings goes with the caller who is interrupted, whatever he knows by then", () => {
+    wherever([0.1], 40, true, (cut, preempt) =>
+      interruptedAt(
+        cut,
+        preempt,
+        (machine) => machine.prepareBindings(id),
+        (machine, open) =>
+          Effect.map(machine.containsSession(id), (there) =>
+            open.size === (there ? 1 : 0) &&
+            Array.from(open).every((authority) => authority.unsafeState().binding !== null))
+      ))
+  })
+
+  it("that another caller has joined stays with that one, whoever began it and is interrupted", () => {
+    const ask = (machine: MeerkatMachineService) =>
+      Effect.map(Effect.timeout(machine.session(id).ask("hello"), "1 minute"), ({ text }) => text)
+    wherever([0.1, 0.2], 40, "answer 1", (cut, preempt) =>
+      interruptedAt(
+        cut,
+        preempt,
+        (machine) => machine.prepareBindings(id),
+        ask,
+        (machine) =>
+          LatchedExecutor.make().pipe(
+            Effect.flatMap(({ executor }) => machine.ensureSessionWithExecutor(id, executor)),
+            Effect.orDie,
+            Effect.forkDaemon,
+            Effect.asVoid
+          )
+      ))
+  })
+
+  it("that another caller has joined stays with that one when the first one's binding is refused", () => {
+    const world = Effect.gen(function*() {
+      const faults = yield* FaultyStore.make
+      return yield* Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const { executor } = yield* LatchedExecutor.make()
+        const { reached, release } = faults.park("openRuntime")
+        const first = yield* Effect.fork(Effect.flip(machine.prepareBindings(id)))
+        yield* reached
+        const second = yield* Effect.fork(machine.ensureSessionWithExecutor(id, executor))
+        yield* Effect.yieldNow()
+        yield* release
+        const told = yield* Fiber.join(first)
+        return [told._tag, yield* Fiber.join(second), (yield* machine.session(id).ask("hello")).text]
+      }).pipe(Effect.provide(unbinding(faults)))
+    })
+    const { exit } = Sim.run(world, { seed: 0, preempt: 0 })
+    assert.deepStrictEqual(exit, Exit.succeed(["NotReady", "attached", "answer 1"]))
+  })
+
+  it("for bindings that are refused goes with who began it", () => {
+    const world = Effect.gen(function*() {
+      const faults = yield* FaultyStore.make
+      return yield* Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const told = yield* Effect.flip(machine.prepareBindings(id))
+        return [told._tag, yield* machine.containsSession(id)]
+      }).pipe(Effect.provide(unbinding(faults)))
+    })
+    const { exit } = Sim.run(world, { seed: 0, preempt: 0 })
+    assert.deepStrictEqual(exit, Exit.succeed(["NotReady", false]))
   })
 
   it("of an attachment to a session that is there stands in nobody's way when its caller is interrupted", () => {

@@ -11,16 +11,10 @@ import { commitTerminalReceipt } from "../serviceTurn.js"
 
 /** Sessions are bound to whoever works with them. */
 export const bindings = (parts: MachineParts): BindingsControl => {
-  /** Only the call that registered the session takes the registration back, and only that incarnation. */
   const prepared = (
     sessionId: SessionId,
     prepare: (parts: MachineParts, entry: Entry) => Effect.Effect<SessionRuntimeBindings, RuntimeDriverError>
-  ) =>
-    Effect.flatMap(parts.acquire(sessionId), ({ created, entry }) =>
-      Effect.tapError(
-        prepare(parts, entry),
-        () => created ? Effect.ignoreLogged(parts.unregister(entry)) : Effect.void
-      ))
+  ) => Effect.map(parts.acquireFor(sessionId, (entry) => prepare(parts, entry)), ({ outcome }) => outcome)
   return {
     prepareBindings: (sessionId) => traced("prepareBindings", prepared(sessionId, Bindings.bind)),
     prepareLocalSessionBindings: (sessionId) =>
