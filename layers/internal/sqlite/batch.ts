@@ -22,6 +22,7 @@ import {
   unseen,
   validateCommit
 } from "../../../src/kernel/validateCommit.js"
+import * as Recent from "../recent.js"
 import type { Member, MemberError } from "../storeMember.js"
 import { type Accepted, apply } from "./apply.js"
 import type { Database, SqlFault } from "./database.js"
@@ -44,6 +45,18 @@ export interface BatchWriter {
 }
 
 /**
+ * Heads of open runtimes as the last batch that wrote them left them; none after one that failed. Not of all: who ends
+ * with nothing to write does not say that it ends. A head that is missing is read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Heads = Recent.Recent<RuntimeId, StoredHead>
+
+/** Some megabytes at most, and several batches. @since 0.1.0 @category constructors */
+export const makeHeads = (limit = 4096): Heads => Recent.make(limit)
+
+/**
  * @since 0.1.0
  * @category constructors
  */
@@ -51,7 +64,8 @@ export const make = (
   file: OpenFile,
   quarantine: Quarantine,
   shapes: Shapes,
-  patience: Duration.Duration
+  patience: Duration.Duration,
+  heads = makeHeads()
 ): Effect.Effect<BatchWriter, SqlFault> =>
   Effect.map(file.writer.all("SELECT coalesce(max(rt), 0) + 1 AS next FROM runtime"), (rows) => {
     const nextRt = Number(rows[0]?.["next"])
@@ -62,7 +76,7 @@ export const make = (
       patience,
       nextRt,
       commitSeq: file.commitSeq,
-      heads: new Map(),
+      heads,
       broken: undefined
     }
     return {
@@ -81,8 +95,7 @@ interface Cells {
   readonly patience: Duration.Duration
   nextRt: number
   commitSeq: number
-  /** heads of the open runtimes, as the last batch left them; none after one that failed */
-  readonly heads: Map<RuntimeId, StoredHead>
+  readonly heads: Heads
   /** the file is damaged or not ours any more: nothing is written again */
   broken: CommitError | undefined
 }
