@@ -22,7 +22,10 @@ import { within } from "./race.js"
 import { logWarning } from "./rendering.js"
 
 export interface Blobs {
-  /** An input whose large media are kept already; the same object if it has none. */
+  /**
+   * An input whose large media are kept already; the same object if it has none. One that is ephemeral keeps its own: no
+   * store names it, so that nothing would hold its blobs.
+   */
   readonly ofInput: (input: Input) => Effect.Effect<Input, RuntimeDriverError>
   /** A turn's output likewise. It never fails: media that cannot be put aside stay where they are. */
   readonly ofOutput: (output: TurnOutput) => Effect.Effect<TurnOutput>
@@ -70,7 +73,9 @@ const beside = (store: BlobStore["Type"], threshold: number, limit: Duration.Dur
         : Effect.succeed(block))
   return {
     ofInput: (input) =>
-      "blocks" in input && input.blocks?.some(isLarge) === true
+      input.header.durability === "ephemeral"
+        ? Effect.succeed(input)
+        : "blocks" in input && input.blocks?.some(isLarge) === true
         ? Effect.mapBoth(ofBlocks(input.blocks), {
           onFailure: refused,
           onSuccess: (blocks) => ({ ...input, blocks })

@@ -27,14 +27,9 @@ const append = (base: SessionHead, messages: ReadonlyArray<Message>): SessionPar
     }
   }
 
-const sessionPart = (
-  base: SessionHead,
-  update: SessionUpdate,
-  appends: ReadonlyArray<Message>
-): SessionPart | null => {
+const sessionPart = (base: SessionHead, update: SessionUpdate): SessionPart | null => {
   switch (update._tag) {
     case "Reply":
-      return append(base, [...appends, ...update.messages])
     case "Append":
       return append(base, update.messages)
     case "Replace":
@@ -102,13 +97,16 @@ const sizeOf = ({ outcome, session }: RunOutput): number =>
     ? session.bytes.byteLength
     : JSON.stringify(session.messages).length)
 
-const make = (
-  output: TurnOutput,
-  base: SessionHead,
-  appends: ReadonlyArray<Message>,
-  agentApplied: number
-): RunOutput => {
-  const session = sessionPart(base, output.session, appends)
+/** With what the inputs said in front of a reply. */
+const whole = (output: TurnOutput, appends: ReadonlyArray<Message>): TurnOutput => {
+  const { session } = output
+  return session._tag === "Reply" && appends.length > 0
+    ? { ...output, session: { ...session, messages: [...appends, ...session.messages] } }
+    : output
+}
+
+const make = (output: TurnOutput, base: SessionHead, agentApplied: number): RunOutput => {
+  const session = sessionPart(base, output.session)
   const head = session?.head ?? base
   return {
     session,
@@ -129,11 +127,11 @@ export interface RunContext {
   readonly limit: number
 }
 
-const fitting = (output: TurnOutput, { agentApplied, appends, base, limit }: RunContext) =>
+const fitting = (output: TurnOutput, { agentApplied, base, limit }: RunContext) =>
   Either.flatMap(
     Either.try({
       try: () => {
-        const made = make(output, base, appends, agentApplied)
+        const made = make(output, base, agentApplied)
         return { made, bytes: sizeOf(made) }
       },
       catch: (cause) => unstorable(textOf(cause))
@@ -143,7 +141,8 @@ const fitting = (output: TurnOutput, { agentApplied, appends, base, limit }: Run
 
 /**
  * What an executor returned, as the kernel commits it; digest and message count are ours (D20). What the inputs said is
- * part of it, and counts: input and answer may each fit, and not both of them.
+ * part of it, and counts: input and answer may each fit, and not both of them. Media of ephemeral inputs are put aside only
+ * here, where the store begins to name them.
  */
 export const toRunOutput = (
   blobs: Pick<Blobs, "ofOutput">,
@@ -152,5 +151,5 @@ export const toRunOutput = (
 ): Effect.Effect<RunOutput, Refusal> =>
   Effect.flatMap(
     Either.mapLeft(check(given), unstorable),
-    (output) => Effect.flatMap(blobs.ofOutput(output), (kept) => fitting(kept, context))
+    (output) => Effect.flatMap(blobs.ofOutput(whole(output, context.appends)), (kept) => fitting(kept, context))
   )
