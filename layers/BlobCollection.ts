@@ -27,7 +27,7 @@ export interface Collected {
 
 /**
  * Removes blobs that no open input and no message of a stored session names: what is left of inputs that were refused
- * after their media had been put aside, of ended inputs, and of bodies that were replaced. It reads every message of the
+ * after their media had been put aside, of ended inputs, of bodies that were replaced, and of puts that were cut off. It reads every message of the
  * store, so it is something for a quiet hour. May run beside a live machine.
  *
  * @example
@@ -53,7 +53,8 @@ export const collect = (
       if (writtenAt >= before || named.has(blobId) || options.alsoKeep?.has(blobId) === true) {
         return Effect.sync(() => void total.kept++)
       }
-      return Effect.map(blobs.remove(blobId), () => {
+      return Effect.map(blobs.remove(blobId, { writtenBefore: before }), (removed) => {
+        if (!removed) return void total.kept++
         total.removed++
         total.bytesRemoved += bytes
       })

@@ -1,10 +1,16 @@
 /**
  * Blobs as files of a folder, two levels deep (`ab/ab12…`). A blob is written beside its place, synced, and renamed
- * into it, so that there is never half of one; the folder entry is synced too.
+ * into it, so that there is never half of one; the folder entries are synced too.
+ *
+ * Whoever removes an old blob may meet somebody who puts it again, perhaps in another process. So it first makes a folder
+ * beside the blob, its notice, then looks how old the blob is, and then moves it into that folder. A put counts the blob
+ * as written now, then removes all notices, then looks whether the blob is still there. If the notice came first the put
+ * sees it, and without its folder the move fails, or it has happened and the put writes anew; if the put came first the
+ * blob is found to be young.
  *
  * @since 0.1.0
  */
-import type { PlatformError } from "@effect/platform/Error"
+import type { PlatformError, SystemErrorReason } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Clock from "effect/Clock"
@@ -12,7 +18,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { StoredBlob } from "../services/BlobStore.js"
+import type { RemoveCondition, StoredBlob } from "../services/BlobStore.js"
 import { BlobFailed, BlobStore } from "../services/BlobStore.js"
 import { IdGen } from "../services/IdGen.js"
 import * as IdGenLive from "./IdGenLive.js"
@@ -25,17 +31,18 @@ export const layer = (options: {
   Layer.effect(
     BlobStore,
     Effect.gen(function*() {
+      const path = yield* Path.Path
       const files: Files = {
         fs: yield* FileSystem.FileSystem,
-        path: yield* Path.Path,
+        path,
         ids: yield* IdGen,
-        root: options.directory
+        root: path.resolve(options.directory)
       }
-      yield* Effect.mapError(files.fs.makeDirectory(files.root, { recursive: true }), failed("put", ""))
+      yield* Effect.mapError(makeDurably(files, files.root), failed("put", ""))
       return BlobStore.of({
         put: (bytes) => put(files, bytes),
         get: (blobId) => get(files, blobId),
-        remove: (blobId) => remove(files, blobId),
+        remove: (blobId, condition) => remove(files, blobId, condition),
         list: list(files)
       })
     })
@@ -56,17 +63,38 @@ const failed = (operation: BlobFailed["operation"], blobId: string) => (cause: P
 /** Only what a digest looks like is a name: an id that came from outside cannot leave the folder. */
 const isId = (blobId: string): boolean => /^[0-9a-f]{64}$/.test(blobId)
 
+const isFolder = (name: string): boolean => /^[0-9a-f]{2}$/.test(name)
+
+/** What is being written, or a notice; it stays when the process that made it is killed. Its id is its path. */
+const isAside = (id: string): boolean =>
+  /^[0-9a-f]{2}\/\.([0-9a-f]{64}\.)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)
+
 const folderOf = ({ path, root }: Files, blobId: string): string => path.join(root, blobId.slice(0, 2))
 const placeOf = (files: Files, blobId: string): string => files.path.join(folderOf(files, blobId), blobId)
 
 const sync = (fs: FileSystem.FileSystem, place: string) =>
   Effect.scoped(Effect.flatMap(fs.open(place, { flag: "r" }), (file) => file.sync))
 
-const put = (files: Files, bytes: Uint8Array): Effect.Effect<string, BlobFailed> => {
-  const blobId = sha256(bytes)
-  const folder = folderOf(files, blobId)
-  const place = placeOf(files, blobId)
-  const write = Effect.gen(function*() {
+/**
+ * Makes a folder and those that it lies in. One that is there may have been made by a process that ended before it could
+ * sync its entry; whoever may not read the parent did not make it.
+ */
+const makeDurably = (files: Files, folder: string): Effect.Effect<void, PlatformError> => {
+  const { fs, path } = files
+  const parent = path.dirname(folder)
+  const make = Effect.suspend(() => makeDurably(files, parent)).pipe(
+    Effect.zipRight(fs.makeDirectory(folder, { recursive: true })),
+    Effect.zipRight(sync(fs, parent))
+  )
+  return Effect.flatMap(
+    fs.exists(folder),
+    (known) => known ? Effect.catchIf(sync(fs, parent), has("PermissionDenied"), () => Effect.void) : make
+  )
+}
+
+const write = (files: Files, blobId: string, bytes: Uint8Array): Effect.Effect<void, PlatformError> =>
+  Effect.gen(function*() {
+    const folder = folderOf(files, blobId)
     const aside = files.path.join(folder, `.${yield* files.ids.next}`)
     yield* files.fs.makeDirectory(folder, { recursive: true })
     yield* Effect.gen(function*() {
@@ -75,20 +103,41 @@ const put = (files: Files, bytes: Uint8Array): Effect.Effect<string, BlobFailed>
       yield* file.sync
     }).pipe(
       Effect.scoped,
-      Effect.zipRight(files.fs.rename(aside, place)),
+      Effect.zipRight(files.fs.rename(aside, placeOf(files, blobId))),
       Effect.onError(() => Effect.ignore(files.fs.remove(aside, { force: true })))
     )
-    yield* Effect.zipRight(sync(files.fs, folder), sync(files.fs, files.root))
   })
-  const touch = Effect.flatMap(Clock.currentTimeMillis, (now) => files.fs.utimes(place, new Date(now), new Date(now)))
-  return Effect.flatMap(
+
+/** The folder is gone, with what was in it: if something was moved in meanwhile, nothing more can be. */
+const removeAside = (files: Files, place: string): Effect.Effect<void, PlatformError> =>
+  Effect.retry(files.fs.remove(place, { recursive: true, force: true }), { times: 1 })
+
+/** Counts a blob as written now, whoever is about to remove it; false if it is not there any more. */
+const claim = (files: Files, blobId: string): Effect.Effect<boolean, PlatformError> =>
+  Effect.gen(function*() {
+    const folder = folderOf(files, blobId)
+    const place = placeOf(files, blobId)
+    const now = new Date(yield* Clock.currentTimeMillis)
+    yield* files.fs.utimes(place, now, now)
+    for (const name of yield* files.fs.readDirectory(folder)) {
+      if (name.startsWith(noticeOf(blobId))) yield* removeAside(files, files.path.join(folder, name))
+    }
+    return yield* files.fs.exists(place)
+  }).pipe(Effect.catchIf(isMissing, () => Effect.succeed(false)))
+
+/** The entries are synced also for a blob that is known: whoever wrote it may not have come so far. */
+const put = (files: Files, bytes: Uint8Array): Effect.Effect<string, BlobFailed> => {
+  const blobId = sha256(bytes)
+  const kept: Effect.Effect<void, PlatformError> = Effect.gen(function*() {
     // one that is damaged is written anew
-    Effect.orElseSucceed(get(files, blobId), () => Option.none()),
-    (known) =>
-      Effect.mapBoth(Option.isSome(known) ? touch : write, {
-        onFailure: failed("put", blobId),
-        onSuccess: () => blobId
-      })
+    const known = yield* Effect.orElseSucceed(get(files, blobId), () => Option.none())
+    if (Option.isNone(known)) yield* write(files, blobId, bytes)
+    if (!(yield* claim(files, blobId))) yield* kept
+  })
+  return kept.pipe(
+    Effect.zipRight(sync(files.fs, folderOf(files, blobId))),
+    Effect.zipRight(sync(files.fs, files.root)),
+    Effect.mapBoth({ onFailure: failed("put", blobId), onSuccess: () => blobId })
   )
 }
 
@@ -106,18 +155,52 @@ const get = (files: Files, blobId: string): Effect.Effect<Option.Option<Uint8Arr
     )
     : Effect.succeedNone
 
-const isMissing = (error: PlatformError): boolean => error._tag === "SystemError" && error.reason === "NotFound"
+const has = (reason: SystemErrorReason) => (error: PlatformError): boolean =>
+  error._tag === "SystemError" && error.reason === reason
 
-const remove = (files: Files, blobId: string): Effect.Effect<void, BlobFailed> =>
-  isId(blobId)
-    ? Effect.mapError(files.fs.remove(placeOf(files, blobId), { force: true }), failed("remove", blobId))
-    : Effect.void
+const isMissing = has("NotFound")
+
+const remove = (files: Files, id: string, condition?: RemoveCondition): Effect.Effect<boolean, BlobFailed> => {
+  if (!isId(id) && !isAside(id)) return Effect.succeed(false)
+  return (isAside(id)
+    ? Effect.as(removeAside(files, files.path.join(files.root, id)), true)
+    : condition === undefined
+    ? Effect.as(files.fs.remove(placeOf(files, id)), true)
+    : removeOld(files, id, condition)).pipe(
+      Effect.catchIf(isMissing, () => Effect.succeed(false)),
+      Effect.mapError(failed("remove", id))
+    )
+}
+
+const noticeOf = (blobId: string): string => `.${blobId}.`
+
+const removeOld = (files: Files, blobId: string, { writtenBefore }: RemoveCondition) =>
+  Effect.gen(function*() {
+    const { fs, ids, path } = files
+    const place = placeOf(files, blobId)
+    const notice = path.join(folderOf(files, blobId), `${noticeOf(blobId)}${yield* ids.next}`)
+    yield* fs.makeDirectory(notice)
+    return yield* Effect.flatMap(fs.stat(place), (info) =>
+      storedOf(blobId)(info).writtenAt < writtenBefore
+        ? Effect.as(fs.rename(place, path.join(notice, blobId)), true)
+        : Effect.succeed(false)).pipe(
+        Effect.catchIf(isMissing, () => Effect.succeed(false)),
+        Effect.onError(() => Effect.ignore(removeAside(files, notice))),
+        Effect.zipLeft(removeAside(files, notice))
+      )
+  })
 
 const list = (files: Files): Stream.Stream<StoredBlob, BlobFailed> =>
   Stream.fromIterableEffect(files.fs.readDirectory(files.root)).pipe(
-    Stream.flatMap((folder) => Stream.fromIterableEffect(files.fs.readDirectory(files.path.join(files.root, folder)))),
-    Stream.filter(isId),
-    Stream.mapEffect((blobId) => Effect.option(Effect.map(files.fs.stat(placeOf(files, blobId)), storedOf(blobId)))),
+    Stream.filter(isFolder),
+    Stream.flatMap((folder) =>
+      Stream.map(
+        Stream.fromIterableEffect(files.fs.readDirectory(files.path.join(files.root, folder))),
+        (name) => ({ id: isId(name) ? name : `${folder}/${name}`, place: files.path.join(files.root, folder, name) })
+      )
+    ),
+    Stream.filter(({ id }) => isId(id) || isAside(id)),
+    Stream.mapEffect(({ id, place }) => Effect.option(Effect.map(files.fs.stat(place), storedOf(id)))),
     Stream.filterMap((stored) => stored),
     Stream.mapError(failed("list", ""))
   )

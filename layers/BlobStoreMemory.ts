@@ -22,7 +22,11 @@ export const layer: Layer.Layer<BlobStore> = Layer.sync(BlobStore, () => {
       }),
     get: (blobId) =>
       Effect.sync(() => Option.map(Option.fromNullable(blobs.get(blobId)), ({ bytes }) => bytes.slice())),
-    remove: (blobId) => Effect.sync(() => void blobs.delete(blobId)),
+    remove: (blobId, condition) =>
+      Effect.sync(() => {
+        const writtenAt = blobs.get(blobId)?.stored.writtenAt ?? 0
+        return writtenAt < (condition?.writtenBefore ?? Infinity) && blobs.delete(blobId)
+      }),
     list: Stream.suspend(() => Stream.fromIterable(Array.from(blobs.values(), ({ stored }) => stored)))
   })
 })

@@ -25,6 +25,12 @@ export interface StoredBlob {
   readonly writtenAt: number
 }
 
+/** When a blob may be removed. @since 0.1.0 @category models */
+export interface RemoveCondition {
+  /** epoch milliseconds */
+  readonly writtenBefore: number
+}
+
 /**
  * Where large media of inputs and messages are kept, outside the session store (D34). Optional: a machine that is built
  * with one in its context takes media of more than `blobThreshold` bytes out of what it stores and leaves the blob's id;
@@ -44,7 +50,11 @@ export class BlobStore extends Context.Tag("effect-meerkat/services/BlobStore")<
   readonly put: (bytes: Uint8Array) => Effect.Effect<string, BlobFailed>
   /** The bytes; none if there is no such blob. Bytes that are not what was written are a failure. */
   readonly get: (blobId: string) => Effect.Effect<Option.Option<Uint8Array>, BlobFailed>
-  /** Forgets a blob; one that is not there is no failure. */
-  readonly remove: (blobId: string) => Effect.Effect<void, BlobFailed>
+  /**
+   * Forgets a blob and answers whether there was one. With a condition a blob that is put again meanwhile stays: a put
+   * that has returned can rely on it, whichever process it is of.
+   */
+  readonly remove: (blobId: string, condition?: RemoveCondition) => Effect.Effect<boolean, BlobFailed>
+  /** All that takes room; what puts that were cut off left behind too, under ids that no put answers. */
   readonly list: Stream.Stream<StoredBlob, BlobFailed>
 }>() {}

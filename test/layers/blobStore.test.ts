@@ -2,6 +2,7 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Layer from "effect/Layer"
@@ -20,7 +21,9 @@ import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
 import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
+import { header } from "../../src/domain/Input.js"
 import type { ContentBlock } from "../../src/domain/Message.js"
+import { inputId } from "../support/inputs.js"
 
 const files = (directory: string) => BlobStoreFileSystem.layer({ directory }).pipe(Layer.provide(NodeContext.layer))
 
@@ -78,6 +81,21 @@ for (const [name, layer] of [["memory", BlobStoreMemory.layer], ["files", fresh]
         yield* blobs.remove(id)
         assert.isTrue(Option.isNone(yield* blobs.get(id)))
       }).pipe(Effect.provide(layer)))
+
+    it.effect("that were put again meanwhile are not removed as old ones", () =>
+      Effect.gen(function*() {
+        const blobs = yield* BlobStore
+        const id = yield* blobs.put(bytes(10))
+        yield* TestClock.adjust("2 hours")
+        const condition = { writtenBefore: yield* Clock.currentTimeMillis }
+        yield* blobs.put(bytes(10))
+        assert.isFalse(yield* blobs.remove(id, condition))
+        assert.isTrue(Option.isSome(yield* blobs.get(id)))
+        yield* TestClock.adjust("1 second")
+        assert.isTrue(yield* blobs.remove(id, { writtenBefore: yield* Clock.currentTimeMillis }))
+        assert.isFalse(yield* blobs.remove(id, condition))
+        assert.isTrue(Option.isNone(yield* blobs.get(id)))
+      }).pipe(Effect.provide(layer)))
   })
 }
 
@@ -109,6 +127,18 @@ describe("blobs in files", () => {
         const [folder = ""] = yield* fs.readDirectory(directory)
         yield* fs.writeFileString(`${directory}/${folder}/${id}.tmp`, "half of it")
         yield* fs.writeFileString(`${directory}/${folder}/notes.txt`, "not ours")
+        const listed = Chunk.toReadonlyArray(yield* Stream.runCollect(blobs.list))
+        assert.deepStrictEqual(listed.map(({ blobId }) => blobId), [id])
+      })
+    ))
+
+  it.scopedLive("are listed whatever else lies beside their folders", () =>
+    inFolder((fs, directory, blobs) =>
+      Effect.gen(function*() {
+        const id = yield* blobs.put(bytes(10))
+        yield* fs.writeFileString(`${directory}/.DS_Store`, "not ours")
+        yield* fs.makeDirectory(`${directory}/lost+found`)
+        yield* fs.writeFileString(`${directory}/lost+found/${"0".repeat(64)}`, "not ours either")
         const listed = Chunk.toReadonlyArray(yield* Stream.runCollect(blobs.list))
         assert.deepStrictEqual(listed.map(({ blobId }) => blobId), [id])
       })
@@ -228,6 +258,27 @@ describe("a machine", () => {
       assert.deepStrictEqual(yield* machine.listActiveInputs(id), [])
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, broken))))
 
+  it.effect("keeps large media of an ephemeral input in memory until the answer is stored: nothing names them before", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const blobs = yield* BlobStore
+      yield* machine.registerSession(id)
+      const { completion } = yield* machine.acceptInputWithCompletion(id, {
+        _tag: "Prompt",
+        header: header(inputId(1), 0, { durability: "ephemeral" }),
+        text: "look",
+        blocks: [image(large)]
+      })
+      assert.isTrue(Chunk.isEmpty(yield* Stream.runCollect(blobs.list)))
+      yield* TestClock.adjust("2 hours")
+      yield* BlobCollection.collect()
+      const seen: Array<string> = []
+      yield* machine.ensureSessionWithExecutor(id, yield* viewer(seen))
+      assert.strictEqual((yield* (yield* completion).wait)._tag, "Completed")
+      assert.deepStrictEqual(seen, ["inline 100000"])
+      assert.deepStrictEqual(yield* stored, ["blob", "blob"])
+    }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, BlobStoreMemory.layer))))
+
   it.effect("keeps an answer whose media cannot be put aside", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
@@ -252,18 +303,39 @@ describe("a machine", () => {
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, BlobStoreMemory.layer))))
 })
 
+/** The name of what a killed process was writing. */
+const leftover = "01996d2e-0000-7000-8000-00000000cafe"
+
 /** A place with no room. */
 const broken = Layer.succeed(
   BlobStore,
   BlobStore.of({
     put: () => Effect.fail(new BlobFailed({ operation: "put", blobId: "", detail: "no room" })),
     get: () => Effect.succeedNone,
-    remove: () => Effect.void,
+    remove: () => Effect.succeed(false),
     list: Stream.empty
   })
 )
 
 describe("collecting blobs", () => {
+  it.scopedLive("removes what puts and removals that were cut off left behind, unless it is young", () =>
+    inFolder((fs, directory, blobs) =>
+      Effect.gen(function*() {
+        const id = yield* blobs.put(bytes(10))
+        const folder = `${directory}/${id.slice(0, 2)}`
+        const written = `${folder}/.${leftover}`
+        const notice = `${folder}/.${id}.${leftover}`
+        yield* fs.writeFileString(written, "half of it")
+        yield* fs.makeDirectory(notice)
+        yield* fs.writeFileString(`${notice}/${id}`, "all of it")
+        yield* fs.writeFileString(`${folder}/.notes`, "not ours")
+        assert.deepInclude(yield* BlobCollection.collect(), { kept: 3, removed: 0 })
+        for (const place of [written, notice, `${folder}/.notes`]) yield* fs.utimes(place, 0, 0)
+        assert.deepInclude(yield* BlobCollection.collect(), { kept: 1, removed: 2 })
+        assert.deepStrictEqual((yield* fs.readDirectory(folder)).sort(), [".notes", id])
+      }).pipe(Effect.provideService(BlobStore, blobs), Effect.provide(memory))
+    ))
+
   it.effect("removes what nothing names any more, unless it is young", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine

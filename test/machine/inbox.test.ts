@@ -212,7 +212,7 @@ describe("the end of a session that drains an inbox", () => {
       const blobs = BlobStore.of({
         put: () => Effect.zipRight(putting.open, Effect.never),
         get: () => Effect.succeedNone,
-        remove: () => Effect.void,
+        remove: () => Effect.succeed(false),
         list: Stream.empty
       })
       const picture: Input = {

@@ -62,7 +62,12 @@ const image = (length: number): ContentBlock => ({
 const withStore = (put: Effect.Effect<never>) =>
   Layer.succeed(
     BlobStore,
-    BlobStore.of({ put: () => put, get: () => Effect.succeedNone, remove: () => Effect.void, list: Stream.empty })
+    BlobStore.of({
+      put: () => put,
+      get: () => Effect.succeedNone,
+      remove: () => Effect.succeed(false),
+      list: Stream.empty
+    })
   )
 
 for (const [what, kind] of Object.entries(kinds)) {

@@ -1,0 +1,113 @@
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as FileSystem from "@effect/platform/FileSystem"
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as BlobStoreFileSystem from "../../layers/BlobStoreFileSystem.js"
+import { BlobStore } from "../../services/BlobStore.js"
+
+type Before = (call: string, path: string) => Effect.Effect<void>
+
+/** The file system, with something that happens before each call that a blob store makes. */
+const watched = (fs: FileSystem.FileSystem, before: Before): FileSystem.FileSystem => ({
+  ...fs,
+  exists: (path) => Effect.zipRight(before("exists", path), fs.exists(path)),
+  makeDirectory: (path, options) => Effect.zipRight(before("makeDirectory", path), fs.makeDirectory(path, options)),
+  open: (path, options) => Effect.zipRight(before("open", path), fs.open(path, options)),
+  readDirectory: (path) => Effect.zipRight(before("readDirectory", path), fs.readDirectory(path)),
+  readFile: (path) => Effect.zipRight(before("readFile", path), fs.readFile(path)),
+  remove: (path, options) => Effect.zipRight(before("remove", path), fs.remove(path, options)),
+  rename: (from, to) => Effect.zipRight(before("rename", from), fs.rename(from, to)),
+  stat: (path) => Effect.zipRight(before("stat", path), fs.stat(path)),
+  utimes: (path, atime, mtime) => Effect.zipRight(before("utimes", path), fs.utimes(path, atime, mtime))
+})
+
+/** The blob store of a process of its own. */
+const storeIn = (directory: string, before: Before = () => Effect.void) =>
+  Effect.provide(BlobStore, BlobStoreFileSystem.layer({ directory })).pipe(
+    Effect.updateService(FileSystem.FileSystem, (fs) => watched(fs, before))
+  )
+
+/** A process that does something with a folder: `start` runs it up to its n-th call, `finish` to its end. */
+const party = <A, E>(directory: string, calls: number, act: (blobs: BlobStore["Type"]) => Effect.Effect<A, E>) =>
+  Effect.gen(function*() {
+    const there = yield* Effect.makeLatch(false)
+    const go = yield* Effect.makeLatch(false)
+    let left = Infinity
+    const blobs = yield* storeIn(
+      directory,
+      () => Effect.suspend(() => left-- > 0 ? Effect.void : Effect.zipRight(there.open, go.await))
+    )
+    const done = yield* Deferred.make<A, E>()
+    return {
+      start: Effect.suspend(() => {
+        left = calls
+        return Effect.fork(Effect.ensuring(Effect.intoDeferred(act(blobs), done), there.open))
+      }).pipe(Effect.zipRight(there.await)),
+      finish: Effect.zipRight(go.open, Deferred.await(done))
+    }
+  })
+
+const given = Uint8Array.from({ length: 10 }, (_, at) => at)
+
+/** A put and a removal of the same old blob: one up to a call, the other up to a call, then one to its end, and the other. */
+const meeting = (putFirst: boolean, putCalls: number, removeCalls: number, damaged: boolean) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const directory = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
+    const blobs = yield* storeIn(directory)
+    const id = yield* blobs.put(given)
+    const folder = `${directory}/${id.slice(0, 2)}`
+    if (damaged) yield* fs.writeFileString(`${folder}/${id}`, "damaged")
+    yield* fs.utimes(`${folder}/${id}`, 0, 0)
+    const writtenBefore = (yield* Clock.currentTimeMillis) - 1000
+    const remover = yield* party(directory, removeCalls, (store) => store.remove(id, { writtenBefore }))
+    const putter = yield* party(directory, putCalls, (store) =>
+      Effect.map(Effect.zipRight(store.put(given), blobs.get(id)), Option.isSome))
+    yield* (putFirst ? putter.start : remover.start)
+    yield* (putFirst ? remover.start : putter.start)
+    if (!putFirst) {
+      yield* remover.finish
+    }
+    const where = `${putCalls} calls of the put, ${removeCalls} of the removal`
+    assert.isTrue(yield* putter.finish, `is there as its put returns, ${where}`)
+    yield* remover.finish
+    assert.isTrue(Option.isSome(yield* blobs.get(id)), `is there in the end, ${where}`)
+    assert.deepStrictEqual(yield* fs.readDirectory(folder), [id], where)
+  }).pipe(Effect.scoped)
+
+describe("a blob that is put while another process removes it as an old one", () => {
+  for (const putFirst of [true, false]) {
+    for (const damaged of [false, true]) {
+      const name = `${damaged ? "is written anew" : "stays"}, if the ${putFirst ? "put" : "removal"} begins`
+      it.live(name, () =>
+        Effect.gen(function*() {
+          for (let putCalls = 0; putCalls <= (damaged ? 10 : 7); putCalls++) {
+            for (let removeCalls = 0; removeCalls <= 4; removeCalls++) {
+              yield* meeting(putFirst, putCalls, removeCalls, damaged)
+            }
+          }
+        }).pipe(Effect.provide(NodeContext.layer)))
+    }
+  }
+})
+
+describe("a blob is durable", () => {
+  it.scopedLive("when its put returns, also if another process wrote it and was killed before its place was", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const parent = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
+      const root = `${parent}/a/b`
+      const synced = new Set<string>()
+      const opened: Before = (call, path) => Effect.sync(() => void (call === "open" && synced.add(path)))
+      const blobs = yield* storeIn(root, opened)
+      assert.deepStrictEqual([...synced].sort().slice(-2), [parent, `${parent}/a`])
+      const id = yield* blobs.put(given)
+      const again = yield* storeIn(root, opened)
+      synced.clear()
+      yield* again.put(given)
+      assert.deepStrictEqual([...synced].sort(), [root, `${root}/${id.slice(0, 2)}`])
+    }).pipe(Effect.provide(NodeContext.layer)))
+})
