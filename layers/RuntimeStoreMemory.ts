@@ -133,6 +133,7 @@ const reads = (
     feed: (id, after) => Effect.sync(() => feedOf(runtimes.get(id), after)),
     history: (id, from = 0) => list(id, ({ messages }) => messages?.slice(from) ?? []),
     opaqueBody: (id) => ask(id, ({ opaque }) => opaque),
+    session: (id) => ask(id, sessionOf),
     sessions: (filter = {}) =>
       Stream.unwrap(
         Effect.sync(() => Stream.fromIterable([...runtimes.values()].filter(chosen(filter)).map(sessionOf)))

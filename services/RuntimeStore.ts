@@ -104,10 +104,15 @@ export class RuntimeStore extends Context.Tag("effect-meerkat/services/RuntimeSt
     readonly watermark: number
     readonly droppedThrough: number
   }, ReadError>
-  /** The body's current messages from `from` (0-based position), paged. An opaque body has none. */
+  /**
+   * The body's current messages from `from` (0-based position), paged. An opaque body has none. A body that is replaced
+   * while it is read is read to its end, or fails `BodyReplaced`; messages of two bodies are never mixed.
+   */
   readonly history: (runtimeId: RuntimeId, from?: number) => Stream.Stream<Message, ReadError>
   /** The bytes of an opaque body. */
   readonly opaqueBody: (runtimeId: RuntimeId) => Effect.Effect<Option.Option<Uint8Array>, ReadError>
+  /** One runtime as `sessions` lists it. What is wrong with others is no matter. */
+  readonly session: (runtimeId: RuntimeId) => Effect.Effect<Option.Option<StoredSession>, ReadError>
   readonly sessions: (filter?: SessionFilter) => Stream.Stream<StoredSession, ReadError>
   /** Terminal rows that could not be read and were set aside. */
   readonly quarantined: Effect.Effect<ReadonlyArray<CorruptRow>, ReadError>

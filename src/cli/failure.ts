@@ -66,7 +66,13 @@ export const ofOpenError = (db: string) => (error: OpenError): CliFailure =>
 
 /** The store could not be read. @since 0.1.0 @category constructors */
 export const ofReadError = (db: string) => (error: ReadError): CliFailure =>
-  new CliFailure({ code: exitCodes.unusable, message: `${db} cannot be read: ${detailOf(error)}` })
+  error._tag === "BodyReplaced"
+    ? new CliFailure({
+      code: exitCodes.failed,
+      message: "The conversation was replaced while it was read, and the rest of the old one is gone. " +
+        "The same command may be repeated."
+    })
+    : new CliFailure({ code: exitCodes.unusable, message: `${db} cannot be read: ${detailOf(error)}` })
 
 /** There is no file to look into, or to go on from. @since 0.1.0 @category constructors */
 export const noStore = (path: string): CliFailure =>
@@ -103,6 +109,7 @@ export const ofDriverError = (error: RuntimeDriverError): CliFailure => {
 /** Something is wrong with one session. @since 0.1.0 @category constructors */
 export const ofSessionError = (db: string) => (error: RuntimeDriverError | ReadError): CliFailure => {
   switch (error._tag) {
+    case "BodyReplaced":
     case "StoreBusy":
     case "StoreClosed":
     case "StoreCorrupt":

@@ -3,10 +3,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Completion, MeerkatMachineService, SessionFeed } from "../../services/MeerkatMachine.js"
-import type { RuntimeStore, StoredSession } from "../../services/RuntimeStore.js"
+import type { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { CompletionOutcome } from "../domain/Completion.js"
 import type { RuntimeDriverError } from "../domain/Errors.js"
-import type { InputId, SessionId } from "../domain/Ids.js"
+import { type InputId, runtimeIdOf, type SessionId } from "../domain/Ids.js"
 import type { ReadError } from "../domain/StoreErrors.js"
 
 /**
@@ -36,16 +36,6 @@ export const register = (
     return [...ends.flatMap(Option.toArray), ...open]
   })
 
-/** What the store lists of one session. @since 0.1.0 @category accessors */
-export const storedSession = (
-  store: Pick<RuntimeStore["Type"], "sessions">,
-  sessionId: SessionId
-): Effect.Effect<Option.Option<StoredSession>, ReadError> =>
-  store.sessions({ prefix: sessionId }).pipe(
-    Stream.filter((session) => session.sessionId === sessionId),
-    Stream.runHead
-  )
-
 /** How an input ended, also when it ended meanwhile. @since 0.1.0 @category accessors */
 export const ended = (
   machine: MeerkatMachineService,
@@ -59,7 +49,7 @@ export const ended = (
 /** Inputs of a session are read only where some are open: there may be many that have ended. */
 const openIn = (store: RuntimeStore["Type"], sessionId: SessionId) =>
   Effect.gen(function*() {
-    const session = yield* storedSession(store, sessionId)
+    const session = yield* store.session(runtimeIdOf(sessionId))
     if (Option.isNone(session) || session.value.pendingInputs === 0) return []
     const open = Stream.filter(
       store.inputs(session.value.runtimeId),

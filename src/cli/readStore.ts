@@ -9,11 +9,10 @@ import * as Option from "effect/Option"
 import * as RuntimeStoreReaderSqlite from "../../layers/RuntimeStoreReaderSqlite.js"
 import type { StoredSession } from "../../services/RuntimeStore.js"
 import { RuntimeStoreReader } from "../../services/RuntimeStoreReader.js"
-import type { SessionId } from "../domain/Ids.js"
+import { runtimeIdOf, type SessionId } from "../domain/Ids.js"
 import type { OpenError, ReadError } from "../domain/StoreErrors.js"
 import { type CliFailure, noSession, noStore, ofOpenError, ofReadError } from "./failure.js"
 import { note } from "./output.js"
-import { storedSession } from "./pending.js"
 
 /** What can be asked. @since 0.1.0 @category models */
 export type Reads = RuntimeStoreReader["Type"]
@@ -42,7 +41,7 @@ export const sessionOf = (
   sessionId: SessionId
 ): Effect.Effect<StoredSession, ReadError | CliFailure> =>
   Effect.flatMap(
-    storedSession(reads, sessionId),
+    reads.session(runtimeIdOf(sessionId)),
     Option.match({ onSome: Effect.succeed, onNone: () => Effect.fail(noSession(db, sessionId)) })
   )
 

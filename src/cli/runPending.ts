@@ -13,7 +13,7 @@ import type { Completion, MeerkatMachineService } from "../../services/MeerkatMa
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import type { StoredSession } from "../../services/RuntimeStore.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
-import type { SessionId } from "../domain/Ids.js"
+import { runtimeIdOf, type SessionId } from "../domain/Ids.js"
 import * as Executor from "./executor.js"
 import {
   CliFailure,
@@ -31,7 +31,7 @@ import {
 import * as Machine from "./machine.js"
 import type { ExecutorFlags } from "./options.js"
 import { json, line, note } from "./output.js"
-import { register, storedSession } from "./pending.js"
+import { register } from "./pending.js"
 import * as Progress from "./progress.js"
 import * as Report from "./report.js"
 
@@ -98,7 +98,7 @@ const namedPending = (job: Job) =>
     const { db, sessions } = job.flags
     const store = yield* RuntimeStore
     const found = yield* Effect.forEach([...new Set(sessions)], (sessionId) =>
-      Effect.mapError(storedSession(store, sessionId), ofReadError(db)).pipe(
+      Effect.mapError(store.session(runtimeIdOf(sessionId)), ofReadError(db)).pipe(
         Effect.filterOrFail(Option.isSome, () =>
           noSession(db, sessionId)),
         Effect.catchAll((failure) => Effect.as(failed(job, sessionId, failure), Option.none<StoredSession>()))

@@ -28,6 +28,12 @@ export class StoreCorrupt extends Schema.TaggedError<StoreCorrupt>()("StoreCorru
   key: Schema.String,
   detail: Schema.String
 }) {}
+/** The body was replaced while it was read, and the rest of the old one is gone; read it anew. @since 0.1.0 @category errors */
+export class BodyReplaced extends Schema.TaggedError<BodyReplaced>()("BodyReplaced", { runtimeId: RuntimeId }) {
+  override get message() {
+    return "the body was replaced while it was read"
+  }
+}
 /** The file is older than what was acknowledged: restored from a copy, or its write-ahead log is gone. @since 0.1.0 @category errors */
 export class StoreRegressed extends Schema.TaggedError<StoreRegressed>()("StoreRegressed", {
   path: Schema.String,
@@ -112,7 +118,7 @@ export type OpenError =
   | StoreFull
 
 /** @since 0.1.0 @category errors */
-export type ReadError = StoreBusy | StoreIo | StoreCorrupt | StoreClosed
+export type ReadError = StoreBusy | StoreIo | StoreCorrupt | StoreClosed | BodyReplaced
 
 /** @since 0.1.0 @category errors */
 export type CommitError =
@@ -131,6 +137,11 @@ export type CommitError =
   | ReceiptConflict
   | CommitRefused
 
-/** Whether the same commit may simply be tried again: nothing was written and nothing speaks against it. @since 0.1.0 @category guards */
+/**
+ * Whether the same commit or read may simply be tried again: nothing was written and nothing speaks against it.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
 export const isRetryable = (error: CommitError | ReadError): boolean =>
-  error._tag === "StoreBusy" || error._tag === "StoreFull" || error._tag === "StoreIo"
+  error._tag === "StoreBusy" || error._tag === "StoreFull" || error._tag === "StoreIo" || error._tag === "BodyReplaced"

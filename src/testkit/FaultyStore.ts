@@ -187,6 +187,7 @@ const unsafeMake = (): FaultyStore => {
     feed: (id, after) => read("feed", id)(store.feed(id, after)),
     history: (id, from) => stream("history", id)(store.history(id, from)),
     opaqueBody: (id) => read("opaqueBody", id)(store.opaqueBody(id)),
+    session: (id) => read("session", id)(store.session(id)),
     sessions: (filter) => stream("sessions", null)(store.sessions(filter)),
     quarantined: read("quarantined", null)(store.quarantined)
   })

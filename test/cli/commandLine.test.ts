@@ -1,7 +1,10 @@
 /** What stands on the command line, and what is printed of what agents wrote. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { ofReadError } from "../../src/cli/failure.js"
 import { aligned, brief } from "../../src/cli/output.js"
+import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
+import { BodyReplaced, StoreCorrupt } from "../../src/domain/StoreErrors.js"
 import * as Cli from "../support/cli.js"
 
 const documents = ({ stdout }: Cli.Ended) => stdout.trim().split("\n").map((row) => JSON.parse(row))
@@ -76,5 +79,16 @@ describe.concurrent("what agents wrote", () => {
   it("is listed whatever there is of it", () => {
     const rows = Array.from({ length: 200_000 }, (_, n) => [String(n), "x"])
     assert.match(aligned(["N", "WHAT"], rows), /^N {7}WHAT\n0 {7}x\n[^]*\n199999 {2}x$/)
+  })
+})
+
+describe("a history that cannot be printed", () => {
+  it("is no damage of the store when its body was replaced meanwhile", () => {
+    const runtimeId = runtimeIdOf(SessionId.make("s"))
+    const replaced = ofReadError("jobs.db")(new BodyReplaced({ runtimeId }))
+    assert.strictEqual(replaced.code, 1)
+    assert.match(replaced.message, /replaced while it was read.*may be repeated/)
+    const damaged = ofReadError("jobs.db")(new StoreCorrupt({ table: "message", key: "1", detail: "missing" }))
+    assert.deepStrictEqual([damaged.code, damaged.message], [4, "jobs.db cannot be read: missing"])
   })
 })

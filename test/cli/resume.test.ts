@@ -81,6 +81,21 @@ describe.concurrent("resume", () => {
       assert.match(resumed.stderr, /^a: .*input_open/m)
     }), 60_000)
 
+  it.scopedLive("a damaged session is no matter to one whose name it begins with", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      for (const session of ["job-10", "job-1"]) yield* cli.run(["send", session, session])
+      const db = new Database(cli.path("meerkat.db"))
+      db.prepare("UPDATE runtime SET updated_at = updated_at + 1 WHERE session_id = 'job-10'").run()
+      db.close()
+      assert.match((yield* cli.run(["show", "job-1"])).stdout, /inputs +1, 1 of them open/)
+      const resumed = yield* cli.run(["resume", "--exec", "cat", "job-1"])
+      assert.deepStrictEqual([resumed.code, resumed.stdout], [0, "job-1: job-1\n"], resumed.stderr)
+      const other = yield* cli.run(["show", "job-10"])
+      assert.deepStrictEqual([other.code, other.stdout], [4, ""])
+      assert.match(other.stderr, /the sum does not match/)
+    }), 60_000)
+
   it.scopedLive("a session that is not there is said to be so, and the others run", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make

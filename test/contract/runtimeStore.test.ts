@@ -18,8 +18,8 @@ import { OperationId, RuntimeId, runtimeIdOf, SessionId, Sha256 } from "../../sr
 import type { InputRecord } from "../../src/domain/InputRecord.js"
 import * as Message from "../../src/domain/Message.js"
 import type { CompletionEntry, FeedCursors, OperationKind, OperationRecord } from "../../src/domain/Operation.js"
-import type { RuntimeCommit } from "../../src/domain/RuntimeCommit.js"
-import type { OpenError } from "../../src/domain/StoreErrors.js"
+import type { RuntimeCommit, SessionHead } from "../../src/domain/RuntimeCommit.js"
+import { isRetryable, type OpenError } from "../../src/domain/StoreErrors.js"
 import * as C from "../support/commits.js"
 
 const folder = mkdtempSync(join(tmpdir(), "meerkat-contract-"))
@@ -486,6 +486,35 @@ for (const [name, layer] of backends) {
           }
         }))
 
+      it.effect("a body that is replaced while it is read is read to its end, or said to be replaced", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const { at } = yield* C.open(C.sessionId())
+          const old = Array.from({ length: 16_385 }, (_, i) => `${i}`)
+          const long = C.append(C.noBody, old.map((text) => Message.ofText("user", text)))
+          const now = yield* C.commit(at, { session: long })
+          const replacing = Effect.gen(function*() {
+            let head: SessionHead = { generation: 1, messageCount: 1, digest: null }
+            const messages = [Message.ofText("system", "summary")]
+            let next = yield* C.commit(now, { session: { _tag: "Replace", base: long.head, messages, head } })
+            for (let i = 0; i < 5; i++) {
+              const more = C.append(head, [Message.ofText("user", `more ${i}`)])
+              next = yield* C.commit(next, { session: more })
+              head = more.head
+            }
+          })
+          const seen: Array<string> = []
+          const exit = yield* Effect.either(Stream.runForEach(store.history(at.runtimeId), ({ blocks }) => {
+            seen.push(Message.textOf(blocks))
+            return seen.length === 100 ? Effect.orDie(replacing) : Effect.void
+          }))
+          assert.deepStrictEqual(seen, old.slice(0, seen.length))
+          if (Either.isRight(exit)) assert.strictEqual(seen.length, old.length)
+          else assert.deepStrictEqual([exit.left._tag, isRetryable(exit.left)], ["BodyReplaced", true])
+          const after = ["summary", ...[0, 1, 2, 3, 4].map((i) => `more ${i}`)]
+          assert.deepStrictEqual(yield* historyOf(at.runtimeId), after)
+        }))
+
       it.effect("a body computed from another head is refused", () =>
         Effect.gen(function*() {
           const { at } = yield* C.open(C.sessionId())
@@ -626,6 +655,23 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual(yield* list({}), [[a, 2], [b, 0], [c, 0]])
           assert.deepStrictEqual(yield* list({ pendingOnly: true }), [[a, 2]])
           assert.deepStrictEqual(yield* list({ lifecycle: ["stopped"] }), [[b, 0]])
+        }))
+
+      it.effect("one session is found by its runtime, whatever begins like it", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const name = C.uuid()
+          const [one, ten] = [SessionId.make(`${name}-1`), SessionId.make(`${name}-10`)]
+          const { at } = yield* C.open(one, { inputs: [C.insert(C.recordOf(0)), C.insert(C.recordOf(1))] })
+          yield* C.open(ten, { lifecycle: "stopped" })
+          for (const session of [one, ten]) {
+            const [listed] = yield* Stream.runCollect(
+              Stream.filter(store.sessions({ prefix: session }), ({ sessionId }) => sessionId === session)
+            )
+            assert.deepStrictEqual(Option.getOrNull(yield* store.session(runtimeIdOf(session))), listed)
+          }
+          assert.strictEqual(Option.getOrThrow(yield* store.session(at.runtimeId)).pendingInputs, 2)
+          assert.isTrue(Option.isNone(yield* store.session(runtimeIdOf(SessionId.make(name)))))
         }))
 
       it.effect("those with background work to be told of are due, those without are not", () =>

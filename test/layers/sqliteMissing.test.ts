@@ -102,7 +102,8 @@ describe("rows that went missing", () => {
     ["messages", "DELETE FROM message", (store) => Stream.runCollect(store.history(runtimeId))],
     ["operations", "DELETE FROM operation", (store) => Stream.runCollect(store.operations(runtimeId))],
     ["the end of an input", "DELETE FROM ended", (store) => store.terminalInput(runtimeId, done.inputId)],
-    ["the sessions' inputs", "DELETE FROM input_open", (store) => Stream.runCollect(store.sessions())]
+    ["the sessions' inputs", "DELETE FROM input_open", (store) => Stream.runCollect(store.sessions())],
+    ["a session's inputs", "DELETE FROM input_open", (store) => store.session(runtimeId)]
   ]
   for (const [what, sql, read] of lists) {
     it.live(`T4 ${what}: reading fails`, () =>
@@ -153,6 +154,8 @@ describe("rows that are not found under their key any more", () => {
       assert.isTrue(Exit.isFailure(exit) && String(exit.cause).includes("the index names"), String(exit))
       const read = Effect.flatMap(RuntimeStore, (store) => Stream.runCollect(store.inputs(runtimeId)))
       assert.strictEqual((yield* Effect.flip(using(filename, read)))._tag, "StoreCorrupt")
+      const found = Effect.flatMap(RuntimeStore, (store) => store.session(runtimeId))
+      assert.strictEqual((yield* Effect.flip(using(filename, found)))._tag, "StoreCorrupt")
     }))
 })
 

@@ -7,12 +7,15 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Attach from "../../layers/internal/sqlite/attach.js"
+import * as Quarantine from "../../layers/internal/sqlite/quarantine.js"
+import * as Reads from "../../layers/internal/sqlite/reads.js"
 import * as RuntimeStoreReaderSqlite from "../../layers/RuntimeStoreReaderSqlite.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
 import { RuntimeStoreReader } from "../../services/RuntimeStoreReader.js"
@@ -85,6 +88,26 @@ describe("a reader", () => {
       const error = yield* Effect.provide(both, RuntimeStoreSqlite.layer({ filename }))
       assert.strictEqual(error._tag, "StoreLocked")
     }))
+
+  it.live("finds one session without a look at the others", () =>
+    Effect.gen(function*() {
+      const filename = file()
+      yield* written(filename)
+      const { database } = yield* Attach.attach(filename)
+      const plans: Array<string> = []
+      const all: typeof database.all = (sql, params) =>
+        Effect.zipRight(
+          Effect.map(database.all(`EXPLAIN QUERY PLAN ${sql}`, params), (rows) => {
+            for (const row of rows) plans.push(String(row["detail"]))
+          }),
+          database.all(sql, params)
+        )
+      const reads = Reads.make({ ...database, all }, Quarantine.make())
+      assert.isTrue(Option.isSome(yield* reads.session(runtimeIdOf(session))))
+      assert.isTrue(Option.isNone(yield* reads.session(runtimeIdOf(SessionId.make("chil")))))
+      assert.isNotEmpty(plans)
+      assert.deepStrictEqual(plans.filter((step) => /SCAN (?!j|n|CONSTANT)/.test(step)), [])
+    }).pipe(Effect.scoped, Effect.provide([NodeFileSystem.layer, NodePath.layer])))
 
   it.live("leaves the folder of a closed store as it was", () =>
     Effect.gen(function*() {

@@ -184,7 +184,8 @@ const tapped = (store: Store, tap: Tap, process: { dead: boolean }): Store => {
     receipt: (id, run, sequence) => counted(store.receipt(id, run, sequence)),
     operation: (id, operation) => counted(store.operation(id, operation)),
     feed: (id, after) => counted(store.feed(id, after)),
-    opaqueBody: (id) => counted(store.opaqueBody(id))
+    opaqueBody: (id) => counted(store.opaqueBody(id)),
+    session: (id) => counted(store.session(id))
   }
 }
 

@@ -4,19 +4,18 @@
  *
  * @since 0.1.0
  */
-import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { RuntimeStore, SessionFilter } from "../../../services/RuntimeStore.js"
 import type { CompletionOutcome } from "../../../src/domain/Completion.js"
-import type { RuntimeId } from "../../../src/domain/Ids.js"
+import type { InputId, RuntimeId } from "../../../src/domain/Ids.js"
 import { type InputState, stateOfOpen, stateOfTerminal } from "../../../src/domain/InputRecord.js"
-import type { Message } from "../../../src/domain/Message.js"
 import type { CommitWitness, CorruptRow, KeyFact } from "../../../src/domain/RuntimeCommit.js"
 import { type ReadError, StoreCorrupt, StoreIo } from "../../../src/domain/StoreErrors.js"
 import * as Absence from "./absence.js"
+import * as BodyReads from "./bodyReads.js"
 import type { Database, Row, SqlFault } from "./database.js"
 import { matches } from "./digest.js"
 import * as EndedReads from "./endedReads.js"
@@ -55,8 +54,13 @@ export const make = (db: Database, quarantine: Quarantine): Reads => {
         )
       )),
     feed: (id, after) => feedOf(all, id, after),
-    history: (id, from = 0) => history(all, id, from),
+    history: (id, from = 0) => BodyReads.history(all, (id) => headOf(all, id), id, from),
     opaqueBody: (id) => Effect.zipRight(headOf(all, id), Effect.flatMap(all(opaqueSql, [id]), first(opaqueOf(id)))),
+    session: (id) =>
+      Effect.flatMap(
+        all(sessionSql, [id]),
+        ([row]) => row === undefined ? Effect.as(absent(all, id), Option.none()) : Effect.asSome(sessionOf(row))
+      ),
     sessions: (filter = {}) => sessions(all, filter),
     quarantined: Effect.map(all(quarantineSql, []), (rows) => [...rows.map(asideOf), ...quarantine.pending()])
   }
@@ -99,10 +103,11 @@ const dueSql = `(EXISTS (SELECT 1 FROM operation AS o WHERE o.rt = s.rt AND o.te
     OR dropped_through > max(agent_applied, injected, observed)
     OR EXISTS (SELECT 1 FROM feed AS f WHERE f.rt = s.rt AND f.seq > max(s.agent_applied, s.injected, s.observed)
       AND instr(f.doc, '"kind":"background_tool_op"')))`
+const withPending = `SELECT *, (SELECT count(*) FROM input_open AS i
+    WHERE i.key >= r.rt * ${rowsPerRuntime} AND i.key < (r.rt + 1) * ${rowsPerRuntime}) AS pending FROM runtime AS r`
+const sessionSql = `${withPending} WHERE runtime_id = ?`
 const sessionsSql = `SELECT * FROM (
-    SELECT *, (SELECT count(*) FROM input_open AS i
-        WHERE i.key >= r.rt * ${rowsPerRuntime} AND i.key < (r.rt + 1) * ${rowsPerRuntime}) AS pending
-    FROM runtime AS r
+    ${withPending}
     WHERE lifecycle IN (SELECT value FROM json_each(?)) AND substr(session_id, 1, length(?)) = ?
   ) AS s WHERE pending >= ? AND (? = 0 OR pending > 0 OR (lifecycle = 'idle' AND ${dueSql})) AND rt > ?
   ORDER BY rt LIMIT ${pageRows}`
@@ -244,28 +249,34 @@ const opaqueOf = (id: RuntimeId) => (row: Row): Effect.Effect<Uint8Array, ReadEr
     : Effect.fail(new StoreCorrupt({ table: "opaque_body", key: id, detail: "the digest does not match" }))
 }
 
-/** Open and ended inputs lie in two tables, neither in admission order: they are gathered and sorted. */
+/**
+ * Open and ended inputs lie in two tables, neither in admission order: they are gathered and sorted. One that ends
+ * between the two is found in both.
+ */
 const allInputs = (all: All, ended: EndedReads.EndedReads, id: RuntimeId) =>
   Effect.gen(function*() {
     yield* counted(all, id)
-    const states: Array<InputState> = []
+    const states = new Map<InputId, InputState>()
     const open = yield* Stream.runCollect(pager(all)(openSql, [id, id], keyOf))
-    for (const row of open) states.push(stateOfOpen(yield* valid(Rows.openInputOf)(row)))
+    for (const row of open) {
+      const state = stateOfOpen(yield* valid(Rows.openInputOf)(row))
+      states.set(state.inputId, state)
+    }
     const outcomes = new Map<string, CompletionOutcome>()
     yield* Stream.runForEach(ended.rows(id), (row) => Effect.sync(() => addEnded(row, states, outcomes)))
-    return states.sort((a, b) => a.admissionSeq - b.admissionSeq)
+    return [...states.values()].sort((a, b) => a.admissionSeq - b.admissionSeq)
   })
 
 /** A receipt lies with the inputs it ended, or before them. */
 const addEnded = (
   { inputs, outcome, receipt }: Rows.Ended,
-  states: Array<InputState>,
+  states: Map<InputId, InputState>,
   outcomes: Map<string, CompletionOutcome>
 ): void => {
   if (receipt !== undefined && outcome !== undefined) outcomes.set(`${receipt.runId} ${receipt.sequence}`, outcome)
   for (const input of inputs) {
     const known = input.outcome ?? outcomes.get(`${input.lastRunId ?? ""} ${input.lastSequence ?? 0}`)
-    states.push(stateOfTerminal(known === undefined ? input : { ...input, outcome: known }))
+    states.set(input.inputId, stateOfTerminal(known === undefined ? input : { ...input, outcome: known }))
   }
 }
 
@@ -283,40 +294,4 @@ const feedOf = (all: All, id: RuntimeId, after: number) =>
       return yield* new StoreCorrupt({ table: "feed", key: id, detail })
     }
     return { entries, watermark, droppedThrough }
-  })
-
-/** The row that holds a position begins at it or before it. */
-const historySql = `SELECT key, doc, digest FROM message WHERE key < ? AND key >= coalesce(
-    (SELECT max(key) FROM message WHERE key <= ? AND key >= ?), ?) ORDER BY key LIMIT ${pageRows}`
-
-const isOpaqueSql = "SELECT 1 FROM opaque_body WHERE rt = ?"
-
-/** The body of this moment: a replacement that comes later does not join in. An opaque one counts what nobody can list. */
-const history = (all: All, id: RuntimeId, from: number) =>
-  Stream.unwrap(Effect.gen(function*() {
-    const { head, rt } = Option.getOrElse(yield* headOf(all, id), () => ({ rt: 0, head: undefined }))
-    const start = rt * rowsPerRuntime + (head?.bodyStart ?? 0)
-    const end = start + (head?.body.messageCount ?? 0)
-    if (end > start && (yield* all(isOpaqueSql, [rt])).length > 0) return Stream.empty
-    return Stream.paginateChunkEffect(start + Math.max(0, from), (next) => messagePage(all, start, next, end))
-  }))
-
-const gap = (position: number) =>
-  new StoreCorrupt({ table: "message", key: String(position), detail: "the message is missing" })
-
-const messagePage = (all: All, start: number, next: number, end: number) =>
-  Effect.gen(function*() {
-    if (next >= end) return [Chunk.empty<Message>(), Option.none<number>()] as const
-    const rows = yield* all(historySql, [end, next, start, next])
-    const found: Array<Message> = []
-    let after = next
-    for (const row of rows) {
-      const messages = yield* valid(Rows.messagesOf)(row)
-      // the first row may begin before the position that is asked for, the others follow each other
-      if (keyOf(row) > after || keyOf(row) + messages.length <= after) return yield* gap(after)
-      for (const message of messages.slice(Math.max(0, next - keyOf(row)))) found.push(message)
-      after = keyOf(row) + messages.length
-    }
-    if (rows.length < pageRows && after < end) return yield* gap(after)
-    return [Chunk.unsafeFromArray(found), rows.length < pageRows ? Option.none<number>() : Option.some(after)] as const
   })

@@ -72,6 +72,7 @@ const faulty = (world: World, store: Store): Store => {
     feed: (id, after) => read.effect("feed", store.feed(id, after)),
     history: (id, from) => read.stream("history", store.history(id, from)),
     opaqueBody: (id) => read.effect("opaqueBody", store.opaqueBody(id)),
+    session: (id) => read.effect("session", store.session(id)),
     sessions: (filter) => read.stream("sessions", store.sessions(filter)),
     quarantined: read.effect("quarantined", store.quarantined)
   }
