@@ -40,8 +40,8 @@ export interface LoopOptions {
   readonly released: () => boolean
   /** nothing is left to drain and the claim is given back: called once, as that is published */
   readonly onDrained: () => void
-  /** the run in progress was asked to yield; called once per run, synchronously */
-  readonly onYield: (reason: string) => void
+  /** this run was asked to yield; called once per run, synchronously, with the run's fiber on its way */
+  readonly onYield: (runId: RunId, reason: string) => void
 }
 
 /**

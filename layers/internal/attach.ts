@@ -34,10 +34,9 @@ export interface AttachDeps extends HookDeps {
 }
 
 /** Carries the request of a run to yield to the executor's handle, if it has one. */
-const yieldHook = (deps: AttachDeps, entry: Entry, attachment: Attachment, reason: string): void => {
-  const runId = attachment.control?.current() ?? null
+const yieldHook = (deps: AttachDeps, entry: Entry, attachment: Attachment, runId: RunId, reason: string): void => {
   const handle = attachment.executor.cancelAfterBoundary
-  if (handle === undefined || runId === null) return
+  if (handle === undefined) return
   deps.spawner.spawn(
     attachment.scope,
     logged("cancelAfterBoundary")(
@@ -166,8 +165,8 @@ const launch = (
       onDrained: () => {
         if (cell.attachment !== null) giveBack(entry, cell.attachment)
       },
-      onYield: (reason) => {
-        if (cell.attachment !== null) yieldHook(deps, entry, cell.attachment, reason)
+      onYield: (runId, reason) => {
+        if (cell.attachment !== null) yieldHook(deps, entry, cell.attachment, runId, reason)
       }
     })
     const loop = deps.spawner.spawn(

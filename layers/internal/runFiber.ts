@@ -130,7 +130,7 @@ const linksOf = (staged: StagedRun): ReadonlyArray<Tracer.SpanLink> =>
 export const start = (
   deps: RunDeps,
   staged: StagedRun,
-  onYield: (reason: string) => void
+  onYield: (runId: RunId, reason: string) => void
 ): Effect.Effect<RunFiber> =>
   Effect.gen(function*() {
     const boundary = yield* Deferred.make<void>()
@@ -140,10 +140,6 @@ export const start = (
       Effect.sync(() => {
         finished ??= output
       }))
-    const unwatch = watchRequests(deps, staged.runId, (why) => {
-      Deferred.unsafeDone(boundary, Exit.void)
-      onYield(why)
-    })
     const { sessionId } = turn
     const fiber = yield* Effect.fork(Effect.interruptible(
       Effect.suspend(() => {
@@ -158,6 +154,11 @@ export const start = (
         })
       )
     ))
+    // a request that is there already is carried to an executor that has the turn
+    const unwatch = watchRequests(deps, staged.runId, (why) => {
+      Deferred.unsafeDone(boundary, Exit.void)
+      onYield(staged.runId, why)
+    })
     return {
       runId: staged.runId,
       turn,

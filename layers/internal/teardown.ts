@@ -17,6 +17,7 @@ import type { Attachment, Entry } from "./entry.js"
 import { endGuest, strangerOf } from "./guest.js"
 import type { HookDeps } from "./hooks.js"
 import { stopHookLogged } from "./hooks.js"
+import { leftBehind } from "./joining.js"
 import * as Metrics from "./metrics.js"
 import * as ModelCell from "./modelCell.js"
 import { within } from "./race.js"
@@ -99,16 +100,18 @@ const closingCommit = (
 
 const nothing = { requeued: 0, terminatedOperations: 0 }
 
-/** Who waits or follows is told before the scopes close: code of users that does not end may hold them. */
-const closeScopes = (deps: TeardownDeps, entry: Entry, attachment: Attachment | null) => {
+/**
+ * Who waits or follows is told before the scopes close: code of users that does not end may hold them. Then the closing goes
+ * on beside the machine, whose own end does not wait for it, and is not cut short: what an executor acquired is released,
+ * however long that takes.
+ */
+const closeScopes = (deps: TeardownDeps, entry: Entry) => {
   const limit = Duration.toMillis(deps.config.teardownTimeout)
-  const close = Effect.zipRight(
-    attachment === null ? Effect.void : Scope.close(attachment.scope, Exit.void),
-    Scope.close(entry.scope, Exit.void)
-  )
+  // the scope of an attachment is a child of the session's
+  const close = Effect.uninterruptible(Scope.close(entry.scope, Exit.void))
   return Effect.zipWith(
     completesWithin(entry.authority.shutdown, limit),
-    Effect.suspend(() => endsWithin(deps.spawner.spawn(deps.home, close), limit)),
+    Effect.suspend(() => endsWithin(deps.spawner.spawn(deps.foreign, close), limit)),
     (told, closed) => told && closed
   )
 }
@@ -136,7 +139,11 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     if (attachment !== null) yield* stopHookLogged(deps, entry, attachment, unregistered)
     yield* endsSeenTo(entry)
     const hooksEnded = yield* endHooks(deps, entry)
-    const scopesClosed = yield* closeScopes(deps, entry, attachment)
+    const fibersEnded = [loopEnded, guestEnded, drainEnded, changesEnded, claimEnded, operationsEnded, hooksEnded]
+      .every((ended) => ended)
+    const scopesClosed = yield* closeScopes(deps, entry)
+    // what holds the scopes is counted already, or it is the release of something
+    if (fibersEnded && !scopesClosed) yield* leftBehind(deps)
     deps.registry().remove(entry)
     // whoever waits for what this entry will not come to any more looks again
     yield* authority.nudge
@@ -144,16 +151,7 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     return {
       requeued: returned + closed.requeued,
       terminatedOperations: closed.terminatedOperations,
-      forced: ![
-        loopEnded,
-        guestEnded,
-        drainEnded,
-        changesEnded,
-        claimEnded,
-        operationsEnded,
-        hooksEnded,
-        scopesClosed
-      ].every((ended) => ended),
+      forced: !(fibersEnded && scopesClosed),
       joined: true
     }
   })

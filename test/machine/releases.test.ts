@@ -1,0 +1,89 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import { make } from "../../services/CoreExecutor.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import * as Turn from "../../services/Turn.js"
+import { SessionId } from "../../src/domain/Ids.js"
+import { memory } from "../support/layers.js"
+
+const id = SessionId.make("s")
+
+/** Lets everybody go on that can, then minutes pass, one after another: more than the steps of any end are given. */
+const aWhile = Effect.repeatN(
+  Effect.zipRight(Effect.repeatN(Effect.yieldNow(), 200), TestClock.adjust("1 minute")),
+  10
+)
+
+/** A machine that the test closes. */
+const opened = Effect.gen(function*() {
+  const scope = yield* Scope.make()
+  const context = yield* Layer.buildWithScope(Layer.provide(MeerkatMachineLive.layer, memory), scope)
+  const closed = Effect.gen(function*() {
+    const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+    yield* aWhile
+    return closing.unsafePoll() !== null
+  })
+  return { machine: Context.get(context, MeerkatMachine), closed }
+})
+
+/** An answer from an executor that holds something: the last is released first. */
+const holding = (...releases: ReadonlyArray<Effect.Effect<void>>) =>
+  Effect.flatMap(
+    Effect.forEach(releases, (release) => Effect.acquireRelease(Effect.void, () => release)),
+    () => make(() => Effect.succeed(Turn.reply("answer")))
+  )
+
+const stubborn = (latch: Effect.Latch) => Effect.uninterruptible(latch.await)
+
+describe("what an executor holds", () => {
+  it.effect("and does not release keeps neither the session nor the machine from ending", () =>
+    Effect.gen(function*() {
+      const { closed, machine } = yield* opened
+      yield* machine.ensureSessionWithExecutorFactory(id, holding(Effect.never))
+      const leaving = yield* Effect.fork(machine.unregisterSession(id))
+      yield* aWhile
+      assert.isTrue((yield* Fiber.join(leaving)).forced)
+      assert.isTrue(yield* closed)
+    }))
+
+  it.effect("is released, all of it, though the machine is closed while one release takes its time", () =>
+    Effect.gen(function*() {
+      const { closed, machine } = yield* opened
+      const latch = yield* Effect.makeLatch(false)
+      const released: Array<string> = []
+      const release = (name: string) => Effect.sync(() => released.push(name))
+      const factory = holding(release("first"), Effect.zipRight(latch.await, release("last")))
+      yield* machine.ensureSessionWithExecutorFactory(id, factory)
+      assert.isTrue(yield* closed)
+      assert.deepStrictEqual(released, [])
+      yield* latch.open
+      yield* aWhile
+      assert.deepStrictEqual(released, ["last", "first"])
+    }))
+})
+
+describe("a turn and background work which both ignore that they are interrupted", () => {
+  it.effect("do not keep the machine from closing", () =>
+    Effect.gen(function*() {
+      const { closed, machine } = yield* opened
+      const latch = yield* Effect.makeLatch(false)
+      const begun = yield* Effect.makeLatch(false)
+      yield* machine.ensureSessionWithExecutorFactory(
+        id,
+        make(() => Effect.as(Effect.zipRight(begun.open, stubborn(latch)), Turn.reply("late")))
+      )
+      const session = machine.session(id)
+      yield* session.operations.run(Effect.as(stubborn(latch), ""), { displayName: "work" })
+      yield* session.prompt("hello")
+      yield* begun.await
+      assert.isTrue(yield* closed)
+      yield* latch.open
+    }))
+})
