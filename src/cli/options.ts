@@ -49,6 +49,10 @@ export const prompt = Args.text({ name: "prompt" }).pipe(
 /** @since 0.1.0 @category options */
 export const key = Options.text("key").pipe(
   Options.withPseudoName("KEY"),
+  // an empty one, from a variable that is not set for example, would make one input of all
+  Options.mapEffect((text) =>
+    parsed("key", text.trim() === "" ? Option.none() : Option.some(text), "a name, not nothing")
+  ),
   Options.optional,
   Options.withDescription(
     "Names this input within its session: once it has an outcome, the same key prints that and runs nothing."

@@ -41,6 +41,19 @@ describe.concurrent("the command line", () => {
       assert.notMatch(ended.stderr, /Predicate|SessionId/)
     }), 60_000)
 
+  it.scopedLive("an empty key names nothing, and nothing is added under it", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      for (const command of [["send", "demo"], ["run", "--session", "demo", "--exec", "cat"]]) {
+        for (const key of ["", " "]) {
+          const ended = yield* cli.run([...command, "--key", key, "hello"])
+          assert.deepStrictEqual([ended.code, ended.stdout], [2, ""])
+          assert.match(ended.stderr, /--key/)
+        }
+      }
+      assert.deepStrictEqual(cli.bytes(), {})
+    }), 60_000)
+
   it.scopedLive("the environment says how often an input may fail, --attempts wins", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
