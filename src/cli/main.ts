@@ -71,8 +71,11 @@ const teardown: Runtime.Teardown = (exit, onExit) => onExit(codeOf(exit))
 
 listenForBrokenStreams()
 
-/** A terminal that is closed ends the work as SIGTERM does: in order, and counted against nothing. */
-process.once("SIGHUP", () => process.emit("SIGTERM"))
+/**
+ * A terminal that is closed ends the work as SIGTERM does: in order, and counted against nothing. It may say so several
+ * times, by its shell and by the system: only the first does something.
+ */
+process.on("SIGHUP", () => process.emit("SIGTERM"))
 
 const { last, own } = Argv.split(process.argv)
 
