@@ -8,6 +8,7 @@ import * as Predicate from "effect/Predicate"
 import type { CompletionOutcome } from "../domain/Completion.js"
 import { describe } from "../domain/Completion.js"
 import type { RuntimeDriverError } from "../domain/Errors.js"
+import type { InputId, SessionId } from "../domain/Ids.js"
 import type { OpenError, ReadError } from "../domain/StoreErrors.js"
 
 /** @since 0.1.0 @category constructors */
@@ -105,6 +106,16 @@ export const ofDriverError = (error: RuntimeDriverError): CliFailure => {
       })
   }
 }
+
+/** Where an input stands that only goes along with others. @since 0.1.0 @category constructors */
+export const isHeld = "is held: it waits for another input"
+
+/** Nothing is left to run that would take the input along. @since 0.1.0 @category constructors */
+export const heldBack = (inputId: InputId, sessionId: SessionId): CliFailure =>
+  new CliFailure({
+    code: exitCodes.refused,
+    message: `Input ${inputId}, which has this key, ${isHeld} of session "${sessionId}".`
+  })
 
 /** Something is wrong with one session. @since 0.1.0 @category constructors */
 export const ofSessionError = (db: string) => (error: RuntimeDriverError | ReadError): CliFailure => {

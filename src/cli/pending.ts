@@ -8,10 +8,25 @@ import type { CompletionOutcome } from "../domain/Completion.js"
 import type { RuntimeDriverError } from "../domain/Errors.js"
 import { type InputId, runtimeIdOf, type SessionId } from "../domain/Ids.js"
 import type { ReadError } from "../domain/StoreErrors.js"
+import { drives } from "../kernel/selection.js"
+import type { Ended } from "./report.js"
+
+/** An open input of a registered session. @since 0.1.0 @category models */
+export interface Open extends Completion {
+  /** it makes a live loop run; else it only goes along with others, and may wait for ever */
+  readonly drives: boolean
+}
+
+/** What registering found of what was open in the store. @since 0.1.0 @category models */
+export interface Found {
+  /** it has ended by the registration */
+  readonly gone: ReadonlyArray<Ended>
+  readonly open: ReadonlyArray<Open>
+}
 
 /**
- * Registers a session: what was open in the store, each input with its end, in the order of admission. Registering gives
- * up an input whose process died under it too often: that is an end like any other, and somebody waits to hear of it.
+ * Registers a session: what was open in the store, in the order of admission. Registering gives up an input whose process
+ * died under it too often: that is an end like any other, and somebody waits to hear of it.
  *
  * @since 0.1.0
  * @category accessors
@@ -20,7 +35,7 @@ export const register = (
   machine: MeerkatMachineService,
   store: RuntimeStore["Type"],
   sessionId: SessionId
-): Effect.Effect<ReadonlyArray<Completion>, RuntimeDriverError | ReadError> =>
+): Effect.Effect<Found, RuntimeDriverError | ReadError> =>
   Effect.gen(function*() {
     const stored = yield* Effect.either(openIn(store, sessionId))
     // what is wrong with a session is told best by its registration
@@ -31,9 +46,9 @@ export const register = (
     const ends = yield* Effect.forEach(gone, (inputId) =>
       Effect.map(
         machine.outcome(sessionId, inputId),
-        Option.map((outcome): Completion => ({ inputId, wait: Effect.succeed(outcome) }))
+        Option.map((outcome): Ended => ({ sessionId, inputId, outcome }))
       ))
-    return [...ends.flatMap(Option.toArray), ...open]
+    return { gone: ends.flatMap(Option.toArray), open }
   })
 
 /** How an input ended, also when it ended meanwhile. @since 0.1.0 @category accessors */
@@ -58,24 +73,33 @@ const openIn = (store: RuntimeStore["Type"], sessionId: SessionId) =>
     return Array.from(yield* Stream.runCollect(open), ({ inputId }) => inputId)
   })
 
-/** Offering an open input a second time changes nothing and gives its completion. */
+/** A first command adds the wake that is due for background work: it may take along what does not drive. */
 const pendingOf = (machine: MeerkatMachineService, sessionId: SessionId) =>
-  Effect.flatMap(machine.listActiveInputs(sessionId), (ids) =>
-    Effect.map(
-      Effect.forEach(ids, (id) => completionOf(machine, sessionId, id)),
-      (found) => found.flatMap(Option.toArray)
-    ))
-
-const completionOf = (machine: MeerkatMachineService, sessionId: SessionId, inputId: InputId) =>
   Effect.gen(function*() {
-    const state = yield* machine.inputState(sessionId, inputId)
-    const input = Option.flatMapNullable(state, (known) => known.input)
-    if (Option.isNone(input)) return Option.none<Completion>()
-    return yield* machine.acceptInputWithCompletion(sessionId, input.value).pipe(
+    const retired = (yield* machine.runtimeState(sessionId)) === "retired"
+    const openOf = (ids: ReadonlyArray<InputId>) =>
+      Effect.map(
+        Effect.forEach(ids, (inputId) => openInput(machine, sessionId, inputId, retired)),
+        (found) => found.flatMap(Option.toArray)
+      )
+    const first = yield* machine.listActiveInputs(sessionId)
+    const known = yield* openOf(first)
+    const before = new Set(first)
+    const added = yield* machine.listActiveInputs(sessionId)
+    return [...known, ...(yield* openOf(added.filter((inputId) => !before.has(inputId))))]
+  })
+
+/** Offering an open input a second time changes nothing and gives its completion. */
+const openInput = (machine: MeerkatMachineService, sessionId: SessionId, inputId: InputId, retired: boolean) =>
+  Effect.gen(function*() {
+    const state = Option.getOrUndefined(yield* machine.inputState(sessionId, inputId))
+    if (state?.input === undefined) return Option.none<Open>()
+    const completion = yield* machine.acceptInputWithCompletion(sessionId, state.input).pipe(
       Effect.map((again) => again.completion),
       // a retired session takes nothing, not even what it has
       Effect.catchTag("NotReady", () => Effect.succeedSome(watched(machine, sessionId, inputId)))
     )
+    return Option.map(completion, (known): Open => ({ ...known, drives: drives(state, retired) }))
   })
 
 /** The end of an input as the session's events tell it. */

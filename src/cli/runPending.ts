@@ -6,20 +6,22 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import type { CoreExecutor } from "../../services/CoreExecutor.js"
-import type { Completion, MeerkatMachineService } from "../../services/MeerkatMachine.js"
+import type { MeerkatMachineService } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import type { StoredSession } from "../../services/RuntimeStore.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
-import { runtimeIdOf, type SessionId } from "../domain/Ids.js"
+import { type InputId, runtimeIdOf, type SessionId } from "../domain/Ids.js"
 import * as Executor from "./executor.js"
 import {
   CliFailure,
   codeOf,
   type ExitCode,
   exitCodes,
+  isHeld,
   isReaderGone,
   noSession,
   noStore,
@@ -31,7 +33,7 @@ import {
 import * as Machine from "./machine.js"
 import type { ExecutorFlags } from "./options.js"
 import { json, line, note } from "./output.js"
-import { register } from "./pending.js"
+import { ended, type Open, register } from "./pending.js"
 import * as Progress from "./progress.js"
 import * as Report from "./report.js"
 
@@ -126,25 +128,60 @@ const resume = (job: Job, sessionId: SessionId) =>
 
 const runAll = (job: Job, machine: MeerkatMachineService, sessionId: SessionId) =>
   Effect.scoped(Effect.gen(function*() {
-    const open = yield* register(machine, yield* RuntimeStore, sessionId)
+    const { gone, open } = yield* register(machine, yield* RuntimeStore, sessionId)
+    yield* Effect.forEach(gone, (end) => told(job, end))
     yield* job.progress.follow(machine, sessionId)
-    yield* machine.ensureSessionWithExecutor(sessionId, job.executor)
-    yield* Effect.forEach(open, (completion) => told(job, sessionId, completion), {
-      concurrency: "unbounded"
-    })
+    // a retired session without work takes no executor
+    if (open.some(({ drives }) => drives)) yield* machine.ensureSessionWithExecutor(sessionId, job.executor)
+    yield* tellEnds(job, machine, sessionId, open)
     yield* machine.unregisterSession(sessionId)
   }))
+
+/**
+ * Tells ends as they come. When nothing is left that drives, what went along with it has ended as well, and the rest
+ * waits for a next time.
+ */
+const tellEnds = (job: Job, machine: MeerkatMachineService, sessionId: SessionId, open: ReadonlyArray<Open>) =>
+  Effect.gen(function*() {
+    const ends = yield* Queue.unbounded<Report.Ended>()
+    yield* Effect.forEach(
+      open,
+      ({ inputId, wait }) =>
+        Effect.forkScoped(Effect.flatMap(wait, (outcome) => Queue.offer(ends, { sessionId, inputId, outcome })))
+    )
+    const left = new Set(open.map(({ inputId }) => inputId))
+    const driving = new Set(open.filter(({ drives }) => drives).map(({ inputId }) => inputId))
+    while (driving.size > 0) {
+      const end = yield* Queue.take(ends)
+      left.delete(end.inputId)
+      driving.delete(end.inputId)
+      yield* told(job, end)
+    }
+    yield* Effect.forEach(
+      left,
+      (inputId) =>
+        Effect.flatMap(ended(machine, sessionId, inputId), (outcome) =>
+          Option.isSome(outcome)
+            ? told(job, { sessionId, inputId, outcome: outcome.value })
+            : held(job, sessionId, inputId))
+    )
+  })
 
 const failed = ({ progress, worst }: Job, sessionId: SessionId, { code, message }: CliFailure) =>
   Effect.zipRight(progress.note(`${sessionId}: ${message}`), Ref.update(worst, (before) => worse(before, code)))
 
-const told = ({ flags, worst }: Job, sessionId: SessionId, { inputId, wait }: Completion) =>
+/** That nothing took it along is no failure: it is what it was given for. */
+const held = ({ flags, progress }: Job, sessionId: SessionId, inputId: InputId) =>
+  flags.json
+    ? json({ session: sessionId, input: inputId, status: "held" })
+    : progress.note(`${sessionId}: ${inputId} ${isHeld}`)
+
+const told = ({ flags, progress, worst }: Job, end: Report.Ended) =>
   Effect.gen(function*() {
-    const store = yield* RuntimeStore
-    const outcome = yield* wait
+    const { inputId, outcome, sessionId } = end
     const code = codeOf(outcome)
     yield* Ref.update(worst, (before) => worse(before, code))
-    if (flags.json) return yield* Effect.flatMap(Report.document(store, { sessionId, inputId, outcome }), json)
+    if (flags.json) return yield* Effect.flatMap(Report.document(yield* RuntimeStore, end), json)
     if (outcome._tag === "Completed") return yield* line(`${sessionId}: ${outcome.result.text}`)
-    yield* note(`${sessionId}: ${inputId} ${code === exitCodes.answer ? "done" : `failed: ${whyOf(outcome)}`}`)
+    yield* progress.note(`${sessionId}: ${inputId} ${code === exitCodes.answer ? "done" : `failed: ${whyOf(outcome)}`}`)
   })

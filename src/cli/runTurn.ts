@@ -8,17 +8,17 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import type { Completion } from "../../services/MeerkatMachine.js"
+import type { Completion, MeerkatMachineService } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { CompletionOutcome } from "../domain/Completion.js"
-import { runtimeIdOf, SessionId } from "../domain/Ids.js"
+import { type InputId, runtimeIdOf, SessionId } from "../domain/Ids.js"
 import * as Executor from "./executor.js"
-import { type CliFailure, codeOf, exitCodes, ofReadError, ofSessionError, usage, whyOf } from "./failure.js"
+import { type CliFailure, codeOf, exitCodes, heldBack, ofReadError, ofSessionError, usage, whyOf } from "./failure.js"
 import * as Machine from "./machine.js"
 import { type ExecutorFlags, sessionId } from "./options.js"
 import { note } from "./output.js"
-import { ended, register } from "./pending.js"
+import { ended, type Open, register } from "./pending.js"
 import * as Progress from "./progress.js"
 import { noStrayOption, promptOf } from "./prompt.js"
 import * as Report from "./report.js"
@@ -37,10 +37,9 @@ export const runTurn = (flags: RunFlags): Effect.Effect<void, CliFailure> =>
   Effect.gen(function*() {
     yield* noStrayOption(flags.prompt, "goes through standard input: -")
     const command = yield* Executor.command(flags.exec)
-    const key = yield* keyOf(flags.key)
     const sessionId = yield* sessionOf(flags.session)
     const text = yield* promptOf(flags.prompt, null)
-    const job: Job = { flags, command, sessionId, key, text, admitted: false }
+    const job: Job = { flags, command, sessionId, key: Option.getOrNull(flags.key), text, admitted: false }
     yield* turn(job).pipe(
       Machine.provide(flags),
       Effect.onInterrupt(() => note(farewell(job)))
@@ -67,11 +66,6 @@ const sessionOf = (given: Option.Option<string>): Effect.Effect<SessionId, CliFa
       const random = yield* Random.nextIntBetween(0, 36 ** 4)
       return SessionId.make(`run-${now.toString(36)}${random.toString(36).padStart(4, "0")}`)
     })
-
-const keyOf = (given: Option.Option<string>): Effect.Effect<string | null, CliFailure> =>
-  Option.isSome(given) && given.value.trim() === ""
-    ? Effect.fail(usage("--key is empty."))
-    : Effect.succeed(Option.getOrNull(given))
 
 const farewell = ({ admitted, sessionId }: Job): string =>
   admitted
@@ -106,7 +100,7 @@ const fresh = (job: Job) =>
     const { flags, key, sessionId } = job
     const machine = yield* MeerkatMachine
     const progress = yield* Progress.make
-    const open = yield* register(machine, yield* RuntimeStore, sessionId)
+    const { gone, open } = yield* register(machine, yield* RuntimeStore, sessionId)
     const options = key === null ? {} : { idempotencyKey: key }
     const { completion } = yield* Effect.uninterruptible(Effect.tap(
       machine.session(sessionId).prompt(job.text, options),
@@ -116,22 +110,48 @@ const fresh = (job: Job) =>
         })
     ))
     yield* progress.follow(machine, sessionId)
-    const others = yield* tellOthers(progress, open.filter(({ inputId }) => inputId !== completion.inputId))
+    const isOther = ({ inputId }: { readonly inputId: InputId }) => inputId !== completion.inputId
+    yield* Effect.forEach(gone.filter(isOther), (end) => noteEnd(progress, end.inputId, end.outcome))
+    const others = yield* tellOthers(progress, open.filter(isOther))
     yield* machine.ensureSessionWithExecutor(sessionId, Executor.make(job.command, flags, progress.onStderr))
-    const outcome = yield* completion.wait
+    const outcome = yield* outcomeOf(machine, sessionId, completion, open)
     yield* Effect.forEach(others, ({ fiber, inputId }) =>
       Effect.flatMap(ended(machine, sessionId, inputId), (end) =>
         Option.isSome(end) ? Fiber.join(fiber) : Fiber.interrupt(fiber)))
-    return { sessionId, inputId: completion.inputId, outcome }
-  })).pipe(Effect.mapError(ofSessionError(job.flags.db)))
+    if (Option.isNone(outcome)) {
+      return yield* heldBack(completion.inputId, sessionId)
+    }
+    return { sessionId, inputId: completion.inputId, outcome: outcome.value }
+  })).pipe(
+    Effect.mapError((error) =>
+      error._tag === "CliFailure" ? error : ofSessionError(job.flags.db)(error)
+    )
+  )
+
+/** The key may name an input that only goes along with others: it is not waited for once they have ended. */
+const outcomeOf = (
+  machine: MeerkatMachineService,
+  sessionId: SessionId,
+  { inputId, wait }: Completion,
+  open: ReadonlyArray<Open>
+) =>
+  open.some((input) => input.inputId === inputId && !input.drives)
+    ? Effect.zipRight(
+      Effect.forEach(open.filter(({ drives }) => drives), (other) => other.wait, { discard: true }),
+      ended(machine, sessionId, inputId)
+    )
+    : Effect.asSome(wait)
 
 /** What was pending runs first; its answers are for the person who watches. */
 const tellOthers = (progress: Progress.Progress, open: ReadonlyArray<Completion>) =>
   Effect.forEach(open, ({ inputId, wait }) =>
     Effect.map(
-      Effect.forkScoped(Effect.flatMap(wait, (outcome) => progress.note(`pending input ${inputId}: ${told(outcome)}`))),
+      Effect.forkScoped(Effect.flatMap(wait, (outcome) => noteEnd(progress, inputId, outcome))),
       (fiber) => ({ inputId, fiber })
     ))
+
+const noteEnd = (progress: Progress.Progress, inputId: InputId, outcome: CompletionOutcome) =>
+  progress.note(`pending input ${inputId}: ${told(outcome)}`)
 
 const told = (outcome: CompletionOutcome): string => {
   if (outcome._tag === "Completed") return outcome.result.text

@@ -19,7 +19,7 @@ export const isRetired = ({ lifecycle }: SessionState): boolean =>
   lifecycle._tag === "Retired" || (lifecycle._tag === "Running" && lifecycle.returnTo === "Retired")
 
 /** Whether the input makes the loop run a batch. In a retired session everything does. @since 0.1.0 @category guards */
-export const drives = (record: InputRecord, retired: boolean): boolean =>
+export const drives = (record: Pick<InputRecord, "hold" | "kind">, retired: boolean): boolean =>
   retired || (!record.hold && record.kind !== "peer_response_progress")
 
 /** Whether the input may be selected at this time; one that waits for its retry may not. @since 0.1.0 @category guards */

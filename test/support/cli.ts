@@ -157,10 +157,10 @@ export const make: Effect.Effect<Cli, never, Scope.Scope> = Effect.map(
   }
 )
 
-/** Waits for a fact, at most ten seconds. */
+/** Waits for a fact, at most thirty seconds: on a busy machine a program takes its time to start. */
 export const until = (fact: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => fact() ? Effect.void : Effect.zipRight(Effect.sleep("20 millis"), until(fact))).pipe(
-    Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => new Error("it did not come true in time") }),
+    Effect.timeoutFail({ duration: "30 seconds", onTimeout: () => new Error("it did not come true in time") }),
     Effect.orDie
   )
 
