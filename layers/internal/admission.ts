@@ -6,6 +6,7 @@ import * as Either from "effect/Either"
 import * as HashMap from "effect/HashMap"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
 import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { SubmitError } from "../../services/MachineAuthority.js"
 import type {
@@ -24,7 +25,7 @@ import { Internal } from "../../src/domain/Errors.js"
 import type { InputId, RunId } from "../../src/domain/Ids.js"
 import { header, Input } from "../../src/domain/Input.js"
 import type { InputState } from "../../src/domain/InputRecord.js"
-import { stateOfOpen, stateOfTerminal } from "../../src/domain/InputRecord.js"
+import { stateOfOpen, stateOfTerminal, TraceContext } from "../../src/domain/InputRecord.js"
 import type { ReadError } from "../../src/domain/StoreErrors.js"
 import { isRetryable } from "../../src/domain/StoreErrors.js"
 import { accept } from "../../src/kernel/commands/accept.js"
@@ -195,12 +196,22 @@ export const admit = (
     }
   })
 
-/** The trace context of the accepting call; stored with the input, linked from the span of its run. */
-export const traceOfCall = Effect.map(Effect.option(Effect.currentSpan), (span) =>
-  Option.match(span, {
-    onNone: () => ({}),
-    onSome: ({ sampled, spanId, traceId }) => ({ trace: { traceId, spanId, sampled } })
-  }))
+const checkTrace = Stored.check(TraceContext)
+
+/**
+ * The trace context of the accepting call; stored with the input, linked from the span of its run. Spans are somebody
+ * else's: what could not be read back is left out.
+ */
+export const traceOfCall = Effect.map(
+  Effect.option(Effect.currentSpan),
+  (span): { readonly trace?: TraceContext } =>
+    Option.match(Option.flatMap(span, (made) => Either.getRight(traceOf(made))), {
+      onNone: () => ({}),
+      onSome: (trace) => ({ trace })
+    })
+)
+
+const traceOf = ({ sampled, spanId, traceId }: Tracer.Span) => checkTrace({ traceId, spanId, sampled })
 
 const check = Stored.check(Input)
 

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type { BlobFailed } from "../../services/BlobStore.js"
 import { BlobStore } from "../../services/BlobStore.js"
 import type { Turn, TurnOutput } from "../../services/CoreExecutor.js"
@@ -20,6 +21,7 @@ import type { ContentBlock, MediaData, Message } from "../../src/domain/Message.
 import { invalid } from "./driverError.js"
 import { within } from "./race.js"
 import { logWarning } from "./rendering.js"
+import * as Stored from "./stored.js"
 
 export interface Blobs {
   /**
@@ -50,6 +52,8 @@ const fault = (detail: string, retryable: boolean) => new ExecutorFault({ detail
 const decode = (base64: string): Effect.Effect<Uint8Array, ExecutorFault> =>
   Either.mapLeft(Encoding.decodeBase64(base64), ({ message }) => fault(`media that is not base64: ${message}`, false))
 
+const checkBlobId = Stored.check(Schema.String)
+
 const without: Blobs = {
   ofInput: Effect.succeed,
   ofOutput: Effect.succeed,
@@ -65,7 +69,7 @@ const beside = (store: BlobStore["Type"], threshold: number, limit: Duration.Dur
   const keep = (data: MediaData): Effect.Effect<MediaData, BlobFailed | ExecutorFault> =>
     data.type === "blob"
       ? Effect.succeed(data)
-      : Effect.map(Effect.flatMap(decode(data.base64), store.put), (blobId) => ({ type: "blob", blobId }))
+      : Effect.flatMap(Effect.flatMap(decode(data.base64), store.put), named)
   const ofBlocks = (blocks: Blocks): Effect.Effect<Blocks, BlobFailed | ExecutorFault> =>
     Effect.forEach(blocks, (block) =>
       block.type !== "text" && isLarge(block)
@@ -85,6 +89,13 @@ const beside = (store: BlobStore["Type"], threshold: number, limit: Duration.Dur
     media: (data) => data.type === "inline" ? decode(data.base64) : read(store, data.blobId)
   }
 }
+
+/** The id is stored as it is: one that is none could not be read back. */
+const named = (blobId: string): Effect.Effect<MediaData, ExecutorFault> =>
+  Either.mapBoth(checkBlobId(blobId), {
+    onLeft: (detail) => fault(`the blob store answered no id: ${detail}`, false),
+    onRight: (id): MediaData => ({ type: "blob", blobId: id })
+  })
 
 const refused = (error: BlobFailed | ExecutorFault): RuntimeDriverError =>
   error._tag === "BlobFailed"

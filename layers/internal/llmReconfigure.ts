@@ -14,19 +14,21 @@ import type {
   SessionLlmReconfigureRequest
 } from "../../src/domain/LlmIdentity.js"
 import { SessionLlmCapabilitySurface } from "../../src/domain/LlmIdentity.js"
-import type { SessionToolVisibilityState } from "../../src/domain/ToolVisibility.js"
+import { SessionToolVisibilityState } from "../../src/domain/ToolVisibility.js"
 import { admitReconfigure } from "../../src/kernel/commands/service.js"
 import { adoptVisibility, installModelTools } from "../../src/kernel/commands/tools.js"
 import type { Derived } from "../../src/kernel/llmVisibility.js"
 import { derive } from "../../src/kernel/llmVisibility.js"
 import { visibilityOf } from "../../src/kernel/toolVisibility.js"
 import type { Entry } from "./entry.js"
+import { given } from "./given.js"
 import type { Host, HostFailure } from "./llmHost.js"
 import { hostOf } from "./llmHost.js"
 import type { MachineParts } from "./machineParts.js"
 import { submit } from "./machineParts.js"
 import type { ModelCell, ModelFacts } from "./modelCell.js"
 import { unresolved } from "./modelCell.js"
+import * as Stored from "./stored.js"
 
 /** One change of one session's model. */
 export interface Job {
@@ -55,6 +57,8 @@ const attempts = 5
 
 const failed = ({ error }: HostFailure): RuntimeDriverError => error
 
+const checkVisibility = Stored.check(SessionToolVisibilityState)
+
 const sameSurface = Schema.equivalence(Schema.UndefinedOr(SessionLlmCapabilitySurface))
 
 const factsBefore = (before: HydratedSessionLlmState): ModelFacts => ({
@@ -65,7 +69,10 @@ const factsBefore = (before: HydratedSessionLlmState): ModelFacts => ({
 /** The session's own state of its tools is the truth, and the host's a copy: only what is newer there is taken over. */
 const adopt = (entry: Entry, state: SessionToolVisibilityState | undefined): Effect.Effect<void, RuntimeDriverError> =>
   state === undefined ? Effect.void : Effect.catchTag(
-    Effect.asVoid(submit(entry, adoptVisibility(state))),
+    Effect.flatMap(
+      given(entry, checkVisibility, state, "a visibility of tools"),
+      (checked) => Effect.asVoid(submit(entry, adoptVisibility(checked)))
+    ),
     "ValidationFailed",
     (cause) =>
       Effect.fail(

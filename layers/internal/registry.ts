@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -11,11 +12,12 @@ import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { MachineAuthority, SessionAuthority } from "../../services/MachineAuthority.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Destroyed, Internal, unknownSession } from "../../src/domain/Errors.js"
-import type { SessionId } from "../../src/domain/Ids.js"
+import { SessionId } from "../../src/domain/Ids.js"
 import * as DrainCell from "./drainCell.js"
 import { invalid } from "./driverError.js"
 import type { Entry } from "./entry.js"
 import type { Spawner } from "./spawn.js"
+import * as Stored from "./stored.js"
 
 interface Opening {
   readonly _tag: "Opening"
@@ -108,6 +110,8 @@ export const entryOf = (sessionId: SessionId, authority: SessionAuthority, scope
   removed: false
 })
 
+const checkSessionId = Stored.check(SessionId)
+
 /** The end of a session waits for what runs inside it, its hooks above all: they must not wait for it in their turn (D7). */
 const notFromInside = <A, E>(sessionId: SessionId, wait: Effect.Effect<A, E>) =>
   Effect.flatMap(
@@ -191,6 +195,8 @@ export const make = (deps: RegistryDeps): Registry => {
         if (closed) return Effect.fail(machineClosed())
         const slot = slots.get(sessionId) ?? null
         if (slot === null) {
+          const named = checkSessionId(sessionId)
+          if (Either.isLeft(named)) return Effect.fail(invalid({ _tag: "InvalidSessionId", detail: named.left }))
           const opening = reserve(sessionId)
           onBegun(opening.opened)
           return Effect.map(wait(restore, sessionId, opening, "beginners"), (entry) => ({ entry, created: true }))

@@ -1,9 +1,14 @@
 /** @since 0.1.0 */
 import * as Cause from "effect/Cause"
-import type { CompletionOutcome, TurnCauseKind, TurnError } from "../../src/domain/Completion.js"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { TurnCauseKind, TurnError } from "../../src/domain/Completion.js"
+import { CompletionOutcome } from "../../src/domain/Completion.js"
 import type { ApplyFailureCause, ExecutorError } from "../../src/domain/Errors.js"
 import { pretty } from "./rendering.js"
 import type { Refusal } from "./stored.js"
+import * as Stored from "./stored.js"
 
 /** What a failed run amounts to, before time comes in. */
 export interface Failure {
@@ -36,8 +41,23 @@ const withError = (detail: string, error: TurnError): CompletionOutcome => ({
   error
 })
 
-/** A typed failure of `apply`; retryable by its cause unless it says so itself (D10). */
-export const ofError = (error: ExecutorError): Failure => {
+/**
+ * A typed failure of `apply`; retryable by its cause unless it says so itself (D10). What the types rule out comes from
+ * code that has none, and is a death.
+ */
+export const ofError = (error: ExecutorError): Failure =>
+  Option.getOrElse(
+    Option.flatMap(Option.liftThrowable(known)(error), (failure) => Either.getRight(check(failure))),
+    () => ofCause(Cause.fail(error))
+  )
+
+/** It ends up in outcomes, so it is held to what can be read back. */
+const check = Stored.check(
+  Schema.Struct({ detail: Schema.String, outcome: CompletionOutcome, retryable: Schema.Boolean })
+)
+
+/** Taken at its word; null for a kind that there is not. */
+const known = (error: ExecutorError): Failure | null => {
   switch (error._tag) {
     case "ApplyFailed":
       return {
@@ -62,9 +82,8 @@ export const ofError = (error: ExecutorError): Failure => {
     case "ExecutorStopped":
     case "TurnCancelled":
       return { detail: error.detail, outcome: abandoned(error.detail), retryable: false }
-    // what the types rule out comes from code that has none
     default:
-      return ofCause(Cause.fail(error))
+      return null
   }
 }
 

@@ -14,7 +14,7 @@ import type { ServiceTurn, ServiceTurnOptions, ServiceTurnSnapshot } from "../..
 import type { Command, RunOutput } from "../../src/domain/Command.js"
 import type { RuntimeDriverError, TurnCancelled } from "../../src/domain/Errors.js"
 import { NotReady } from "../../src/domain/Errors.js"
-import type { RunId } from "../../src/domain/Ids.js"
+import { RunId } from "../../src/domain/Ids.js"
 import type { Running } from "../../src/domain/RuntimeState.js"
 import { visible } from "../../src/domain/RuntimeState.js"
 import {
@@ -28,12 +28,14 @@ import type { OfRun } from "../../src/kernel/rows/run.js"
 import { readFailure } from "./admission.js"
 import { driverError, invalid, refusedError } from "./driverError.js"
 import type { EndedTurn, Entry } from "./entry.js"
+import { given } from "./given.js"
 import { hosted, insistence, mayWork, notCommitted, outsideError } from "./guest.js"
 import type { MachineParts } from "./machineParts.js"
 import { submit, traced } from "./machineParts.js"
 import { pretty } from "./rendering.js"
 import { toRunOutput } from "./runOutput.js"
 import { insist, insistOrReload } from "./runSettlement.js"
+import * as Stored from "./stored.js"
 
 type Parts = Pick<MachineParts, "blobs" | "config" | "ids" | "store">
 
@@ -74,9 +76,12 @@ const notBeingEnded = (entry: Entry): Effect.Effect<void, RuntimeDriverError> =>
 const open = (entry: Entry, runId: RunId) =>
   Effect.zipRight(notBeingEnded(entry), submit(entry, beginServiceTurn({ runId })))
 
+const checkRunId = Stored.check(RunId)
+
 /** A turn of the owner's naming. An id names one run for good: what it committed could not be told apart otherwise. */
-const openNamed = ({ store }: Parts, entry: Entry, runId: RunId) =>
+const openNamed = ({ store }: Parts, entry: Entry, named: RunId) =>
   Effect.gen(function*() {
+    const runId = yield* given(entry, checkRunId, named, "the id of a run")
     const receipt = turnOf(entry)?.runId === runId
       ? Option.none()
       : yield* Effect.mapError(store.receipt(entry.authority.unsafeState().runtimeId, runId, 0), readFailure)

@@ -20,32 +20,41 @@ export type Refusal =
   | { readonly _tag: "TooLarge"; readonly bytes: number; readonly limit: number }
   | { readonly _tag: "Unstorable"; readonly detail: string }
 
-/** A check by a schema; compiled once. Whatever is as it should be comes back as the same object. */
+/** A check by a schema; compiled once. What comes back is a copy: what the schema knows of the value, and nothing else. */
 export const check = <A, I>(schema: Schema.Schema<A, I>): Check<A> => {
-  const is = Schema.is(schema)
   const validate = Schema.validateEither(schema)
-  const checked = (value: unknown): Either.Either<A, string> =>
-    is(value) ? Either.right(value) : Either.mapLeft(validate(present(value)), wordsOf)
+  const checked = (value: unknown): Either.Either<A, string> => Either.mapLeft(validate(asJson(value)), wordsOf)
   // a value that throws when it is looked at, or has no end
   return (value) => Either.flatMap(Either.try({ try: () => checked(value), catch: textOf }), identity)
 }
 
 // --- internal ---
 
-/** Absent is absent: a property that is there and undefined is left out, as JSON does. */
-const present = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map(present)
-  if (!Predicate.isRecord(value) || ArrayBuffer.isView(value) || Predicate.hasProperty(value, "toJSON")) return value
-  return Object.fromEntries(
-    Object.entries(value).filter(([, field]) => field !== undefined).map(([name, field]) => [name, present(field)])
-  )
+/** The value that JSON would write: what says itself how it is written is asked, and what is undefined is absent. */
+const asJson = (value: unknown): unknown =>
+  Predicate.hasProperty(value, "toJSON") && typeof value.toJSON === "function" && !ArrayBuffer.isView(value)
+    ? partsAsJson(value.toJSON())
+    : partsAsJson(value)
+
+const partsAsJson = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(asJson)
+  if (!Predicate.isRecord(value) || ArrayBuffer.isView(value)) return value
+  const parts: Record<string, unknown> = {}
+  for (const name of Object.keys(value)) {
+    const part = asJson(value[name])
+    // a key of this name would not come back, but change what the object is
+    if (part !== undefined && name !== "__proto__") parts[name] = part
+  }
+  return parts
 }
 
 /** Enough to find the mistake; they end up in outcomes, so whatever was given is not repeated in full. */
 const wordsOf = ({ issue }: ParseResult.ParseError): string =>
   ParseResult.ArrayFormatter.formatIssueSync(issue)
     .slice(0, 3)
-    .map(({ message, path }) => `${path.map(String).join(".")}: ${clipped(message)}`)
+    .map(({ message, path }) =>
+      [...(path.length === 0 ? [] : [path.map(String).join(".")]), clipped(message)].join(": ")
+    )
     .join("; ")
 
 const clipped = (text: string): string => text.length > 200 ? `${text.slice(0, 200)}…` : text

@@ -33,6 +33,11 @@ export const InputStatus = Schema.Union(
 /** @since 0.1.0 @category models */
 export type InputStatus = typeof InputStatus.Type
 
+/** Where in a trace something was called. @since 0.1.0 @category schemas */
+export const TraceContext = Schema.Struct({ traceId: Schema.String, spanId: Schema.String, sampled: Schema.Boolean })
+/** @since 0.1.0 @category models */
+export type TraceContext = typeof TraceContext.Type
+
 /**
  * Everything of an open input but its words, which never change and are stored beside it.
  *
@@ -64,7 +69,7 @@ export const InputFacts = Schema.Struct({
   notBefore: optional(Schema.Number),
   lastRunId: optional(RunId),
   /** trace context of the accepting call, linked from the run's span */
-  trace: optional(Schema.Struct({ traceId: Schema.String, spanId: Schema.String, sampled: Schema.Boolean })),
+  trace: optional(TraceContext),
   createdAt: Schema.Number,
   updatedAt: Schema.Number
 })

@@ -5,6 +5,7 @@ import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
+import * as Function from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -279,6 +280,14 @@ describe("a machine", () => {
       assert.deepStrictEqual(yield* stored, ["blob", "blob"])
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, BlobStoreMemory.layer))))
 
+  it.effect("refuses media that are given no id", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      yield* machine.registerSession(id)
+      const refused = yield* Effect.flip(machine.session(id).prompt("look", { blocks: [image(large)] }))
+      assert.include(refused.message, "answered no id")
+    }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, nameless))))
+
   it.effect("keeps an answer whose media cannot be put aside", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
@@ -305,6 +314,17 @@ describe("a machine", () => {
 
 /** The name of what a killed process was writing. */
 const leftover = "01996d2e-0000-7000-8000-00000000cafe"
+
+/** A place that names nothing. */
+const nameless = Layer.succeed(
+  BlobStore,
+  BlobStore.of({
+    put: () => Effect.succeed(Function.unsafeCoerce<unknown, string>(undefined)),
+    get: () => Effect.succeedNone,
+    remove: () => Effect.succeed(false),
+    list: Stream.empty
+  })
+)
 
 /** A place with no room. */
 const broken = Layer.succeed(

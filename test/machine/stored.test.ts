@@ -6,6 +6,8 @@ import * as Function from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -16,8 +18,11 @@ import type { MeerkatMachineService, PromptOptions, SessionHandle } from "../../
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import type { SessionOperations } from "../../services/SessionOperations.js"
 import * as Turn from "../../services/Turn.js"
+import type { CompletionOutcome } from "../../src/domain/Completion.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import { textOf } from "../../src/domain/Message.js"
+import * as ToolVisibility from "../../src/domain/ToolVisibility.js"
+import { LlmHost } from "../../src/testkit/index.js"
 import { prompt } from "../support/inputs.js"
 
 const id = SessionId.make("s")
@@ -31,6 +36,11 @@ const test = (name: string, body: (machine: MeerkatMachineService) => Effect.Eff
 const video = (durationMs: number): PromptOptions => ({
   blocks: [{ type: "video", mediaType: "video/mp4", durationMs, data: { type: "inline", base64: "AAAA" } }]
 })
+
+const fileOfItsOwn = (): string => join(fs.mkdtempSync(join(tmpdir(), "meerkat-stored-")), "s.db")
+
+const builtin = ToolVisibility.witnessOf({ kind: "builtin", sourceId: "a" })
+const peer = { peerName: "p", peerId: "p1", address: "here", publicKey: "k" }
 
 /** A machine of its own on a file, closed at the end. */
 const process_ = <A, E>(filename: string, body: (machine: MeerkatMachineService) => Effect.Effect<A, E>) =>
@@ -126,6 +136,12 @@ describe("an operation that could not be read back is refused", () => {
       Effect.flatMap(operations.external(named), (op) => operations.complete(op, untyped(undefined))),
     "that failed of what is no text": (operations) =>
       Effect.flatMap(operations.external(named), (op) => operations.fail(op, untyped({ code: 1 }))),
+    "that failed of nothing": (operations) =>
+      Effect.flatMap(operations.external(named), (op) => operations.fail(op, untyped(undefined))),
+    "that was not made, of nothing": (operations) =>
+      Effect.flatMap(operations.external(named), (op) => operations.provisioningFailed(op, untyped(undefined))),
+    "whose owner ends for no reason": (operations) =>
+      Effect.zipRight(operations.external(named), operations.terminateOwner(untyped(undefined))),
     "whose peer is none": (operations) =>
       Effect.flatMap(
         operations.external({ ...named, kind: "mob_member_child", expectPeerChannel: true }),
@@ -142,6 +158,18 @@ describe("an operation that could not be read back is refused", () => {
       }))
   }
 
+  test("but not for a clock that was set back", (machine) =>
+    Effect.gen(function*() {
+      yield* machine.registerSession(id)
+      yield* TestClock.setTime(1_000)
+      const { operations } = machine.session(id)
+      const op = yield* operations.external(named)
+      yield* TestClock.setTime(0)
+      yield* operations.complete(op, "done")
+      const outcome = yield* operations.watch(op)
+      assert.strictEqual(outcome._tag === "Completed" ? outcome.result.durationMs : outcome._tag, 0)
+    }))
+
   for (const answer of [5, { content: "x", tokensUsed: 0.5 }, undefined]) {
     test(`and ends as failed when its work answers ${JSON.stringify(answer)}`, (machine) =>
       Effect.gen(function*() {
@@ -154,18 +182,165 @@ describe("an operation that could not be read back is refused", () => {
   }
 })
 
-describe("what is undefined is absent, as in JSON", () => {
+describe("what else a session is given is refused if it could not be read back", () => {
+  const odd = untyped({ ...ToolVisibility.initial, stagedRevision: 0.5 })
+  const given: Record<
+    string,
+    (session: SessionHandle, machine: MeerkatMachineService) => Effect.Effect<unknown, unknown>
+  > = {
+    "an intent that is no text": (_, machine) => machine.setSessionSilentIntents(id, [untyped(42)]),
+    "an intent that no JSON knows": (_, machine) => machine.setSessionSilentIntents(id, [untyped(10n)]),
+    "a filter of no kind": ({ tools }) => tools.stageFilter(untyped({ _tag: "Some", names: [] }), {}),
+    "a filter by numbers": ({ tools }) => tools.stageFilter(ToolVisibility.deny(untyped(42)), untyped({ 42: builtin })),
+    "a witness that is none": (_, machine) =>
+      machine.stagePersistentFilter(id, ToolVisibility.deny("a"), { a: untyped({ ...builtin, stableOwnerKey: 42 }) }),
+    "a request for a tool of no source": ({ tools }) =>
+      tools.requestDeferred([{ name: "a", witness: untyped({ lastSeenProvenance: { kind: "mcp" } }) }]),
+    "no names of tools": ({ tools }) => tools.stageRequestedDeferredNames(untyped(undefined)),
+    "a visibility with half a revision, published": ({ tools }) => tools.publish(odd),
+    "a visibility with half a revision, installed": ({ tools }) => tools.replace(odd),
+    "a catalogue of what are no tools": ({ tools }) =>
+      tools.replaceCatalogs({ deferred: { a: untyped({ stableOwnerKey: 42 }) }, filter: {} }),
+    "the name of a turn that is none": ({ bindings }) =>
+      Effect.flatMap(bindings, ({ turn }) => turn.begin(untyped("mine"))),
+    "a session of no name": (_, machine) => machine.registerSession(untyped("")),
+    "a session whose name is a number": (_, machine) => machine.registerSession(untyped(42))
+  }
+  for (const [what, call] of Object.entries(given)) {
+    test(what, (machine) =>
+      Effect.gen(function*() {
+        yield* machine.registerSession(id)
+        const refused = yield* Effect.flip(call(machine.session(id), machine))
+        assert.deepInclude(refused, { _tag: "ValidationFailed" })
+        assert.strictEqual(yield* machine.runtimeState(id), "idle")
+      }))
+  }
+
+  test("a session that is gone says so first", (machine) =>
+    Effect.gen(function*() {
+      yield* machine.registerSession(id)
+      yield* machine.destroyRuntime(id)
+      const refused = yield* Effect.flip(machine.setSessionSilentIntents(id, [untyped(42)]))
+      assert.strictEqual(refused._tag, "Destroyed")
+    }))
+
+  test("the visibility that a model host knows", (machine) =>
+    Effect.gen(function*() {
+      const { host } = yield* LlmHost.make({
+        initial: { identity: { model: "seeing", provider: "anthropic" }, visibility: Option.some(odd) }
+      })
+      yield* machine.setSessionLlmReconfigureHost(host)
+      yield* machine.registerSession(id)
+      yield* machine.session(id).bindings
+      const refused = yield* Effect.flip(machine.session(id).llm.reconfigure({ model: "blind" }))
+      assert.include(refused.message, "cannot be installed")
+    }))
+})
+
+describe("what nobody asked for is not stored", () => {
+  const extra = { extra: 10n }
+
+  it.live("of an input, an answer, an intent and a peer, now and after a restart", () =>
+    Effect.gen(function*() {
+      const filename = fileOfItsOwn()
+      const op = yield* process_(filename, (machine) =>
+        Effect.gen(function*() {
+          const reply = Turn.reply("x", { usage: { ...extra, inputTokens: 1 } })
+          yield* machine.ensureSessionWithExecutor(id, { apply: () => Effect.succeed({ ...reply, ...extra }) })
+          const session = machine.session(id)
+          assert.deepStrictEqual(
+            yield* session.ask("hello", { metadata: { ...extra, model: "m" } }),
+            { text: "x", usage: { inputTokens: 1 } }
+          )
+          const { completion } = yield* session.prompt("later", { metadata: { ...extra, model: "m" }, hold: true })
+          const child = { displayName: "child", kind: "mob_member_child", expectPeerChannel: true } as const
+          const started = yield* session.operations.external(child)
+          yield* session.operations.peerReady(started, { ...peer, ...extra })
+          yield* session.tools.stageFilter({ ...extra, ...ToolVisibility.deny("a") }, { a: { ...extra, ...builtin } })
+          return { started, held: completion.inputId }
+        }))
+      yield* process_(filename, (machine) =>
+        Effect.gen(function*() {
+          yield* machine.registerSession(id)
+          assert.deepStrictEqual(yield* machine.listActiveInputs(id), [op.held])
+          const record = yield* machine.session(id).operations.get(op.started)
+          assert.deepStrictEqual(Option.flatMapNullable(record, (known) => known.peer), Option.some(peer))
+          assert.deepStrictEqual(
+            (yield* machine.session(id).tools.state).stagedFilter,
+            ToolVisibility.deny("a")
+          )
+        }))
+    }))
+
+  it.live("nor the trace of a call whose tracer makes no sound spans", () =>
+    Effect.gen(function*() {
+      const filename = fileOfItsOwn()
+      const odd = Tracer.make({
+        context: (run) => run(),
+        span: (name, parent, context, links, startTime, kind) =>
+          Object.assign(
+            untyped(
+              Effect.runSync(
+                Effect.map(Effect.tracer, (native) => native.span(name, parent, context, links, startTime, kind))
+              )
+            ),
+            { traceId: undefined }
+          )
+      })
+      yield* process_(filename, (machine) =>
+        Effect.gen(function*() {
+          yield* machine.registerSession(id)
+          yield* Effect.withTracer(machine.session(id).prompt("hello"), odd)
+        }))
+      yield* process_(filename, (machine) =>
+        Effect.gen(function*() {
+          yield* machine.registerSession(id)
+          assert.strictEqual((yield* machine.listActiveInputs(id)).length, 1)
+        }))
+    }))
+})
+
+describe("a failure that is not what its kind says is a death", () => {
+  const errors = {
+    "a cause that there is not": { _tag: "TerminalFailure", causeKind: "rate_limited", outcome: "failed", detail: "d" },
+    "an outcome that there is not": { _tag: "TerminalFailure", causeKind: "llm_failure", outcome: "odd", detail: "d" },
+    "a number for words": { _tag: "TerminalFailure", causeKind: "llm_failure", outcome: "failed", detail: 42 },
+    "words that no JSON knows": { _tag: "ApplyFailed", cause: "RuntimeTurn", detail: 10n },
+    "no words": { _tag: "ExecutorStopped" }
+  }
+  for (const [what, error] of Object.entries(errors)) {
+    it.live(`${what}; the outcome is told, and told again`, () =>
+      process_(fileOfItsOwn(), (machine) =>
+        Effect.gen(function*() {
+          yield* machine.ensureSessionWithExecutor(id, { apply: () => Effect.fail(untyped(error)) })
+          const session = machine.session(id)
+          const { completion } = yield* session.prompt("hello", { idempotencyKey: "k" })
+          const told = yield* completion.wait
+          assert.strictEqual(told._tag, "AbandonedWithError")
+          assert.deepStrictEqual(yield* session.outcome(completion.inputId), Option.some(told))
+          const again = yield* session.prompt("hello", { idempotencyKey: "k" })
+          assert.deepStrictEqual(yield* again.completion.wait, told)
+        })))
+  }
+})
+
+describe("what is undefined is absent and a date is its text, as in JSON", () => {
   it.live("of an input and of an answer, now and after a restart", () =>
     Effect.gen(function*() {
-      const filename = join(fs.mkdtempSync(join(tmpdir(), "meerkat-stored-")), "s.db")
+      const data = { a: 1, c: "1970-01-01T00:00:00.000Z" }
+      const answer: CompletionOutcome = { _tag: "Completed", result: { text: "x", data } }
+      const filename = fileOfItsOwn()
       const inputId = yield* process_(filename, (machine) =>
         Effect.gen(function*() {
           yield* machine.ensureSessionWithExecutor(id, {
-            apply: () => Effect.succeed(Turn.reply("x", untyped({ data: { a: 1, b: undefined }, usage: undefined })))
+            apply: () =>
+              Effect.succeed(
+                Turn.reply("x", untyped({ data: { a: 1, b: undefined, c: new Date(0) }, usage: undefined }))
+              )
           })
           const metadata = untyped({ model: undefined })
           const { completion } = yield* machine.session(id).prompt("hello", { metadata })
-          yield* completion.wait
+          assert.deepStrictEqual(yield* completion.wait, answer)
           return completion.inputId
         }))
       yield* process_(filename, (machine) =>
@@ -173,7 +348,7 @@ describe("what is undefined is absent, as in JSON", () => {
           yield* machine.registerSession(id)
           assert.deepStrictEqual(
             yield* machine.outcome(id, inputId),
-            Option.some({ _tag: "Completed", result: { text: "x", data: { a: 1 } } } as const)
+            Option.some(answer)
           )
           const history = yield* Stream.runCollect(machine.history(id))
           assert.deepStrictEqual(Array.from(history, ({ blocks }) => textOf(blocks)), ["hello", "x"])

@@ -35,10 +35,12 @@ export const resultOf = (answer: OperationAnswer, elapsedMs: number): Either.Eit
     : Predicate.isRecord(said)
     ? said
     : {}
+  const took = durationMs ?? elapsedMs
   return check({
     content,
     isError: isError ?? false,
-    durationMs: typeof durationMs === "number" ? Math.max(0, Math.round(durationMs)) : durationMs ?? elapsedMs,
+    // the clock may have been set back meanwhile
+    durationMs: typeof took === "number" ? Math.max(0, Math.round(took)) : took,
     tokensUsed: tokensUsed ?? 0
   })
 }

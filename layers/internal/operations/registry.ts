@@ -29,7 +29,8 @@ import { waitAll, watch } from "./waiting.js"
 
 const checkSpec = Stored.check(OperationSpec)
 const checkPeer = Stored.check(OperationPeer)
-const checkWords = Stored.check(Schema.UndefinedOr(Schema.String))
+const checkError = Stored.check(Schema.String)
+const checkReason = Stored.check(Schema.UndefinedOr(Schema.String))
 
 const refused = (detail: string): OpInvalid => new OpInvalid({ detail })
 
@@ -96,15 +97,15 @@ const ending = (deps: OperationDeps, id: OperationId, command: Command<Ops.Opera
   submit(deps.entry, command, () => Fibers.release(deps.entry, id))
 
 /** The same with the caller's words in it. */
-const worded = (
+const worded = <A>(
   deps: OperationDeps,
   id: OperationId,
-  words: string | undefined,
-  command: Command<Ops.OperationReply>
+  words: Either.Either<A, string>,
+  command: (id: OperationId, words: A) => Command<Ops.OperationReply>
 ) =>
-  Either.match(checkWords(words), {
+  Either.match(words, {
     onLeft: (detail) => Effect.fail(refused(`not a reason: ${detail}`)),
-    onRight: () => ending(deps, id, command)
+    onRight: (checked) => ending(deps, id, command(id, checked))
   })
 
 const peerReady = ({ entry }: OperationDeps, id: OperationId, given: OperationPeer) =>
@@ -113,9 +114,13 @@ const peerReady = ({ entry }: OperationDeps, id: OperationId, given: OperationPe
     onRight: (peer) => submit(entry, Ops.peerReady(id, peer))
   })
 
-const terminateOwner = ({ entry }: OperationDeps, reason: string) =>
-  send(entry, Ops.terminateOwner(reason), (ids) => {
-    for (const id of ids) Fibers.release(entry, id)
+const terminateOwner = ({ entry }: OperationDeps, given: string) =>
+  Either.match(checkError(given), {
+    onLeft: (detail) => Effect.fail(refused(`not a reason: ${detail}`)),
+    onRight: (reason) =>
+      send(entry, Ops.terminateOwner(reason), (ids) => {
+        for (const id of ids) Fibers.release(entry, id)
+      })
   })
 
 const named = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) => traced(`operations.${name}`, effect)
@@ -134,11 +139,11 @@ const make = (deps: OperationDeps): SessionOperations => {
     peerReady: (id, peer) => named("peerReady", peerReady(deps, id, peer)),
     requestRetire: (id) => named("requestRetire", submit(entry, Ops.requestRetire(id))),
     complete: (id, answer) => named("complete", complete(deps, id, answer)),
-    fail: (id, error) => named("fail", worded(deps, id, error, Ops.failOperation(id, error))),
+    fail: (id, error) => named("fail", worded(deps, id, checkError(error), Ops.failOperation)),
     provisioningFailed: (id, error) =>
-      named("provisioningFailed", worded(deps, id, error, Ops.provisioningFailed(id, error))),
-    abort: (id, reason) => named("abort", worded(deps, id, reason, Ops.abortOperation(id, reason))),
-    cancel: (id, reason) => named("cancel", worded(deps, id, reason, Ops.cancelOperation(id, reason))),
+      named("provisioningFailed", worded(deps, id, checkError(error), Ops.provisioningFailed)),
+    abort: (id, reason) => named("abort", worded(deps, id, checkReason(reason), Ops.abortOperation)),
+    cancel: (id, reason) => named("cancel", worded(deps, id, checkReason(reason), Ops.cancelOperation)),
     markRetired: (id) => named("markRetired", ending(deps, id, Ops.markRetired(id))),
     terminateOwner: (reason) => named("terminateOwner", terminateOwner(deps, reason)),
     get: (id) =>

@@ -1,13 +1,18 @@
 /** @since 0.1.0 */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { CoreExecutor } from "../../../services/CoreExecutor.js"
 import type { MeerkatMachineService } from "../../../services/MeerkatMachine.js"
 import type { SessionId } from "../../../src/domain/Ids.js"
 import { setSilentIntents } from "../../../src/kernel/commands/queue.js"
+import { given } from "../given.js"
 import type { MachineParts } from "../machineParts.js"
-import { submitTo, traced } from "../machineParts.js"
+import { submit, traced } from "../machineParts.js"
+import * as Stored from "../stored.js"
+
+const checkIntents = Stored.check(Schema.Array(Schema.String))
 
 /** The factory runs in the attachment scope, with everything else it needs from the caller. */
 export const ensureFactory = <E, R>(
@@ -73,6 +78,13 @@ export const registration = (
     containsSession: (sessionId) => Effect.sync(() => registry.find(sessionId) !== undefined),
     sessionHasExecutor: (sessionId) => Effect.sync(() => (registry.find(sessionId)?.attachment ?? null) !== null),
     setSessionSilentIntents: (sessionId, intents) =>
-      traced("setSessionSilentIntents", submitTo(parts, sessionId, setSilentIntents(intents)))
+      traced(
+        "setSessionSilentIntents",
+        Effect.flatMap(registry.lookup(sessionId), (entry) =>
+          Effect.flatMap(
+            given(entry, checkIntents, intents, "a list of intents"),
+            (checked) => submit(entry, setSilentIntents(checked))
+          ))
+      )
   }
 }
