@@ -112,6 +112,10 @@ export const entryOf = (sessionId: SessionId, authority: SessionAuthority, scope
 
 const checkSessionId = Stored.check(SessionId)
 
+/** The name itself is the key of everything: what only says that it would be written as one is none. */
+const nameOf = (given: SessionId): Either.Either<SessionId, string> =>
+  Either.filterOrLeft(checkSessionId(given), (name) => name === given, () => "a name is a string")
+
 /** The end of a session waits for what runs inside it, its hooks above all: they must not wait for it in their turn (D7). */
 const notFromInside = <A, E>(sessionId: SessionId, wait: Effect.Effect<A, E>) =>
   Effect.flatMap(
@@ -150,8 +154,12 @@ export const make = (deps: RegistryDeps): Registry => {
         if (Exit.isSuccess(exit) && wanted) {
           exit.value.shared = slot.waiting.joiners > 0
           slots.set(sessionId, { _tag: "Live", entry: exit.value })
-        } else slots.delete(sessionId)
-        const unwanted = Exit.isSuccess(exit) && !wanted ? Scope.close(exit.value.scope, Exit.void) : Effect.void
+          // in the same step: whoever began it and is interrupted now finds it, and takes it back
+          Deferred.unsafeDone(opened, exit)
+          return Effect.void
+        }
+        slots.delete(sessionId)
+        const unwanted = Exit.isSuccess(exit) ? Scope.close(exit.value.scope, Exit.void) : Effect.void
         return Effect.zipRight(unwanted, Deferred.done(opened, typed(exit)))
       })
     ).pipe(Effect.asVoid)
@@ -195,7 +203,7 @@ export const make = (deps: RegistryDeps): Registry => {
         if (closed) return Effect.fail(machineClosed())
         const slot = slots.get(sessionId) ?? null
         if (slot === null) {
-          const named = checkSessionId(sessionId)
+          const named = nameOf(sessionId)
           if (Either.isLeft(named)) return Effect.fail(invalid({ _tag: "InvalidSessionId", detail: named.left }))
           const opening = reserve(sessionId)
           onBegun(opening.opened)

@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { TurnCauseKind, TurnError } from "../../src/domain/Completion.js"
 import { CompletionOutcome } from "../../src/domain/Completion.js"
@@ -50,6 +51,10 @@ export const ofError = (error: ExecutorError): Failure =>
     Option.flatMap(Option.liftThrowable(known)(error), (failure) => Either.getRight(check(failure))),
     () => ofCause(Cause.fail(error))
   )
+
+/** Whether an executor says that its turn was cancelled; what throws when it is looked at says nothing. */
+export const isCancelled = (error: ExecutorError): boolean =>
+  Option.getOrElse(Option.liftThrowable(Predicate.isTagged("TurnCancelled"))(error), () => false)
 
 /** It ends up in outcomes, so it is held to what can be read back. */
 const check = Stored.check(

@@ -22,7 +22,7 @@ import { primitive as toPrimitive } from "../../src/kernel/primitive.js"
 import { visibilityOf } from "../../src/kernel/toolVisibility.js"
 import type { Blobs } from "./blobs.js"
 import type { Failure } from "./runFailure.js"
-import { ofCause, ofError } from "./runFailure.js"
+import { isCancelled, ofCause, ofError } from "./runFailure.js"
 
 /** How a run ended, for the loop to commit. */
 export type RunEnd =
@@ -110,7 +110,7 @@ const endOf = (
   if (Exit.isSuccess(exit)) return { _tag: "Output", output: finished ?? exit.value }
   if (finished !== null) return { _tag: "Output", output: finished }
   const failure = Cause.failureOrCause(exit.cause)
-  if (Either.isLeft(failure) && failure.left._tag === "TurnCancelled") {
+  if (Either.isLeft(failure) && isCancelled(failure.left)) {
     return { _tag: "Interrupted", reason: reason ?? "cancelled" }
   }
   if (reason !== null) return { _tag: "Interrupted", reason }

@@ -3,6 +3,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
@@ -24,7 +25,7 @@ import { within } from "./race.js"
 import type { Registry } from "./registry.js"
 import { machineClosed } from "./registry.js"
 import { insist } from "./runSettlement.js"
-import { completesWithin, endsWithin } from "./spawn.js"
+import { completesWithin } from "./spawn.js"
 
 export interface TeardownDeps extends HookDeps {
   readonly home: Scope.Scope
@@ -103,16 +104,20 @@ const nothing = { requeued: 0, terminatedOperations: 0 }
 /**
  * Who waits or follows is told before the scopes close: code of users that does not end may hold them. Then the closing goes
  * on beside the machine, whose own end does not wait for it, and is not cut short: what an executor acquired is released,
- * however long that takes.
+ * however long that takes. Neither of the two scopes waits for the other, since each may be held for ever.
  */
-const closeScopes = (deps: TeardownDeps, entry: Entry) => {
+const closeScopes = (deps: TeardownDeps, entry: Entry, attachment: Attachment | null) => {
   const limit = Duration.toMillis(deps.config.teardownTimeout)
-  // the scope of an attachment is a child of the session's
-  const close = Effect.uninterruptible(Scope.close(entry.scope, Exit.void))
+  const close = (scope: Scope.CloseableScope) =>
+    deps.spawner.spawn(deps.foreign, Effect.uninterruptible(Scope.close(scope, Exit.void)))
+  const closed = Effect.suspend(() => {
+    const scopes = attachment === null ? [entry.scope] : [attachment.scope, entry.scope]
+    return Effect.forEach(scopes.map(close), (fiber) => Fiber.await(fiber), { discard: true })
+  })
   return Effect.zipWith(
     completesWithin(entry.authority.shutdown, limit),
-    Effect.suspend(() => endsWithin(deps.spawner.spawn(deps.foreign, close), limit)),
-    (told, closed) => told && closed
+    completesWithin(closed, limit),
+    (told, inTime) => told && inTime
   )
 }
 
@@ -141,7 +146,7 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     const hooksEnded = yield* endHooks(deps, entry)
     const fibersEnded = [loopEnded, guestEnded, drainEnded, changesEnded, claimEnded, operationsEnded, hooksEnded]
       .every((ended) => ended)
-    const scopesClosed = yield* closeScopes(deps, entry)
+    const scopesClosed = yield* closeScopes(deps, entry, attachment)
     // what holds the scopes is counted already, or it is the release of something
     if (fibersEnded && !scopesClosed) yield* leftBehind(deps)
     deps.registry().remove(entry)

@@ -69,6 +69,26 @@ describe("what an executor holds", () => {
     }))
 })
 
+describe("what an executor holds while background work ignores that it is interrupted", () => {
+  it.effect("is released", () =>
+    Effect.gen(function*() {
+      const { closed, machine } = yield* opened
+      const latch = yield* Effect.makeLatch(false)
+      const released = { seen: false }
+      const release = Effect.sync(() => {
+        released.seen = true
+      })
+      yield* machine.ensureSessionWithExecutorFactory(id, holding(release))
+      yield* machine.session(id).operations.run(Effect.as(stubborn(latch), ""), { displayName: "work" })
+      const leaving = yield* Effect.fork(machine.unregisterSession(id))
+      yield* aWhile
+      assert.isTrue((yield* Fiber.join(leaving)).forced)
+      assert.isTrue(released.seen)
+      assert.isTrue(yield* closed)
+      yield* latch.open
+    }))
+})
+
 describe("a turn and background work which both ignore that they are interrupted", () => {
   it.effect("do not keep the machine from closing", () =>
     Effect.gen(function*() {

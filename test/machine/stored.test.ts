@@ -204,7 +204,9 @@ describe("what else a session is given is refused if it could not be read back",
     "the name of a turn that is none": ({ bindings }) =>
       Effect.flatMap(bindings, ({ turn }) => turn.begin(untyped("mine"))),
     "a session of no name": (_, machine) => machine.registerSession(untyped("")),
-    "a session whose name is a number": (_, machine) => machine.registerSession(untyped(42))
+    "a session whose name is a number": (_, machine) => machine.registerSession(untyped(42)),
+    "a session whose name only says how it is written": (_, machine) =>
+      machine.registerSession(untyped(new URL("http://127.0.0.1/")))
   }
   for (const [what, call] of Object.entries(given)) {
     test(what, (machine) =>
@@ -306,7 +308,8 @@ describe("a failure that is not what its kind says is a death", () => {
     "an outcome that there is not": { _tag: "TerminalFailure", causeKind: "llm_failure", outcome: "odd", detail: "d" },
     "a number for words": { _tag: "TerminalFailure", causeKind: "llm_failure", outcome: "failed", detail: 42 },
     "words that no JSON knows": { _tag: "ApplyFailed", cause: "RuntimeTurn", detail: 10n },
-    "no words": { _tag: "ExecutorStopped" }
+    "no words": { _tag: "ExecutorStopped" },
+    "nothing at all": null
   }
   for (const [what, error] of Object.entries(errors)) {
     it.live(`${what}; the outcome is told, and told again`, () =>
