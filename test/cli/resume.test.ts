@@ -16,8 +16,7 @@ const crash = (cli: Cli.Cli, args: ReadonlyArray<string>) =>
     const before = cli.lines("runs").length
     const running = yield* cli.start([...args, "--exec", "echo $$ >> runs; sleep 60"])
     yield* Cli.until(() => cli.lines("runs").length > before)
-    // the attempt is stored before it counts as one
-    yield* Effect.sleep("300 millis")
+    yield* Cli.untilStaged(cli, "h")
     yield* running.kill("SIGKILL")
     yield* running.ended
     yield* Cli.until(() => !Cli.isAlive(Number(cli.lines("runs")[before])))

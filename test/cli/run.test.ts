@@ -67,7 +67,7 @@ describe.concurrent("run", () => {
       const command = ["run", "--session", "s", "--key", "k", "--json", "--exec", "sh agent.sh", "hello"]
       const first = yield* cli.start(command)
       yield* Cli.until(() => cli.lines("runs").length === 1)
-      yield* Effect.sleep("300 millis")
+      yield* Cli.untilStaged(cli, "s")
       yield* first.kill("SIGKILL")
       assert.strictEqual((yield* first.ended).signal, "SIGKILL")
       const agent = Number(cli.lines("runs")[0])

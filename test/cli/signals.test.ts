@@ -14,8 +14,7 @@ const asked = (cli: Cli.Cli, signal: "SIGHUP" | "SIGINT") =>
     yield* cli.run(["send", "h", "precious"])
     const running = yield* cli.start(["resume", "--exec", stubborn])
     yield* Cli.until(() => cli.lines("runs").length === 1)
-    // the attempt is stored before it counts as one
-    yield* Effect.sleep("300 millis")
+    yield* Cli.untilStaged(cli, "h")
     yield* running.kill(signal)
     yield* Cli.until(() => cli.lines("asked").length > 0)
     return running

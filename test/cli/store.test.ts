@@ -23,7 +23,7 @@ describe.concurrent("stores", () => {
       const agent = "echo $$ > started; until [ -e go ]; do sleep 0.05; done; cat"
       const holder = yield* cli.start(["run", "--session", "s", "--exec", agent, "hello"])
       yield* Cli.until(() => cli.lines("started").length === 1)
-      yield* Effect.sleep("300 millis")
+      yield* Cli.untilStaged(cli, "s")
       const before = cli.bytes()
       const second = yield* cli.run(attempt)
       refused(second, 3, /is locked by process \d+/)

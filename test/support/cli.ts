@@ -164,6 +164,13 @@ export const until = (fact: () => boolean): Effect.Effect<void> =>
     Effect.orDie
   )
 
+/** Waits until the attempt at an input of a session is stored: from then on it counts. */
+export const untilStaged = (cli: Cli, session: string): Effect.Effect<void> =>
+  Effect.flatMap(
+    cli.run(["inputs", session, "--json"]),
+    ({ stdout }) => stdout.includes("\"phase\":\"staged\"") ? Effect.void : untilStaged(cli, session)
+  )
+
 export const isAlive = (pid: number): boolean => {
   const stat = fs.existsSync(`/proc/${pid}/stat`) ? fs.readFileSync(`/proc/${pid}/stat`, "latin1") : null
   if (stat !== null) return !/\) [ZX] /.test(stat)
