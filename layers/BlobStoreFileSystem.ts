@@ -77,7 +77,8 @@ const sync = (fs: FileSystem.FileSystem, place: string) =>
 
 /**
  * Makes a folder and those that it lies in. One that is there may have been made by a process that ended before it could
- * sync its entry; whoever may not read the parent did not make it.
+ * sync its entry, so the entry is synced again where that can be done: this process did not make it, not every file system
+ * syncs folders, and not everybody may read the parent.
  */
 const makeDurably = (files: Files, folder: string): Effect.Effect<void, PlatformError> => {
   const { fs, path } = files
@@ -86,24 +87,26 @@ const makeDurably = (files: Files, folder: string): Effect.Effect<void, Platform
     Effect.zipRight(fs.makeDirectory(folder, { recursive: true })),
     Effect.zipRight(sync(fs, parent))
   )
-  return Effect.flatMap(
-    fs.exists(folder),
-    (known) => known ? Effect.catchIf(sync(fs, parent), has("PermissionDenied"), () => Effect.void) : make
-  )
+  return Effect.flatMap(fs.exists(folder), (known) => known ? Effect.ignore(sync(fs, parent)) : make)
 }
 
-const write = (files: Files, blobId: string, bytes: Uint8Array): Effect.Effect<void, PlatformError> =>
+/** False if somebody took what was being written for a leftover. */
+const write = (files: Files, blobId: string, bytes: Uint8Array): Effect.Effect<boolean, PlatformError> =>
   Effect.gen(function*() {
     const folder = folderOf(files, blobId)
     const aside = files.path.join(folder, `.${yield* files.ids.next}`)
     yield* files.fs.makeDirectory(folder, { recursive: true })
-    yield* Effect.gen(function*() {
+    return yield* Effect.gen(function*() {
       const file = yield* files.fs.open(aside, { flag: "wx" })
       yield* file.writeAll(bytes)
       yield* file.sync
     }).pipe(
       Effect.scoped,
-      Effect.zipRight(files.fs.rename(aside, placeOf(files, blobId))),
+      Effect.zipRight(
+        Effect.as(files.fs.rename(aside, placeOf(files, blobId)), true).pipe(
+          Effect.catchIf(isMissing, () => Effect.succeed(false))
+        )
+      ),
       Effect.onError(() => Effect.ignore(files.fs.remove(aside, { force: true })))
     )
   })
@@ -131,8 +134,8 @@ const put = (files: Files, bytes: Uint8Array): Effect.Effect<string, BlobFailed>
   const kept: Effect.Effect<void, PlatformError> = Effect.gen(function*() {
     // one that is damaged is written anew
     const known = yield* Effect.orElseSucceed(get(files, blobId), () => Option.none())
-    if (Option.isNone(known)) yield* write(files, blobId, bytes)
-    if (!(yield* claim(files, blobId))) yield* kept
+    const written = Option.isSome(known) || (yield* write(files, blobId, bytes))
+    if (!written || !(yield* claim(files, blobId))) yield* kept
   })
   return kept.pipe(
     Effect.zipRight(sync(files.fs, folderOf(files, blobId))),
@@ -163,7 +166,7 @@ const isMissing = has("NotFound")
 const remove = (files: Files, id: string, condition?: RemoveCondition): Effect.Effect<boolean, BlobFailed> => {
   if (!isId(id) && !isAside(id)) return Effect.succeed(false)
   return (isAside(id)
-    ? Effect.as(removeAside(files, files.path.join(files.root, id)), true)
+    ? removeLeftover(files, id, condition)
     : condition === undefined
     ? Effect.as(files.fs.remove(placeOf(files, id)), true)
     : removeOld(files, id, condition)).pipe(
@@ -172,16 +175,28 @@ const remove = (files: Files, id: string, condition?: RemoveCondition): Effect.E
     )
 }
 
+const isOld = (info: FileSystem.File.Info, { writtenBefore }: RemoveCondition): boolean =>
+  writtenAt(info) < writtenBefore
+
+/** No put takes up what another has left, but it may be at work on it still. */
+const removeLeftover = (files: Files, id: string, condition?: RemoveCondition) => {
+  const place = files.path.join(files.root, id)
+  return Effect.flatMap(files.fs.stat(place), (info) =>
+    condition === undefined || isOld(info, condition)
+      ? Effect.as(removeAside(files, place), true)
+      : Effect.succeed(false))
+}
+
 const noticeOf = (blobId: string): string => `.${blobId}.`
 
-const removeOld = (files: Files, blobId: string, { writtenBefore }: RemoveCondition) =>
+const removeOld = (files: Files, blobId: string, condition: RemoveCondition) =>
   Effect.gen(function*() {
     const { fs, ids, path } = files
     const place = placeOf(files, blobId)
     const notice = path.join(folderOf(files, blobId), `${noticeOf(blobId)}${yield* ids.next}`)
     yield* fs.makeDirectory(notice)
     return yield* Effect.flatMap(fs.stat(place), (info) =>
-      storedOf(blobId)(info).writtenAt < writtenBefore
+      isOld(info, condition)
         ? Effect.as(fs.rename(place, path.join(notice, blobId)), true)
         : Effect.succeed(false)).pipe(
         Effect.catchIf(isMissing, () => Effect.succeed(false)),
@@ -190,12 +205,16 @@ const removeOld = (files: Files, blobId: string, { writtenBefore }: RemoveCondit
       )
   })
 
+/** What is named like a folder of ours and is none has no names. */
+const namesIn = ({ fs, path, root }: Files, folder: string) =>
+  Effect.catchIf(fs.readDirectory(path.join(root, folder)), has("BadResource"), () => Effect.succeed([]))
+
 const list = (files: Files): Stream.Stream<StoredBlob, BlobFailed> =>
   Stream.fromIterableEffect(files.fs.readDirectory(files.root)).pipe(
     Stream.filter(isFolder),
     Stream.flatMap((folder) =>
       Stream.map(
-        Stream.fromIterableEffect(files.fs.readDirectory(files.path.join(files.root, folder))),
+        Stream.fromIterableEffect(namesIn(files, folder)),
         (name) => ({ id: isId(name) ? name : `${folder}/${name}`, place: files.path.join(files.root, folder, name) })
       )
     ),
@@ -205,8 +224,11 @@ const list = (files: Files): Stream.Stream<StoredBlob, BlobFailed> =>
     Stream.mapError(failed("list", ""))
   )
 
-const storedOf = (blobId: string) => ({ mtime, size }: FileSystem.File.Info): StoredBlob => ({
+const storedOf = (blobId: string) => (info: FileSystem.File.Info): StoredBlob => ({
   blobId,
-  bytes: Number(size),
-  writtenAt: Option.match(mtime, { onNone: () => 0, onSome: (at) => at.getTime() })
+  bytes: Number(info.size),
+  writtenAt: writtenAt(info)
 })
+
+const writtenAt = ({ mtime }: FileSystem.File.Info): number =>
+  Option.match(mtime, { onNone: () => 0, onSome: (at) => at.getTime() })

@@ -1,4 +1,5 @@
 import * as NodeContext from "@effect/platform-node/NodeContext"
+import { SystemError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -109,5 +110,42 @@ describe("a blob is durable", () => {
       synced.clear()
       yield* again.put(given)
       assert.deepStrictEqual([...synced].sort(), [root, `${root}/${id.slice(0, 2)}`])
+    }).pipe(Effect.provide(NodeContext.layer)))
+})
+
+describe("a put", () => {
+  it.scopedLive("writes anew what somebody took for a leftover, also over damaged bytes", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
+      let left = 1
+      const blobs = yield* storeIn(
+        directory,
+        (call, path) => call === "rename" && left-- > 0 ? Effect.orDie(fs.remove(path)) : Effect.void
+      )
+      const id = yield* blobs.put(given)
+      assert.isTrue(Option.isSome(yield* blobs.get(id)))
+      yield* fs.writeFileString(`${directory}/${id.slice(0, 2)}/${id}`, "damaged")
+      left = 1
+      yield* blobs.put(given)
+      assert.isTrue(Option.isSome(yield* blobs.get(id)))
+    }).pipe(Effect.provide(NodeContext.layer)))
+})
+
+describe("a folder that is there", () => {
+  it.scopedLive("is taken, also where folders cannot be synced", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const directory = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
+      const invalid = new SystemError({
+        reason: "Unknown",
+        module: "FileSystem",
+        method: "open",
+        description: "EINVAL"
+      })
+      const blobs = yield* Effect.provide(BlobStore, BlobStoreFileSystem.layer({ directory })).pipe(
+        Effect.updateService(FileSystem.FileSystem, (fs) => ({ ...fs, open: () => Effect.fail(invalid) }))
+      )
+      assert.isTrue(Option.isNone(yield* blobs.get("0".repeat(64))))
     }).pipe(Effect.provide(NodeContext.layer)))
 })

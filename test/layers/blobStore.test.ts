@@ -138,6 +138,7 @@ describe("blobs in files", () => {
       Effect.gen(function*() {
         const id = yield* blobs.put(bytes(10))
         yield* fs.writeFileString(`${directory}/.DS_Store`, "not ours")
+        yield* fs.writeFileString(`${directory}/00`, "not ours")
         yield* fs.makeDirectory(`${directory}/lost+found`)
         yield* fs.writeFileString(`${directory}/lost+found/${"0".repeat(64)}`, "not ours either")
         const listed = Chunk.toReadonlyArray(yield* Stream.runCollect(blobs.list))
@@ -354,6 +355,21 @@ describe("collecting blobs", () => {
         assert.deepInclude(yield* BlobCollection.collect(), { kept: 1, removed: 2 })
         assert.deepStrictEqual((yield* fs.readDirectory(folder)).sort(), [".notes", id])
       }).pipe(Effect.provideService(BlobStore, blobs), Effect.provide(memory))
+    ))
+
+  it.scopedLive("looks at the age of what was left behind as it removes it", () =>
+    inFolder((fs, directory, blobs) =>
+      Effect.gen(function*() {
+        const id = `ab/.${leftover}`
+        assert.isFalse(yield* blobs.remove(id))
+        yield* fs.makeDirectory(`${directory}/ab`)
+        yield* fs.writeFileString(`${directory}/${id}`, "half of it")
+        yield* fs.utimes(`${directory}/${id}`, 10, 10)
+        assert.isFalse(yield* blobs.remove(id, { writtenBefore: 10_000 }))
+        assert.isTrue(yield* fs.exists(`${directory}/${id}`))
+        assert.isTrue(yield* blobs.remove(id, { writtenBefore: 10_001 }))
+        assert.isFalse(yield* blobs.remove(id, { writtenBefore: 10_001 }))
+      })
     ))
 
   it.effect("removes what nothing names any more, unless it is young", () =>
