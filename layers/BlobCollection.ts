@@ -71,7 +71,8 @@ const add = (names: Set<string>) => (blocks: ReadonlyArray<ContentBlock>): void 
 const namesOf = (store: RuntimeStore["Type"], id: RuntimeId, names: Set<string>): Effect.Effect<void, ReadError> =>
   Effect.zipRight(
     Stream.runForEach(
-      store.inputs(id),
+      // with its end an input's payload has gone
+      store.inputs(id, { openOnly: true }),
       ({ input }) =>
         Effect.sync(() => input !== undefined && "blocks" in input ? add(names)(input.blocks ?? []) : undefined)
     ),

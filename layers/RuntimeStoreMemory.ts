@@ -12,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Handover } from "../services/Handover.js"
-import { RuntimeStore, type SessionFilter } from "../services/RuntimeStore.js"
+import { type InputFilter, RuntimeStore, type SessionFilter } from "../services/RuntimeStore.js"
 import { type RuntimeId, sessionIdOf } from "../src/domain/Ids.js"
 import { stateOfOpen, stateOfTerminal } from "../src/domain/InputRecord.js"
 import type { CommitAck, RuntimeCommit } from "../src/domain/RuntimeCommit.js"
@@ -125,7 +125,7 @@ const reads = (
       ),
     terminalInput: (id, inputId) => ask(id, (tables) => terminalOf(tables, tables.ended?.get(inputId))),
     findKey: (id, key) => ask(id, (tables) => keyFactOf(tables, key)),
-    inputs: (id) => list(id, inputsOf),
+    inputs: (id, filter) => list(id, inputsOf(filter)),
     receipt: (id, runId, sequence) => ask(id, ({ receipts }) => receipts?.get(`${runId} ${sequence}`)),
     receipts: (id) => list(id, ({ receipts }) => [...receipts?.values() ?? []]),
     operation: (id, operationId) => ask(id, ({ operations }) => operations?.get(operationId)),
@@ -156,12 +156,14 @@ const keyFactOf = (tables: Tables.Tables, key: string) => {
     : { key, inputId, completedAt: ended.row.completedAt, newerTerminals: tables.head.terminals - 1 - ended.ordinal }
 }
 
-const inputsOf = (tables: Tables.Tables) => {
+const inputsOf = ({ openOnly = false }: InputFilter = {}) => (tables: Tables.Tables) => {
+  const open = Tables.openInputs(tables).map(stateOfOpen)
+  if (openOnly) return open
   const ended = Array.from(tables.ended?.values() ?? [], ({ row }) => {
     const outcome = Tables.outcomeOf(tables, row)
     return stateOfTerminal(outcome === undefined ? row : { ...row, outcome })
   })
-  return [...Tables.openInputs(tables).map(stateOfOpen), ...ended].sort((a, b) => a.admissionSeq - b.admissionSeq)
+  return [...open, ...ended].sort((a, b) => a.admissionSeq - b.admissionSeq)
 }
 
 const feedOf = (tables: Tables.Tables | undefined, after: number) => ({

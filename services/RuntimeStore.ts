@@ -46,6 +46,12 @@ export interface SessionFilter {
   readonly prefix?: string
 }
 
+/** Which inputs to list. @since 0.1.0 @category models */
+export interface InputFilter {
+  /** only those that have not ended; what has ended is not read */
+  readonly openOnly?: boolean
+}
+
 /** A stored receipt with the outcome its contributors share. @since 0.1.0 @category models */
 export interface StoredReceipt {
   readonly receipt: RunBoundaryReceipt
@@ -84,8 +90,8 @@ export class RuntimeStore extends Context.Tag("effect-meerkat/services/RuntimeSt
   ) => Effect.Effect<Option.Option<TerminalInput & { readonly outcome: CompletionOutcome }>, ReadError>
   /** Who owns an idempotency key of the runtime. */
   readonly findKey: (runtimeId: RuntimeId, key: string) => Effect.Effect<Option.Option<KeyFact>, ReadError>
-  /** All stored inputs, open and terminal, by admission order. */
-  readonly inputs: (runtimeId: RuntimeId) => Stream.Stream<InputState, ReadError>
+  /** Stored inputs, open and terminal, by admission order. */
+  readonly inputs: (runtimeId: RuntimeId, filter?: InputFilter) => Stream.Stream<InputState, ReadError>
   readonly receipt: (
     runtimeId: RuntimeId,
     runId: RunId,

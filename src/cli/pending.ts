@@ -1,5 +1,6 @@
 /** @since 0.1.0 */
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Completion, MeerkatMachineService, SessionFeed } from "../../services/MeerkatMachine.js"
@@ -51,27 +52,35 @@ export const register = (
     return { gone: ends.flatMap(Option.toArray), open }
   })
 
-/** How an input ended, also when it ended meanwhile. @since 0.1.0 @category accessors */
+/**
+ * How an input has ended, once nothing is left that would take it along; none if it is open. What its waiter was told comes
+ * first: an end that could not be stored is known nowhere else.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
 export const ended = (
   machine: MeerkatMachineService,
   sessionId: SessionId,
-  inputId: InputId
-): Effect.Effect<Option.Option<CompletionOutcome>> =>
-  Effect.orElseSucceed(machine.outcome(sessionId, inputId), () => Option.none())
+  inputId: InputId,
+  waiter: Fiber.Fiber<CompletionOutcome>
+): Effect.Effect<Option.Option<CompletionOutcome>, RuntimeDriverError> =>
+  // those who wait for ends of the same moment are woken one after the other
+  Effect.zipRight(Effect.yieldNow(), waiter.poll).pipe(
+    Effect.flatMap(Option.match({
+      onNone: () => machine.outcome(sessionId, inputId),
+      onSome: (exit) => Effect.asSome(exit)
+    }))
+  )
 
 // --- internal ---
 
-/** Inputs of a session are read only where some are open: there may be many that have ended. */
+/** Damage to what ended long ago is no matter here, and there may be much of it. */
 const openIn = (store: RuntimeStore["Type"], sessionId: SessionId) =>
-  Effect.gen(function*() {
-    const session = yield* store.session(runtimeIdOf(sessionId))
-    if (Option.isNone(session) || session.value.pendingInputs === 0) return []
-    const open = Stream.filter(
-      store.inputs(session.value.runtimeId),
-      ({ phase }) => phase === "queued" || phase === "staged"
-    )
-    return Array.from(yield* Stream.runCollect(open), ({ inputId }) => inputId)
-  })
+  Effect.map(
+    Stream.runCollect(store.inputs(runtimeIdOf(sessionId), { openOnly: true })),
+    (open) => Array.from(open, ({ inputId }) => inputId)
+  )
 
 /** A first command adds the wake that is due for background work: it may take along what does not drive. */
 const pendingOf = (machine: MeerkatMachineService, sessionId: SessionId) =>
@@ -109,15 +118,15 @@ const watched = (machine: MeerkatMachineService, sessionId: SessionId, inputId: 
     Stream.mapEffect((feed) => endIn(machine, sessionId, inputId, feed)),
     Stream.filterMap((end) => end),
     Stream.runHead,
-    Effect.orElseSucceed(() => Option.none<CompletionOutcome>()),
-    Effect.map(
-      Option.getOrElse((): CompletionOutcome => ({ _tag: "RuntimeTerminated", reason: "the session was left" }))
-    )
+    Effect.map(Option.getOrElse(() => unknownEnd("the session was left"))),
+    Effect.catchAll((error) => Effect.succeed(unknownEnd(error.message)))
   )
 })
 
+const unknownEnd = (reason: string): CompletionOutcome => ({ _tag: "RuntimeTerminated", reason })
+
 const endIn = (machine: MeerkatMachineService, sessionId: SessionId, inputId: InputId, feed: SessionFeed) => {
-  if (feed._tag !== "Event") return ended(machine, sessionId, inputId)
+  if (feed._tag !== "Event") return machine.outcome(sessionId, inputId)
   const { event } = feed.envelope
   return Effect.succeed(
     event._tag === "InputEnded" && event.inputId === inputId ? Option.some(event.outcome) : Option.none()

@@ -144,12 +144,15 @@ const runAll = (job: Job, machine: MeerkatMachineService, sessionId: SessionId) 
 const tellEnds = (job: Job, machine: MeerkatMachineService, sessionId: SessionId, open: ReadonlyArray<Open>) =>
   Effect.gen(function*() {
     const ends = yield* Queue.unbounded<Report.Ended>()
-    yield* Effect.forEach(
+    const waiters = yield* Effect.forEach(
       open,
       ({ inputId, wait }) =>
-        Effect.forkScoped(Effect.flatMap(wait, (outcome) => Queue.offer(ends, { sessionId, inputId, outcome })))
+        Effect.map(
+          Effect.forkScoped(Effect.tap(wait, (outcome) => Queue.offer(ends, { sessionId, inputId, outcome }))),
+          (waiter) => [inputId, waiter] as const
+        )
     )
-    const left = new Set(open.map(({ inputId }) => inputId))
+    const left = new Map(waiters)
     const driving = new Set(open.filter(({ drives }) => drives).map(({ inputId }) => inputId))
     while (driving.size > 0) {
       const end = yield* Queue.take(ends)
@@ -159,8 +162,8 @@ const tellEnds = (job: Job, machine: MeerkatMachineService, sessionId: SessionId
     }
     yield* Effect.forEach(
       left,
-      (inputId) =>
-        Effect.flatMap(ended(machine, sessionId, inputId), (outcome) =>
+      ([inputId, waiter]) =>
+        Effect.flatMap(ended(machine, sessionId, inputId, waiter), (outcome) =>
           Option.isSome(outcome)
             ? told(job, { sessionId, inputId, outcome: outcome.value })
             : held(job, sessionId, inputId))

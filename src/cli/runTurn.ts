@@ -5,7 +5,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type { Completion, MeerkatMachineService } from "../../services/MeerkatMachine.js"
@@ -112,20 +111,17 @@ const fresh = (job: Job) =>
     yield* progress.follow(machine, sessionId)
     const isOther = ({ inputId }: { readonly inputId: InputId }) => inputId !== completion.inputId
     yield* Effect.forEach(gone.filter(isOther), (end) => noteEnd(progress, end.inputId, end.outcome))
-    const others = yield* tellOthers(progress, open.filter(isOther))
+    yield* tellOthers(progress, open.filter(isOther))
     yield* machine.ensureSessionWithExecutor(sessionId, Executor.make(job.command, flags, progress.onStderr))
     const outcome = yield* outcomeOf(machine, sessionId, completion, open)
-    yield* Effect.forEach(others, ({ fiber, inputId }) =>
-      Effect.flatMap(ended(machine, sessionId, inputId), (end) =>
-        Option.isSome(end) ? Fiber.join(fiber) : Fiber.interrupt(fiber)))
+    // others that ended at the same moment have their say; those that are open are not waited for
+    yield* Effect.yieldNow()
     if (Option.isNone(outcome)) {
       return yield* heldBack(completion.inputId, sessionId)
     }
     return { sessionId, inputId: completion.inputId, outcome: outcome.value }
   })).pipe(
-    Effect.mapError((error) =>
-      error._tag === "CliFailure" ? error : ofSessionError(job.flags.db)(error)
-    )
+    Effect.mapError((error) => error._tag === "CliFailure" ? error : ofSessionError(job.flags.db)(error))
   )
 
 /** The key may name an input that only goes along with others: it is not waited for once they have ended. */
@@ -135,20 +131,20 @@ const outcomeOf = (
   { inputId, wait }: Completion,
   open: ReadonlyArray<Open>
 ) =>
-  open.some((input) => input.inputId === inputId && !input.drives)
-    ? Effect.zipRight(
-      Effect.forEach(open.filter(({ drives }) => drives), (other) => other.wait, { discard: true }),
-      ended(machine, sessionId, inputId)
-    )
-    : Effect.asSome(wait)
+  Effect.gen(function*() {
+    if (!open.some((input) => input.inputId === inputId && !input.drives)) return Option.some(yield* wait)
+    const waiter = yield* Effect.forkScoped(wait)
+    yield* Effect.forEach(open.filter(({ drives }) => drives), (other) => other.wait, { discard: true })
+    return yield* ended(machine, sessionId, inputId, waiter)
+  })
 
 /** What was pending runs first; its answers are for the person who watches. */
 const tellOthers = (progress: Progress.Progress, open: ReadonlyArray<Completion>) =>
-  Effect.forEach(open, ({ inputId, wait }) =>
-    Effect.map(
-      Effect.forkScoped(Effect.flatMap(wait, (outcome) => noteEnd(progress, inputId, outcome))),
-      (fiber) => ({ inputId, fiber })
-    ))
+  Effect.forEach(
+    open,
+    ({ inputId, wait }) => Effect.forkScoped(Effect.flatMap(wait, (outcome) => noteEnd(progress, inputId, outcome))),
+    { discard: true }
+  )
 
 const noteEnd = (progress: Progress.Progress, inputId: InputId, outcome: CompletionOutcome) =>
   progress.note(`pending input ${inputId}: ${told(outcome)}`)

@@ -179,7 +179,7 @@ const unsafeMake = (): FaultyStore => {
     witness: (id) => read("witness", id)(store.witness(id)),
     terminalInput: (id, inputId) => read("terminalInput", id)(store.terminalInput(id, inputId)),
     findKey: (id, key) => read("findKey", id)(store.findKey(id, key)),
-    inputs: (id) => stream("inputs", id)(store.inputs(id)),
+    inputs: (id, filter) => stream("inputs", id)(store.inputs(id, filter)),
     receipt: (id, runId, sequence) => read("receipt", id)(store.receipt(id, runId, sequence)),
     receipts: (id) => stream("receipts", id)(store.receipts(id)),
     operation: (id, operationId) => read("operation", id)(store.operation(id, operationId)),

@@ -1,5 +1,6 @@
 /** The program over what only goes along with other inputs, as processes of the library leave it. */
 import { assert, describe, it } from "@effect/vitest"
+import Database from "better-sqlite3"
 import * as Effect from "effect/Effect"
 import type { MeerkatMachineService } from "../../services/MeerkatMachine.js"
 import { InputId, SessionId } from "../../src/domain/Ids.js"
@@ -32,6 +33,22 @@ const progress: Input = {
 }
 
 const documents = ({ stdout }: Cli.Ended) => stdout.trim().split("\n").map((row) => JSON.parse(row))
+
+/** Answers what it is given, once there is a file `go`. */
+const waits = "echo $$ >> runs; until test -e go; do sleep 0.05; done; cat"
+
+/** What a program comes to whose store refuses all that it writes from its first answer on. */
+const unstored = (cli: Cli.Cli, args: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const running = yield* cli.start([...args, "--json", "--exec", waits])
+    yield* Cli.until(() => cli.lines("runs").length === 1)
+    yield* Cli.untilStaged(cli, "s")
+    const db = new Database(cli.path("meerkat.db"))
+    db.exec("CREATE TRIGGER refused BEFORE INSERT ON ended BEGIN SELECT raise(ABORT, 'refused'); END")
+    db.close()
+    cli.write("go", "")
+    return yield* running.ended
+  })
 
 describe.concurrent("resume of held inputs", () => {
   it.scopedLive(
@@ -95,5 +112,28 @@ describe.concurrent("resume of held inputs", () => {
       yield* cli.run(["send", "s", "second"])
       const along = yield* cli.run(named)
       assert.deepStrictEqual([along.code, along.stdout], [0, "note this\n"])
+    }), 60_000)
+  it.scopedLive(
+    "run gives the answer of one that its key names, also if it could not be stored",
+    () =>
+      Effect.gen(function*() {
+        const cli = yield* Cli.make
+        const held = yield* leaves(cli, prompts("note this", { hold: true, idempotencyKey: "k" }))
+        yield* cli.run(["send", "s", "second"])
+        const run = yield* unstored(cli, ["run", "--session", "s", "--key", "k", "note this"])
+        const [{ input, status, text }] = documents(run)
+        assert.deepStrictEqual([run.code, input, status, text], [4, held, "unfinished", "note this"], run.stderr)
+      }),
+    60_000
+  )
+
+  it.scopedLive("resume says what became of one when the session can run nothing more", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli.make
+      yield* cli.run(["send", "s", "first"])
+      yield* leaves(cli, prompts("second", { hold: true }))
+      const resumed = yield* unstored(cli, ["resume"])
+      const statuses = documents(resumed).map(({ status }) => status)
+      assert.deepStrictEqual([resumed.code, statuses], [4, ["unfinished", "unfinished"]], resumed.stderr)
     }), 60_000)
 })

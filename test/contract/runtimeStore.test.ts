@@ -365,6 +365,8 @@ for (const [name, layer] of backends) {
             [c.inputId, "queued"]
           ])
           assert.deepStrictEqual(states[1]?.outcome, { _tag: "Completed", result: { text: "b" } })
+          const open = yield* Stream.runCollect(store.inputs(at.runtimeId, { openOnly: true }))
+          assert.deepStrictEqual(Array.from(open, ({ inputId }) => inputId), [a.inputId, c.inputId])
         }))
 
       it.effect("ephemeral inputs are never stored", () =>

@@ -113,6 +113,17 @@ describe("rows that went missing", () => {
   }
 })
 
+it.live("open inputs are listed without a look at those that have ended", () =>
+  Effect.gen(function*() {
+    const filename = yield* written
+    yield* edit(filename, "DELETE FROM ended")
+    const open = Effect.flatMap(
+      RuntimeStore,
+      (store) => Stream.runCollect(store.inputs(runtimeId, { openOnly: true }))
+    )
+    assert.deepStrictEqual(Array.from(yield* using(filename, open), ({ phase }) => phase), ["queued"])
+  }))
+
 describe("rows that are not found under their key any more", () => {
   it.live("R2 an operation under the id of another: the image says so, nobody is given it", () =>
     Effect.gen(function*() {

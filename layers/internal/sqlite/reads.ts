@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { RuntimeStore, SessionFilter } from "../../../services/RuntimeStore.js"
+import type { InputFilter, RuntimeStore, SessionFilter } from "../../../services/RuntimeStore.js"
 import type { CompletionOutcome } from "../../../src/domain/Completion.js"
 import type { InputId, RuntimeId } from "../../../src/domain/Ids.js"
 import { type InputState, stateOfOpen, stateOfTerminal } from "../../../src/domain/InputRecord.js"
@@ -38,7 +38,7 @@ export const make = (db: Database, quarantine: Quarantine): Reads => {
     witness: (id) => Effect.map(headOf(all, id), Option.map(witnessOf)),
     terminalInput: ended.terminal,
     findKey: (id, key) => findKey(all, setAside, id, key),
-    inputs: (id) => Stream.unwrap(Effect.map(allInputs(all, ended, id), Stream.fromIterable)),
+    inputs: (id, filter) => Stream.unwrap(Effect.map(inputsOf(all, ended, id, filter), Stream.fromIterable)),
     receipt: ended.receipt,
     receipts: (id) => Stream.filterMap(ended.rows(id), EndedReads.receiptOf),
     operation: (id, operationId) =>
@@ -253,7 +253,7 @@ const opaqueOf = (id: RuntimeId) => (row: Row): Effect.Effect<Uint8Array, ReadEr
  * Open and ended inputs lie in two tables, neither in admission order: they are gathered and sorted. One that ends
  * between the two is found in both.
  */
-const allInputs = (all: All, ended: EndedReads.EndedReads, id: RuntimeId) =>
+const inputsOf = (all: All, ended: EndedReads.EndedReads, id: RuntimeId, { openOnly = false }: InputFilter = {}) =>
   Effect.gen(function*() {
     yield* counted(all, id)
     const states = new Map<InputId, InputState>()
@@ -263,7 +263,8 @@ const allInputs = (all: All, ended: EndedReads.EndedReads, id: RuntimeId) =>
       states.set(state.inputId, state)
     }
     const outcomes = new Map<string, CompletionOutcome>()
-    yield* Stream.runForEach(ended.rows(id), (row) => Effect.sync(() => addEnded(row, states, outcomes)))
+    const past = openOnly ? Stream.empty : ended.rows(id)
+    yield* Stream.runForEach(past, (row) => Effect.sync(() => addEnded(row, states, outcomes)))
     return [...states.values()].sort((a, b) => a.admissionSeq - b.admissionSeq)
   })
 

@@ -64,7 +64,7 @@ const faulty = (world: World, store: Store): Store => {
     witness: (id) => read.effect("witness", store.witness(id)),
     terminalInput: (id, input) => read.effect("terminalInput", store.terminalInput(id, input)),
     findKey: (id, key) => read.effect("findKey", store.findKey(id, key)),
-    inputs: (id) => read.stream("inputs", store.inputs(id)),
+    inputs: (id, filter) => read.stream("inputs", store.inputs(id, filter)),
     receipt: (id, runId, sequence) => read.effect("receipt", store.receipt(id, runId, sequence)),
     receipts: (id) => read.stream("receipts", store.receipts(id)),
     operation: (id, operation) => read.effect("operation", store.operation(id, operation)),
