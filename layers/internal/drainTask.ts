@@ -1,6 +1,5 @@
 /** @since 0.1.0 */
 import * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
@@ -11,6 +10,7 @@ import type { DrainExitReason, DrainMode } from "../../src/domain/DrainSlot.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { Input } from "../../src/domain/Input.js"
 import { kindOf } from "../../src/domain/Input.js"
+import { StoreClosed } from "../../src/domain/StoreErrors.js"
 import type { DrainEvent } from "../../src/kernel/drain.js"
 import * as Admission from "./admission.js"
 import type { DrainTask } from "./drainCell.js"
@@ -19,6 +19,7 @@ import type { Entry } from "./entry.js"
 import type { AnyFiber } from "./joining.js"
 import * as Lifecycle from "./lifecycle.js"
 import type { MachineParts } from "./machineParts.js"
+import { beforeRetry } from "./pauses.js"
 import { within } from "./race.js"
 import { logWarning } from "./rendering.js"
 
@@ -58,28 +59,44 @@ const admitOnce = (
       })
     ))
 
-/** What the store refused for the moment is offered again, with pauses that can be interrupted. */
+/**
+ * The session is gone, must be opened anew, or has no store any more: what it did not take stays in the inbox for whoever
+ * drains it next.
+ */
+const isOver = ({ entry }: Drain, error: RuntimeDriverError): boolean =>
+  error._tag === "Destroyed" || (error._tag === "NotReady" && error.state === "destroyed") ||
+  (error._tag === "Internal" && error.cause instanceof StoreClosed) ||
+  entry.authority.unsafeHealth()._tag === "ReloadRequired"
+
+/** Nothing is decided about an input that the store refuses for the moment; what comes after it waits, to keep the order. */
+const waits = (drain: Drain, input: Input, error: RuntimeDriverError, tries: number): Effect.Effect<void> => {
+  const { config } = drain.parts
+  const said = tries === config.commitRetryTimes
+    ? Effect.logWarning(`input ${input.header.id} of a peer waits: ${error.message}`)
+    : Effect.void
+  return Effect.zipRight(said, Effect.sleep(beforeRetry(config, tries)))
+}
+
+/** Hands an input to the session until its fate is decided; none when the session is over. Only pauses can be interrupted. */
 const admit = (
   drain: Drain,
   input: Input,
   restore: Restore,
   tries = 0
-): Effect.Effect<CommsReceipt, RuntimeDriverError> =>
-  Effect.catchAll(admitOnce(drain, input, restore), (error) => {
-    const { commitRetryBase, commitRetryTimes } = drain.parts.config
-    return error._tag === "Internal" && error.retryable && tries < commitRetryTimes
-      ? Effect.zipRight(
-        restore(Effect.sleep(Duration.times(commitRetryBase, 2 ** tries))),
-        admit(drain, input, restore, tries + 1)
+): Effect.Effect<Option.Option<CommsReceipt>> =>
+  Effect.catchAll(Effect.asSome(admitOnce(drain, input, restore)), (error) => {
+    if (isOver(drain, error)) return Effect.succeedNone
+    if (error._tag === "Internal" && error.retryable) {
+      return Effect.flatMap(
+        restore(waits(drain, input, error, tries)),
+        () => admit(drain, input, restore, tries + 1)
       )
-      : Effect.fail(error)
+    }
+    return Effect.as(
+      Effect.logWarning(`input ${input.header.id} of a peer was refused: ${error._tag}: ${error.message}`),
+      Option.some<CommsReceipt>({ _tag: "Refused", error })
+    )
   })
-
-/** The session is gone, or must be opened anew: what it did not take stays in the inbox for whoever drains it next. */
-const isOver = ({ entry }: Drain, error: RuntimeDriverError): Effect.Effect<boolean> =>
-  error._tag === "Destroyed" || (error._tag === "NotReady" && error.state === "destroyed")
-    ? Effect.succeed(true)
-    : Effect.map(entry.authority.health, (health) => health._tag === "ReloadRequired")
 
 /** As a call of the inbox sees itself: it comes from the session's drain. */
 const asDrain = ({ entry }: Drain) => <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -111,20 +128,14 @@ const confirm = (drain: Drain, input: Input, receipt: CommsReceipt): Effect.Effe
   })
 
 /** Hands one input to the session; true when the session is over. The input is taken off once its fate is decided. */
-const feed = (drain: Drain, input: Input, restore: Restore): Effect.Effect<boolean, CommsFailed> => {
-  const told = (receipt: CommsReceipt) => Effect.as(owns(drain) ? confirm(drain, input, receipt) : Effect.void, false)
-  return Effect.matchEffect(admit(drain, input, restore), {
-    onSuccess: told,
-    onFailure: (error) =>
-      Effect.flatMap(isOver(drain, error), (over) =>
-        over
-          ? Effect.succeed(true)
-          : Effect.zipRight(
-            Effect.logWarning(`input ${input.header.id} of a peer was refused: ${error._tag}: ${error.message}`),
-            told({ _tag: "Refused", error })
-          ))
-  })
-}
+const feed = (drain: Drain, input: Input, restore: Restore): Effect.Effect<boolean, CommsFailed> =>
+  Effect.flatMap(
+    admit(drain, input, restore),
+    Option.match({
+      onNone: () => Effect.succeed(true),
+      onSome: (receipt) => Effect.as(owns(drain) ? confirm(drain, input, receipt) : Effect.void, false)
+    })
+  )
 
 /** A dismissed session is stopped; the call only begins it, since it comes from inside the session (D7). */
 const stop = ({ entry, parts }: Drain): Effect.Effect<void> =>

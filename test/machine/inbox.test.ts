@@ -17,7 +17,7 @@ import type { SessionComms } from "../../services/SessionComms.js"
 import * as Turn from "../../services/Turn.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import type { Input } from "../../src/domain/Input.js"
-import { StoreBusy } from "../../src/domain/StoreErrors.js"
+import { StoreBusy, StoreClosed, StoreCorrupt, StoreFull } from "../../src/domain/StoreErrors.js"
 import { FaultyStore } from "../../src/testkit/index.js"
 import { inputId, peer, prompt } from "../support/inputs.js"
 
@@ -162,6 +162,66 @@ describe("an inbox has one drain at a time:", () => {
         })
       ))
   }
+})
+
+describe("an inbox keeps everything while the store refuses for the moment:", () => {
+  /** A session whose drain has been refused by the store for two minutes. */
+  const refused = (faults: FaultyStore.FaultyStore, runtime: CommsRuntime) =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      yield* machine.registerSession(id)
+      for (let nth = 1; nth <= 100; nth++) {
+        faults.failCommit(new StoreFull({ operation: "commit", detail: "disk full" }), { nth })
+      }
+      yield* machine.session(id).comms.attach(runtime)
+      for (let steps = 0; steps < 12; steps++) {
+        yield* Effect.zipRight(TestClock.adjust("10 seconds"), settled)
+      }
+      return machine
+    })
+
+  it.effect("it is taken in order once the store takes commits again", () =>
+    withFaults((faults) =>
+      Effect.gen(function*() {
+        const { emptied, runtime, seen } = listed([peer(1), peer(2), peer(3)])
+        const machine = yield* refused(faults, runtime)
+        assert.deepStrictEqual(seen, { looks: 1, confirmed: [] })
+        yield* faults.heal
+        yield* TestClock.adjust("10 seconds")
+        yield* emptied
+        assert.deepStrictEqual(seen.confirmed, [1, 2, 3].map(inputId))
+        assert.deepStrictEqual(yield* machine.listActiveInputs(id), [1, 2, 3].map(inputId))
+      })
+    ))
+
+  it.effect("whoever ends the drain meanwhile need not wait for the next try", () =>
+    withFaults((faults) =>
+      Effect.gen(function*() {
+        const { runtime, seen } = listed([peer(1)])
+        const machine = yield* refused(faults, runtime)
+        yield* machine.session(id).comms.detach
+        assert.deepStrictEqual(seen.confirmed, [])
+        assert.strictEqual(yield* machine.fiberCount, 0)
+      })
+    ))
+
+  it.effect("it is left to the next drain when the store is closed, or the session must be opened anew", () =>
+    withFaults((faults) =>
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const { comms } = yield* Effect.as(machine.registerSession(id), machine.session(id))
+        const { emptied, runtime, seen } = listed([peer(1)])
+        for (const error of [new StoreClosed(), new StoreCorrupt({ table: "inputs", key: id, detail: "damaged" })]) {
+          faults.failCommit(error)
+          yield* comms.attach(runtime)
+          yield* comms.wait
+          assert.deepStrictEqual(seen.confirmed, [])
+        }
+        yield* machine.registerSession(id)
+        yield* comms.attach(runtime)
+        yield* emptied
+      })
+    ))
 })
 
 describe("the end of a session that drains an inbox", () => {

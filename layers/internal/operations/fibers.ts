@@ -6,7 +6,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
@@ -18,6 +17,7 @@ import type { OperationId } from "../../../src/domain/Ids.js"
 import { OperationResult } from "../../../src/domain/Operation.js"
 import { cancelOperation, completeOperation, failOperation } from "../../../src/kernel/operations.js"
 import type { Entry, OperationFiber } from "../entry.js"
+import { beforeRetry } from "../pauses.js"
 import { messagesOf } from "../rendering.js"
 import * as Stored from "../stored.js"
 import type { OperationDeps } from "./submit.js"
@@ -60,9 +60,7 @@ const endOf = (id: OperationId, exit: Exit.Exit<OperationAnswer, unknown>, elaps
 /** A pause before the next try; true if it was cut short by a teardown, which leaves time for one. */
 const pause = ({ config }: OperationDeps, tries: number): Effect.Effect<boolean> =>
   Effect.map(
-    Effect.exit(Effect.interruptible(Effect.sleep(
-      Duration.min(Duration.times(config.commitRetryBase, 2 ** Math.min(tries, 16)), config.retryCap)
-    ))),
+    Effect.exit(Effect.interruptible(Effect.sleep(beforeRetry(config, tries)))),
     Exit.isFailure
   )
 
