@@ -61,9 +61,15 @@ const losesSession = (error: CommitError): boolean => {
   }
 }
 
+const lost = "LOST"
+
 /** The outcome is known now: nothing was written, and the same may be tried again. */
 const didNotHappen = (error: CommitError): CommitError =>
-  new StoreIo({ operation: "commit", code: "LOST", detail: "the commit did not happen", cause: error })
+  new StoreIo({ operation: "commit", code: lost, detail: "the commit did not happen", cause: error })
+
+/** Errors of which no member of a round can be the culprit: each alone would wait as long, to hear the same. */
+const isNobodys = (error: CommitError): boolean =>
+  error._tag === "StoreBusy" || error._tag === "StoreClosed" || (error._tag === "StoreIo" && error.code === lost)
 
 const cutOff = (cause: Cause.Cause<never>): string =>
   Cause.isInterruptedOnly(cause)
@@ -142,7 +148,25 @@ const commitOf = (deps: WorkerDeps, cell: Cell, round: Round, requestId: Request
   return { commit, round: { ...round, state: dirty.state } }
 }
 
-/** Writes a folded round and tells its members; a refused one is repeated command by command: only the culprit fails. */
+const envOf = ({ ids, limits }: WorkerDeps, now: number): Effect.Effect<Env> =>
+  Effect.map(ids.input, (continuationId) => ({ now, continuationId, limits }))
+
+/** Answers each member without the store: who has something to write hears this error, the others go on. */
+const unwritten = (deps: WorkerDeps, cell: Cell, members: ReadonlyArray<Pending>, error: CommitError, now: number) =>
+  Effect.forEach(members, (member) =>
+    Effect.map(envOf(deps, now), (env) => {
+      const alone = fold(cell.state, [member], env)
+      if (Rounds.isHard(alone.emits)) member.fail({ _tag: "CommitFailed", error })
+      else settle(cell, alone, now)
+    }), { discard: true })
+
+/** A refused round is repeated command by command, so that only the culprit fails, if there can be one. */
+const refused = (deps: WorkerDeps, cell: Cell, members: ReadonlyArray<Pending>, error: CommitError, now: number) =>
+  members.length === 1 || isNobodys(error)
+    ? unwritten(deps, cell, members, error, now)
+    : Effect.forEach(members, (member) => runRound(deps, cell, [member]), { discard: true })
+
+/** Writes a folded round and tells its members. */
 const commitRound = (deps: WorkerDeps, cell: Cell, folded: Round, now: number): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { commit, round } = commitOf(deps, cell, folded, yield* deps.ids.request, now)
@@ -155,10 +179,7 @@ const commitRound = (deps: WorkerDeps, cell: Cell, folded: Round, now: number): 
       case "Lost":
         return cell.reload(written.reason, members)
       case "Refused":
-        if (members.length > 1) {
-          return yield* Effect.forEach(members, (member) => runRound(deps, cell, [member]), { discard: true })
-        }
-        for (const member of members) member.fail({ _tag: "CommitFailed", error: written.error })
+        return yield* refused(deps, cell, members, written.error, now)
     }
   })
 
@@ -175,8 +196,7 @@ export const runRound = (
       return
     }
     const now = yield* Clock.currentTimeMillis
-    const env: Env = { now, continuationId: yield* deps.ids.input, limits: deps.limits }
-    const folded = fold(cell.state, members, env)
+    const folded = fold(cell.state, members, yield* envOf(deps, now))
     if (Rounds.isHard(folded.emits)) yield* commitRound(deps, cell, folded, now)
     else settle(cell, folded, now)
     if (folded.rest.length > 0) yield* runRound(deps, cell, folded.rest)

@@ -18,12 +18,14 @@ import { MachineAuthority } from "../../services/MachineAuthority.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { Command } from "../../src/domain/Command.js"
 import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
-import { RevisionConflict } from "../../src/domain/StoreErrors.js"
+import type { CommitError } from "../../src/domain/StoreErrors.js"
+import { CommitTooLarge, RevisionConflict, StoreBusy, StoreClosed } from "../../src/domain/StoreErrors.js"
 import { setSilentIntents } from "../../src/kernel/commands/queue.js"
+import { registerOperation } from "../../src/kernel/operations.js"
 import { FaultyStore } from "../../src/testkit/index.js"
 import { inputId } from "../support/inputs.js"
 import { authorityOn, memory } from "../support/layers.js"
-import { opId } from "../support/operations.js"
+import { opId, spec } from "../support/operations.js"
 
 const id = SessionId.make("s")
 
@@ -257,6 +259,42 @@ describe("what somebody left to be called, and throws,", () => {
         yield* Fiber.interrupt(one)
         yield* go
         assert.deepStrictEqual(yield* Fiber.join(two), Exit.succeed(["two"]))
+        assert.deepStrictEqual(scene.authority.unsafeState().silentIntents, ["two"])
+      })
+    ))
+})
+
+/** A round of two that the store refuses once, beside a change that does not need the store. */
+const refused = (scene: Scene, error: CommitError) =>
+  Effect.gen(function*() {
+    const { go, one, two } = yield* round(scene, {})
+    const soft = yield* Effect.fork(Effect.exit(scene.authority.submit(registerOperation(spec(1)))))
+    yield* turns
+    const before = scene.faults.calls("commit")
+    scene.faults.failCommit(error)
+    yield* go
+    const told = [yield* Fiber.join(one), yield* Fiber.join(two), yield* Fiber.join(soft)]
+    return { told: told.map(({ _tag }) => _tag), commits: scene.faults.calls("commit") - before }
+  })
+
+describe("a round that the store refuses", () => {
+  for (const error of [new StoreBusy({ operation: "commit", waitedMs: 5_000 }), new StoreClosed()]) {
+    it.live(`as ${error._tag}, which is nobody's fault, is told to all of it at once and not tried one by one`, () =>
+      withAuthority((scene) =>
+        Effect.gen(function*() {
+          const { commits, told } = yield* refused(scene, error)
+          assert.deepStrictEqual(told, ["Failure", "Failure", "Success"])
+          assert.strictEqual(commits, 1)
+          assert.deepStrictEqual(scene.authority.unsafeState().silentIntents, ["zero"])
+        })
+      ))
+  }
+
+  it.live("since one of it is too large is tried one by one", () =>
+    withAuthority((scene) =>
+      Effect.gen(function*() {
+        const { told } = yield* refused(scene, new CommitTooLarge({ bytes: 2, limit: 1 }))
+        assert.deepStrictEqual(told, ["Success", "Success", "Success"])
         assert.deepStrictEqual(scene.authority.unsafeState().silentIntents, ["two"])
       })
     ))
