@@ -66,6 +66,7 @@ const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
     "commit.lostCall",
     "commit.before.defect",
     "commit.after.defect",
+    "openRuntime.lostCall",
     "openRuntime.corruptImage",
     ...["WriterFenced", "RuntimeFenced", "RevisionConflict", "CommitRefused", "StoreCorrupt"].map((tag) =>
       `commit.fatal.${tag}`

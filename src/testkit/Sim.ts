@@ -29,7 +29,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
-import type * as Scheduler from "effect/Scheduler"
+import * as Scheduler from "effect/Scheduler"
 
 /** @since 0.1.0 @category models */
 export interface SimOptions {
@@ -181,7 +181,8 @@ const schedulerOf = (world: World): Scheduler.Scheduler => {
       world.tasks.push(task)
     },
     shouldYield: (fiber) => {
-      if (world.preempt <= 0) return false
+      // as everywhere: who goes on and on without a pause lets others in some time
+      if (world.preempt <= 0) return Scheduler.defaultShouldYield(fiber)
       const left = grace.get(fiber) ?? 0
       if (left > 0) {
         grace.set(fiber, left - 1)

@@ -91,6 +91,17 @@ describe("a world", () => {
     assert.strictEqual(seen.size, 6)
   })
 
+  it("a fiber that looks again and again without a pause lets others in, as it does elsewhere", () => {
+    const looking = Effect.gen(function*() {
+      const done = { yet: false }
+      yield* Effect.fork(Effect.sync(() => {
+        done.yet = true
+      }))
+      yield* Effect.repeat(Effect.sync(() => done.yet), { until: (seen) => seen })
+    })
+    assert.strictEqual(Sim.run(looking, { seed: 1, preempt: 0 }).end, "exit")
+  })
+
   it("reports a deadlock at once", () => {
     const cross = Effect.gen(function*() {
       const [a, b] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]

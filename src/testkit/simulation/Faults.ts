@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { RuntimeStore } from "../../../services/RuntimeStore.js"
 import type { RuntimeId } from "../../domain/Ids.js"
+import { RequestId } from "../../domain/Ids.js"
 import type { CommitAck, Opening, RuntimeCommit, RuntimeImage } from "../../domain/RuntimeCommit.js"
 import type { CommitError, ReadError } from "../../domain/StoreErrors.js"
 import * as StoreErrors from "../../domain/StoreErrors.js"
@@ -157,6 +158,10 @@ const opening = <A, E>(
     const { dice } = world
     yield* pause(world, "openRuntime", "before")
     yield* refusal(world, "openRuntime", runtimeId)
+    if (dice.hit(world.faults().lostCall)) {
+      injected(world, "openRuntime", "lostCall")
+      return yield* new StoreErrors.StoreOutcomeUnknown({ requestId: RequestId.make(dice.uuid()), detail: "simulated" })
+    }
     const tampered = dice.hit(world.faults().corruptImage)
     if (tampered) injected(world, "openRuntime", "corruptImage")
     const cell: { commit: RuntimeCommit | null } = { commit: null }

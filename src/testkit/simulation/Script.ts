@@ -22,6 +22,7 @@ import {
 import type { Json } from "../../domain/Json.js"
 import * as Message from "../../domain/Message.js"
 import type { Crew } from "./Crew.js"
+import { strange } from "./Defects.js"
 import { isPoison } from "./Inputs.js"
 import { count, note } from "./Journal.js"
 import type { World } from "./World.js"
@@ -69,9 +70,6 @@ const circular = (): Json => {
   self["self"] = self
   return self
 }
-
-/** Users' code may fail and die with anything, also with what neither JSON nor a printer of causes gets over. */
-const strange = { rows: 1n }
 
 /** A function of a user's that throws instead of making an effect. */
 const broken = (): never => Either.getOrThrowWith(Either.left("simulated"), (reason) => new Error(reason))

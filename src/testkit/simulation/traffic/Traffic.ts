@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { SessionId } from "../../../domain/Ids.js"
 import type { Crew } from "../Crew.js"
+import { watched } from "../Defects.js"
 import { count, note } from "../Journal.js"
 import type { Call } from "./Call.js"
 import { controlCalls } from "./controlCalls.js"
@@ -173,14 +174,20 @@ const counted = (crew: Crew, name: string, id: SessionId, call: Call): Effect.Ef
     return label
   })
   const made = (label: string) =>
-    Effect.matchEffect(brings.has(name) ? bringing(crew, id, call(crew, id)) : call(crew, id), {
-      onFailure: ({ _tag }) =>
-        Effect.sync(() => {
-          count(journal, "error", _tag)
-          note(journal, `${label} failed: ${_tag}`)
-        }),
-      onSuccess: () => Effect.sync(() => note(journal, `${label} came back`))
-    })
+    Effect.matchEffect(
+      watched(journal, label)(brings.has(name) ? bringing(crew, id, call(crew, id)) : call(crew, id)),
+      {
+        onFailure: ({ _tag }) =>
+          Effect.sync(() => {
+            count(journal, "error", _tag)
+            note(journal, `${label} failed: ${_tag}`)
+          }),
+        onSuccess: () => Effect.sync(() => note(journal, `${label} came back`))
+      }
+    ).pipe(
+      // whatever a call dies of, its client goes on
+      Effect.catchAllDefect(() => Effect.sync(() => note(journal, `${label} died`)))
+    )
   return Effect.acquireUseRelease(begun, made, (label) => Effect.sync(() => pending.delete(label)))
 }
 

@@ -3,8 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { SessionHandle } from "../../../../services/MeerkatMachine.js"
+import { watched } from "../Defects.js"
 import * as Inputs from "../Inputs.js"
-import { count } from "../Journal.js"
+import { count, told } from "../Journal.js"
 import type { Call } from "./Call.js"
 import { inputOf, patient, prompted, runOf, stopping } from "./Call.js"
 import { handleCommsCalls } from "./commsCalls.js"
@@ -53,7 +54,14 @@ export const handleCalls: Record<Methods, Call> = {
     }),
   acceptAndRun,
   bindings,
-  outcome: (crew, id) => Effect.suspend(() => crew.machine.session(id).outcome(inputOf(crew, id))),
+  outcome: (crew, id) =>
+    Effect.suspend(() => {
+      const input = inputOf(crew, id)
+      return Effect.map(
+        crew.machine.session(id).outcome(input),
+        Option.map((outcome) => told(crew.world.journal, input, outcome))
+      )
+    }),
   retract: (crew, id) => Effect.suspend(() => crew.machine.session(id).retract(inputOf(crew, id))),
   promote: (crew, id) => Effect.suspend(() => crew.machine.session(id).promote(inputOf(crew, id))),
   cancel: ({ machine }, id) => machine.session(id).cancel("simulated"),
@@ -68,13 +76,10 @@ export const handleCalls: Record<Methods, Call> = {
     }),
   history: ({ machine }, id) => Stream.runCount(machine.session(id).history),
   events: ({ machine, scope, world }, id) =>
-    Effect.forkIn(
-      Effect.ignore(Stream.runForEach(
-        Stream.take(machine.session(id).events, 4),
-        (item) => Effect.sync(() => count(world.journal, "feed", item._tag))
-      )),
-      scope
-    ),
+    Stream.runForEach(
+      Stream.take(machine.session(id).events, 4),
+      (item) => Effect.sync(() => count(world.journal, "feed", item._tag))
+    ).pipe(watched(world.journal, `events of ${id}`), Effect.ignore, Effect.forkIn(scope)),
   snapshot: ({ machine }, id) => machine.session(id).snapshot,
   state: ({ machine }, id) => machine.session(id).state
 }

@@ -14,8 +14,9 @@ import type { SessionId } from "../../../domain/Ids.js"
 import { SessionId as SessionIdSchema } from "../../../domain/Ids.js"
 import type { Crew } from "../Crew.js"
 import { answered, follow } from "../Crew.js"
+import { watched } from "../Defects.js"
 import * as Inputs from "../Inputs.js"
-import { count, violate } from "../Journal.js"
+import { count, told, violate } from "../Journal.js"
 import type { Call } from "./Call.js"
 import { fieldsOf, inputOf, patient, prompted, runOf, stopping, withInput } from "./Call.js"
 import { commsCalls } from "./commsCalls.js"
@@ -168,15 +169,21 @@ const reads: Pick<
   | "fiberCount"
 > = {
   runtimeState: ({ machine }, id) => machine.runtimeState(id),
-  runtimeStateChanges: ({ machine, scope }, id) =>
-    Effect.forkIn(Effect.ignore(Stream.runDrain(Stream.take(machine.runtimeStateChanges(id), 3))), scope),
+  runtimeStateChanges: ({ machine, scope, world }, id) =>
+    Stream.runDrain(Stream.take(machine.runtimeStateChanges(id), 3)).pipe(
+      watched(world.journal, `state changes of ${id}`),
+      Effect.ignore,
+      Effect.forkIn(scope)
+    ),
   inputState: (crew, id) => Effect.suspend(() => crew.machine.inputState(id, inputOf(crew, id))),
   outcome: (crew, id) =>
     Effect.suspend(() => {
       const input = inputOf(crew, id)
       const { journal, ledger } = crew.world
       return Effect.map(crew.machine.outcome(id, input), (outcome) => {
-        if (Option.isSome(outcome) && !ledger.ended.has(input) && crew.world.peek !== null) {
+        if (Option.isNone(outcome)) return
+        told(journal, input, outcome.value)
+        if (!ledger.ended.has(input) && crew.world.peek !== null) {
           if (journal.inputs.get(input)?.durability !== "ephemeral") {
             violate(journal, "3 terminal iff outcome", `${input} is said to have ended and has not`)
           }
@@ -199,6 +206,7 @@ const reads: Pick<
           last = sequence
         })
       ),
+      watched(world.journal, `events of ${id}`),
       Effect.ignore,
       Effect.forkIn(scope)
     )

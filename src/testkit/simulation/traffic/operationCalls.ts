@@ -7,6 +7,7 @@ import type { OperationError, WatchClosed } from "../../../domain/Errors.js"
 import type { SessionId } from "../../../domain/Ids.js"
 import type { OperationOutcome } from "../../../domain/Operation.js"
 import type { Crew } from "../Crew.js"
+import { watched } from "../Defects.js"
 import { count, violate } from "../Journal.js"
 import * as Script from "../Script.js"
 import type { Call } from "./Call.js"
@@ -99,6 +100,7 @@ export const sessionOperationCalls: Record<Exclude<keyof SessionOperations, "ses
           last = item.entry.seq
         })
       ),
+      watched(world.journal, `feed of ${id}`),
       Effect.ignore,
       Effect.forkIn(scope)
     )
