@@ -83,16 +83,20 @@ describe.concurrent("stores", () => {
 
   // root may write everywhere: then the program runs as nobody, or, where nobody cannot read it, not at all
   const user = Cli.plainUser()
-  it.scopedLive.skipIf(user === null)("a read-only folder stays as it is", () =>
-    Effect.gen(function*() {
-      const cli = yield* Cli.make
-      fs.chmodSync(cli.folder, 0o555)
-      refused(yield* cli.run(attempt, user ?? {}), 4, /folder .* is read-only/)
-      assert.deepStrictEqual(cli.bytes(), {})
-    }), 60_000)
+  it.scopedLive.skipIf(user === null)(
+    "a read-only folder stays as it is (where permissions count)",
+    () =>
+      Effect.gen(function*() {
+        const cli = yield* Cli.make
+        fs.chmodSync(cli.folder, 0o555)
+        refused(yield* cli.run(attempt, user ?? {}), 4, /folder .* is read-only/)
+        assert.deepStrictEqual(cli.bytes(), {})
+      }),
+    60_000
+  )
 
   it.scopedLive.skipIf(user === null)(
-    "a store in a read-only folder is read from a copy, which is said",
+    "a store in a read-only folder is read from a copy, which is said (where permissions count)",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -109,7 +113,7 @@ describe.concurrent("stores", () => {
   )
 
   it.scopedLive.skipIf(user === null)(
-    "a look at a file of somebody else leaves nothing beside it",
+    "a look at a file of somebody else leaves nothing beside it (where permissions count)",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make

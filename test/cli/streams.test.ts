@@ -13,7 +13,7 @@ const unread = (cli: Cli.Cli, script: string) =>
 
 describe.concurrent("standard output", () => {
   it.scopedLive.skipIf(!fs.existsSync("/dev/full"))(
-    "an answer that could not be written is a failure, and is kept",
+    "an answer that could not be written is a failure, and is kept (where there is /dev/full)",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -65,7 +65,7 @@ describe.concurrent("standard error", () => {
   ]
   for (const [name, script] of broken) {
     it.scopedLive.skipIf(!fs.existsSync("/dev/full"))(
-      `that ${name} does not stop the work`,
+      `that ${name} does not stop the work (where there is /dev/full)`,
       () =>
         Effect.gen(function*() {
           const cli = yield* Cli.make

@@ -223,7 +223,7 @@ describe("what a command leaves behind", () => {
     })))
 
   onLinux(
-    "is killed though the group stopped itself, and the watcher with it",
+    "is killed though the group stopped itself, and the watcher with it (where there is /proc)",
     () =>
       Effect.scoped(Effect.gen(function*() {
         const dir = yield* folder
@@ -233,14 +233,17 @@ describe("what a command leaves behind", () => {
       }))
   )
 
-  onLinux("does not include the watcher, which the command never sees", () =>
-    Effect.gen(function*() {
-      const result = yield* sh(
-        "for n in 3 4; do [ -e /proc/$$/fd/$n ] && echo $n; done; cat /proc/thread-self/children; exec perl -e '1 while wait() != -1'",
-        { graceMs: 0 }
-      )
-      assert.strictEqual(stdoutText(result).trim(), "")
-    }).pipe(Effect.timeout("5 seconds")))
+  onLinux(
+    "does not include the watcher, which the command never sees (where there is /proc)",
+    () =>
+      Effect.gen(function*() {
+        const result = yield* sh(
+          "for n in 3 4; do [ -e /proc/$$/fd/$n ] && echo $n; done; cat /proc/thread-self/children; exec perl -e '1 while wait() != -1'",
+          { graceMs: 0 }
+        )
+        assert.strictEqual(stdoutText(result).trim(), "")
+      }).pipe(Effect.timeout("5 seconds"))
+  )
 
   it.live("cannot be the command's group without its watcher", () =>
     Effect.gen(function*() {
@@ -326,7 +329,7 @@ describe("the death of the parent", () => {
       assert.strictEqual(read(path.join(dir, "bye")), "bye")
     })), 30_000)
 
-  onLinux("does not wait for its other children", () =>
+  onLinux("does not wait for its other children (where there is /proc)", () =>
     Effect.scoped(Effect.gen(function*() {
       const dir = yield* folder
       // the second one leaves its group: it must not hold the lifeline of the first, though it was started later
