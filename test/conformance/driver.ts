@@ -43,6 +43,7 @@ import * as Ids from "../../src/domain/Ids.js"
 import type { InputState } from "../../src/domain/InputRecord.js"
 import type { RuntimeState } from "../../src/domain/RuntimeState.js"
 import { FaultyStore, LatchedExecutor, Sim } from "../../src/testkit/index.js"
+import { worldsOr } from "../support/worlds.js"
 
 type Store = RuntimeStore["Type"]
 
@@ -92,7 +93,7 @@ export interface RowOptions {
 }
 
 /** Worlds per row and mode of preemption; `ROW_SEEDS=20` for more than a glance. */
-const worlds = Number(process.env["ROW_SEEDS"] ?? 4)
+const worlds = worldsOr(4)
 
 /** A row of the catalogue; the title begins with its id. */
 export const row = <G, W>(title: string, steps: Steps<G, W>, options: RowOptions = {}): void => {

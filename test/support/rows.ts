@@ -35,6 +35,7 @@ import type { RuntimeCommit, RuntimeImage } from "../../src/domain/RuntimeCommit
 import type { CommitError } from "../../src/domain/StoreErrors.js"
 import { StoreIo, StoreOutcomeUnknown } from "../../src/domain/StoreErrors.js"
 import * as Sim from "../../src/testkit/Sim.js"
+import { worldsOr } from "./worlds.js"
 
 /** The session of a row. */
 export const sid = SessionId.make("row")
@@ -290,7 +291,7 @@ const simulated = Effect.map(
 )
 
 /** Worlds per row and mode of preemption; `ROW_SEEDS=20` for more than a glance. */
-const worlds = Number(process.env["ROW_SEEDS"] ?? 2)
+const worlds = worldsOr(2)
 
 const inSeeds = (name: string, body: Body, options: RowOptions): void => {
   const seeds = Math.min(options.seeds ?? worlds, worlds)

@@ -249,4 +249,8 @@ describe("its end", () => {
     assert.strictEqual(Sim.sweep((seed) => seed < 7 ? Effect.void : Effect.dieMessage("seven"), { seeds: 20 })?.seed, 7)
     assert.isNull(Sim.sweep(() => Effect.void, { seeds: 20 }))
   })
+
+  it("a sweep over no seeds is a mistake, and none that found nothing", () => {
+    for (const seeds of [0, -1, Number.NaN]) assert.throws(() => Sim.sweep(() => Effect.void, { seeds }), /one seed/)
+  })
 })
