@@ -60,6 +60,7 @@ if (sample.length === 0) Options.refuse(`nothing was drawn: no file with mutants
 const describe = ({ code, file, line, operator }: Mutant | Result): string => `${file}:${line} ${operator}: ${code}`
 
 const part = sample.filter(({ file }) => file.startsWith(text("part") ?? ""))
+if (part.length === 0) Options.refuse(`nothing of what was drawn is of a file that begins with "${text("part") ?? ""}"`)
 
 const known = (): ReadonlyArray<Result> => {
   const all = results()
@@ -71,7 +72,7 @@ const known = (): ReadonlyArray<Result> => {
 
 const run = async (mutants: ReadonlyArray<Mutant>): Promise<void> => {
   const files = testFiles().filter((file) => !outside.test(file) && wanted.some((part) => file.includes(part)))
-  const runner = makeRunner(workplace.folder, files)
+  const runner = makeRunner(workplace.folder, files, say)
   process.on("exit", runner.stop)
   const reach = reaches(workplace.mutants)
   const coverage = await cover(runner, isGiven("long"), reach, say)
@@ -103,7 +104,11 @@ const chosen = isGiven("again") ? open() : part
 if (isGiven("list")) {
   for (const mutant of chosen) console.log(describe(mutant))
 } else if (isGiven("report")) {
-  const text = report(known(), explained, { seed, size, whole, drawn: drawn.length, all: all.length })
+  const tried = known()
+  if (tried.length < sample.length) {
+    Options.refuse(`of ${sample.length} mutants that were drawn only ${tried.length} were tried: no report`)
+  }
+  const text = report(tried, explained, { seed, size, whole, drawn: drawn.length, all: all.length })
   writeFileSync(path.join(root, "docs", "mutation.md"), text)
 } else await run(chosen)
 if (!isGiven("list")) {

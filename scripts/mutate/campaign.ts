@@ -140,7 +140,7 @@ export const tryOne = async (runner: Runner, coverage: Coverage, mutant: Mutant,
   }
   // what is decided while files load is decided anew only in a new process
   const onlyLoading = running.length === 0 && loading
-  let answer: Answer = onlyLoading ? { ended: [], caught: null, clean: true } : await runner.run(job)
+  let answer: Answer = onlyLoading ? { ended: [], caught: null } : await runner.run(job)
   if (answer.caught === null && loading && chosen.length > 0) answer = await runner.runFresh(job)
   const { caught } = answer
   const testName = (test: number): string => {

@@ -76,8 +76,9 @@ export interface Reaches extends Known {
 }
 
 /**
- * What each test reached, until its file changes. Sources change without that: a mutant that is not known from then is
- * put to all tests of its file.
+ * What each test that passed reached, until its file changes. Sources change without that: a mutant that is not known
+ * from then is put to all tests of its file, and a test counts only when it passes again without the mutant
+ * (`runner.ts`). One that did not pass is tried anew each time.
  */
 export const reaches = (mutants: ReadonlyArray<Mutant>): Reaches => {
   const before = stored()
@@ -105,7 +106,9 @@ export const reaches = (mutants: ReadonlyArray<Mutant>): Reaches => {
     get: (test) => {
       const of = tests[nameOf(test)]
       if (of === undefined || of.digest !== digestOf(test.file)) return undefined
-      reused ||= before.tests[nameOf(test)] === of
+      const old = before.tests[nameOf(test)] === of
+      if (old && !of.passed) return undefined
+      reused ||= old
       return { ...of, reached: of.reached.flatMap((place) => ids.get(keys[place] ?? "") ?? []) }
     },
     put: (test, { ms, passed, reached }: Reach) => {

@@ -1,6 +1,8 @@
 /** The mutation check itself: that a mutant is what it says, and that a test which notices it is found. */
 import { assert, describe, it } from "@effect/vitest"
 import { transformSync } from "esbuild"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
 import type { Known, Reach } from "../../scripts/mutate/campaign.js"
 import { cover, tryOne } from "../../scripts/mutate/campaign.js"
 import type { Instrumented } from "../../scripts/mutate/instrument.js"
@@ -47,6 +49,18 @@ const plain = async (text: string): Promise<unknown> =>
   trace(await import(/* @vite-ignore */ url(compiled(text))) as Sample)
 
 const mutants: Instrumented["mutants"] = instrument("src/kernel/sample.ts", sample, 0, "").mutants
+
+/** The third is spoilt for the rest of its process as soon as a mutant was on. */
+const sampleTests = `
+import { it } from "vitest"
+let spoilt = false
+it("is broken", () => { throw new Error("always") })
+it("passes", () => {})
+it("is spoilt", () => {
+  spoilt ||= process.env.MEERKAT_MUTANT !== "-1"
+  if (spoilt) throw new Error("spoilt")
+})
+`
 
 const memory = (): Known => {
   const known = new Map<number, Reach>()
@@ -109,6 +123,30 @@ describe("the mutation check", () => {
           )
         }
         assert.deepStrictEqual(verdicts, ["caught", "caught", "unreached"])
+      } finally {
+        runner.stop()
+        workplace.remove()
+      }
+    }
+  )
+
+  it(
+    "a test that fails without the mutant too has not noticed it, one that the mutant only spoilt has",
+    { timeout: 240_000 },
+    async () => {
+      const workplace = prepare()
+      writeFileSync(join(workplace.folder, "test", "sample.test.js"), sampleTests)
+      const told: Array<string> = []
+      const runner = makeRunner(workplace.folder, ["test/sample.test.ts"], (text) => told.push(text))
+      const put = (...tests: ReadonlyArray<number>) => ({
+        mutant: 0,
+        cover: false,
+        tests: tests.map((test) => ({ test, timeoutMs: 5_000 }))
+      })
+      try {
+        assert.strictEqual((await runner.run(put(0, 1, 2))).caught?.test, 2)
+        assert.isNull((await runner.runFresh(put(0))).caught)
+        assert.deepStrictEqual(told.map((text) => text.split(": ")[1]), Array(2).fill("test/sample.test.ts is broken"))
       } finally {
         runner.stop()
         workplace.remove()
