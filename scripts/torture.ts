@@ -36,7 +36,11 @@ const parts: Readonly<Record<string, () => Promise<Done>>> = {
     }),
   holders: () => holding(programs, rounds, seed),
   damage: () => damaging(rounds * 5, seed),
-  space: () => filling(programs, rounds, seed)
+  space: async () => {
+    const done = await filling(programs, rounds, seed)
+    for (const [name, why] of Object.entries(done.notRun)) say(`space: NOT RUN: ${name}: ${why}`)
+    return done
+  }
 }
 
 const only = text("only")

@@ -77,9 +77,9 @@ const stopped = async ({ chance, counts, programs, seed, wrong }: Round): Promis
   const acks = () => Log.read(at.log).filter(({ _ }) => _ === "ack").length
   const life = World.start(programs.driver, [JSON.stringify(job(0, false))], at)
   const pid = life.process.pid ?? 0
-  const second = await puppet(programs.puppet, [at.db])
-  await life.ready
-  for (let n = 0; n < 4; n++) {
+  const second = await puppet({ program: programs.puppet, wrong }, [at.db])
+  await World.within(120, life.process, life.ready, wrong, "the holder was not ready")
+  for (let n = 0; n < 4 && counts.violations.length === 0; n++) {
     await World.sleep(chance.below(120))
     life.process.kill("SIGSTOP")
     counts.stopped++
@@ -128,7 +128,7 @@ const race = async ({ chance, counts, programs, wrong }: Round): Promise<void> =
   const at = World.folder("race")
   let acknowledged = 0
   for (let n = 0; n < 4; n++) {
-    const all = await Promise.all(Array.from({ length: 3 }, () => puppet(programs.puppet, [at.db])))
+    const all = await Promise.all(Array.from({ length: 3 }, () => puppet({ program: programs.puppet, wrong }, [at.db])))
     const answers = await Promise.all(all.map(async (one) => {
       await World.sleep(chance.below(6))
       return one.tell("open")
@@ -154,8 +154,8 @@ const race = async ({ chance, counts, programs, wrong }: Round): Promise<void> =
 /** An operator deletes the lock file of a holder that is stopped; somebody else opens; the first one comes back. */
 const fenced = async ({ counts, programs, wrong }: Round): Promise<void> => {
   const at = World.folder("fenced")
-  const first = await puppet(programs.puppet, [at.db])
-  const second = await puppet(programs.puppet, [at.db])
+  const first = await puppet({ program: programs.puppet, wrong }, [at.db])
+  const second = await puppet({ program: programs.puppet, wrong }, [at.db])
   await first.tell("open")
   await first.tell("commit 100")
   first.kill("SIGSTOP")

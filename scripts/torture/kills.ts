@@ -146,7 +146,7 @@ const oneLife = async (
   const closes = !early && chance.chance(0.12)
   if (early) await World.sleep(chance.below(400))
   else {
-    await life.ready
+    await World.within(120, life.process, life.ready, wrong, `life ${job.life} was not ready`)
     await World.sleep(chance.below(chance.chance(0.1) ? 800 : 180))
     if (closes) {
       life.process.kill("SIGTERM")

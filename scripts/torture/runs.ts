@@ -56,7 +56,8 @@ export const runs = async (programs: Programs, options: RunsOptions, counts: Cou
   }
   if (counts.violations.length === 0) {
     for (const each of asked.keys()) {
-      const end = await ask(life, each, true).ended
+      const last = ask(life, each, true)
+      const end = await World.within(300, last.process, last.ended, wrong, `the last run of ${each} did not end`)
       told(end, life, asked.get(each) ?? "", each, printed, wrong)
       life++
     }

@@ -15,12 +15,21 @@ export interface SpaceCounts {
   acknowledged: number
   /** refused commits and openings, by the way they were limited and the error */
   readonly refused: Record<string, number>
-  /** how each kind of limit was set here, or why it was not */
+  /** how each kind of limit was set here */
   readonly ran: Record<string, string>
+  /** kinds of limit that cannot be set here, and why */
+  readonly notRun: Record<string, string>
   readonly violations: Array<string>
 }
 
-export const noSpace = (): SpaceCounts => ({ rounds: 0, acknowledged: 0, refused: {}, ran: {}, violations: [] })
+export const noSpace = (): SpaceCounts => ({
+  rounds: 0,
+  acknowledged: 0,
+  refused: {},
+  ran: {},
+  notRun: {},
+  violations: []
+})
 
 /** Rounds of all kinds in turn. */
 export const filling = async (programs: Programs, rounds: number, seed: number): Promise<SpaceCounts> => {
@@ -30,8 +39,12 @@ export const filling = async (programs: Programs, rounds: number, seed: number):
     const at = World.folder("space")
     const chance = random(seed + n)
     const wrong = (what: string) => counts.violations.push(`space, ${name}, seed ${seed + n}: ${what}`)
-    counts.ran[name] = await kind({ program: programs.puppet, at, chance, counts, name, wrong })
-    counts.rounds++
+    const how = await kind({ program: programs.puppet, at, chance, counts, name, wrong })
+    if (how === null) counts.notRun[name] = "no mount namespaces here"
+    else {
+      counts.ran[name] = how
+      counts.rounds++
+    }
     if (counts.violations.length === 0) at.remove()
   }
   return counts
@@ -90,7 +103,7 @@ const intact = async (round: Round, one: Puppet, acknowledged: number): Promise<
 
 /** Another process opens the file, without limits. */
 const afresh = async (round: Round, acknowledged: number): Promise<void> => {
-  const one = await puppet(round.program, [round.at.db])
+  const one = await puppet(round, [round.at.db])
   const opened = await one.tell("open")
   if (opened.opened === undefined) round.wrong(`it cannot be opened any more: ${said(opened)}`)
   else await intact(round, one, acknowledged)
@@ -106,8 +119,8 @@ const limited = (blocks: number): ReadonlyArray<string> => [
 
 /** A file may grow to a limit that the process has: the write fails in the middle of a transaction. */
 const fileSize = async (round: Round): Promise<string> => {
-  const { at, chance, program, wrong } = round
-  const one = await puppet(program, [at.db], limited(200 + chance.below(800)))
+  const { at, chance, wrong } = round
+  const one = await puppet(round, [at.db], limited(200 + chance.below(800)))
   const opened = await one.tell("open")
   if (opened.opened !== 0) wrong(`it does not open: ${said(opened)}`)
   let acknowledged = await fill(round, one, 0)
@@ -121,15 +134,15 @@ const fileSize = async (round: Round): Promise<string> => {
 
 /** The limit is met while the store is made or opened. */
 const opening = async (round: Round): Promise<string> => {
-  const { at, chance, program, wrong } = round
-  const full = await puppet(program, [at.db], limited(chance.below(70)))
+  const { at, chance, wrong } = round
+  const full = await puppet(round, [at.db], limited(chance.below(70)))
   const refused = await full.tell("open")
   let acknowledged = 0
   if (refused.opened === undefined) refusal(round, refused)
   else acknowledged = await fill(round, full, 0)
   await full.release()
   await afresh(round, acknowledged)
-  const again = await puppet(program, [at.db], limited(chance.below(6)))
+  const again = await puppet(round, [at.db], limited(chance.below(6)))
   const answer = await again.tell("open")
   if (answer.opened === undefined) refusal(round, answer)
   await again.release()
@@ -140,8 +153,8 @@ const opening = async (round: Round): Promise<string> => {
 
 /** The limit that a store can be given. */
 const pageCount = async (round: Round): Promise<string> => {
-  const { at, chance, program } = round
-  const one = await puppet(program, [at.db, String(150_000 + chance.below(300_000))])
+  const { at, chance } = round
+  const one = await puppet(round, [at.db, String(150_000 + chance.below(300_000))])
   await one.tell("open")
   const acknowledged = await fill(round, one, 0)
   if (chance.chance(0.5)) one.kill("SIGKILL")
@@ -161,19 +174,19 @@ const canMount = (script: string): boolean => {
 }
 
 /** A medium that is full, with a file on it that can be removed to make room. */
-const medium = async (round: Round): Promise<string> => {
-  const { at, chance, program, wrong } = round
+const medium = async (round: Round): Promise<string | null> => {
+  const { at, chance, wrong } = round
   const ballast = join(at.path, "ballast")
   const script = `mount -t tmpfs -o size=${1 + chance.below(3)}m tmpfs '${at.path}' || exit 9
     head -c ${200_000 + chance.below(300_000)} /dev/zero > '${ballast}'; cd /`
-  if (!canMount(script)) return "not run: no mount namespaces here"
-  const one = await puppet(program, [at.db], mounted(script))
+  if (!canMount(script)) return null
+  const one = await puppet(round, [at.db], mounted(script))
   const opened = await one.tell("open")
   if (opened.opened !== 0) wrong(`it does not open: ${said(opened)}`)
   let acknowledged = await fill(round, one, 0)
   const inside = `/proc/${one.pid}/root${ballast}`
   if (!existsSync(inside)) wrong("the ballast cannot be reached")
-  rmSync(inside)
+  rmSync(inside, { force: true })
   acknowledged = await intact(round, one, acknowledged)
   acknowledged = await fill(round, one, acknowledged)
   await one.tell("close")
@@ -185,17 +198,17 @@ const medium = async (round: Round): Promise<string> => {
 }
 
 /** A folder that cannot be written. */
-const readOnly = async (round: Round): Promise<string> => {
-  const { at, program, wrong } = round
-  const first = await puppet(program, [at.db])
+const readOnly = async (round: Round): Promise<string | null> => {
+  const { at, wrong } = round
+  const first = await puppet(round, [at.db])
   await first.tell("open")
   await first.tell("commit 5000")
   if (round.chance.chance(0.5)) first.kill("SIGKILL")
   await first.release()
   writeFileSync(join(at.path, "marker"), "")
   const script = `mount --bind '${at.path}' '${at.path}' && mount -o remount,bind,ro '${at.path}' || exit 9; cd /`
-  if (!canMount(script)) return "not run: no mount namespaces here"
-  const one = await puppet(program, [at.db], mounted(script))
+  if (!canMount(script)) return null
+  const one = await puppet(round, [at.db], mounted(script))
   const answer = await one.tell("open")
   if (answer.error === "StoreUnavailable") refusal(round, answer)
   else wrong(`a read-only folder: ${said(answer)}`)
@@ -214,4 +227,5 @@ const kinds: readonly [Kind, ...ReadonlyArray<Kind>] = [
   ["limit while opening", opening]
 ]
 
-type Kind = readonly [name: string, round: (round: Round) => Promise<string>]
+/** Says how the limit was set; null where it cannot be. */
+type Kind = readonly [name: string, round: (round: Round) => Promise<string | null>]

@@ -1,6 +1,7 @@
 /** The strings of a puppet: words go in, answers come out, one each. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { createInterface } from "node:readline"
+import * as World from "./world.js"
 
 export interface Answer {
   readonly pid?: number
@@ -33,12 +34,21 @@ export interface Puppet {
 
 const isAnswer = (value: unknown): value is Answer => typeof value === "object" && value !== null
 
+/** What a puppet is made of, and who is told when it hangs. */
+export interface Theatre {
+  readonly program: string
+  readonly wrong: (what: string) => void
+}
+
+/** Far more than the store's patience and the slowest disk. */
+const answerSeconds = 120
+
 /**
  * Starts one. `through` is what stands before `node` on the command line: a shell that sets a limit, say; its last
  * word must be replaced by the process.
  */
 export const puppet = async (
-  program: string,
+  { program, wrong }: Theatre,
   args: ReadonlyArray<string>,
   through: ReadonlyArray<string> = []
 ): Promise<Puppet> => {
@@ -69,19 +79,21 @@ export const puppet = async (
     const value: unknown = line.startsWith("{") ? JSON.parse(line) : undefined
     if (isAnswer(value)) waiting.shift()?.(value)
   })
-  const first = await next()
+  const inTime = <A>(awaited: Promise<A>, what: string): Promise<A> =>
+    World.within(answerSeconds, child, awaited, wrong, `process ${child.pid ?? ""} did not ${what}`)
+  const first = await inTime(next(), "begin")
   return {
     pid: first.pid ?? child.pid ?? 0,
     process: child,
     tell: (word) => {
       const answer = next()
       child.stdin.write(`${word}\n`)
-      return answer
+      return inTime(answer, `answer "${word}"`)
     },
     kill: (signal) => void child.kill(signal),
     release: async () => {
       child.stdin.end()
-      await ended
+      await inTime(ended, "end")
     },
     ended
   }

@@ -77,6 +77,26 @@ export const start = (
   return { process: child, ready, ended }
 }
 
+/**
+ * Waits for what a process is to do. One that takes longer is what is looked for: that is said, and the process is
+ * killed, so that what is awaited of it comes to an end.
+ */
+export const within = async <A>(
+  seconds: number,
+  child: ChildProcess,
+  awaited: Promise<A>,
+  late: (what: string) => void,
+  what: string
+): Promise<A> => {
+  const timer = setTimeout(() => {
+    late(`${what} within ${seconds} s`)
+    child.kill("SIGKILL")
+  }, seconds * 1000)
+  const ended = await awaited
+  clearTimeout(timer)
+  return ended
+}
+
 /** Processes that were started in this world and live, except zombies; none where there is no `/proc`. */
 export const living = ({ tag }: Folder): ReadonlyArray<number> => {
   if (process.platform !== "linux") return []
