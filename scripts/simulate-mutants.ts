@@ -1,10 +1,10 @@
 /**
  * `npm run simulate:mutants -- [--seeds N] [--only TEXT] [--preempt P]`: plants one bug after the other and says how many seeds a sweep
- * needs to find it. Exits with 1 when one is not found within N (2,000) seeds.
+ * needs to find it. Exits with 1 when one is not found within N (2,000) seeds, or when the seed fails without the bug too.
  */
 import * as Options from "./options.js"
 import { mutants, plugin } from "./simulate/mutants.js"
-import { bundle, Worker } from "./simulate/workers.js"
+import { breaksUnplanted, bundle, Worker } from "./simulate/workers.js"
 
 const options = Options.read({ numbers: { seeds: 1, preempt: 0 }, texts: ["only"] })
 const limit = options.number("seeds", 2000)
@@ -16,7 +16,7 @@ const search = async (name: string): Promise<number | null> => {
   const worker = new Worker(program)
   try {
     for (let from = 0; from < limit; from += 10) {
-      const answer = await worker.run({
+      const task = {
         from,
         seeds: Math.min(10, limit - from),
         preempt,
@@ -24,9 +24,13 @@ const search = async (name: string): Promise<number | null> => {
         shrink: false,
         stopAtFirst: true,
         lines: 0
-      })
-      const [failed] = answer.failed
+      }
+      const [failed] = (await worker.run(task)).failed
       if (failed === undefined) continue
+      if (await breaksUnplanted(task, failed.seed)) {
+        console.log(`${name}: seed ${failed.seed} fails WITHOUT IT TOO: ${failed.violations[0]?.slice(0, 160)}`)
+        return null
+      }
       const needed = failed.seed + 1
       console.log(`${name}: found with seed ${failed.seed} (${needed} seeds): ${failed.violations[0]?.slice(0, 160)}`)
       return needed

@@ -38,6 +38,18 @@ const options: BuildOptions = {
   banner: { js: "import { createRequire as r } from 'node:module'; const require = r(import.meta.url);" }
 }
 
+/** Whether the sources as they are break a promise at a seed too: then it says nothing about a bug that was planted. */
+export const breaksUnplanted = async (task: Task, seed: number): Promise<boolean> => {
+  const program = await bundle()
+  const worker = new Worker(program)
+  try {
+    return (await worker.run({ ...task, from: seed, seeds: 1 })).failed.length > 0
+  } finally {
+    worker.end()
+    program.remove()
+  }
+}
+
 /** One child; it answers one task at a time. */
 export class Worker {
   private readonly child: ChildProcessByStdio<Writable, Readable, null>
