@@ -13,9 +13,26 @@ const optionsOf = ({ preempt, sqlite }: Task): Simulation.SimulationOptions => (
   ...(sqlite ? { backend: Sqlite.backend } : {})
 })
 
+/** Said before anything else is done with the seed, which may take long or be broken off. */
+const announce = ({ preempt, sqlite }: Task, { seed, violations }: Simulation.SimulationReport): void => {
+  const options = `${preempt === null ? "" : ` --preempt ${preempt}`}${sqlite ? " --sqlite" : ""}`
+  const lines = violations.slice(0, 5).map((violation) => `  ${violation.slice(0, 800)}\n`)
+  process.stderr.write(`failed: --seed ${seed}${options}\n${lines.join("")}`)
+}
+
+/** A smaller plan that takes far longer is none, and one that breaks off at this limit breaks another rule. */
+const stepsOfSmaller = ({ steps }: Simulation.SimulationReport): number => Math.min(3_000_000, 2 * steps)
+
+const shrunkOf = (task: Task, report: Simulation.SimulationReport): Simulation.SimulationReport => {
+  if (!task.shrink) return report
+  return Simulation.shrink(report, { ...optionsOf(task), maxSteps: stepsOfSmaller(report) }, 400)
+}
+
 const failedOf = (task: Task, report: Simulation.SimulationReport): Failed => {
+  // a bug that was planted is to be found, which is nothing to tell
+  if (task.shrink || !task.stopAtFirst) announce(task, report)
   const again = Simulation.simulatePlan(report.plan, optionsOf(task))
-  const shrunk = task.shrink ? Simulation.shrink(report, optionsOf(task), 400) : report
+  const shrunk = shrunkOf(task, report)
   return {
     seed: report.seed,
     violations: report.violations,
