@@ -1,7 +1,7 @@
 /**
  * Measures the machine against raw programs of the same run and prints one table.
  *
- * `npm run bench -- [--quick] [--write] [--only name,name] [--profile folder]`
+ * `npm run bench -- [--quick] [--write] [--only name,name] [--profile folder]`; ends with 1 when a workload fails.
  *
  * Every workload runs in a process of its own, on JavaScript that was transpiled beforehand. Ratios are medians of
  * pairs that were measured in turns; L is what a raw program with one row per FULL commit reaches in the same process.
@@ -13,12 +13,13 @@ import { cpus } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Row } from "./bench/support.js"
+import * as Options from "./options.js"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
-const given = process.argv.slice(2)
-const has = (flag: string): boolean => given.includes(flag)
-const quick = has("--quick")
-const only = has("--only") ? (given[given.indexOf("--only") + 1] ?? "").split(",") : null
+const { has, text } = Options.read({ texts: ["only", "profile"], flags: ["quick", "write"] })
+const quick = has("quick")
+const only = text("only")?.split(",") ?? null
+if (has("write") && only !== null) Options.refuse("--write takes all workloads: the table would lack the others")
 
 /** Below the project, so that its packages are found; a folder per process, since runs may overlap. */
 const out = join(root, "node_modules", ".cache", `meerkat-bench-${process.pid}`)
@@ -47,6 +48,9 @@ const child = (flags: ReadonlyArray<string>, name: string) =>
     { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: 900_000, maxBuffer: 2 ** 26 }
   )
 
+/** Rows of workloads that did not come to an end, and names that are none. */
+let failures = 0
+
 const failed = (name: string, note: string): Row => ({
   what: name,
   value: Number.NaN,
@@ -59,14 +63,16 @@ const failed = (name: string, note: string): Row => ({
 
 const measure = (name: string): ReadonlyArray<Row> => {
   process.stderr.write(`${name} …\n`)
-  const folder = has("--profile") ? given[given.indexOf("--profile") + 1] ?? "profiles" : null
-  const flags = folder === null ? [] : ["--cpu-prof", `--cpu-prof-name=${name}.cpuprofile`, `--cpu-prof-dir=${folder}`]
+  const folder = text("profile")
+  const flags = folder === undefined
+    ? []
+    : ["--cpu-prof", `--cpu-prof-name=${name}.cpuprofile`, `--cpu-prof-dir=${folder}`]
   const { status, stderr, stdout } = child(flags, name)
   process.stderr.write(stderr)
+  if (status === 0) return JSON.parse(stdout.trim().split("\n").at(-1) ?? "[]") as ReadonlyArray<Row>
+  failures++
   const lines = stderr.split("\n").filter((line) => line.includes("Error"))
-  return status === 0
-    ? JSON.parse(stdout.trim().split("\n").at(-1) ?? "[]") as ReadonlyArray<Row>
-    : [failed(name, (lines[0] ?? `exit ${status}`).slice(0, 120))]
+  return [failed(name, (lines[0] ?? `exit ${status}`).slice(0, 120))]
 }
 
 const shown = (value: number, unit: string): string => {
@@ -108,13 +114,19 @@ const header = (): ReadonlyArray<string> => [
 try {
   await transpile()
   const names = JSON.parse(child([], "names").stdout) as ReadonlyArray<string>
+  for (const name of only ?? []) {
+    if (names.includes(name)) continue
+    failures++
+    process.stderr.write(`there is no workload "${name}"; there are ${names.join(", ")}\n`)
+  }
   const rows = names.filter((name) => only === null || only.includes(name)).flatMap(measure)
   const table = [...header(), ...rows.map(line), ""].join("\n")
   process.stdout.write(table)
-  if (has("--write")) {
+  if (has("write")) {
     mkdirSync(join(root, "docs"), { recursive: true })
     writeFileSync(join(root, "docs", "benchmarks.md"), table)
   }
+  process.exitCode = failures === 0 ? 0 : 1
 } finally {
   rmSync(out, { recursive: true, force: true })
 }
