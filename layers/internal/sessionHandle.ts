@@ -10,6 +10,7 @@ import * as Prompting from "./prompting.js"
 import { sessionComms } from "./surfaces/comms.js"
 import { sessionLlm } from "./surfaces/llm.js"
 import { sessionOperations } from "./surfaces/operations.js"
+import * as Reads from "./surfaces/reads.js"
 import { sessionTools } from "./surfaces/tools.js"
 
 /**
@@ -38,8 +39,8 @@ export const make = (
     reset: guarded(machine.resetRuntime(sessionId)),
     recycle: guarded(machine.recycleRuntime(sessionId)),
     destroy: guarded(machine.destroyRuntime(sessionId)),
-    history: machine.history(sessionId),
-    events: machine.runtimeEvents(sessionId),
+    history: Reads.history(parts, resolve),
+    events: Reads.feed(parts, resolve),
     tools: sessionTools(resolve),
     llm: sessionLlm(machine, sessionId, resolve),
     operations: sessionOperations(parts, sessionId, resolve),

@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as CoreExecutorEcho from "../../layers/CoreExecutorEcho.js"
 import * as HandoverLive from "../../layers/HandoverLive.js"
@@ -119,6 +120,28 @@ describe("a session of a scope that ends while the store refuses for the moment"
 })
 
 describe("the handle of a session that was replaced", () => {
+  it.effect("shows nothing of the one that came after", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const session = yield* machine.sessionScoped("s", CoreExecutorEcho.make)
+      assert.deepInclude(Option.getOrThrow(yield* Stream.runHead(session.events)), { _tag: "Snapshot" })
+      assert.isTrue(Option.isNone(yield* Stream.runHead(session.history)))
+      yield* machine.unregisterSession(id)
+      yield* machine.ensureSessionWithExecutor(id, CoreExecutorEcho.make)
+      yield* machine.session(id).ask("whose is this?")
+      const looks: ReadonlyArray<Effect.Effect<unknown, RuntimeDriverError>> = [
+        session.state,
+        session.outcome(inputId(1)),
+        Stream.runHead(session.events),
+        Stream.runHead(session.history)
+      ]
+      for (const look of looks) {
+        const error = yield* Effect.flip(look)
+        assert.deepInclude(error, { _tag: "NotReady", state: "destroyed" })
+      }
+      assert.isTrue(Option.isNone(yield* session.snapshot))
+    }).pipe(Effect.scoped, Effect.provide(MeerkatMachineLive.layerEphemeral)))
+
   it.effect("does nothing to the one that came after", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine

@@ -5,16 +5,16 @@ import * as Stream from "effect/Stream"
 import type { SessionEvent } from "../../../services/MachineAuthority.js"
 import type { MeerkatMachineService, SessionFeed } from "../../../services/MeerkatMachine.js"
 import type { RuntimeDriverError } from "../../../src/domain/Errors.js"
-import type { SessionId } from "../../../src/domain/Ids.js"
 import { runtimeIdOf } from "../../../src/domain/Ids.js"
 import { stateOfOpen, stateOfTerminal } from "../../../src/domain/InputRecord.js"
+import type { Message } from "../../../src/domain/Message.js"
 import type { RuntimeState } from "../../../src/domain/RuntimeState.js"
 import { visible } from "../../../src/domain/RuntimeState.js"
 import type { SessionState } from "../../../src/domain/SessionState.js"
 import * as Ledger from "../../../src/kernel/Ledger.js"
 import * as Admission from "../admission.js"
 import type { Entry } from "../entry.js"
-import type { MachineParts } from "../machineParts.js"
+import type { MachineParts, Resolve } from "../machineParts.js"
 import { snapshotOf } from "../spine.js"
 
 /**
@@ -31,15 +31,15 @@ const snapshot = (parts: MachineParts, entry: Entry, state?: SessionState) =>
     )
   )
 
-const sessionEvents = (parts: MachineParts, sessionId: SessionId) =>
+const eventsOf = (resolve: Resolve) =>
   Stream.unwrap(
-    Effect.map(parts.registry.lookup(sessionId), (entry) =>
-      Stream.map(entry.authority.events, (event) => ({ entry, event })))
+    Effect.map(resolve, (entry) => Stream.map(entry.authority.events, (event) => ({ entry, event })))
   )
 
-const feed = (parts: MachineParts, sessionId: SessionId): Stream.Stream<SessionFeed, RuntimeDriverError> =>
+/** A snapshot, then everything that happens; of the incarnation that is there when somebody subscribes. */
+export const feed = (parts: MachineParts, resolve: Resolve): Stream.Stream<SessionFeed, RuntimeDriverError> =>
   Stream.mapEffect(
-    sessionEvents(parts, sessionId),
+    eventsOf(resolve),
     ({ entry, event }): Effect.Effect<SessionFeed> =>
       event._tag === "Snapshot"
         ? Effect.map(
@@ -47,6 +47,15 @@ const feed = (parts: MachineParts, sessionId: SessionId): Stream.Stream<SessionF
           (value): SessionFeed => ({ _tag: "Snapshot", snapshot: value })
         )
         : Effect.succeed(event)
+  )
+
+/** The committed body, as it is when somebody asks. */
+export const history = ({ store }: MachineParts, resolve: Resolve): Stream.Stream<Message, RuntimeDriverError> =>
+  Stream.unwrap(
+    Effect.map(
+      resolve,
+      ({ sessionId }) => Stream.mapError(store.history(runtimeIdOf(sessionId)), Admission.readFailure)
+    )
   )
 
 /** The visible state of each snapshot and of each change; what a slow reader missed is made up for by the next snapshot. */
@@ -78,7 +87,7 @@ export const reads = (
     runtimeState: (sessionId) =>
       Effect.map(registry.lookup(sessionId), (entry) => visible(entry.authority.unsafeState().lifecycle)),
     runtimeStateChanges: (sessionId) =>
-      Stream.changes(Stream.filterMap(sessionEvents(parts, sessionId), ({ event }) => stateOf(event))),
+      Stream.changes(Stream.filterMap(eventsOf(registry.lookup(sessionId)), ({ event }) => stateOf(event))),
     inputState: (sessionId, inputId) =>
       Effect.flatMap(registry.lookup(sessionId), (entry) => {
         const { ledger, runtimeId } = entry.authority.unsafeState()
@@ -110,12 +119,8 @@ export const reads = (
             onSuccess: Option.map((stored) => stored.receipt)
           })
       ),
-    history: (sessionId) =>
-      Stream.unwrap(
-        Effect.map(registry.lookup(sessionId), () =>
-          Stream.mapError(store.history(runtimeIdOf(sessionId)), Admission.readFailure))
-      ),
-    runtimeEvents: (sessionId) => feed(parts, sessionId),
+    history: (sessionId) => history(parts, registry.lookup(sessionId)),
+    runtimeEvents: (sessionId) => feed(parts, registry.lookup(sessionId)),
     meerkatMachineSpineSnapshot: (sessionId) =>
       Effect.suspend(() => {
         const entry = registry.find(sessionId)
