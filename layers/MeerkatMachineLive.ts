@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -33,7 +32,6 @@ import { invalid } from "./internal/driverError.js"
 import type { Entry } from "./internal/entry.js"
 import * as FreshIds from "./internal/freshIds.js"
 import type { MachineParts } from "./internal/machineParts.js"
-import * as Metrics from "./internal/metrics.js"
 import { operationsOf } from "./internal/operations/registry.js"
 import * as Registry from "./internal/registry.js"
 import { logWarning } from "./internal/rendering.js"
@@ -89,11 +87,6 @@ const make = Effect.gen(function*() {
     operations: operationsOf({ spawner, ids, config })
   }
 
-  const acquire: Registry.Registry["acquire"] = (sessionId, onBegun) =>
-    Effect.tap(
-      registry.acquire(sessionId, onBegun),
-      ({ created }) => created ? Metric.set(Metrics.sessions, registry.size()) : Effect.void
-    )
   /** Awaited from outside; from inside the session it is only begun, since it would wait for its caller (D7). */
   const unregisterEntry = (entry: Entry): Effect.Effect<UnregisterReport, RuntimeDriverError> =>
     Effect.flatMap(CurrentSession, (current) => {
@@ -119,7 +112,6 @@ const make = Effect.gen(function*() {
 
   const acquireFor = AcquireFor.make({
     registry,
-    acquire,
     end: (entry) => Effect.asVoid(Effect.exit(Deferred.await(Teardown.unregister(teardown, entry, "unregister"))))
   })
 
@@ -133,7 +125,7 @@ const make = Effect.gen(function*() {
     registry,
     attachments,
     operations: attachments.operations,
-    acquire,
+    acquire: registry.acquire,
     unregister: unregisterEntry,
     acquireFor,
     ensure: (sessionId, executor, onDone) =>

@@ -13,8 +13,7 @@ import type { Entry } from "./entry.js"
 import type { Registry } from "./registry.js"
 
 export interface AcquireDeps {
-  readonly registry: Pick<Registry, "find">
-  readonly acquire: Registry["acquire"]
+  readonly registry: Pick<Registry, "find" | "acquire">
   /** ends an entry; completes when it has ended, however that went */
   readonly end: (entry: Entry) => Effect.Effect<void>
 }
@@ -42,7 +41,7 @@ export const make = (deps: AcquireDeps): AcquireFor => {
     Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
         let begun: Deferred.Deferred<Entry, RuntimeDriverError> | null = null
-        const acquired = deps.acquire(sessionId, (opened) => {
+        const acquired = deps.registry.acquire(sessionId, (opened) => {
           begun = opened
         })
         // interrupted when the session was there already, and before this call came to know

@@ -23,7 +23,7 @@ export const commitRetries = Metric.counter("meerkat_commit_retries", {
   description: "boundary commits that were tried again"
 })
 
-/** Sessions registered right now. */
+/** Sessions registered right now, in every machine of the process: each adds its own and takes them off. */
 export const sessions = Metric.gauge("meerkat_sessions", { description: "sessions registered right now" })
 
 /** Fibers that were left behind because they did not end in time. */

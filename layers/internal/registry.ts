@@ -7,6 +7,7 @@ import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { MachineAuthority, SessionAuthority } from "../../services/MachineAuthority.js"
@@ -16,6 +17,7 @@ import { SessionId } from "../../src/domain/Ids.js"
 import * as DrainCell from "./drainCell.js"
 import { invalid } from "./driverError.js"
 import type { Entry } from "./entry.js"
+import * as Metrics from "./metrics.js"
 import type { Spawner } from "./spawn.js"
 import * as Stored from "./stored.js"
 
@@ -46,10 +48,8 @@ export interface Registry {
     sessionId: SessionId,
     onBegun?: (opened: Deferred.Deferred<Entry, RuntimeDriverError>) => void
   ) => Effect.Effect<{ readonly entry: Entry; readonly created: boolean }, RuntimeDriverError>
-  readonly remove: (entry: Entry) => void
+  readonly remove: (entry: Entry) => Effect.Effect<void>
   readonly all: () => ReadonlyArray<Entry>
-  /** how many are live or being opened; costs nothing */
-  readonly size: () => number
   /** The machine goes: nothing is acquired any more, and what is being opened is let go of. Then `all` is final. */
   readonly close: Effect.Effect<void>
 }
@@ -156,7 +156,7 @@ export const make = (deps: RegistryDeps): Registry => {
           slots.set(sessionId, { _tag: "Live", entry: exit.value })
           // in the same step: whoever began it and is interrupted now finds it, and takes it back
           Deferred.unsafeDone(opened, exit)
-          return Effect.void
+          return Metric.increment(Metrics.sessions)
         }
         slots.delete(sessionId)
         const unwanted = Exit.isSuccess(exit) ? Scope.close(exit.value.scope, Exit.void) : Effect.void
@@ -229,11 +229,13 @@ export const make = (deps: RegistryDeps): Registry => {
         return entry === undefined ? Effect.fail(unknownSession(sessionId)) : Effect.succeed(entry)
       }),
     acquire,
-    remove: (entry) => {
-      entry.removed = true
-      if (find(entry.sessionId) === entry) slots.delete(entry.sessionId)
-    },
-    size: () => slots.size,
+    remove: (entry) =>
+      Effect.suspend(() => {
+        entry.removed = true
+        if (find(entry.sessionId) !== entry) return Effect.void
+        slots.delete(entry.sessionId)
+        return Metric.incrementBy(Metrics.sessions, -1)
+      }),
     all: () => Array.from(slots.values()).flatMap((slot) => slot._tag === "Live" ? [slot.entry] : []),
     close: Effect.suspend(() => {
       closed = true

@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import type { UnregisterReport } from "../../services/MeerkatMachine.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
@@ -19,7 +18,6 @@ import { endGuest, strangerOf } from "./guest.js"
 import type { HookDeps } from "./hooks.js"
 import { stopHookLogged } from "./hooks.js"
 import { leftBehind } from "./joining.js"
-import * as Metrics from "./metrics.js"
 import * as ModelCell from "./modelCell.js"
 import { within } from "./race.js"
 import type { Registry } from "./registry.js"
@@ -149,10 +147,9 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     const scopesClosed = yield* closeScopes(deps, entry, attachment)
     // what holds the scopes is counted already, or it is the release of something
     if (fibersEnded && !scopesClosed) yield* leftBehind(deps)
-    deps.registry().remove(entry)
+    yield* deps.registry().remove(entry)
     // whoever waits for what this entry will not come to any more looks again
     yield* authority.nudge
-    yield* Metric.set(Metrics.sessions, deps.registry().size())
     return {
       requeued: returned + closed.requeued,
       terminatedOperations: closed.terminatedOperations,
