@@ -119,17 +119,23 @@ export const lookUp = (deps: AdmissionDeps, entry: Entry, input: Input, fresh: b
   )
 }
 
-/** Another input won the key or the id between the look-up and the commit: its constraint in the store decided. */
+/**
+ * Another input won the key or the id between the look-up and the commit: its constraint in the store decided. What the
+ * store says of another's key or id says nothing of this input: a commit holds what others left to be written, too.
+ */
 export const conflict = (
-  inputId: InputId,
+  { header: { id: inputId, idempotencyKey } }: Input,
   error: SubmitError
 ): Extract<AcceptReply, { readonly _tag: "Deduplicated" }> | null => {
   if (error._tag !== "CommitFailed") return null
-  switch (error.error._tag) {
+  const { error: refusal } = error
+  switch (refusal._tag) {
     case "IdempotencyConflict":
-      return { _tag: "Deduplicated", inputId, existingId: error.error.ownerInputId, open: false }
+      return refusal.key === idempotencyKey
+        ? { _tag: "Deduplicated", inputId, existingId: refusal.ownerInputId, open: false }
+        : null
     case "InputConflict":
-      return { _tag: "Deduplicated", inputId, existingId: inputId, open: false }
+      return refusal.inputId === inputId ? { _tag: "Deduplicated", inputId, existingId: inputId, open: false } : null
     default:
       return null
   }
@@ -182,7 +188,7 @@ export const admit = (
       }
     }).pipe(
       Effect.catchAll((error) => {
-        const lost = conflict(input.header.id, error)
+        const lost = conflict(input, error)
         return lost === null ? Effect.fail(driverError(entry.authority)(error)) : Effect.succeed(lost)
       })
     )

@@ -5,7 +5,7 @@ import type { Command, Emit, Rejection } from "../../src/domain/Command.js"
 import type { CompletionOutcome } from "../../src/domain/Completion.js"
 import type { InputId } from "../../src/domain/Ids.js"
 import type { Env, SessionState } from "../../src/domain/SessionState.js"
-import { endsRound } from "../../src/kernel/round.js"
+import { bringsBack, endedIn, endsRound } from "../../src/kernel/round.js"
 import { endOfFold } from "../../src/kernel/wake.js"
 
 /** What one command did within a fold. */
@@ -53,7 +53,7 @@ export interface Round {
   readonly members: ReadonlyArray<Folded>
   /** what the end of the fold added */
   readonly closing: ReadonlyArray<Emit>
-  /** members that wait for the next round: a commit holds one receipt and one change of the body */
+  /** members that wait for the next round: a commit holds one receipt, one change of the body and one of an input */
   readonly rest: ReadonlyArray<Pending>
 }
 
@@ -62,20 +62,21 @@ export const fold = (state: SessionState, round: ReadonlyArray<Pending>, env: En
   let current = state
   const emits: Array<Emit> = []
   const members: Array<Folded> = []
-  let taken = 0
+  const ended = new Set<InputId>()
   for (const member of round) {
-    taken++
     const decided = member.decide(current, env)
     if (Either.isLeft(decided)) {
       members.push({ _tag: "Rejected", pending: member, rejection: decided.left })
       continue
     }
+    if (bringsBack(ended, decided.right.emits)) break
     current = decided.right.state
     for (const emit of decided.right.emits) emits.push(emit)
+    for (const id of endedIn(decided.right.emits)) ended.add(id)
     members.push({ _tag: "Step", pending: member, step: decided.right })
     if (endsRound(decided.right.emits)) break
   }
   const closing = endOfFold(current, env)
   for (const emit of closing.emits) emits.push(emit)
-  return { state: closing.state, emits, members, closing: closing.emits, rest: round.slice(taken) }
+  return { state: closing.state, emits, members, closing: closing.emits, rest: round.slice(members.length) }
 }

@@ -56,7 +56,7 @@ const stage = (parts: MachineParts, entry: Entry, given: Input, runId: RunId) =>
     const trace = yield* Admission.traceOfCall
     const staged = yield* entry.authority.submit(acceptAndStage({ input, ...known, ...trace }, runId)).pipe(
       Effect.mapError((error) => {
-        const lost = Admission.conflict(input.header.id, error)
+        const lost = Admission.conflict(input, error)
         return lost === null
           ? driverError(entry.authority)(error)
           : invalid({ _tag: "DeduplicationUnsupported", existingId: lost.existingId })

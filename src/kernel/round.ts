@@ -45,6 +45,24 @@ export const isHard = (emits: ReadonlyArray<Emit>): boolean => emits.some(writes
 export const endsRound = (emits: ReadonlyArray<Emit>): boolean =>
   emits.some(({ _tag }) => _tag === "PutReceipt" || _tag === "PutSession" || _tag === "Close")
 
+/** The inputs that these emits end. @since 0.1.0 @category accessors */
+export const endedIn = (emits: ReadonlyArray<Emit>): ReadonlyArray<InputId> =>
+  emits.flatMap((emit) => emit._tag === "EndInput" ? [emit.row.inputId] : [])
+
+/**
+ * Whether these emits bring an input that has ended in their round. State knows of no ended input, so that it was taken
+ * for a new one, and a commit holds one change of a row: it waits for the next round, in which the store knows it.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const bringsBack = (ended: ReadonlySet<InputId>, emits: ReadonlyArray<Emit>): boolean =>
+  emits.some((emit) =>
+    emit._tag === "InsertInput"
+      ? ended.has(emit.record.inputId)
+      : emit._tag === "EndInput" && emit.inserted && ended.has(emit.row.inputId)
+  )
+
 /** What a commit is made with that is no matter of its emits. @since 0.1.0 @category models */
 export interface CommitBase {
   readonly requestId: RequestId

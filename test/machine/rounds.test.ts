@@ -1,0 +1,120 @@
+// what meets in one round of a session's commands: everything that comes while a commit is under way
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import { make } from "../../services/CoreExecutor.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
+import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
+import { SessionId } from "../../src/domain/Ids.js"
+import type { Input } from "../../src/domain/Input.js"
+import { FaultyStore } from "../../src/testkit/index.js"
+import { inputId, operation, peer, progress, prompt } from "../support/inputs.js"
+import { memory } from "../support/layers.js"
+
+const id = SessionId.make("s")
+
+interface Scene {
+  readonly machine: MeerkatMachine["Type"]
+  readonly faults: FaultyStore.FaultyStore
+  readonly accept: (input: Input) => Effect.Effect<string>
+}
+
+/** A registered session whose commits can be held. */
+const registered = <A, E>(
+  test: (scene: Scene) => Effect.Effect<A, E>,
+  config: Partial<MeerkatMachineOptions> = {}
+) =>
+  Effect.gen(function*() {
+    const faults = yield* FaultyStore.make
+    const store = Layer.provide(FaultyStore.layer(faults), memory)
+    return yield* Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      yield* machine.registerSession(id)
+      const accept = (input: Input) =>
+        Effect.match(machine.acceptInput(id, input), {
+          onFailure: (error) => `${error._tag}: ${error.message}`,
+          onSuccess: ({ _tag }) => _tag
+        })
+      return yield* test({ machine, faults, accept })
+    }).pipe(Effect.provide(Layer.provide(MeerkatMachineLive.layer, [store, MeerkatMachineConfig.layer(config)])))
+  })
+
+const turns = Effect.repeatN(Effect.yieldNow(), 20)
+
+/** Calls that come one after the other while a commit is held: they make the next round. */
+const queued = ({ faults, machine }: Scene, calls: ReadonlyArray<Effect.Effect<string>>) =>
+  Effect.gen(function*() {
+    const held = faults.park("commit")
+    yield* Effect.fork(machine.acceptInput(id, prompt(99)))
+    yield* held.reached
+    const fibers: Array<Fiber.RuntimeFiber<string>> = []
+    for (const call of calls) {
+      fibers.push(yield* Effect.fork(call))
+      yield* turns
+    }
+    return { fibers, go: Effect.zipRight(held.release, turns) }
+  })
+
+/** What the calls of one round are told, as far as they are. */
+const together = (scene: Scene, ...calls: ReadonlyArray<Effect.Effect<string>>) =>
+  Effect.gen(function*() {
+    const { fibers, go } = yield* queued(scene, calls)
+    yield* go
+    return yield* Effect.forEach(fibers, (fiber) =>
+      Effect.flatMap(fiber.poll, Option.getOrElse(() => Exit.succeed("still waits"))))
+  })
+
+const retract = ({ machine }: Scene, n: number) =>
+  Effect.match(machine.retractInput(id, inputId(n)), {
+    onFailure: ({ _tag }): string => _tag,
+    onSuccess: () => "Retracted"
+  })
+
+describe("an input that ends in the round in which it came, and is delivered again in it,", () => {
+  it.effect("is the one that ended, when it was taken back", () =>
+    registered((scene) =>
+      Effect.gen(function*() {
+        const { accept, machine } = scene
+        const told = yield* together(scene, accept(prompt(1)), retract(scene, 1), accept(prompt(1)))
+        assert.deepStrictEqual(told, ["Accepted", "Retracted", "Deduplicated"])
+        assert.deepStrictEqual(yield* machine.listActiveInputs(id), [inputId(99)])
+      })
+    ))
+
+  it.effect("is the one that ended, when another took its place", () =>
+    registered((scene) =>
+      Effect.gen(function*() {
+        const { accept, machine } = scene
+        const report = (n: number) => peer(n, progress, undefined, { supersessionKey: "k" })
+        const told = yield* together(scene, accept(report(1)), accept(report(2)), accept(report(1)))
+        assert.deepStrictEqual(told, ["Accepted", "Accepted", "Deduplicated"])
+        assert.deepStrictEqual(yield* machine.listActiveInputs(id), [inputId(99), inputId(2)])
+      })
+    ))
+
+  it.effect("is the one that ended, when it was consumed at once", () =>
+    registered((scene) =>
+      Effect.gen(function*() {
+        const { accept } = scene
+        const told = yield* together(scene, accept(operation(1)), accept(operation(1)))
+        assert.deepStrictEqual(told, ["Accepted", "Deduplicated"])
+      })
+    ))
+
+  it.effect("costs nobody else an input", () =>
+    registered((scene) =>
+      Effect.gen(function*() {
+        const { accept, machine } = scene
+        yield* together(scene, accept(prompt(1)), retract(scene, 1), accept(prompt(1)))
+        yield* retract(scene, 99)
+        yield* machine.ensureSessionWithExecutor(id, yield* make(() => Effect.never))
+        yield* turns
+        assert.strictEqual(yield* accept(prompt(2)), "Accepted")
+      })
+    ))
+})
