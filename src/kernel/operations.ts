@@ -193,8 +193,13 @@ export const collectCompleted: Command<ReadonlyArray<OperationEnd>> = {
 /** What a wait-all found. Outcomes in the order asked for. @since 0.1.0 @category models */
 export type WaitAllReply =
   | { readonly _tag: "Satisfied"; readonly requestId: WaitRequestId; readonly outcomes: ReadonlyArray<OperationEnd> }
-  /** `BarrierSatisfied` with this request id follows when the last of `pending` has ended */
-  | { readonly _tag: "Waiting"; readonly requestId: WaitRequestId; readonly pending: ReadonlyArray<OperationId> }
+  /** some have ended; `BarrierSatisfied` with this request id follows when the last of `pending` has, too */
+  | {
+    readonly _tag: "Waiting"
+    readonly requestId: WaitRequestId
+    readonly pending: ReadonlyArray<OperationId>
+    readonly outcomes: ReadonlyArray<OperationEnd>
+  }
 
 /**
  * Waits for operations by a barrier, of which a session has one at a time. Nothing is set when all have ended already.
@@ -217,7 +222,7 @@ export const beginWaitAll = (options: {
       return { state, emits: [], reply: Either.right(reply) }
     }
     const operations: Operations = { ...state.operations, barrier: { requestId, members, outcomes } }
-    const reply: WaitAllReply = { _tag: "Waiting", requestId, pending }
+    const reply: WaitAllReply = { _tag: "Waiting", requestId, pending, outcomes: inOrder(members, outcomes) }
     return { state: { ...state, operations }, emits: [], reply: Either.right(reply) }
   })
 

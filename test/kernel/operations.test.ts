@@ -274,7 +274,8 @@ describe("wait-all", () => {
     assert.deepStrictEqual(Either.getOrNull(waiting.reply), {
       _tag: "Waiting",
       requestId: waitId(1),
-      pending: [c, a, b]
+      pending: [c, a, b],
+      outcomes: []
     })
     const two = after(waiting.state, [Ops.completeOperation(b, result("b")), Ops.failOperation(c, "c")])
     const last = decide(two, Ops.cancelOperation(a))

@@ -12,9 +12,11 @@ import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.
 import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import type { Input } from "../../src/domain/Input.js"
+import type { OperationEnd } from "../../src/domain/Operation.js"
 import { FaultyStore } from "../../src/testkit/index.js"
 import { inputId, operation, peer, progress, prompt } from "../support/inputs.js"
 import { memory } from "../support/layers.js"
+import { opId } from "../support/operations.js"
 
 const id = SessionId.make("s")
 
@@ -115,6 +117,59 @@ describe("an input that ends in the round in which it came, and is delivered aga
         yield* machine.ensureSessionWithExecutor(id, yield* make(() => Effect.never))
         yield* turns
         assert.strictEqual(yield* accept(prompt(2)), "Accepted")
+      })
+    ))
+})
+
+const endsOf = (ends: ReadonlyArray<OperationEnd>) =>
+  ends.map(([, end]) => end._tag === "Completed" ? end.result.content : end._tag).join(", ")
+
+/** Two operations, the first of which has ended. */
+const begun = ({ machine }: Scene) =>
+  Effect.gen(function*() {
+    const { operations } = machine.session(id)
+    for (const n of [1, 2]) yield* operations.external({ displayName: `op ${n}`, id: opId(n) })
+    yield* operations.complete(opId(1), "one")
+    return {
+      operations,
+      waiting: Effect.orDie(Effect.map(operations.waitAll([opId(1), opId(2)]), endsOf)),
+      ending: Effect.orDie(Effect.as(operations.complete(opId(2), "two"), "ended")),
+      collecting: Effect.orDie(Effect.map(operations.collectCompleted, endsOf))
+    }
+  })
+
+describe("who waits for several operations", () => {
+  it.effect("is told all ends, also those that are collected in the round that brings the last one", () =>
+    registered((scene) =>
+      Effect.gen(function*() {
+        const { collecting, ending, waiting } = yield* begun(scene)
+        const told = yield* together(scene, waiting, ending, collecting)
+        assert.deepStrictEqual(told, ["one, two", "ended", "one, two"])
+      })
+    ))
+
+  it.effect("is told all ends, also those that the last one pushes out", () =>
+    registered((scene) =>
+      Effect.gen(function*() {
+        const { ending, waiting } = yield* begun(scene)
+        assert.deepStrictEqual(yield* together(scene, waiting, ending), ["one, two", "ended"])
+      }), { maxCompletedOperations: 1 }))
+
+  it.effect("and leaves while the wait is being begun is no watcher any more", () =>
+    registered((scene) =>
+      Effect.gen(function*() {
+        const { operations, waiting } = yield* begun(scene)
+        const { fibers: [wait], go } = yield* queued(scene, [waiting, scene.accept(prompt(1))])
+        const beginning = scene.faults.park("commit")
+        yield* go
+        yield* beginning.reached
+        assert.isDefined(wait)
+        const leaving = yield* Effect.fork(Fiber.interrupt(wait))
+        yield* turns
+        yield* beginning.release
+        yield* Fiber.join(leaving)
+        const left = yield* operations.get(opId(2))
+        assert.strictEqual(Option.getOrThrow(left).watcherCount, 0)
       })
     ))
 })

@@ -40,10 +40,26 @@ export const watch = (
     return Effect.onInterrupt(outcomeOf(one), () => leave(entry, id, one))
   })
 
+type Members = ReadonlyArray<readonly [OperationId, Watched]>
+
+/**
+ * The members of a barrier that was set: what those that had ended came to, and watches of the others. Not asked of their
+ * records, which may be gone at the end of the round already; the ends of the others are told after this.
+ */
+const membersOf = (
+  { authority }: Entry,
+  ids: ReadonlyArray<OperationId>,
+  outcomes: ReadonlyArray<OperationEnd>
+): Members => {
+  const ended = new Map(outcomes)
+  return ids.map((id) => [id, Either.fromNullable(ended.get(id), () => authority.watches.watch(id))] as const)
+}
+
 /**
  * Waits for all of them by the session's barrier. The members are watched from the moment in which it is set, when all of
  * them are known; what happens to their records later is of no concern. Whatever interrupts the wait, also before the
- * reply has come, takes the barrier away: its removal comes after it in the queue.
+ * reply has come, takes the barrier away: its removal comes after it in the queue, and only then it is known who is
+ * watched.
  */
 export const waitAll = (
   deps: OperationDeps,
@@ -51,18 +67,16 @@ export const waitAll = (
 ): Effect.Effect<ReadonlyArray<OperationEnd>, OperationError> =>
   Effect.flatMap(deps.ids.wait, (requestId) => {
     const { entry } = deps
-    const cell: { members: ReadonlyArray<readonly [OperationId, Watched]> } = { members: [] }
+    const cell: { members: Members } = { members: [] }
     const begun = submit(entry, beginWaitAll({ requestId, ids }), (reply) => {
-      if (reply._tag === "Waiting") cell.members = ids.map((id) => [id, watched(entry, id)] as const)
+      if (reply._tag === "Waiting") cell.members = membersOf(entry, ids, reply.outcomes)
     })
     const ends = Effect.suspend(() =>
       Effect.forEach(cell.members, ([id, one]) => Effect.map(outcomeOf(one), (ended): OperationEnd => [id, ended]))
     )
-    const givenUp = Effect.suspend(() =>
-      Effect.zipRight(
-        Effect.forEach(cell.members, ([id, one]) => leave(entry, id, one), { discard: true }),
-        Effect.ignore(entry.authority.submit(cancelWaitAll(requestId)))
-      )
+    const givenUp = Effect.zipRight(
+      Effect.ignore(entry.authority.submit(cancelWaitAll(requestId))),
+      Effect.suspend(() => Effect.forEach(cell.members, ([id, one]) => leave(entry, id, one), { discard: true }))
     )
     return Effect.flatMap(begun, (reply) => reply._tag === "Satisfied" ? Effect.succeed(reply.outcomes) : ends).pipe(
       Effect.catchTag("WatchClosed", () => Effect.fail(new OpOwnerRetired({ sessionId: entry.sessionId }))),
