@@ -16,7 +16,16 @@ import type {
   OperationRecord
 } from "../src/domain/Operation.js"
 
-/** What a new operation is. @since 0.1.0 @category models */
+/**
+ * What may be said of an operation when it begins, and of its peer, in bytes as JSON. It is stored later than the call
+ * returns, so a call that is taken must fit.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const maxOperationBytes = 16 * 1024
+
+/** What a new operation is; larger than `maxOperationBytes` it is `OpInvalid`. @since 0.1.0 @category models */
 export interface OperationOptions {
   readonly displayName: string
   /** `background_tool_op` if absent: its end wakes an idle session */
@@ -98,7 +107,7 @@ export interface SessionOperations {
   readonly provisioningSucceeded: (id: OperationId) => Effect.Effect<OperationRecord, OperationError>
   /** Counts one report. */
   readonly progress: (id: OperationId) => Effect.Effect<OperationRecord, OperationError>
-  /** The peer of a member child can be reached; once per operation. */
+  /** The peer of a member child can be reached; once per operation. `OpInvalid` beyond `maxOperationBytes`. */
   readonly peerReady: (id: OperationId, peer: OperationPeer) => Effect.Effect<OperationRecord, OperationError>
   /** Asks it to wind down; `markRetired` or any other end follows. */
   readonly requestRetire: (id: OperationId) => Effect.Effect<OperationRecord, OperationError>

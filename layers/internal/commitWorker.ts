@@ -1,122 +1,16 @@
 /** @since 0.1.0 */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
-import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
-import type { Health, SubmitError } from "../../services/MachineAuthority.js"
-import type { RuntimeStore } from "../../services/RuntimeStore.js"
-import type { Emit } from "../../src/domain/Command.js"
-import type { RequestId, RuntimeId } from "../../src/domain/Ids.js"
-import type { RuntimeCommit } from "../../src/domain/RuntimeCommit.js"
-import type { Env, KernelLimits, SessionState } from "../../src/domain/SessionState.js"
+import type { SubmitError } from "../../services/MachineAuthority.js"
+import type { Env } from "../../src/domain/SessionState.js"
 import type { CommitError } from "../../src/domain/StoreErrors.js"
-import { StoreIo } from "../../src/domain/StoreErrors.js"
 import * as Rounds from "../../src/kernel/round.js"
+import { isDirty } from "../../src/kernel/softFacts.js"
 import type { Pending, Round } from "./commitRound.js"
 import { fold } from "./commitRound.js"
-import type { FreshIds } from "./freshIds.js"
-import { within } from "./race.js"
-import { pretty } from "./rendering.js"
-
-/** The cell that a worker writes: the published state, the revision it stands at, and who is to be told. */
-export interface Cell {
-  state: SessionState
-  revision: number
-  health: Health
-  readonly incarnation: number
-  readonly publish: (state: SessionState) => void
-  readonly tell: (emit: Emit, at: number) => void
-  readonly reload: (reason: string, members: ReadonlyArray<Pending>) => void
-}
-
-export interface WorkerDeps {
-  readonly store: RuntimeStore["Type"]
-  readonly ids: FreshIds
-  readonly limits: KernelLimits
-  readonly retainTerminal: number | null
-  readonly resolveTimeout: Duration.Duration
-}
-
-type Written =
-  | { readonly _tag: "Written"; readonly revision: number }
-  | { readonly _tag: "Refused"; readonly error: CommitError }
-  | { readonly _tag: "Lost"; readonly reason: string }
-
-/** Errors after which this incarnation cannot know where it stands, or was replaced. */
-const losesSession = (error: CommitError): boolean => {
-  switch (error._tag) {
-    case "RuntimeFenced":
-    case "WriterFenced":
-    case "RevisionConflict":
-    case "CommitRefused":
-    case "ReceiptConflict":
-    case "StoreCorrupt":
-      return true
-    default:
-      return false
-  }
-}
-
-const lost = "LOST"
-
-/** The outcome is known now: nothing was written, and the same may be tried again. */
-const didNotHappen = (error: CommitError): CommitError =>
-  new StoreIo({ operation: "commit", code: lost, detail: "the commit did not happen", cause: error })
-
-/** Errors of which no member of a round can be the culprit: each alone would wait as long, to hear the same. */
-const isNobodys = (error: CommitError): boolean =>
-  error._tag === "StoreBusy" || error._tag === "StoreClosed" || (error._tag === "StoreIo" && error.code === lost)
-
-const cutOff = (cause: Cause.Cause<never>): string =>
-  Cause.isInterruptedOnly(cause)
-    ? "it ended while the outcome of a commit was looked up"
-    : `the store died: ${pretty(cause)}`
-
-/**
- * Looks an unknown outcome up (D21): the commit's own request id in the store means that it happened, the old revision
- * that it did not. Repeated until the store answers or the time is up; the end of the session cuts it short, and then
- * too those who wait are told.
- */
-const resolveUnknown = (deps: WorkerDeps, runtimeId: RuntimeId, commit: RuntimeCommit, error: CommitError) =>
-  deps.store.witness(runtimeId).pipe(
-    Effect.retry(Schedule.spaced("50 millis")),
-    Effect.option,
-    Effect.map(Option.flatten),
-    within(deps.resolveTimeout),
-    Effect.interruptible,
-    Effect.map(Option.flatten),
-    Effect.exit,
-    Effect.map((looked): Written => {
-      if (Exit.isFailure(looked)) return { _tag: "Lost", reason: cutOff(looked.cause) }
-      const witness = looked.value
-      if (Option.isNone(witness)) return { _tag: "Lost", reason: "the outcome of a commit stayed unknown" }
-      const { incarnation, lastRequestId, revision } = witness.value
-      if (lastRequestId === commit.requestId) return { _tag: "Written", revision }
-      return incarnation === commit.incarnation && revision === commit.basis
-        ? { _tag: "Refused", error: didNotHappen(error) }
-        : { _tag: "Lost", reason: "the store moved on without this session" }
-    })
-  )
-
-const write = (deps: WorkerDeps, commit: RuntimeCommit): Effect.Effect<Written> =>
-  Effect.matchCauseEffect(deps.store.commit(commit), {
-    onSuccess: (ack) => Effect.succeed<Written>({ _tag: "Written", revision: ack.revision }),
-    onFailure: (cause) => {
-      const failure = Cause.failureOrCause(cause)
-      if (Either.isRight(failure)) {
-        return Effect.succeed<Written>({ _tag: "Lost", reason: `the store died: ${pretty(cause)}` })
-      }
-      const error = failure.left
-      if (error._tag === "StoreOutcomeUnknown") return resolveUnknown(deps, commit.runtimeId, commit, error)
-      return Effect.succeed<Written>(
-        losesSession(error) ? { _tag: "Lost", reason: `${error._tag}: ${error.message}` } : { _tag: "Refused", error }
-      )
-    }
-  })
+import type { Cell, WorkerDeps } from "./commitWrite.js"
+import { commitOf, isNobodys, write } from "./commitWrite.js"
+import { writeSoftFacts } from "./softFacts.js"
 
 /** Steps 4 and 5: nobody sees what is not durable; then everyone is told, in arrival order. */
 const settle = (cell: Cell, round: Round, at: number): void => {
@@ -132,22 +26,6 @@ const settle = (cell: Cell, round: Round, at: number): void => {
   for (const emit of round.closing) cell.tell(emit, at)
 }
 
-const commitOf = (deps: WorkerDeps, cell: Cell, round: Round, requestId: RequestId, at: number) => {
-  const dirty = Rounds.foldDirty(round.state)
-  const commit = Rounds.toCommit(
-    {
-      requestId,
-      incarnation: cell.incarnation,
-      basis: cell.revision,
-      at,
-      ...(deps.retainTerminal === null ? {} : { retainTerminal: deps.retainTerminal })
-    },
-    dirty.state,
-    [...dirty.emits, ...round.emits]
-  )
-  return { commit, round: { ...round, state: dirty.state } }
-}
-
 const envOf = ({ ids, limits }: WorkerDeps, now: number): Effect.Effect<Env> =>
   Effect.map(ids.input, (continuationId) => ({ now, continuationId, limits }))
 
@@ -160,16 +38,38 @@ const unwritten = (deps: WorkerDeps, cell: Cell, members: ReadonlyArray<Pending>
       else settle(cell, alone, now)
     }), { discard: true })
 
+/** The soft facts go first, by themselves: then the round has only its own weight, and is repeated. */
+const relieved = (deps: WorkerDeps, cell: Cell, members: ReadonlyArray<Pending>, now: number): Effect.Effect<void> =>
+  Effect.flatMap(writeSoftFacts(deps, cell, now), (written) => {
+    switch (written._tag) {
+      case "Written":
+        return runRound(deps, cell, members)
+      case "Lost":
+        return Effect.sync(() => cell.reload(written.reason, members))
+      case "Refused":
+        return unwritten(deps, cell, members, written.error, now)
+    }
+  })
+
 /** A refused round is repeated command by command, so that only the culprit fails, if there can be one. */
-const refused = (deps: WorkerDeps, cell: Cell, members: ReadonlyArray<Pending>, error: CommitError, now: number) =>
-  members.length === 1 || isNobodys(error)
+const refused = (
+  deps: WorkerDeps,
+  cell: Cell,
+  members: ReadonlyArray<Pending>,
+  error: CommitError,
+  now: number
+): Effect.Effect<void> => {
+  if (error._tag === "CommitTooLarge" && isDirty(cell.state)) return relieved(deps, cell, members, now)
+  return members.length === 1 || isNobodys(error)
     ? unwritten(deps, cell, members, error, now)
     : Effect.forEach(members, (member) => runRound(deps, cell, [member]), { discard: true })
+}
 
 /** Writes a folded round and tells its members. */
 const commitRound = (deps: WorkerDeps, cell: Cell, folded: Round, now: number): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const { commit, round } = commitOf(deps, cell, folded, yield* deps.ids.request, now)
+    const { commit, state } = yield* commitOf(deps, cell, folded, now)
+    const round: Round = { ...folded, state }
     const written = yield* write(deps, commit)
     const members = folded.members.map((member) => member.pending)
     switch (written._tag) {

@@ -11,10 +11,11 @@ import type { CompletionOutcome } from "../../src/domain/Completion.js"
 import type { InputId } from "../../src/domain/Ids.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
 import { flushDirty } from "../../src/kernel/commands/flush.js"
+import { isDirty } from "../../src/kernel/softFacts.js"
 import type { Pending } from "./commitRound.js"
 import { pending } from "./commitRound.js"
-import type { Cell, WorkerDeps } from "./commitWorker.js"
 import { runRound } from "./commitWorker.js"
+import type { Cell, WorkerDeps } from "./commitWrite.js"
 import * as EventHub from "./eventHub.js"
 import * as Watches from "./operations/watches.js"
 import { logWarning, pretty } from "./rendering.js"
@@ -50,9 +51,6 @@ class Listeners {
     for (const listener of Array.from(this.all)) guard(() => listener(state))
   }
 }
-
-const isDirty = ({ dirty }: SessionState): boolean =>
-  dirty.cursors || dirty.inputs.length > 0 || dirty.operations.length > 0 || dirty.dropOperations.length > 0
 
 /** How long soft facts wait once more when the store has refused them. */
 const refusedPauseMs = 1000

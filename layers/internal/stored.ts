@@ -28,6 +28,13 @@ export const check = <A, I>(schema: Schema.Schema<A, I>): Check<A> => {
   return (value) => Either.flatMap(Either.try({ try: () => checked(value), catch: textOf }), identity)
 }
 
+/** The same for a value that is refused also when it is larger than this as JSON. */
+export const within = <A>(limit: number, stored: Check<A>): Check<A> => (value) =>
+  Either.flatMap(stored(value), (checked) => {
+    const bytes = Buffer.byteLength(JSON.stringify(checked))
+    return bytes > limit ? Either.left(`it has ${bytes} bytes, and the limit is ${limit}`) : Either.right(checked)
+  })
+
 // --- internal ---
 
 /** The value that JSON would write: what says itself how it is written is asked, and what is undefined is absent. */

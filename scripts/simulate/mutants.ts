@@ -32,7 +32,7 @@ export const mutants: Readonly<Record<string, ReadonlyArray<Patch>>> = {
   ],
   "unknown outcome taken for a refusal": [
     {
-      file: commitWorker,
+      file: "layers/internal/commitWrite.ts",
       from: "return resolveUnknown(deps, commit.runtimeId, commit, error)",
       to: "return Effect.succeed({ _tag: \"Refused\", error: didNotHappen(error) })"
     }

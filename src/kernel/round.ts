@@ -13,15 +13,14 @@ import type { InputPut, RuntimeCommit } from "../domain/RuntimeCommit.js"
 import type { SessionState } from "../domain/SessionState.js"
 import { factsOf } from "./facts.js"
 import * as Ledger from "./Ledger.js"
+import { isDirty } from "./softFacts.js"
 
 /** The soft facts of a state as puts, and the state that owes nothing any more. @since 0.1.0 @category combinators */
 export const foldDirty = (
   state: SessionState
 ): { readonly state: SessionState; readonly emits: ReadonlyArray<Emit> } => {
+  if (!isDirty(state)) return { state, emits: [] }
   const { cursors, dropOperations, inputs, operations } = state.dirty
-  if (!cursors && inputs.length === 0 && operations.length === 0 && dropOperations.length === 0) {
-    return { state, emits: [] }
-  }
   return {
     state: { ...state, dirty: nothing },
     emits: [

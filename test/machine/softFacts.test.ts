@@ -2,11 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
-import { SessionId } from "../../src/domain/Ids.js"
-import { StoreBusy } from "../../src/domain/StoreErrors.js"
+import { RuntimeStore } from "../../services/RuntimeStore.js"
+import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
+import { CommitTooLarge, StoreBusy } from "../../src/domain/StoreErrors.js"
 import { FaultyStore } from "../../src/testkit/index.js"
 import { memory } from "../support/layers.js"
 
@@ -60,6 +62,98 @@ describe("what is written a little later", () => {
         yield* TestClock.adjust("10 seconds")
         assert.strictEqual(faults.calls("commit") - before, 4)
         assert.include(written(faults), operation)
+      })
+    ))
+})
+
+/** A store in which this much of operations fits into one commit. */
+const tight = (limit: number) =>
+  Layer.provide(
+    Layer.effect(
+      RuntimeStore,
+      Effect.map(RuntimeStore, (store) =>
+        RuntimeStore.of({
+          ...store,
+          commit: (commit) => {
+            const bytes = JSON.stringify(commit.operations).length
+            return bytes > limit ? Effect.fail(new CommitTooLarge({ bytes, limit })) : store.commit(commit)
+          }
+        }))
+    ),
+    memory
+  )
+
+const within = <A, E>(limit: number, test: Effect.Effect<A, E, MeerkatMachine | RuntimeStore>) =>
+  Effect.zipRight(Effect.flatMap(MeerkatMachine, (machine) => machine.registerSession(id)), test).pipe(
+    Effect.provide(Layer.provideMerge(MeerkatMachineLive.layer, tight(limit)))
+  )
+
+const stored = Effect.flatMap(RuntimeStore, (store) =>
+  Effect.map(
+    Stream.runCollect(store.operations(runtimeIdOf(id))),
+    (all) => Array.from(all, ({ spec }) => spec.id).toSorted()
+  ))
+
+describe("more of it than one commit can hold", () => {
+  it.effect("is written in parts, and nobody else is refused for it", () =>
+    within(
+      5_000,
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const ids = yield* Effect.forEach(Array.from({ length: 20 }), () => known(machine, "x".repeat(1_000)))
+        yield* machine.session(id).prompt("hello")
+        assert.deepStrictEqual(yield* stored, ids.toSorted())
+        yield* known(machine, "one more")
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual((yield* stored).length, 21)
+      })
+    ))
+
+  it.effect("is written in parts also when nothing else is to be written", () =>
+    within(
+      5_000,
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        yield* Effect.forEach(Array.from({ length: 20 }), () => known(machine, "x".repeat(1_000)))
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual((yield* stored).length, 20)
+      })
+    ))
+
+  it.effect("is given up where a single fact does not fit: the session goes on", () =>
+    within(
+      1_000,
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const large = yield* known(machine, "x".repeat(2_000))
+        const small = yield* known(machine, "small")
+        yield* machine.session(id).prompt("hello")
+        assert.deepStrictEqual(yield* stored, [small])
+        assert.strictEqual(
+          (yield* Effect.flip(machine.session(id).operations.complete(large, "done")))._tag,
+          "OpInternal"
+        )
+        yield* machine.unregisterSession(id)
+      })
+    ))
+})
+
+describe("an operation that is larger than any name or address", () => {
+  const large = "x".repeat(20_000)
+
+  it.effect("is refused, and so is a peer", () =>
+    registered((machine) =>
+      Effect.gen(function*() {
+        const { operations } = machine.session(id)
+        assert.strictEqual((yield* Effect.flip(operations.external({ displayName: large })))._tag, "OpInvalid")
+        const child = yield* operations.external({
+          displayName: "child",
+          kind: "mob_member_child",
+          expectPeerChannel: true
+        })
+        const peer = { peerName: "p", peerId: "p", address: large, publicKey: "k" }
+        assert.strictEqual((yield* Effect.flip(operations.peerReady(child, peer)))._tag, "OpInvalid")
+        yield* operations.peerReady(child, { ...peer, address: "a" })
       })
     ))
 })

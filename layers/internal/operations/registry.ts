@@ -10,6 +10,7 @@ import type {
   OperationSnapshot,
   SessionOperations
 } from "../../../services/SessionOperations.js"
+import { maxOperationBytes } from "../../../services/SessionOperations.js"
 import type { Command } from "../../../src/domain/Command.js"
 import type { OperationError } from "../../../src/domain/Errors.js"
 import { OpInvalid } from "../../../src/domain/Errors.js"
@@ -27,8 +28,8 @@ import type { OperationDeps } from "./submit.js"
 import { send, submit } from "./submit.js"
 import { waitAll, watch } from "./waiting.js"
 
-const checkSpec = Stored.check(OperationSpec)
-const checkPeer = Stored.check(OperationPeer)
+const checkSpec = Stored.within(maxOperationBytes, Stored.check(OperationSpec))
+const checkPeer = Stored.within(maxOperationBytes, Stored.check(OperationPeer))
 const checkError = Stored.check(Schema.String)
 const checkReason = Stored.check(Schema.UndefinedOr(Schema.String))
 

@@ -1,0 +1,52 @@
+/**
+ * Soft facts that no commit can hold together, or not beside what it is for: they are written by themselves, in parts.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { Dirty } from "../../src/domain/SessionState.js"
+import { single, together, without } from "../../src/kernel/softFacts.js"
+import type { Cell, WorkerDeps, Written } from "./commitWrite.js"
+import { commitOf, write } from "./commitWrite.js"
+
+const writePart = (deps: WorkerDeps, cell: Cell, facts: Dirty, now: number): Effect.Effect<Written> =>
+  Effect.gen(function*() {
+    const { commit } = yield* commitOf(deps, cell, { state: { ...cell.state, dirty: facts }, emits: [] }, now)
+    const written = yield* write(deps, commit)
+    if (written._tag === "Written") {
+      cell.revision = written.revision
+      cell.publish(without(cell.state, facts))
+    }
+    return written
+  })
+
+/** A single fact that does not fit is given up, as if the process had ended before it was written: else it would be tried for ever. */
+const giveUp = (cell: Cell, facts: Dirty): Effect.Effect<Written> =>
+  Effect.as(
+    Effect.zipRight(
+      Effect.sync(() => cell.publish(without(cell.state, facts))),
+      Effect.logWarning(
+        `a change of session "${cell.state.sessionId}" is larger than any commit; it is not stored`,
+        facts
+      )
+    ),
+    { _tag: "Written", revision: cell.revision }
+  )
+
+const writeAll = (
+  deps: WorkerDeps,
+  cell: Cell,
+  facts: ReadonlyArray<Dirty>,
+  now: number
+): Effect.Effect<Written> =>
+  Effect.flatMap(writePart(deps, cell, together(facts), now), (written) => {
+    if (written._tag !== "Refused" || written.error._tag !== "CommitTooLarge") return Effect.succeed(written)
+    if (facts.length < 2) return giveUp(cell, together(facts))
+    const half = Math.ceil(facts.length / 2)
+    return Effect.flatMap(writeAll(deps, cell, facts.slice(0, half), now), (first) =>
+      first._tag === "Written" ? writeAll(deps, cell, facts.slice(half), now) : Effect.succeed(first))
+  })
+
+/** Writes what the published state owes, halved until it fits. */
+export const writeSoftFacts = (deps: WorkerDeps, cell: Cell, now: number): Effect.Effect<Written> =>
+  Effect.suspend(() => writeAll(deps, cell, single(cell.state.dirty), now))
