@@ -90,6 +90,8 @@ export interface Entry {
   shared: boolean
   /** unregistration in progress; everybody who comes gets its result */
   closing: Deferred.Deferred<UnregisterReport, RuntimeDriverError> | null
+  /** its closing commit is asked for: a change of an operation would not be stored any more, and is refused */
+  closed: boolean
   removed: boolean
 }
 

@@ -107,6 +107,7 @@ export const entryOf = (sessionId: SessionId, authority: SessionAuthority, scope
   tokens: 0,
   shared: false,
   closing: null,
+  closed: false,
   removed: false
 })
 

@@ -136,6 +136,8 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     const { ledger } = authority.unsafeState()
     const returned = running.filter(({ inputId }) => Ledger.get(ledger, inputId)?.status.type === "queued").length
     const operationsEnded = yield* endOperations(deps, entry)
+    // what of its operations is decided from here on would come after the closing commit
+    entry.closed = true
     const closed = yield* closingCommit(deps, entry, mode)
     yield* authority.settleAll({ _tag: "RuntimeTerminated", reason: unregistered })
     yield* authority.closeWatches(unregistered)
@@ -175,6 +177,7 @@ export const unregister = (
     Effect.sync(() => {
       if (Exit.isFailure(exit)) {
         entry.closing = null
+        entry.closed = false
         entry.left ??= entry.attachment
         entry.attachment = null
       }

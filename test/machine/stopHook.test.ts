@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as TestClock from "effect/TestClock"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import { SessionId } from "../../src/domain/Ids.js"
@@ -42,4 +44,43 @@ describe("a stop hook that asks for its session again", () => {
       assert.deepStrictEqual(told, ["WouldDeadlock"])
       yield* machine.registerSession(id)
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+})
+
+const nameOf = ({ _tag }: { readonly _tag: string }) => _tag
+
+/** What an external operation is told by its session while the stop hook of its unregistration runs, and what it is afterwards. */
+const whileLeaving = (written: Effect.Effect<void>) =>
+  Effect.gen(function*() {
+    const machine = yield* MeerkatMachine
+    const reached = yield* Effect.makeLatch(false)
+    const held = yield* Effect.makeLatch(false)
+    const { executor } = yield* LatchedExecutor.make({ stop: Effect.zipRight(reached.open, held.await) })
+    yield* machine.ensureSessionWithExecutor(id, executor)
+    const { operations } = machine.session(id)
+    const operation = yield* operations.external({ displayName: "review" })
+    yield* written
+    const leaving = yield* Effect.fork(machine.unregisterSession(id))
+    yield* reached.await
+    const calls = [
+      operations.progress(operation),
+      operations.requestRetire(operation),
+      operations.complete(operation, "done")
+    ]
+    const told = yield* Effect.forEach(calls, (call) =>
+      Effect.match(call, { onFailure: nameOf, onSuccess: () => "taken" }))
+    yield* held.open
+    yield* Fiber.join(leaving)
+    yield* machine.registerSession(id)
+    return { told, ended: (yield* machine.session(id).operations.complete(operation, "done")).status }
+  }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral))
+
+describe("an operation whose session is leaving, and has written its last commit,", () => {
+  const cases = { "with the operation in it": Effect.void, "or had nothing to write": TestClock.adjust("1 second") }
+  for (const [how, written] of Object.entries(cases)) {
+    it.effect(`${how}, is changed by nobody; whoever has it next finds it as it was`, () =>
+      Effect.map(whileLeaving(written), ({ ended, told }) => {
+        assert.deepStrictEqual(told, ["OpOwnerRetired", "OpOwnerRetired", "OpOwnerRetired"])
+        assert.strictEqual(ended, "completed")
+      }))
+  }
 })

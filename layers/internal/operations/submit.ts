@@ -35,12 +35,20 @@ const failure = (entry: Entry) => (error: SubmitError): OperationError => {
   }
 }
 
-/** Submits a command that cannot be refused; `onSettled` runs synchronously when it is done, whoever still waits. */
+/** Asked where it is decided, not where it is queued: what is decided after this would come after the closing commit. */
+const whileOpen = <A>(entry: Entry, command: Command<A>): Command<A> => ({
+  name: command.name,
+  decide: (state, env) =>
+    entry.closed ? Either.left({ _tag: "TerminalPhase", command: command.name }) : command.decide(state, env)
+})
+
+/** Submits a command that only a closed session refuses; `onSettled` runs synchronously when it is done, whoever still waits. */
 export const send = <A>(
   entry: Entry,
   command: Command<A>,
   onSettled: (reply: A) => void = () => {}
-): Effect.Effect<A, OperationError> => Effect.mapError(entry.authority.submit(command, { onSettled }), failure(entry))
+): Effect.Effect<A, OperationError> =>
+  Effect.mapError(entry.authority.submit(whileOpen(entry, command), { onSettled }), failure(entry))
 
 /** The same for a command whose refusals are values of its reply. */
 export const submit = <A>(
