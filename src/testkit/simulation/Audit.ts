@@ -9,13 +9,17 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { SpineSnapshot } from "../../../services/MeerkatMachine.js"
 import { RuntimeStore } from "../../../services/RuntimeStore.js"
-import type { InputId, SessionId } from "../../domain/Ids.js"
+import type { InputId, OperationId, SessionId } from "../../domain/Ids.js"
 import { runtimeIdOf } from "../../domain/Ids.js"
 import type { InputState } from "../../domain/InputRecord.js"
+import type { OperationRecord } from "../../domain/Operation.js"
 import type { Crew } from "./Crew.js"
 import type { Sent } from "./Journal.js"
-import { count, same, violate } from "./Journal.js"
+import { count, same, toldEnd, violate } from "./Journal.js"
+import type { Look } from "./Looks.js"
+import { drives, isOwed, look, stranded } from "./Looks.js"
 import type { World } from "./World.js"
+import { mayBeForgotten } from "./World.js"
 
 /**
  * 22, with nobody around who could wake anything: what waits beside a loop that has nothing else to do is taken up.
@@ -28,13 +32,17 @@ export const awake = (crew: Crew): Effect.Effect<void> =>
     const { journal, stopped } = crew.world
     // what comes now comes from no client
     stopped.clear()
-    const look = Effect.forEach(crew.sessions, (id) => waiting(crew, id))
-    const before = yield* look
-    if (before.every((ids) => ids === null)) return
-    yield* Effect.sleep("30 minutes")
-    for (const [at, ids] of (yield* look).entries()) {
-      if (ids === null || ids !== before[at]) continue
-      violate(journal, "22 no stranding", `${crew.sessions[at] ?? ""} does not take up ${ids}`)
+    let before = yield* looks(crew)
+    // what waits behind others may have to wait for their runs: each look is held against the one before it
+    for (let round = 0; round < 5 && before.some(isOwed); round++) {
+      yield* Effect.sleep("30 minutes")
+      const after = yield* looks(crew)
+      for (const [at, id] of crew.sessions.entries()) {
+        for (const { attempts, inputId } of stranded(before[at] ?? null, after[at] ?? null)) {
+          violate(journal, "22 no stranding", `${id} does not take up ${inputId} after ${attempts}`)
+        }
+      }
+      before = after
     }
   })
 
@@ -59,10 +67,11 @@ export const books = (crew: Crew): Effect.Effect<void, never, RuntimeStore> =>
   Effect.forEach(crew.sessions, (id) => Effect.orDie(session(crew, id)), { discard: true })
 
 /** 1, after each death: what was acknowledged is in the image. @since 0.1.0 @category audit */
-export const noLoss = ({ journal, peek }: World): void => {
+export const noLoss = (world: World): void => {
+  const { journal, peek } = world
   if (peek === null) return
   for (const { answer, durability, inputId, sessionId } of journal.inputs.values()) {
-    if (answer !== "accepted" || durability === "ephemeral") continue
+    if (answer !== "accepted" || durability === "ephemeral" || mayBeForgotten(world, inputId)) continue
     const tables = peek(runtimeIdOf(sessionId))
     if (tables?.open?.has(inputId) !== true && tables?.ended?.has(inputId) !== true) {
       violate(journal, "1 no loss", `${inputId} of ${sessionId} was acknowledged and is gone`)
@@ -92,7 +101,7 @@ const attached = ({ executor, machine }: Crew, id: SessionId): Effect.Effect<str
       Effect.scoped(Effect.flatMap(executor(id), (made) => machine.ensureSessionWithExecutor(id, made)))
     )
     let answer = yield* attach
-    if (answer._tag === "Left" && answer.left._tag !== "Destroyed") {
+    if (answer._tag === "Left" && answer.left._tag === "NotReady" && answer.left.state === "stopped") {
       // stopped in this life: registering it anew revives it
       yield* Effect.ignore(machine.unregisterSession(id))
       answer = yield* attach
@@ -119,17 +128,16 @@ const comeToRest = ({ machine }: Pick<Crew, "machine">, id: SessionId): Effect.E
     return left
   })
 
-/** What could be run at once by a live loop that runs nothing; null if there is none. */
-const waiting = ({ machine }: Crew, id: SessionId): Effect.Effect<string | null> =>
-  Effect.zipWith(machine.meerkatMachineSpineSnapshot(id), Clock.currentTimeMillis, (found, now) => {
-    if (found._tag === "None") return null
-    const { attachmentLive, currentRunId, queue, registration, state, steer } = found.value
-    if (!attachmentLive || currentRunId !== null || registration === "Draining") return null
-    const ids = [...queue, ...steer].filter(({ hold, kind, notBefore }) =>
-      (notBefore ?? 0) <= now && (state === "retired" || (!hold && kind !== "peer_response_progress"))
-    )
-    return ids.length === 0 ? null : ids.map(({ attempts, inputId }) => `${inputId} after ${attempts}`).join()
-  })
+/** What waits in each session, beside how many runs. */
+const looks = ({ machine, sessions, world: { journal } }: Crew): Effect.Effect<ReadonlyArray<Look | null>> =>
+  Effect.forEach(
+    sessions,
+    (id) =>
+      Effect.zipWith(machine.meerkatMachineSpineSnapshot(id), Clock.currentTimeMillis, (found, now) => {
+        const runs = Array.from(journal.runs.values()).filter(({ sessionId }) => sessionId === id).length
+        return found._tag === "None" ? null : look(found.value, now, runs)
+      })
+  )
 
 const unrest = (
   { attachmentLive, currentRunId, queue, registration, staged, state, steer }: SpineSnapshot
@@ -137,9 +145,7 @@ const unrest = (
   if (registration === "Draining") return "its unregistration does not end"
   if (currentRunId !== null) return `run ${currentRunId} does not end`
   if (staged.length > 0) return `${staged.length} inputs are staged for no run`
-  const driving = [...queue, ...steer].filter((input) =>
-    state === "retired" || (!input.hold && input.kind !== "peer_response_progress")
-  )
+  const driving = [...queue, ...steer].filter((input) => drives(state, input))
   if (driving.length === 0) return null
   if (attachmentLive) {
     const [{ hold, inputId, kind, lane, notBefore } = {}] = driving
@@ -169,7 +175,8 @@ const session = ({ machine, world }: Crew, id: SessionId) =>
       if (receipt.sequence !== next) violate(journal, "10 receipts are dense", `${receipt.runId}: ${receipt.sequence}`)
       seen.set(receipt.runId, next + 1)
       for (const inputId of receipt.contributingInputIds) {
-        if (rows.get(inputId)?.phase !== "consumed") {
+        const row = rows.get(inputId)
+        if (row === undefined ? !mayBeForgotten(world, inputId) : row.phase !== "consumed") {
           violate(journal, "10 consumed", `${inputId} is in a receipt and not consumed`)
         }
       }
@@ -189,12 +196,58 @@ const session = ({ machine, world }: Crew, id: SessionId) =>
       if (owed.length > 0) violate(journal, "25 wake", `${id} was not woken for ${owed.length} ends`)
     }
     const operations = yield* collected(store.operations(runtimeId))
-    for (const { completionSeq, outcome, spec } of operations) {
-      if ((outcome === undefined) !== (completionSeq === undefined)) {
-        violate(journal, "25 operations", `${spec.id} has an outcome without a place in the feed, or the reverse`)
-      }
+    const incarnation = snapshot._tag === "Some" ? snapshot.value.incarnation : null
+    ends(world, id, { operations, feed, incarnation })
+    const stored = yield* store.session(runtimeId)
+    const lifecycle = stored._tag === "Some" ? stored.value.lifecycle : "absent"
+    if (journal.destroyed.has(id) && lifecycle !== "destroyed") {
+      violate(journal, "destroyed", `${id} was said to be destroyed and is ${lifecycle}`)
     }
+    if ((yield* store.opaqueBody(runtimeId))._tag === "Some") return
+    const messages = yield* Stream.runCount(store.history(runtimeId))
+    const told = stored._tag === "Some" ? stored.value.messageCount : 0
+    if (messages !== told) violate(journal, "11 atomic commit", `${id} has ${messages} messages, its head says ${told}`)
   })
+
+/** What is stored of a session's operations, and the incarnation that is still up. */
+interface Operated {
+  readonly operations: ReadonlyArray<OperationRecord>
+  readonly feed: Effect.Effect.Success<ReturnType<RuntimeStore["Type"]["feed"]>>
+  readonly incarnation: number | null
+}
+
+/** 25: no operation is lost, each ended as clients and executors were told. */
+const ends = ({ journal, ledger }: World, sessionId: SessionId, { feed, incarnation, operations }: Operated): void => {
+  const say = (detail: string) => violate(journal, "25 operations", detail)
+  const kept = new Map(operations.map((record) => [record.spec.id, record] as const))
+  const ended = new Map(feed.entries.map(({ operationId, outcome }) => [operationId, outcome._tag] as const))
+  for (const { completionSeq, outcome, spec } of operations) {
+    if ((outcome === undefined) !== (completionSeq === undefined)) {
+      say(`${spec.id} has an outcome without a place in the feed, or the reverse`)
+    }
+    if (outcome !== undefined) ended.set(spec.id, outcome._tag)
+  }
+  for (const run of journal.runs.values()) {
+    if (run.sessionId !== sessionId) continue
+    for (const { operationId, outcome } of run.completions) toldEnd(journal, operationId, outcome)
+  }
+  // what is forgotten has ended, and its entry stays unless the feed itself was trimmed
+  const isGone = (id: OperationId) => feed.droppedThrough === 0 && !kept.has(id) && !ended.has(id)
+  for (const [id, place] of ledger.operations) {
+    if (place === runtimeIdOf(sessionId) && isGone(id)) say(`${id} was stored and is gone`)
+  }
+  for (const started of journal.operations.values()) {
+    if (started.sessionId !== sessionId) continue
+    // a start is stored with the next commit: it may be lost with the incarnation, and only with it
+    const isOwed = started.incarnation !== null && started.incarnation === incarnation
+    if (isOwed && isGone(started.id)) say(`${started.id} was started and is gone`)
+    const told = journal.ends.get(started.id)
+    if (told === undefined) continue
+    count(journal, "audited", "operation")
+    const found = ended.get(started.id) ?? (feed.droppedThrough === 0 ? "open, or gone" : told)
+    if (found !== told) say(`${started.id} was said to have ended ${told} and is ${found}`)
+  }
+}
 
 /** 3, 4, 13, 17, on one stored input. */
 const sound = ({ config, journal }: World, row: InputState): void => {
@@ -233,7 +286,8 @@ const consumption = ({ journal }: World, row: InputState, contributors: Readonly
 }
 
 /** 1, 15, 20: what a client was told of an input is what is stored. */
-const word = ({ journal }: World, input: Sent, row: InputState | undefined): void => {
+const word = (world: World, input: Sent, row: InputState | undefined): void => {
+  const { journal } = world
   const { answer, durability, inputId, outcome } = input
   count(journal, "audited", answer)
   const say = (rule: string, detail: string) => violate(journal, rule, `${inputId} of ${input.sessionId}: ${detail}`)
@@ -242,6 +296,7 @@ const word = ({ journal }: World, input: Sent, row: InputState | undefined): voi
     return
   }
   if (answer === "refused" && row !== undefined) say("15 reject is pure", `it was refused and is ${row.phase}`)
+  if (row === undefined && mayBeForgotten(world, inputId)) return
   if (answer === "accepted" && row === undefined) say("1 no loss", "it was acknowledged and is gone")
   if (outcome === null) return
   if (row?.outcome === undefined) {

@@ -7,11 +7,12 @@ import type { CommsMailbox } from "../../../layers/CommsRuntimeMailbox.js"
 import type { CoreExecutor } from "../../../services/CoreExecutor.js"
 import type { AcceptOutcome, Completion, MeerkatMachineService } from "../../../services/MeerkatMachine.js"
 import type { RuntimeControlPlane } from "../../../services/RuntimeControlPlane.js"
-import type { InputId, SessionId } from "../../domain/Ids.js"
+import type { InputId, OperationId, SessionId } from "../../domain/Ids.js"
 import { runtimeIdOf } from "../../domain/Ids.js"
-import type { Sent } from "./Journal.js"
+import type { Sent, Started } from "./Journal.js"
 import { count, note, sent, told, violate } from "./Journal.js"
 import type { World } from "./World.js"
+import { mayBeForgotten, mayLoseKey } from "./World.js"
 
 /** What clients and executors of one life have in their hands. @since 0.1.0 @category models */
 export interface Crew {
@@ -32,12 +33,13 @@ type Fields = Pick<Sent, "durability" | "key" | "supersessionKey">
 const plain: Fields = { durability: "durable", key: null, supersessionKey: null }
 
 /** 14: of all accepts with one key exactly one is accepted, and the others name it. */
-const keyed = ({ journal }: World, sessionId: SessionId, key: string, inputId: InputId, fresh: boolean): void => {
+const keyed = (world: World, sessionId: SessionId, key: string, inputId: InputId, fresh: boolean): void => {
+  const { journal } = world
   const place = `${sessionId} ${key}`
   // an ephemeral input holds its key only as long as its process lives
   if (journal.inputs.get(inputId)?.durability === "ephemeral") return
   const owner = journal.keys.get(place)
-  if (owner === undefined) journal.keys.set(place, inputId)
+  if (owner === undefined || (owner !== inputId && mayLoseKey(world, owner))) journal.keys.set(place, inputId)
   else if (owner !== inputId) {
     violate(
       journal,
@@ -62,10 +64,27 @@ export const answered = (crew: Crew, sessionId: SessionId, outcome: AcceptOutcom
   if (fields.key !== null) keyed(world, sessionId, fields.key, outcome.inputId, true)
   if (fields.durability === "ephemeral" || world.peek === null) return
   const tables = world.peek(runtimeIdOf(sessionId))
-  if (tables?.open?.has(outcome.inputId) !== true && tables?.ended?.has(outcome.inputId) !== true) {
+  const isThere = tables?.open?.has(outcome.inputId) === true || tables?.ended?.has(outcome.inputId) === true
+  if (!isThere && !mayBeForgotten(world, outcome.inputId)) {
     violate(journal, "16 durable before ack", `${outcome.inputId} was acknowledged and is not stored`)
   }
 }
+
+/** Starts an operation, and notes what its id was said to be. @since 0.1.0 @category journal */
+export const starting = <E, R>(
+  { journal, opened }: World,
+  sessionId: SessionId,
+  owner: Started["owner"],
+  call: Effect.Effect<OperationId, E, R>
+): Effect.Effect<OperationId, E, R> =>
+  Effect.suspend(() => {
+    const current = () => opened.get(runtimeIdOf(sessionId))?.incarnation ?? null
+    const before = current()
+    return Effect.tap(call, (id) =>
+      Effect.sync(() => {
+        journal.operations.set(id, { id, sessionId, owner, incarnation: current() === before ? before : null })
+      }))
+  })
 
 /** Waits for an end in the background: 21, every waiter is told; 20, all are told the same. @since 0.1.0 @category journal */
 export const follow = ({ scope, world }: Crew, { inputId, wait }: Completion): Effect.Effect<void> =>

@@ -7,7 +7,7 @@
 import type { CompletionOutcome } from "../../domain/Completion.js"
 import type { InputId, OperationId, RunId, SessionId } from "../../domain/Ids.js"
 import type { Durability } from "../../domain/Input.js"
-import type { CompletionEntry } from "../../domain/Operation.js"
+import type { CompletionEntry, OperationOutcome } from "../../domain/Operation.js"
 import * as Tally from "./Tally.js"
 
 /** One input that a client handed in. @since 0.1.0 @category models */
@@ -35,6 +35,10 @@ export interface Applied {
   readonly inputs: ReadonlyArray<InputId>
   /** what was given to it of the completion feed */
   readonly completions: ReadonlyArray<CompletionEntry>
+  /** when it began, in epoch milliseconds */
+  readonly since: number
+  /** whether the machine has interrupted it */
+  readonly isInterrupted: () => boolean
   ended: boolean
   /** it cannot be interrupted, and may go on beside its successor */
   stubborn: boolean
@@ -45,6 +49,8 @@ export interface Started {
   readonly id: OperationId
   readonly sessionId: SessionId
   readonly owner: "process" | "external"
+  /** of the session, if it was one and the same all through the call; null otherwise */
+  readonly incarnation: number | null
 }
 
 /** @since 0.1.0 @category models */
@@ -53,7 +59,7 @@ export interface Journal {
   readonly runs: Map<RunId, Applied>
   readonly operations: Map<OperationId, Started>
   /** how an operation ended, as its watchers were told */
-  readonly ends: Map<string, string>
+  readonly ends: Map<OperationId, OperationOutcome["_tag"]>
   /** sessions whose destruction was acknowledged */
   readonly destroyed: Set<SessionId>
   /** who holds a key, by `<session> <key>`, as clients were told */
@@ -128,6 +134,16 @@ export const told = (journal: Journal, inputId: InputId, outcome: CompletionOutc
     violate(journal, "20 waiter agreement", `${inputId} was told ${input.outcome._tag}, then ${outcome._tag}`)
   }
   input.outcome ??= outcome
+}
+
+/** Who waits for the end of an operation, or reads of it, is told the same as everybody. @since 0.1.0 @category writing */
+export const toldEnd = (journal: Journal, id: OperationId, { _tag }: OperationOutcome): void => {
+  count(journal, "operationOutcome", _tag)
+  const before = journal.ends.get(id)
+  if (before !== undefined && before !== _tag) {
+    violate(journal, "25 operations", `${id} ended ${before}, and then ${_tag}`)
+  }
+  journal.ends.set(id, _tag)
 }
 
 /** Whether two outcomes are the same word. @since 0.1.0 @category guards */

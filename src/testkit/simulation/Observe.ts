@@ -4,9 +4,12 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
 import type { CoreExecutor, Turn } from "../../../services/CoreExecutor.js"
 import { runtimeIdOf } from "../../domain/Ids.js"
 import type { Applied } from "./Journal.js"
@@ -16,7 +19,7 @@ import { incarnationOf } from "./World.js"
 
 /** The same executor; its calls are held against the journal. @since 0.1.0 @category constructors */
 export const executor = (world: World, inner: CoreExecutor): CoreExecutor => ({
-  ...inner,
+  ...handlesOf(inner),
   apply: (turn) => {
     afterStop(world, turn)
     return observed(world, turn, inner.apply(turn))
@@ -30,10 +33,13 @@ export const observed = <A, E extends { readonly _tag: string }>(
   effect: Effect.Effect<A, E>
 ): Effect.Effect<A, E> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.suspend(() => {
-      const run = begin(world, turn)
-      return Effect.onExit(restore(effect), (exit) => Effect.sync(() => end(world, run, exit)))
-    })
+    Effect.withFiberRuntime((fiber) =>
+      Effect.flatMap(Clock.currentTimeMillis, (since) => {
+        const isInterrupted = () => !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
+        const run = begin(world, turn, { since, isInterrupted })
+        return Effect.onExit(restore(effect), (exit) => Effect.sync(() => end(world, run, exit)))
+      })
+    )
   )
 
 /** The process died: what ran in it may have been half done. @since 0.1.0 @category journal */
@@ -48,7 +54,25 @@ export const died = ({ journal, ledger, running }: World): void => {
 
 // --- internal ---
 
-const begin = (world: World, turn: Pick<Turn, "runId" | "sessionId" | "inputs" | "completions">): Applied => {
+/** Handles may be methods of a class: they are on its prototype, and want to be called on the executor. */
+const handlesOf = (inner: CoreExecutor): Omit<CoreExecutor, "apply"> => {
+  const stop = inner.stop?.bind(inner)
+  const hardCancel = inner.hardCancel?.bind(inner)
+  const cancelAfterBoundary = inner.cancelAfterBoundary?.bind(inner)
+  const { cleanupAfterStop } = inner
+  return {
+    ...(stop === undefined ? {} : { stop }),
+    ...(hardCancel === undefined ? {} : { hardCancel }),
+    ...(cancelAfterBoundary === undefined ? {} : { cancelAfterBoundary }),
+    ...(cleanupAfterStop === undefined ? {} : { cleanupAfterStop })
+  }
+}
+
+const begin = (
+  world: World,
+  turn: Pick<Turn, "runId" | "sessionId" | "inputs" | "completions">,
+  fiber: Pick<Applied, "since" | "isInterrupted">
+): Applied => {
   const { journal, running } = world
   const run: Applied = {
     runId: turn.runId,
@@ -56,6 +80,7 @@ const begin = (world: World, turn: Pick<Turn, "runId" | "sessionId" | "inputs" |
     life: journal.life,
     inputs: turn.inputs.map(({ header }) => header.id),
     completions: turn.completions,
+    ...fiber,
     ended: false,
     stubborn: false
   }
@@ -73,8 +98,12 @@ const begin = (world: World, turn: Pick<Turn, "runId" | "sessionId" | "inputs" |
 }
 
 /** 5: one run per session. What ignores its interruption may go on beside its successor, fenced (D7). */
-const beside = ({ journal }: World, run: Applied, other: Applied | undefined): void => {
-  if (other === undefined || other.stubborn || other.sessionId !== run.sessionId) return
+const beside = ({ config, journal }: World, run: Applied, other: Applied | undefined): void => {
+  if (other === undefined || other.sessionId !== run.sessionId) return
+  // it was given that long to end; whoever is interrupted sooner after it began ends at once, or is waited for
+  const patience = Duration.toMillis(config.teardownTimeout)
+  if (other.isInterrupted() && run.since - other.since >= patience) other.stubborn = true
+  if (other.stubborn) return
   violate(journal, "5 single flight", `${run.sessionId} runs ${run.runId} beside ${other.runId}`)
 }
 

@@ -85,8 +85,8 @@ export const make = (seed: number, given: Partial<Omit<Plan, "seed">> = {}): Pla
     thinkMs: dice.pick([8, 40, 120]),
     rival: dice.pick([0, 0, 0.2]),
     faults: Faults.scale(baseFaults, dice.weighted(intensities)),
-    limits: limits(dice),
     ...given,
+    limits: { ...limits(dice), ...given.limits },
     preempt
   }
 }

@@ -22,6 +22,7 @@ import {
 import type { Json } from "../../domain/Json.js"
 import * as Message from "../../domain/Message.js"
 import type { Crew } from "./Crew.js"
+import { starting } from "./Crew.js"
 import { strange } from "./Defects.js"
 import { isPoison } from "./Inputs.js"
 import { count, note } from "./Journal.js"
@@ -145,14 +146,15 @@ const tellOperation = (world: World, error: OperationError): Effect.Effect<Execu
 
 const operate: Act = (_, world, turn) =>
   Effect.gen(function*() {
-    const { dice, journal } = world
+    const { dice } = world
     const kind = dice.pick(["background_tool_op", "mob_member_child"] as const)
-    const own = yield* turn.operations.run(background(world), { displayName: "work", kind })
-    journal.operations.set(own, { id: own, sessionId: turn.sessionId, owner: "process" })
-    const other = yield* turn.operations.external({ displayName: "webhook", kind: "background_tool_op" })
-    journal.operations.set(other, { id: other, sessionId: turn.sessionId, owner: "external" })
-    yield* turn.operations.get(own)
-    if (dice.hit(0.3)) yield* Effect.timeoutOption(turn.operations.waitAll([own]), "2 seconds")
+    const { operations, sessionId } = turn
+    const work = operations.run(background(world), { displayName: "work", kind })
+    const own = yield* starting(world, sessionId, "process", work)
+    const webhook = operations.external({ displayName: "webhook", kind: "background_tool_op" })
+    yield* starting(world, sessionId, "external", webhook)
+    yield* operations.get(own)
+    if (dice.hit(0.3)) yield* Effect.timeoutOption(operations.waitAll([own]), "2 seconds")
     return output(world)
   }).pipe(Effect.catchAll((error) => Effect.flatMap(tellOperation(world, error), Effect.fail)))
 

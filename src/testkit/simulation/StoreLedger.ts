@@ -25,6 +25,8 @@ export interface StoreLedger {
   readonly consumed: Map<InputId, RunId>
   /** the committed run that was given a feed entry, by `<epoch> <seq>` */
   readonly delivered: Map<string, RunId>
+  /** operations that were ever stored, and where */
+  readonly operations: Map<OperationId, RuntimeId>
   /** operations in a feed */
   readonly fed: Map<OperationId, number>
   readonly cursors: Map<string, { readonly agentApplied: number; readonly injected: number; readonly lastSeq: number }>
@@ -51,6 +53,7 @@ export const make = (): StoreLedger => ({
   receipts: new Map(),
   consumed: new Map(),
   delivered: new Map(),
+  operations: new Map(),
   fed: new Map(),
   cursors: new Map(),
   staged: new Map(),

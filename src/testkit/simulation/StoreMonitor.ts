@@ -68,6 +68,7 @@ export const written = (world: World, commit: RuntimeCommit): void => {
   note(journal, `${commit.runtimeId} ${commit.incarnation} wrote revision ${commit.basis + 1}`)
   fenced(world, commit)
   for (const put of commit.inputs) putInput(world, put)
+  for (const { spec } of commit.operations) ledger.operations.set(spec.id, commit.runtimeId)
   receipt(world, commit)
   feed(world, commit)
 }

@@ -1,4 +1,5 @@
 /** @since 0.1.0 */
+import * as Option from "effect/Option"
 import type { Tables } from "../../../layers/internal/memory/tables.js"
 import type { MeerkatMachineOptions } from "../../../services/MeerkatMachineConfig.js"
 import type { InputId, RunId, RuntimeId, SessionId } from "../../domain/Ids.js"
@@ -64,6 +65,16 @@ export const mortal = (): Omit<World, Shared> => ({
   waiting: new Map(),
   pending: new Set()
 })
+
+/** Whether the row of an input may be gone, since it has ended and the limits say how many of those are kept. @since 0.1.0 @category guards */
+export const mayBeForgotten = ({ config, ledger }: World, id: InputId): boolean =>
+  Option.isSome(config.terminalRetention) && ledger.ended.has(id)
+
+/** Whether the key of an input may be another's by now. @since 0.1.0 @category guards */
+export const mayLoseKey = ({ config, ledger }: World, id: InputId): boolean =>
+  ledger.ended.has(id) &&
+  (Option.isSome(config.keyRetention) || Option.isSome(config.keyRetentionCount) ||
+    Option.isSome(config.terminalRetention))
 
 /** Names one incarnation of a runtime. @since 0.1.0 @category accessors */
 export const incarnationOf = (runtimeId: RuntimeId, incarnation: number): string => `${runtimeId} ${incarnation}`

@@ -2,7 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Prompted } from "../../../../services/MeerkatMachine.js"
+import type { EndReport, Prompted } from "../../../../services/MeerkatMachine.js"
 import type { InputId, OperationId, RunId, SessionId } from "../../../domain/Ids.js"
 import {
   InputId as InputIdSchema,
@@ -35,6 +35,16 @@ export const stopping = <A, E>(
     return Effect.map(patient(stop), (done) => {
       if (Option.isSome(done) && alone && (brought.get(id)?.begun ?? 0) === before) stopped.set(id, before)
     })
+  })
+
+/** A destruction; whoever calls from inside the session is told only that it has begun. @since 0.1.0 @category combinators */
+export const destroying = <E>(
+  { world: { journal } }: Crew,
+  id: SessionId,
+  destroy: Effect.Effect<EndReport, E>
+): Effect.Effect<void, E> =>
+  Effect.map(patient(destroy), (done) => {
+    if (Option.isSome(done) && done.value.joined) journal.destroyed.add(id)
   })
 
 /** Some input of the session that clients know of. @since 0.1.0 @category accessors */

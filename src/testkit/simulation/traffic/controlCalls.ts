@@ -7,7 +7,7 @@ import type { Crew } from "../Crew.js"
 import { answered } from "../Crew.js"
 import { count } from "../Journal.js"
 import type { Call } from "./Call.js"
-import { fieldsOf, patient, runOf, withInput } from "./Call.js"
+import { destroying, fieldsOf, runOf, withInput } from "./Call.js"
 
 /** Now and then a bare session id, which is no alias of the runtime's. */
 const addressOf = ({ world: { dice } }: Crew, id: SessionId): string => dice.hit(0.05) ? id : runtimeIdOf(id)
@@ -29,7 +29,7 @@ export const controlCalls: Record<keyof RuntimeControlPlane["Type"], Call> = {
   recycle: (crew, id) => crew.control.recycle(addressOf(crew, id)),
   reset: (crew, id) => crew.control.reset(addressOf(crew, id)),
   recover: (crew, id) => crew.control.recover(addressOf(crew, id)),
-  destroy: (crew, id) => patient(crew.control.destroy(addressOf(crew, id))),
+  destroy: (crew, id) => destroying(crew, id, crew.control.destroy(addressOf(crew, id))),
   runtimeState: (crew, id) => crew.control.runtimeState(addressOf(crew, id)),
   loadBoundaryReceipt: (crew, id) =>
     Effect.suspend(() => crew.control.loadBoundaryReceipt(addressOf(crew, id), runOf(crew, id), 0))

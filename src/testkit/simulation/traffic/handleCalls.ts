@@ -7,7 +7,7 @@ import { watched } from "../Defects.js"
 import * as Inputs from "../Inputs.js"
 import { count, told } from "../Journal.js"
 import type { Call } from "./Call.js"
-import { inputOf, patient, prompted, runOf, stopping } from "./Call.js"
+import { destroying, inputOf, patient, prompted, runOf, stopping } from "./Call.js"
 import { handleCommsCalls } from "./commsCalls.js"
 import { handleLlmCalls } from "./llmCalls.js"
 import { sessionOperationCalls } from "./operationCalls.js"
@@ -70,10 +70,7 @@ export const handleCalls: Record<Methods, Call> = {
   retire: ({ machine }, id) => machine.session(id).retire,
   reset: ({ machine }, id) => machine.session(id).reset,
   recycle: ({ machine }, id) => machine.session(id).recycle,
-  destroy: ({ machine, world }, id) =>
-    Effect.map(patient(machine.session(id).destroy), (done) => {
-      if (Option.isSome(done) && done.value.joined) world.journal.destroyed.add(id)
-    }),
+  destroy: (crew, id) => destroying(crew, id, crew.machine.session(id).destroy),
   history: ({ machine }, id) => Stream.runCount(machine.session(id).history),
   events: ({ machine, scope, world }, id) =>
     Stream.runForEach(

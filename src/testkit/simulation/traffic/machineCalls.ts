@@ -18,7 +18,7 @@ import { watched } from "../Defects.js"
 import * as Inputs from "../Inputs.js"
 import { count, told, violate } from "../Journal.js"
 import type { Call } from "./Call.js"
-import { fieldsOf, inputOf, patient, prompted, runOf, stopping, withInput } from "./Call.js"
+import { destroying, fieldsOf, inputOf, prompted, runOf, stopping, withInput } from "./Call.js"
 import { commsCalls } from "./commsCalls.js"
 import { llmCalls } from "./llmCalls.js"
 import { operationCalls } from "./operationCalls.js"
@@ -147,10 +147,7 @@ const lifecycle: Pick<
   resetRuntime: ({ machine }, id) => machine.resetRuntime(id),
   recycleRuntime: ({ machine }, id) => machine.recycleRuntime(id),
   recoverRuntime: ({ machine }, id) => machine.recoverRuntime(id),
-  destroyRuntime: ({ machine, world }, id) =>
-    Effect.map(patient(machine.destroyRuntime(id)), (done) => {
-      if (Option.isSome(done) && done.value.joined) world.journal.destroyed.add(id)
-    }),
+  destroyRuntime: (crew, id) => destroying(crew, id, crew.machine.destroyRuntime(id)),
   publishEvent: ({ machine }, id) => machine.publishEvent(id, { kind: "simulated", payload: null })
 }
 

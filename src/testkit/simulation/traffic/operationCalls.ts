@@ -5,10 +5,10 @@ import * as Stream from "effect/Stream"
 import type { OperationsControl, SessionOperations } from "../../../../services/SessionOperations.js"
 import type { OperationError, WatchClosed } from "../../../domain/Errors.js"
 import type { SessionId } from "../../../domain/Ids.js"
-import type { OperationOutcome } from "../../../domain/Operation.js"
 import type { Crew } from "../Crew.js"
+import { starting } from "../Crew.js"
 import { watched } from "../Defects.js"
-import { count, violate } from "../Journal.js"
+import { count, toldEnd, violate } from "../Journal.js"
 import * as Script from "../Script.js"
 import type { Call } from "./Call.js"
 import { operationOf, patient } from "./Call.js"
@@ -22,20 +22,16 @@ type Registry = (
 const on = (call: Registry): Call => (crew, id) =>
   Effect.suspend(() => call(crew, id, crew.machine.session(id).operations))
 
-const started = (crew: Crew, sessionId: SessionId, owner: "process" | "external") =>
-  Effect.map((id: Parameters<SessionOperations["get"]>[0]) => {
-    crew.world.journal.operations.set(id, { id, sessionId, owner })
-  })
+const started =
+  (crew: Crew, sessionId: SessionId, owner: "process" | "external") =>
+  (call: ReturnType<SessionOperations["external"]>) => starting(crew.world, sessionId, owner, call)
 
-/** Every watcher of an operation is told the same end. */
-const told = ({ world: { journal } }: Crew, operation: string, outcome: OperationOutcome): void => {
-  count(journal, "operationOutcome", outcome._tag)
-  const before = journal.ends.get(operation)
-  if (before !== undefined && before !== outcome._tag) {
-    violate(journal, "25 operations", `${operation} ended ${before}, and then ${outcome._tag}`)
-  }
-  journal.ends.set(operation, outcome._tag)
-}
+/** A call that ends an operation: the end is durable when it returns. */
+const ending = ({ world: { journal } }: Crew, call: ReturnType<SessionOperations["cancel"]>) =>
+  Effect.tap(call, ({ outcome, spec }) =>
+    Effect.sync(() => {
+      if (outcome !== undefined) toldEnd(journal, spec.id, outcome)
+    }))
 
 const display = { displayName: "work" }
 
@@ -61,13 +57,15 @@ export const sessionOperationCalls: Record<Exclude<keyof SessionOperations, "ses
   peerReady: on((crew, id, operations) => operations.peerReady(operationOf(crew, id), peer)),
   requestRetire: on((crew, id, operations) => operations.requestRetire(operationOf(crew, id))),
   complete: on((crew, id, operations) =>
-    operations.complete(operationOf(crew, id), { content: "done", isError: crew.world.dice.hit(0.2) })
+    ending(crew, operations.complete(operationOf(crew, id), { content: "done", isError: crew.world.dice.hit(0.2) }))
   ),
-  fail: on((crew, id, operations) => operations.fail(operationOf(crew, id), "simulated")),
-  provisioningFailed: on((crew, id, operations) => operations.provisioningFailed(operationOf(crew, id), "simulated")),
-  abort: on((crew, id, operations) => operations.abort(operationOf(crew, id), "simulated")),
-  cancel: on((crew, id, operations) => operations.cancel(operationOf(crew, id))),
-  markRetired: on((crew, id, operations) => operations.markRetired(operationOf(crew, id))),
+  fail: on((crew, id, operations) => ending(crew, operations.fail(operationOf(crew, id), "simulated"))),
+  provisioningFailed: on((crew, id, operations) =>
+    ending(crew, operations.provisioningFailed(operationOf(crew, id), "simulated"))
+  ),
+  abort: on((crew, id, operations) => ending(crew, operations.abort(operationOf(crew, id), "simulated"))),
+  cancel: on((crew, id, operations) => ending(crew, operations.cancel(operationOf(crew, id)))),
+  markRetired: on((crew, id, operations) => ending(crew, operations.markRetired(operationOf(crew, id)))),
   terminateOwner: on((_, __, operations) => operations.terminateOwner("simulated")),
   get: on((crew, id, operations) => operations.get(operationOf(crew, id))),
   list: on((_, __, operations) => operations.list),
@@ -75,14 +73,16 @@ export const sessionOperationCalls: Record<Exclude<keyof SessionOperations, "ses
     const operation = operationOf(crew, id)
     return Effect.map(
       patient(operations.watch(operation)),
-      Option.map((outcome) => told(crew, operation, outcome))
+      Option.map((outcome) => toldEnd(crew.world.journal, operation, outcome))
     )
   }),
   waitAll: on((crew, id, operations) => {
     const [a, b] = [operationOf(crew, id), operationOf(crew, id)]
     return Effect.map(
       patient(operations.waitAll(a === b && crew.world.dice.hit(0.9) ? [a] : [a, b])),
-      Option.map((ends) => ends.length)
+      Option.map((ends) => {
+        for (const [operation, outcome] of ends) toldEnd(crew.world.journal, operation, outcome)
+      })
     )
   }),
   collectCompleted: on((_, __, operations) => operations.collectCompleted),
@@ -96,6 +96,7 @@ export const sessionOperationCalls: Record<Exclude<keyof SessionOperations, "ses
         Effect.sync(() => {
           count(world.journal, "operationFeed", item._tag)
           if (item._tag !== "Completion") return
+          toldEnd(world.journal, item.entry.operationId, item.entry.outcome)
           if (item.entry.seq <= last) violate(world.journal, "25 feed", `${id}: ${item.entry.seq} came after ${last}`)
           last = item.entry.seq
         })

@@ -1,0 +1,263 @@
+import { assert, describe, it } from "@effect/vitest"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/TestClock"
+import * as CommsRuntimeMailbox from "../../layers/CommsRuntimeMailbox.js"
+import * as HandoverLive from "../../layers/HandoverLive.js"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import * as RuntimeControlPlaneLive from "../../layers/RuntimeControlPlaneLive.js"
+import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
+import type { CoreExecutor } from "../../services/CoreExecutor.js"
+import * as Executor from "../../services/CoreExecutor.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
+import { RuntimeControlPlane } from "../../services/RuntimeControlPlane.js"
+import { RuntimeStore } from "../../services/RuntimeStore.js"
+import { consume } from "../../services/Turn.js"
+import { Internal } from "../../src/domain/Errors.js"
+import { InputId, RunId, SessionId } from "../../src/domain/Ids.js"
+import * as Sim from "../../src/testkit/Sim.js"
+import * as Simulation from "../../src/testkit/Simulation.js"
+import * as Audit from "../../src/testkit/simulation/Audit.js"
+import type { Crew } from "../../src/testkit/simulation/Crew.js"
+import { answered } from "../../src/testkit/simulation/Crew.js"
+import * as Dice from "../../src/testkit/simulation/Dice.js"
+import * as Journal from "../../src/testkit/simulation/Journal.js"
+import type { Look } from "../../src/testkit/simulation/Looks.js"
+import { stranded } from "../../src/testkit/simulation/Looks.js"
+import * as Observe from "../../src/testkit/simulation/Observe.js"
+import * as Plans from "../../src/testkit/simulation/Plan.js"
+import * as Faults from "../../src/testkit/simulation/StoreFaults.js"
+import * as StoreLedgers from "../../src/testkit/simulation/StoreLedger.js"
+import type { World } from "../../src/testkit/simulation/World.js"
+import { mortal } from "../../src/testkit/simulation/World.js"
+
+const s0 = SessionId.make("s0")
+const uuid = (n: number) => `00000000-0000-4000-8000-00000000000${n}`
+const [a, b] = [InputId.make(uuid(1)), InputId.make(uuid(2))]
+
+const worldOf = (limits: Partial<MeerkatMachineConfig.MeerkatMachineOptions> = {}): World => ({
+  journal: Journal.make({ trace: false }),
+  ledger: StoreLedgers.make(),
+  dice: Dice.make(1),
+  config: { ...MeerkatMachineConfig.defaults, ...limits },
+  faults: () => Faults.none,
+  peek: null,
+  ...mortal()
+})
+
+const quiet = Executor.make(() => Effect.succeed(consume))
+
+/** What is checked after this happened on a machine of its own. */
+const violations = (
+  body: (crew: Crew) => Effect.Effect<unknown, { readonly _tag: string }>,
+  check: (crew: Crew) => Effect.Effect<void, never, RuntimeStore>
+): ReadonlyArray<string> => {
+  const world = worldOf()
+  const program = Effect.gen(function*() {
+    const inbox = yield* CommsRuntimeMailbox.make()
+    const crew: Crew = {
+      world,
+      machine: yield* MeerkatMachine,
+      control: yield* RuntimeControlPlane,
+      sessions: [s0],
+      executor: () => quiet,
+      inboxes: () => [inbox],
+      scope: yield* Effect.scope
+    }
+    yield* body(crew)
+    yield* check(crew)
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(
+      RuntimeControlPlaneLive.layer.pipe(
+        Layer.provideMerge(MeerkatMachineLive.layer),
+        Layer.provideMerge(Layer.provide(RuntimeStoreMemory.layerNoDeps(), HandoverLive.layerYield))
+      )
+    )
+  )
+  assert.deepStrictEqual(Sim.run(program, { seed: 1 }).exit, Exit.void)
+  return world.journal.violations
+}
+
+const attached = ({ executor, machine }: Crew) =>
+  Effect.scoped(Effect.flatMap(executor(s0), (made) => machine.ensureSessionWithExecutor(s0, made)))
+
+describe("what waits beside a loop that runs nothing", () => {
+  const look = (runs: number, ...waiting: Look["waiting"]): Look => ({ runs, waiting })
+  const first = { inputId: a, attempts: 0, due: true }
+  const second = { inputId: b, attempts: 0, due: true }
+
+  it("is stranded, whatever comes and goes behind it", () => {
+    assert.deepStrictEqual(stranded(look(1, first, second), look(1, first)), [first])
+    assert.deepStrictEqual(stranded(look(1, first), look(1, first, second)), [first])
+  })
+
+  it("is not, as long as something runs, or moves before it", () => {
+    assert.deepStrictEqual(stranded(look(1, first, second), look(2, second)), [])
+    assert.deepStrictEqual(stranded(look(1, first, second), look(1, { ...first, attempts: 1 }, second)), [])
+    assert.deepStrictEqual(stranded(look(1, first), null), [])
+  })
+
+  it("is not, while it has to wait", () => {
+    const later = { ...first, due: false }
+    assert.deepStrictEqual(stranded(look(1, later), look(1, later)), [])
+  })
+})
+
+describe("a session that is brought to rest", () => {
+  it("may have been stopped", () => {
+    const stop = (crew: Crew) => Effect.zipRight(attached(crew), crew.machine.stopRuntimeExecutor(s0, "done"))
+    assert.deepStrictEqual(violations(stop, Audit.settle), [])
+  })
+
+  it("may not refuse an executor for another reason, not even once", () => {
+    let calls = 0
+    const broken = (crew: Crew): Crew => ({
+      ...crew,
+      machine: {
+        ...crew.machine,
+        ensureSessionWithExecutor: (id, executor) =>
+          calls++ === 0
+            ? Effect.fail(new Internal({ detail: "planted", cause: null, retryable: false }))
+            : crew.machine.ensureSessionWithExecutor(id, executor)
+      }
+    })
+    const [first] = violations(attached, (crew) => Audit.settle(broken(crew)))
+    assert.match(first ?? "", /22 no stranding: s0 cannot be attached any more: planted/)
+  })
+})
+
+describe("what clients were told", () => {
+  it("a session that was destroyed is", () => {
+    const destroyed = ({ machine, world }: Crew) =>
+      Effect.tap(machine.destroyRuntime(s0), () => Effect.sync(() => world.journal.destroyed.add(s0)))
+    const really = (crew: Crew) => Effect.zipRight(attached(crew), destroyed(crew))
+    const notReally = (crew: Crew) =>
+      Effect.tap(attached(crew), () => Effect.sync(() => crew.world.journal.destroyed.add(s0)))
+    assert.deepStrictEqual(violations(really, Audit.books), [])
+    assert.match(violations(notReally, Audit.books)[0] ?? "", /^destroyed: /)
+  })
+
+  it("an operation ended as was said", () => {
+    const ended = (tag: "Completed" | "Failed") => (crew: Crew) =>
+      Effect.gen(function*() {
+        yield* attached(crew)
+        const { operations } = crew.machine.session(s0)
+        const id = yield* operations.external({ displayName: "work" })
+        yield* operations.complete(id, "done")
+        crew.world.journal.operations.set(id, { id, sessionId: s0, owner: "external", incarnation: null })
+        crew.world.journal.ends.set(id, tag)
+        // the run that is woken by it
+        yield* Effect.sleep("1 minute")
+      })
+    assert.deepStrictEqual(violations(ended("Completed"), Audit.books), [])
+    assert.match(violations(ended("Failed"), Audit.books)[0] ?? "", /25 operations: .* ended Failed and is Completed/)
+  })
+
+  it("an operation that was stored is not gone", () => {
+    const lost = (crew: Crew) =>
+      Effect.gen(function*() {
+        yield* attached(crew)
+        const id = yield* crew.machine.session(s0).operations.external({ displayName: "work" })
+        const { incarnation } = Option.getOrThrow(yield* crew.machine.meerkatMachineSpineSnapshot(s0))
+        crew.world.journal.operations.set(id, { id, sessionId: s0, owner: "external", incarnation })
+      })
+    // nobody waited until the start was stored
+    assert.match(violations(lost, Audit.books)[0] ?? "", /25 operations: .* was started and is gone/)
+    const later = (crew: Crew) => Effect.zipRight(lost(crew), Effect.sleep("1 minute"))
+    assert.deepStrictEqual(violations(later, Audit.books), [])
+  })
+
+  it("a body has as many messages as its head says", () => {
+    const short = (store: Context.Tag.Service<RuntimeStore>): Context.Tag.Service<RuntimeStore> => ({
+      ...store,
+      session: (id) => Effect.map(store.session(id), Option.map((found) => ({ ...found, messageCount: 7 })))
+    })
+    const books = (crew: Crew) =>
+      Effect.flatMap(RuntimeStore, (store) => Effect.provideService(Audit.books(crew), RuntimeStore, short(store)))
+    assert.deepStrictEqual(violations(attached, Audit.books), [])
+    assert.match(violations(attached, books)[0] ?? "", /11 atomic commit: s0 has 0 messages, its head says 7/)
+  })
+})
+
+describe("an executor of a user's", () => {
+  class Mine implements CoreExecutor {
+    readonly said: Array<string> = []
+    apply() {
+      return Effect.succeed(consume)
+    }
+    stop(reason: string) {
+      return Effect.sync(() => {
+        this.said.push(reason)
+      })
+    }
+  }
+
+  it.effect("keeps the handles of its class", () =>
+    Effect.gen(function*() {
+      const mine = new Mine()
+      const { hardCancel, stop } = Observe.executor(worldOf(), mine)
+      yield* stop?.("over") ?? Effect.void
+      assert.deepStrictEqual(mine.said, ["over"])
+      assert.isUndefined(hardCancel)
+    }))
+
+  /** A run that ignores its interruption for a minute, and one that begins beside it so much later. */
+  const successor = (after: "10 seconds" | "31 seconds") =>
+    Effect.gen(function*() {
+      const world = worldOf()
+      const turn = (n: number) => ({ runId: RunId.make(uuid(n)), sessionId: s0, inputs: [], completions: [] })
+      const first = yield* Effect.fork(
+        Observe.observed(world, turn(1), Effect.uninterruptible(Effect.sleep("1 minute")))
+      )
+      yield* Effect.yieldNow()
+      yield* Fiber.interruptFork(first)
+      yield* TestClock.adjust(after)
+      yield* Observe.observed(world, turn(2), Effect.void)
+      yield* TestClock.adjust("1 minute")
+      return world.journal.violations
+    })
+
+  it.effect("may be left behind once it was given the time to end", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* successor("31 seconds"), [])
+      assert.match((yield* successor("10 seconds"))[0] ?? "", /5 single flight/)
+    }))
+})
+
+describe("limits of a user's own", () => {
+  it("leave the others as they were drawn", () => {
+    const { limits } = Plans.make(1)
+    assert.deepStrictEqual(Plans.make(1, { limits: { maxAttempts: 7 } }).limits, { ...limits, maxAttempts: 7 })
+  })
+
+  const taken = (limits: Partial<MeerkatMachineConfig.MeerkatMachineOptions>, ended: boolean) => {
+    const world = worldOf({ keyRetention: Option.none(), keyRetentionCount: Option.none(), ...limits })
+    return violations((crew) =>
+      Effect.sync(() => {
+        if (ended) world.ledger.ended.set(a, "consumed")
+        const fields = { durability: "durable", key: "k", supersessionKey: null } as const
+        for (const existingId of [a, b]) {
+          answered({ ...crew, world }, s0, { _tag: "Deduplicated", inputId: existingId, existingId }, fields)
+        }
+        crew.world.journal.violations.push(...world.journal.violations)
+      }), () => Effect.void)
+  }
+
+  it("may give a key away once its owner has ended", () => {
+    const limits = { keyRetentionCount: Option.some(1) }
+    assert.deepStrictEqual(taken(limits, true), [])
+    assert.match(taken(limits, false)[0] ?? "", /14 dedup/)
+    assert.match(taken({}, true)[0] ?? "", /14 dedup/)
+  })
+
+  it("may forget what has ended", { timeout: 60_000 }, () => {
+    const limits = { terminalRetention: Option.some(1), keyRetentionCount: Option.some(1) }
+    for (const seed of [1, 4]) assert.deepStrictEqual(Simulation.simulate(seed, { plan: { limits } }).violations, [])
+  })
+})
