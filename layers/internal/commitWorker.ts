@@ -96,7 +96,9 @@ export const runRound = (
       return
     }
     const now = yield* Clock.currentTimeMillis
-    const folded = fold(cell.state, members, yield* envOf(deps, now))
+    // first: the state is that of the moment of the fold, with nothing in between
+    const env = yield* envOf(deps, now)
+    const folded = fold(cell.state, members, env)
     if (Rounds.isHard(folded.emits)) yield* commitRound(deps, cell, folded, now)
     else settle(cell, folded, now)
     if (folded.rest.length > 0) yield* runRound(deps, cell, folded.rest)
