@@ -6,7 +6,7 @@ import type { InputId, OperationId, RunId, Sha256, WaitRequestId } from "./Ids.j
 import type { InputFacts, InputRecord, SliceDocument, TerminalInput } from "./InputRecord.js"
 import type { CompletionEntry, OperationOutcome, OperationRecord } from "./Operation.js"
 import type { RunBoundaryReceipt } from "./Receipt.js"
-import type { EpochFacts, SessionPart } from "./RuntimeCommit.js"
+import type { EpochFacts, KeyOwner, SessionPart } from "./RuntimeCommit.js"
 import type { RuntimeEvent } from "./RuntimeEvent.js"
 import type { PersistedRuntimeState, RuntimeState } from "./RuntimeState.js"
 import type { Env, SessionState } from "./SessionState.js"
@@ -16,7 +16,7 @@ export type Emit =
   | { readonly _tag: "InsertInput"; readonly record: InputRecord }
   | { readonly _tag: "UpdateInput"; readonly facts: InputFacts }
   | { readonly _tag: "EndInput"; readonly row: TerminalInput; readonly inserted: boolean }
-  | { readonly _tag: "ClearKey"; readonly key: string }
+  | { readonly _tag: "ClearKey"; readonly owner: KeyOwner }
   | { readonly _tag: "PutLifecycle"; readonly state: PersistedRuntimeState }
   | { readonly _tag: "PutSession"; readonly part: SessionPart }
   | { readonly _tag: "PutReceipt"; readonly receipt: RunBoundaryReceipt; readonly outcome: CompletionOutcome }

@@ -18,6 +18,12 @@ export type InputPut =
   /** a new input that is terminal at once (consumed on accept) */
   | { readonly _tag: "InsertTerminal"; readonly row: TerminalInput }
 
+/** A key and whose it is. @since 0.1.0 @category models */
+export interface KeyOwner {
+  readonly key: string
+  readonly inputId: InputId
+}
+
 /** Head of a session's body. `generation` changes at each Replace; `digest` is the rolling digest of the messages. @since 0.1.0 @category models */
 export interface SessionHead {
   readonly generation: number
@@ -69,8 +75,8 @@ export interface RuntimeCommit {
   readonly at: number
   readonly lifecycle?: PersistedRuntimeState
   readonly inputs: ReadonlyArray<InputPut>
-  /** keys freed before `inputs` are applied, because they expired (D18) */
-  readonly clearKeys: ReadonlyArray<string>
+  /** keys freed before `inputs` are applied, because they expired (D18); one that has another owner by now stays its own */
+  readonly clearKeys: ReadonlyArray<KeyOwner>
   readonly session?: SessionPart
   /** receipt and the outcome that its contributors share (D19) */
   readonly receipt?: { readonly receipt: RunBoundaryReceipt; readonly outcome: CompletionOutcome }

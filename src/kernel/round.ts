@@ -9,7 +9,7 @@ import type { Emit } from "../domain/Command.js"
 import type { InputId, OperationId, RequestId } from "../domain/Ids.js"
 import type { SliceDocument } from "../domain/InputRecord.js"
 import type { CompletionEntry, OperationRecord } from "../domain/Operation.js"
-import type { InputPut, RuntimeCommit } from "../domain/RuntimeCommit.js"
+import type { InputPut, KeyOwner, RuntimeCommit } from "../domain/RuntimeCommit.js"
 import type { SessionState } from "../domain/SessionState.js"
 import { factsOf } from "./facts.js"
 import * as Ledger from "./Ledger.js"
@@ -88,7 +88,7 @@ export const toCommit = (base: CommitBase, state: SessionState, emits: ReadonlyA
     basis: base.basis,
     at: base.at,
     inputs: Array.from(draft.inputs.values()).map((change) => inputPut(state, change)),
-    clearKeys: Array.from(draft.clearKeys),
+    clearKeys: Array.from(draft.clearKeys.values()),
     operations: Array.from(draft.operations.values()).filter(({ spec }) => !draft.dropOperations.has(spec.id))
       .map((record) => Option.getOrElse(HashMap.get(state.operations.records, record.spec.id), () => record)),
     dropOperations: Array.from(draft.dropOperations),
@@ -157,7 +157,7 @@ interface InputChange {
 /** Local to one `toCommit`. */
 interface Draft {
   readonly inputs: Map<InputId, InputChange>
-  readonly clearKeys: Set<string>
+  readonly clearKeys: Map<string, KeyOwner>
   readonly operations: Map<OperationId, OperationRecord>
   readonly dropOperations: Set<OperationId>
   readonly feed: Map<number, CompletionEntry>
@@ -169,7 +169,7 @@ interface Draft {
 
 const emptyDraft = (): Draft => ({
   inputs: new Map(),
-  clearKeys: new Set(),
+  clearKeys: new Map(),
   operations: new Map(),
   dropOperations: new Set(),
   feed: new Map(),
@@ -189,7 +189,7 @@ const drafted = (draft: Draft, emit: Emit): Draft => {
     case "EndInput":
       return withInput(draft, emit.row.inputId, emit)
     case "ClearKey":
-      draft.clearKeys.add(emit.key)
+      draft.clearKeys.set(`${emit.owner.inputId} ${emit.owner.key}`, emit.owner)
       return draft
     case "PutLifecycle":
       return { ...draft, single: { ...draft.single, lifecycle: emit.state } }

@@ -188,11 +188,16 @@ const durabilityOf = (put: InputPut) => {
   }
 }
 
+/** Whose a key is when those that the commit clears are free. */
+const ownerOf = (key: string, { clearKeys }: RuntimeCommit, view: CommitView): InputId | undefined => {
+  const owner = view.keyOwner(key)
+  return clearKeys.some((cleared) => cleared.key === key && cleared.inputId === owner) ? undefined : owner
+}
+
 /** Puts apply in order, so that one commit may admit an input and end it. */
 const checkInputs = (commit: RuntimeCommit, view: CommitView): CommitError | undefined => {
   const state = new Map<InputId, "open" | "terminal">()
   const taken = new Map<string, InputId>()
-  const cleared = new Set(commit.clearKeys)
   for (const put of commit.inputs) {
     const id = inputIdOf(put)
     if (durabilityOf(put) === "ephemeral") return refused(commit, `ephemeral input ${id} is never stored`)
@@ -202,7 +207,7 @@ const checkInputs = (commit: RuntimeCommit, view: CommitView): CommitError | und
     if (!fresh && known !== "open") return new InputConflict({ inputId: id, detail: "no such input is open" })
     const key = newKeyOf(put)
     if (key !== undefined) {
-      const owner = taken.get(key) ?? (cleared.has(key) ? undefined : view.keyOwner(key))
+      const owner = taken.get(key) ?? ownerOf(key, commit, view)
       if (owner !== undefined) return new IdempotencyConflict({ key, ownerInputId: owner })
       taken.set(key, id)
     }

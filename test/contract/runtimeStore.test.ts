@@ -14,7 +14,7 @@ import { join } from "node:path"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
-import { OperationId, RuntimeId, runtimeIdOf, SessionId, Sha256 } from "../../src/domain/Ids.js"
+import { type InputId, OperationId, RuntimeId, runtimeIdOf, SessionId, Sha256 } from "../../src/domain/Ids.js"
 import type { InputRecord } from "../../src/domain/InputRecord.js"
 import * as Message from "../../src/domain/Message.js"
 import type { CompletionEntry, FeedCursors, OperationKind, OperationRecord } from "../../src/domain/Operation.js"
@@ -312,7 +312,10 @@ for (const [name, layer] of backends) {
             1_700_000_000_500,
             0
           ])
-          yield* C.commit(done, { clearKeys: ["once"], inputs: [C.insert(b)] })
+          const cleared = (inputId: InputId) => ({ clearKeys: [{ key: "once", inputId }], inputs: [C.insert(b)] })
+          const stale = yield* C.refusal(done, cleared(b.inputId))
+          assert.strictEqual(stale._tag === "IdempotencyConflict" && stale.ownerInputId, a.inputId)
+          yield* C.commit(done, cleared(a.inputId))
           assert.deepStrictEqual(Option.getOrThrow(yield* store.findKey(at.runtimeId, "once")), {
             key: "once",
             inputId: b.inputId,

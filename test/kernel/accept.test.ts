@@ -147,7 +147,7 @@ describe("D18 what is known already", () => {
     assert.strictEqual(reply(fact({ newerTerminals: 5 }), 1), "Accepted")
     assert.strictEqual(reply(fact({ completedAt: null }), 1_000), "Deduplicated")
     const accepted = decide(fresh, take(withKey(2), { keyFact: fact() }), env(100, limits))
-    assert.deepStrictEqual(commitOf(accepted).clearKeys, ["k"])
+    assert.deepStrictEqual(commitOf(accepted).clearKeys, [{ key: "k", inputId: inputId(1) }])
   })
 
   it("what is known of another key says nothing", () => {

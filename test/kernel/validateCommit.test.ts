@@ -115,8 +115,12 @@ const refusals: ReadonlyArray<readonly [string, string, Partial<RuntimeCommit>, 
   ["a key that is taken", "IdempotencyConflict", { inputs: [insert(keyed)] }],
   ["a key that is taken, for an input that has ended", "IdempotencyConflict", { inputs: [addEnded(keyed)] }],
   ["a key that is taken twice by one commit", "IdempotencyConflict", {
-    clearKeys: ["k"],
+    clearKeys: [{ key: "k", inputId: over.inputId }],
     inputs: [insert(keyed), insert(C.recordOf(7, { key: "k" }))]
+  }],
+  ["a key that is cleared of another owner", "IdempotencyConflict", {
+    clearKeys: [{ key: "k", inputId: open.inputId }],
+    inputs: [insert(keyed)]
   }],
   ["a body of another generation", "CommitRefused", { session: append({ base: { ...body, generation: 1 } }) }],
   ["a body of another length", "CommitRefused", { session: append({ base: { ...body, messageCount: 2 } }) }],
@@ -174,7 +178,7 @@ const refusals: ReadonlyArray<readonly [string, string, Partial<RuntimeCommit>, 
 const fine: ReadonlyArray<readonly [string, Partial<RuntimeCommit>, CommitView?]> = [
   ["nothing at all", {}],
   ["an input is admitted and ended", { inputs: [insert(stranger), end(stranger)] }],
-  ["a key that was cleared before", { clearKeys: ["k"], inputs: [insert(keyed)] }],
+  ["a key that was cleared before", { clearKeys: [{ key: "k", inputId: over.inputId }], inputs: [insert(keyed)] }],
   ["bodies that count well", { session: append() }],
   ["a replacement that counts well", { session: replace() }],
   ["an opaque body of the next generation", { session: opaque(3) }],

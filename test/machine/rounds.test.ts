@@ -1,10 +1,12 @@
 // what meets in one round of a session's commands: everything that comes while a commit is under way
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as TestClock from "effect/TestClock"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import { make } from "../../services/CoreExecutor.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
@@ -119,6 +121,21 @@ describe("an input that ends in the round in which it came, and is delivered aga
         assert.strictEqual(yield* accept(prompt(2)), "Accepted")
       })
     ))
+})
+
+describe("an expired key that found its new input, which has ended,", () => {
+  const keyed = (n: number) => prompt(n, undefined, { idempotencyKey: "k" })
+
+  it.effect("is not given away again by who saw it expired", () =>
+    registered((scene) =>
+      Effect.gen(function*() {
+        const { accept } = scene
+        yield* accept(keyed(1))
+        yield* retract(scene, 1)
+        yield* TestClock.adjust("2 seconds")
+        const told = yield* together(scene, accept(keyed(2)), retract(scene, 2), accept(keyed(3)))
+        assert.deepStrictEqual(told, ["Accepted", "Retracted", "Deduplicated"])
+      }), { keyRetention: Option.some(Duration.seconds(1)) }))
 })
 
 const endsOf = (ends: ReadonlyArray<OperationEnd>) =>

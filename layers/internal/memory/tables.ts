@@ -72,7 +72,9 @@ export const outcomeOf = (tables: Tables, row: TerminalInput): CompletionOutcome
 /** Applies a commit that passed the check. @since 0.1.0 @category writing */
 export const apply = (tables: Tables, commit: RuntimeCommit, verdict: Extract<Verdict, { _tag: "Apply" }>): void => {
   const before = tables.head
-  for (const key of commit.clearKeys) tables.keys?.delete(key)
+  for (const { inputId, key } of commit.clearKeys) {
+    if (tables.keys?.get(key) === inputId) tables.keys.delete(key)
+  }
   if (verdict.writesReceipt && commit.receipt !== undefined) addReceipt(tables, commit.receipt, commit.at)
   let ordinal = before.terminals
   for (const put of commit.inputs) ordinal = applyPut(tables, put, ordinal)

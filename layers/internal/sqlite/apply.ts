@@ -112,7 +112,10 @@ const epochColumns = (epoch: RuntimeHead["epoch"]): ReadonlyArray<Value> =>
   ]
 
 const inputStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statement> => [
-  ...over(clearKeys, members.flatMap(({ commit, rt }): Rows => commit.clearKeys.map((key) => [rt, key]))),
+  ...over(
+    clearKeys,
+    members.flatMap(({ commit, rt }): Rows => commit.clearKeys.map(({ inputId, key }) => [rt, key, inputId]))
+  ),
   ...over(
     keys,
     members.flatMap(({ rows, rt }): Rows => rows.keys.map(({ id, key }) => [rt, key, id, sumOfKey(rt, key, id)]))
@@ -272,7 +275,7 @@ const runtimes = upsert("runtime", ["rt", "runtime_id", "session_id"], ["rt"], [
   "sum"
 ], guard)
 const keys = into("dedup_key", ["rt", "key", "input_id", "sum"])
-const clearKeys = target("DELETE FROM dedup_key WHERE (rt, key) IN (VALUES ", 2, ")", false)
+const clearKeys = target("DELETE FROM dedup_key WHERE (rt, key, input_id) IN (VALUES ", 3, ")", false)
 const newIds = into("known", ["id", "rt", "sequence", "ended", "sum"])
 const endIds = target(
   "WITH v (id, rt, n, sum) AS (VALUES ",

@@ -188,12 +188,15 @@ const recordOf = (
   return { record, policy }
 }
 
-/** An expired key is freed by the commit that gives it to its new input; an input that is never written takes none. */
+/**
+ * An expired key is freed by the commit that gives it to its new input, if it is still that of the input that was seen to
+ * own it; an input that is never written takes none.
+ */
 const freed = (fold: Fold, request: AcceptRequest): Fold => {
   const fact = keyFactOf(request)
   return fact === null || request.input.header.durability === "ephemeral"
     ? fold
-    : Table.also(fold, { _tag: "ClearKey", key: fact.key })
+    : Table.also(fold, { _tag: "ClearKey", owner: { key: fact.key, inputId: fact.inputId } })
 }
 
 const admitted = (fold: Fold, env: Env, request: AcceptRequest): Ruling<AcceptReply> => {
