@@ -22,6 +22,7 @@ import { openOperations } from "./operationsOpening.js"
 import { toCommit } from "./round.js"
 import { silentIntentsSlice } from "./rows/lifecycle.js"
 import { charged, isRetired } from "./selection.js"
+import { clean } from "./softFacts.js"
 import type { Fold, Step } from "./table.js"
 import * as Table from "./table.js"
 import { recovered as recoveredTools, visibilitySlice } from "./toolVisibility.js"
@@ -130,7 +131,7 @@ const opening = ({ image, sessionId }: OpeningRequest, { emits, operations }: Op
     head: image.head,
     tools: isVisibility(visibility) ? recoveredTools(visibility) : null,
     slices: Object.fromEntries(others.map(({ name, value }) => [name, value])),
-    dirty: { inputs: [], operations: [], dropOperations: [], cursors: false }
+    dirty: clean
   }
   const born: ReadonlyArray<Emit> = !image.exists || image.lifecycle === "stopped"
     ? [{ _tag: "PutLifecycle", state: "idle" }]

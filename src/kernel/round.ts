@@ -13,7 +13,7 @@ import type { InputPut, KeyOwner, RuntimeCommit } from "../domain/RuntimeCommit.
 import type { SessionState } from "../domain/SessionState.js"
 import { factsOf } from "./facts.js"
 import * as Ledger from "./Ledger.js"
-import { isDirty } from "./softFacts.js"
+import { clean, isDirty } from "./softFacts.js"
 
 /** The soft facts of a state as puts, and the state that owes nothing any more. @since 0.1.0 @category combinators */
 export const foldDirty = (
@@ -22,7 +22,7 @@ export const foldDirty = (
   if (!isDirty(state)) return { state, emits: [] }
   const { cursors, dropOperations, inputs, operations } = state.dirty
   return {
-    state: { ...state, dirty: nothing },
+    state: { ...state, dirty: clean },
     emits: [
       ...inputs.flatMap((id) => updateOf(state, id)),
       ...operations.flatMap((id) => operationPut(state, id)),
@@ -102,8 +102,6 @@ export const toCommit = (base: CommitBase, state: SessionState, emits: ReadonlyA
 }
 
 // --- internal ---
-
-const nothing: SessionState["dirty"] = { inputs: [], operations: [], dropOperations: [], cursors: false }
 
 const updateOf = (state: SessionState, id: InputId): ReadonlyArray<Emit> => {
   const record = Ledger.get(state.ledger, id)

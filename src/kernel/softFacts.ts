@@ -5,15 +5,18 @@
  */
 import type { Dirty, SessionState } from "../domain/SessionState.js"
 
+/** Of a state that owes nothing. @since 0.1.0 @category models */
+export const clean: Dirty = { inputs: [], operations: [], dropOperations: [], cursors: false }
+
 /** @since 0.1.0 @category guards */
 export const isDirty = ({ dirty }: SessionState): boolean =>
   dirty.cursors || dirty.inputs.length > 0 || dirty.operations.length > 0 || dirty.dropOperations.length > 0
 
 /** The facts one by one; those that weigh nothing are one. @since 0.1.0 @category accessors */
 export const single = ({ cursors, dropOperations, inputs, operations }: Dirty): ReadonlyArray<Dirty> => [
-  ...inputs.map((id): Dirty => ({ ...nothing, inputs: [id] })),
-  ...operations.map((id): Dirty => ({ ...nothing, operations: [id] })),
-  ...(cursors || dropOperations.length > 0 ? [{ ...nothing, cursors, dropOperations }] : [])
+  ...inputs.map((id): Dirty => ({ ...clean, inputs: [id] })),
+  ...operations.map((id): Dirty => ({ ...clean, operations: [id] })),
+  ...(cursors || dropOperations.length > 0 ? [{ ...clean, cursors, dropOperations }] : [])
 ]
 
 /** @since 0.1.0 @category combinators */
@@ -37,7 +40,3 @@ export const without = (state: SessionState, facts: Dirty): SessionState => {
     }
   }
 }
-
-// --- internal ---
-
-const nothing: Dirty = { inputs: [], operations: [], dropOperations: [], cursors: false }

@@ -111,8 +111,8 @@ export interface SweepOptions<A, E> extends Omit<SimOptions, "seed"> {
 }
 
 /**
- * The result of the first seed that fails, null when none does. Later seeds are not run. Fewer than one seed is a
- * mistake and throws: a sweep that ran nothing must not pass for one that found nothing.
+ * The result of the first seed that fails, null when none does. Later seeds are not run. The first one always is: a sweep
+ * that ran nothing must not pass for one that found nothing.
  *
  * @since 0.1.0
  * @category running
@@ -121,11 +121,12 @@ export const sweep = <A, E>(
   effectOf: (seed: number) => Effect.Effect<A, E>,
   { fails = isFailure, from = 0, seeds, ...options }: SweepOptions<A, E>
 ): SimResult<A, E> | null => {
-  if (!(seeds >= 1)) throw new RangeError(`a sweep takes one seed or more, not ${seeds}`)
-  for (let seed = from; seed < from + seeds; seed++) {
+  let seed = from
+  do {
     const result = run(effectOf(seed), { ...options, seed })
     if (fails(result)) return result
-  }
+    seed++
+  } while (seed < from + seeds)
   return null
 }
 

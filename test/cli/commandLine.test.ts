@@ -7,15 +7,13 @@ import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
 import { BodyReplaced, StoreCorrupt } from "../../src/domain/StoreErrors.js"
 import * as Cli from "../support/cli.js"
 
-const documents = ({ stdout }: Cli.Ended) => stdout.trim().split("\n").map((row) => JSON.parse(row))
-
 describe.concurrent("the command line", () => {
   it.scopedLive("what stands after -- are words of the prompt that send queues", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       yield* cli.run(["send", "demo", "hello", "--", "world"])
       yield* cli.run(["send", "demo", "--", "--dry-run", "-"])
-      const inputs = documents(yield* cli.run(["inputs", "demo", "--json"]))
+      const inputs = Cli.documents(yield* cli.run(["inputs", "demo", "--json"]))
       assert.deepStrictEqual(inputs.map(({ input }) => input.text), ["hello world", "--dry-run -"])
       const stray = yield* cli.run(["send", "demo", "--dry-run"])
       assert.strictEqual(stray.code, 2)
@@ -59,8 +57,8 @@ describe.concurrent("the command line", () => {
       const cli = yield* Cli.make
       const env = { MEERKAT_MAX_ATTEMPTS: "2" }
       const agent = ["--exec", "exit 7", "--json", "x"]
-      const [two] = documents(yield* cli.run(["run", ...agent], { env }))
-      const [one] = documents(yield* cli.run(["run", "--attempts", "1", ...agent], { env }))
+      const [two] = Cli.documents(yield* cli.run(["run", ...agent], { env }))
+      const [one] = Cli.documents(yield* cli.run(["run", "--attempts", "1", ...agent], { env }))
       assert.deepStrictEqual([two.attempts, one.attempts], [2, 1])
       const wrong = yield* cli.run(["run", ...agent], { env: { MEERKAT_MAX_ATTEMPTS: "many" } })
       assert.strictEqual(wrong.code, 2, wrong.stderr)
@@ -80,7 +78,7 @@ describe.concurrent("what agents wrote", () => {
         const history = yield* cli.run(["history", "s"])
         assert.strictEqual(history.stdout, "user: hello\nassistant: ␛]0;title␇red\\x9b31m\ttab\nline\n")
         assert.match((yield* cli.run(["inputs", "s"])).stdout, /␛\]0;title␇red\\x9b31m tab line/)
-        assert.strictEqual(documents(yield* cli.run(["history", "s", "--json"]))[1].blocks[0].text, answer)
+        assert.strictEqual(Cli.documents(yield* cli.run(["history", "s", "--json"]))[1].blocks[0].text, answer)
       }),
     60_000
   )

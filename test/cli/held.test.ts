@@ -32,8 +32,6 @@ const progress: Input = {
   body: "half of it"
 }
 
-const documents = ({ stdout }: Cli.Ended) => stdout.trim().split("\n").map((row) => JSON.parse(row))
-
 /** Answers what it is given, once there is a file `go`. */
 const waits = "echo $$ >> runs; until test -e go; do sleep 0.05; done; cat"
 
@@ -66,7 +64,7 @@ describe.concurrent("resume of held inputs", () => {
         const again = yield* cli.run(["resume", "--json", "--exec", "exit 9", "s"])
         assert.strictEqual(again.code, 0)
         assert.sameDeepMembers(
-          documents(again),
+          Cli.documents(again),
           [held, progress.header.id].map((input) => ({ session: "s", input, status: "held" }))
         )
       }),
@@ -121,7 +119,7 @@ describe.concurrent("resume of held inputs", () => {
         const held = yield* leaves(cli, prompts("note this", { hold: true, idempotencyKey: "k" }))
         yield* cli.run(["send", "s", "second"])
         const run = yield* unstored(cli, ["run", "--session", "s", "--key", "k", "note this"])
-        const [{ input, status, text }] = documents(run)
+        const [{ input, status, text }] = Cli.documents(run)
         assert.deepStrictEqual([run.code, input, status, text], [4, held, "unfinished", "note this"], run.stderr)
       }),
     60_000
@@ -133,7 +131,7 @@ describe.concurrent("resume of held inputs", () => {
       yield* cli.run(["send", "s", "first"])
       yield* leaves(cli, prompts("second", { hold: true }))
       const resumed = yield* unstored(cli, ["resume"])
-      const statuses = documents(resumed).map(({ status }) => status)
+      const statuses = Cli.documents(resumed).map(({ status }) => status)
       assert.deepStrictEqual([resumed.code, statuses], [4, ["unfinished", "unfinished"]], resumed.stderr)
     }), 60_000)
 })

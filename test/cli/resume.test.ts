@@ -8,8 +8,6 @@ import * as Library from "../support/library.js"
 
 const idOf = ({ stdout }: Cli.Ended): string => stdout.trim()
 
-const documents = ({ stdout }: Cli.Ended) => stdout.trim().split("\n").map((row) => JSON.parse(row))
-
 /** Ends the program with SIGKILL while its agent works. */
 const crash = (cli: Cli.Cli, args: ReadonlyArray<string>) =>
   Effect.scoped(Effect.gen(function*() {
@@ -80,7 +78,7 @@ describe.concurrent("resume", () => {
       yield* crashes(cli)
       const resumed = yield* cli.run(["resume", "--json", "--exec", "cat"])
       assert.strictEqual(resumed.code, 1, resumed.stderr)
-      assert.deepStrictEqual(documents(resumed).map(({ input, status }) => [input, status]), [[lost, "failed"]])
+      assert.deepStrictEqual(Cli.documents(resumed).map(({ input, status }) => [input, status]), [[lost, "failed"]])
     }), 120_000)
 
   it.scopedLive("a damaged session is named, and the others run", () =>

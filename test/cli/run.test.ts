@@ -168,9 +168,7 @@ describe.concurrent("programs that fail", () => {
       Effect.gen(function*() {
         const cli = yield* Cli.make
         plainly(yield* cli.run(["run", "--session", "s", ...args, "x"]), code, words)
-        const [input] = (yield* cli.run(["inputs", "s", "--json"])).stdout.trim().split("\n").map((row) =>
-          JSON.parse(row)
-        )
+        const [input] = Cli.documents(yield* cli.run(["inputs", "s", "--json"]))
         assert.deepStrictEqual([input.phase, input.attempts], ["abandoned", 1])
         const after = yield* cli.run(["run", "--session", "s", "--exec", "cat", "sound"])
         assert.deepStrictEqual(said(after), { code: 0, stdout: "sound\n", stderr: "" })

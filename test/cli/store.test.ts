@@ -30,7 +30,7 @@ describe.concurrent("stores", () => {
       assert.include(second.stderr, `process ${holder.pid} `)
       const beside = yield* cli.run(["sessions", "--json"])
       assert.deepStrictEqual(
-        beside.stdout.trim().split("\n").map((row) => JSON.parse(row).sessionId),
+        Cli.documents(beside).map(({ sessionId }) => sessionId),
         ["s"]
       )
       // what readers share of a log is theirs to write
@@ -163,7 +163,7 @@ describe.concurrent("looking and queueing", () => {
       assert.match(sent.stdout, /^[0-9a-f-]{36}\n$/)
       assert.strictEqual((yield* cli.run(["send", "q", "--key", "k", "first"])).stdout, sent.stdout)
       yield* cli.run(["send", "q", "second"])
-      const [session] = (yield* cli.run(["sessions", "--json"])).stdout.trim().split("\n").map((row) => JSON.parse(row))
+      const [session] = Cli.documents(yield* cli.run(["sessions", "--json"]))
       assert.deepStrictEqual([session.sessionId, session.pendingInputs], ["q", 2])
       assert.match((yield* cli.run(["show", "q"])).stdout, /inputs +2, 2 of them open/)
       const resumed = yield* cli.run(["resume", "--exec", "tr a-z A-Z"])

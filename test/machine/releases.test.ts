@@ -4,8 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
+import * as Metrics from "../../layers/internal/metrics.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import { make } from "../../services/CoreExecutor.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
@@ -47,9 +49,11 @@ describe("what an executor holds", () => {
     Effect.gen(function*() {
       const { closed, machine } = yield* opened
       yield* machine.ensureSessionWithExecutorFactory(id, holding(Effect.never))
+      const before = yield* Metric.value(Metrics.abandonedFibers)
       const leaving = yield* Effect.fork(machine.unregisterSession(id))
       yield* aWhile
       assert.isTrue((yield* Fiber.join(leaving)).forced)
+      assert.strictEqual((yield* Metric.value(Metrics.abandonedFibers)).count - before.count, 1)
       assert.isTrue(yield* closed)
     }))
 

@@ -94,13 +94,19 @@ const stored = Effect.flatMap(RuntimeStore, (store) =>
     (all) => Array.from(all, ({ spec }) => spec.id).toSorted()
   ))
 
+/** Twenty operations, each of which fills a fifth of a commit. */
+const twenty = Effect.flatMap(
+  MeerkatMachine,
+  (machine) => Effect.forEach(Array.from({ length: 20 }), () => known(machine, "x".repeat(1_000)))
+)
+
 describe("more of it than one commit can hold", () => {
   it.effect("is written in parts, and nobody else is refused for it", () =>
     within(
       5_000,
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
-        const ids = yield* Effect.forEach(Array.from({ length: 20 }), () => known(machine, "x".repeat(1_000)))
+        const ids = yield* twenty
         yield* machine.session(id).prompt("hello")
         assert.deepStrictEqual(yield* stored, ids.toSorted())
         yield* known(machine, "one more")
@@ -113,8 +119,7 @@ describe("more of it than one commit can hold", () => {
     within(
       5_000,
       Effect.gen(function*() {
-        const machine = yield* MeerkatMachine
-        yield* Effect.forEach(Array.from({ length: 20 }), () => known(machine, "x".repeat(1_000)))
+        yield* twenty
         yield* TestClock.adjust("1 second")
         assert.strictEqual((yield* stored).length, 20)
       })

@@ -157,6 +157,9 @@ export const make: Effect.Effect<Cli, never, Scope.Scope> = Effect.map(
   }
 )
 
+/** What `--json` printed, a document a line. */
+export const documents = ({ stdout }: Ended) => stdout.trim().split("\n").map((row) => JSON.parse(row))
+
 /** Waits for a fact, at most thirty seconds: on a busy machine a program takes its time to start. */
 export const until = (fact: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => fact() ? Effect.void : Effect.zipRight(Effect.sleep("20 millis"), until(fact))).pipe(

@@ -11,6 +11,7 @@ import type { HandlingMode, RenderMetadata, TurnMetadata } from "../../src/domai
 import * as Ledger from "../../src/kernel/Ledger.js"
 import type { PolicyRequest } from "../../src/kernel/policy.js"
 import { resolvePolicy } from "../../src/kernel/policy.js"
+import { clean } from "../../src/kernel/softFacts.js"
 
 const uuidOf = (n: number): string => `00000000-0000-4000-8000-${n.toString(16).padStart(12, "0")}`
 
@@ -171,5 +172,5 @@ export const sessionWith = (
   head: { generation: 0, messageCount: 0, digest: null },
   tools: null,
   slices: {},
-  dirty: { inputs: [], operations: [], dropOperations: [], cursors: false }
+  dirty: clean
 })

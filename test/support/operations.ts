@@ -8,6 +8,7 @@ import type { Env, KernelLimits, SessionState } from "../../src/domain/SessionSt
 import * as Ledger from "../../src/kernel/Ledger.js"
 import * as Ops from "../../src/kernel/operations.js"
 import { emptyOperations, mintEpoch } from "../../src/kernel/operationsOpening.js"
+import { clean } from "../../src/kernel/softFacts.js"
 
 const uuid = (kind: string, n: number) => `${kind.padEnd(8, "0")}-0000-7000-8000-${String(n).padStart(12, "0")}`
 
@@ -46,7 +47,7 @@ export const session: SessionState = {
   head: { generation: 0, messageCount: 0, digest: null },
   tools: null,
   slices: {},
-  dirty: { inputs: [], operations: [], dropOperations: [], cursors: false }
+  dirty: clean
 }
 
 export const spec = (n: number, some: Partial<OperationSpec> = {}): OperationSpec => ({
