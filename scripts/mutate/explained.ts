@@ -10,7 +10,7 @@ export interface Explained {
 export const explained: ReadonlyArray<Explained> = [
   {
     key:
-      "src/kernel/Ledger.ts | condition false | next !== undefined && samePlace(old, next) ? { ...ledger, keys } : withIndex({ ...ledge...",
+      "src/kernel/Ledger.ts | condition false | next !== undefined && samePlace(old, next) ? { ...ledger, keys, driving } : withIndex({...",
     reason: "only faster: an index that loses a place gets it back in the same call"
   },
   {

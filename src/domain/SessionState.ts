@@ -22,6 +22,8 @@ export interface Ledger {
   readonly steer: SortedMap.SortedMap<number, InputId>
   readonly staged: SortedMap.SortedMap<number, InputId>
   readonly keys: HashMap.HashMap<string, InputId>
+  /** how many queued inputs drive (D12), so that a loop with none to run need not look at those that only ride along */
+  readonly driving: number
   readonly nextAdmissionSeq: number
   /** inputs with a lower sequence came out of the opening image: they are staged by a hard commit */
   readonly imageSeq: number

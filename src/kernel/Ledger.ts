@@ -28,6 +28,7 @@ export const empty = (imageSeq = 0): Ledger => ({
   steer: noIds,
   staged: noIds,
   keys: noKeys,
+  driving: 0,
   nextAdmissionSeq: imageSeq,
   imageSeq
 })
@@ -60,6 +61,7 @@ export const put = (ledger: Ledger, record: InputRecord): Ledger => {
     keys: record.idempotencyKey === undefined
       ? bare.keys
       : HashMap.set(bare.keys, record.idempotencyKey, record.inputId),
+    driving: bare.driving + weight(record),
     nextAdmissionSeq: Math.max(bare.nextAdmissionSeq, record.admissionSeq + 1)
   }
 }
@@ -71,6 +73,10 @@ export const remove = (ledger: Ledger, id: InputId): Ledger => {
     ? ledger
     : { ...without(ledger, record, undefined), inputs: HashMap.remove(ledger.inputs, id) }
 }
+
+/** Whether the input makes the loop run a batch, by its own nature (D12, D13). @since 0.1.0 @category guards */
+export const drives = ({ hold, kind }: Pick<InputRecord, "hold" | "kind">): boolean =>
+  !hold && kind !== "peer_response_progress"
 
 /** @since 0.1.0 @category accessors */
 export const get = (ledger: Ledger, id: InputId): InputRecord | undefined =>
@@ -110,6 +116,9 @@ type Index = "queue" | "steer" | "staged"
 
 const indexOf = (record: InputRecord): Index => record.status.type === "staged" ? "staged" : record.lane
 
+/** What a record adds to the count of those that drive: the staged ones run already. */
+const weight = (record: InputRecord): number => record.status.type !== "staged" && drives(record) ? 1 : 0
+
 const samePlace = (a: InputRecord, b: InputRecord): boolean =>
   indexOf(a) === indexOf(b) && a.admissionSeq === b.admissionSeq
 
@@ -138,10 +147,11 @@ const without = (ledger: Ledger, old: InputRecord | undefined, next: InputRecord
   }
   const key = old.idempotencyKey
   const keys = key === undefined || key === next?.idempotencyKey ? ledger.keys : HashMap.remove(ledger.keys, key)
+  const driving = ledger.driving - weight(old)
   const name = indexOf(old)
   return next !== undefined && samePlace(old, next)
-    ? { ...ledger, keys }
-    : withIndex({ ...ledger, keys }, name, SortedMap.remove(ledger[name], old.admissionSeq))
+    ? { ...ledger, keys, driving }
+    : withIndex({ ...ledger, keys, driving }, name, SortedMap.remove(ledger[name], old.admissionSeq))
 }
 
 function* records(ledger: Ledger, ids: SortedMap.SortedMap<number, InputId>): Generator<InputRecord> {

@@ -20,7 +20,7 @@ export const isRetired = ({ lifecycle }: SessionState): boolean =>
 
 /** Whether the input makes the loop run a batch. In a retired session everything does. @since 0.1.0 @category guards */
 export const drives = (record: Pick<InputRecord, "hold" | "kind">, retired: boolean): boolean =>
-  retired || (!record.hold && record.kind !== "peer_response_progress")
+  retired || Ledger.drives(record)
 
 /** Whether the input may be selected at this time; one that waits for its retry may not. @since 0.1.0 @category guards */
 export const isVisible = (record: InputRecord, now: number): boolean =>
@@ -63,6 +63,7 @@ export const lead = (batch: ReadonlyArray<InputRecord>): InputRecord | undefined
  */
 export const selectBatch = (state: SessionState, now: number): ReadonlyArray<InputRecord> => {
   const retired = isRetired(state)
+  if (!retired && state.ledger.driving === 0) return []
   const steer = opening(visible(state, "steer", now), retired)
   if (steer.lead !== undefined) {
     return batchOf(steer.riders, steer.lead, whileJoins(steer.lead, steer.rest, retired, sameTurn))
@@ -89,6 +90,7 @@ export const selectBatch = (state: SessionState, now: number): ReadonlyArray<Inp
  */
 export const nextReadyAt = (state: SessionState, now: number): number | null => {
   const retired = isRetired(state)
+  if (!retired && state.ledger.driving === 0) return null
   let earliest: number | null = null
   for (const lane of lanes) {
     for (const record of Ledger.lazyLane(state.ledger, lane)) {
@@ -103,8 +105,7 @@ export const nextReadyAt = (state: SessionState, now: number): number | null => 
 
 /** Idle or attached, and no driving input queued, be it visible or not (D13). @since 0.1.0 @category guards */
 export const isQuiescent = (state: SessionState): boolean =>
-  (state.lifecycle._tag === "Idle" || state.lifecycle._tag === "Attached") &&
-  lanes.every((lane) => !Iterable.some(Ledger.lazyLane(state.ledger, lane), (record) => drives(record, false)))
+  (state.lifecycle._tag === "Idle" || state.lifecycle._tag === "Attached") && state.ledger.driving === 0
 
 // --- internal ---
 

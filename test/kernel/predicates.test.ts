@@ -90,7 +90,7 @@ const badStates: Readonly<Record<string, SessionState>> = {
   "P18/D10": withInputs(fresh, { ...one, attempts: 2, charged: 2 }),
   "SNP-12": queued,
   WEDGE: withInputs(running, one),
-  LOOP: withLedger(withInputs(attached, inRun), { queue: queueOfOne }),
+  LOOP: withLedger(withInputs(attached, inRun), { queue: queueOfOne, driving: 1 }),
   EXIT: { ...withInputs(running, one), registration: { _tag: "Draining", token: null } }
 }
 

@@ -144,20 +144,30 @@ describe("selectBatch", () => {
     expect(batches([progress(1), continuation(2)], "retired")).toEqual([[1], [2]])
   })
 
+  const reads = { count: 0 }
+  const counted = (record: InputRecord): InputRecord => ({
+    ...record,
+    get hold() {
+      reads.count += 1
+      return record.hold
+    }
+  })
+
   it("reads no more of a long lane than the batch needs", () => {
-    let reads = 0
-    const counted = (record: InputRecord): InputRecord => ({
-      ...record,
-      get hold() {
-        reads += 1
-        return record.hold
-      }
-    })
     const state = In.sessionWith(Array.from({ length: 10_000 }, (_, index) => counted(prompt(index))))
-    reads = 0
+    reads.count = 0
     expect(numbers(selectBatch(state, 0))).toEqual([0])
     expect(isQuiescent(state)).toBe(false)
-    expect(reads).toBeLessThan(5)
+    expect(reads.count).toBeLessThan(5)
+  })
+
+  it("reads nothing of lanes in which nothing drives, unless the session is retired", () => {
+    const riders = Array.from({ length: 100 }, (_, index) => counted(later(progress(index), 10)))
+    const state = In.sessionWith(riders)
+    reads.count = 0
+    expect([selectBatch(state, 0), nextReadyAt(state, 0), isQuiescent(state)]).toEqual([[], null, true])
+    expect(reads.count).toBe(0)
+    expect(nextReadyAt(In.sessionWith(riders, "retired"), 0)).toBe(10)
   })
 })
 

@@ -63,8 +63,12 @@ const isEnded = ({ lifecycle: { _tag } }: SessionState): boolean => _tag === "St
 
 const open = (state: SessionState): ReadonlyArray<InputRecord> => Ledger.all(state.ledger)
 
-const lanes = (state: SessionState): ReadonlyArray<string> =>
-  (["queue", "steer", "staged"] as const).flatMap((index) => {
+const queuedThatDrive = ({ ledger }: SessionState): number =>
+  [...Ledger.lane(ledger, "queue"), ...Ledger.lane(ledger, "steer")].filter(Ledger.drives).length
+
+const lanes = (state: SessionState): ReadonlyArray<string> => [
+  ...when(state.ledger.driving !== queuedThatDrive(state), "the count of those that drive is not what the lanes say"),
+  ...(["queue", "steer", "staged"] as const).flatMap((index) => {
     const { ledger } = state
     const listed = index === "staged" ? Ledger.staged(ledger) : Ledger.lane(ledger, index)
     const belong = open(state).filter(({ lane, status }) => index === (status.type === "staged" ? "staged" : lane))
@@ -73,6 +77,7 @@ const lanes = (state: SessionState): ReadonlyArray<string> =>
       `the index ${index} is not what the records say`
     )
   })
+]
 
 const runNamed = ({ inputId, lastRunId, status }: InputRecord): ReadonlyArray<string> =>
   status.type === "staged"
