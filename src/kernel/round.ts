@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import type { Emit } from "../domain/Command.js"
 import type { InputId, OperationId, RequestId } from "../domain/Ids.js"
 import type { SliceDocument } from "../domain/InputRecord.js"
-import type { CompletionEntry, OperationRecord } from "../domain/Operation.js"
+import type { CompletionEntry } from "../domain/Operation.js"
 import type { InputPut, KeyOwner, RuntimeCommit } from "../domain/RuntimeCommit.js"
 import type { SessionState } from "../domain/SessionState.js"
 import { factsOf } from "./facts.js"
@@ -89,9 +89,7 @@ export const toCommit = (base: CommitBase, state: SessionState, emits: ReadonlyA
     at: base.at,
     inputs: Array.from(draft.inputs.values()).map((change) => inputPut(state, change)),
     clearKeys: Array.from(draft.clearKeys.values()),
-    operations: Array.from(draft.operations.values()).filter(({ spec }) => !draft.dropOperations.has(spec.id))
-      .map((record) => Option.getOrElse(HashMap.get(state.operations.records, record.spec.id), () => record)),
-    dropOperations: Array.from(draft.dropOperations),
+    ...operationRows(state, draft.operations),
     feed: Array.from(draft.feed.values()).sort((a, b) => a.seq - b.seq),
     slices: Array.from(draft.slices.values()),
     close: draft.close,
@@ -156,8 +154,7 @@ interface InputChange {
 interface Draft {
   readonly inputs: Map<InputId, InputChange>
   readonly clearKeys: Map<string, KeyOwner>
-  readonly operations: Map<OperationId, OperationRecord>
-  readonly dropOperations: Set<OperationId>
+  readonly operations: Set<OperationId>
   readonly feed: Map<number, CompletionEntry>
   readonly slices: Map<string, SliceDocument>
   readonly epoch: boolean
@@ -168,8 +165,7 @@ interface Draft {
 const emptyDraft = (): Draft => ({
   inputs: new Map(),
   clearKeys: new Map(),
-  operations: new Map(),
-  dropOperations: new Set(),
+  operations: new Set(),
   feed: new Map(),
   slices: new Map(),
   epoch: false,
@@ -196,10 +192,10 @@ const drafted = (draft: Draft, emit: Emit): Draft => {
     case "PutReceipt":
       return { ...draft, single: { ...draft.single, receipt: { receipt: emit.receipt, outcome: emit.outcome } } }
     case "PutOperation":
-      draft.operations.set(emit.record.spec.id, emit.record)
+      draft.operations.add(emit.record.spec.id)
       return draft
     case "DropOperation":
-      draft.dropOperations.add(emit.id)
+      draft.operations.add(emit.id)
       return draft
     case "PutFeed":
       draft.feed.set(emit.entry.seq, emit.entry)
@@ -232,6 +228,15 @@ const withInput = (draft: Draft, id: InputId, emit: InputEmit): Draft => {
   draft.inputs.set(id, { inserted, last })
   return draft
 }
+
+/** An id may be forgotten and come again in one round: what is kept of it is written, and else its row goes. */
+const operationRows = (
+  { operations: { records } }: SessionState,
+  ids: ReadonlySet<OperationId>
+): Pick<RuntimeCommit, "operations" | "dropOperations"> => ({
+  operations: Array.from(ids).flatMap((id) => Option.toArray(HashMap.get(records, id))),
+  dropOperations: Array.from(ids).filter((id) => !HashMap.has(records, id))
+})
 
 const inputPut = (state: SessionState, { inserted, last }: InputChange): InputPut => {
   switch (last._tag) {

@@ -1,24 +1,32 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Emit } from "../../src/domain/Command.js"
-import type { SessionState } from "../../src/domain/SessionState.js"
+import type { Env, SessionState } from "../../src/domain/SessionState.js"
 import { retract } from "../../src/kernel/commands/queue.js"
+import * as Ops from "../../src/kernel/operations.js"
 import { endsRound, foldDirty, isHard, toCommit } from "../../src/kernel/round.js"
 import { inputId, prompt } from "../support/inputs.js"
 import { attaching, committing, fresh, play, requestId, staging, take } from "../support/kernel.js"
-import { after, decide, finished, opId, session, started } from "../support/operations.js"
+import { after, decide, env, finished, opId, result, session, spec, started } from "../support/operations.js"
 
 const attached = play(fresh, ...attaching)
 const base = { requestId, incarnation: 3, basis: 7, at: 9 }
 
 /** What a round of several commands comes to. */
-const round = (state: SessionState, ...commands: ReadonlyArray<Parameters<typeof decide>[1]>) =>
+const round = (state: SessionState, at: Env, ...commands: ReadonlyArray<Parameters<typeof decide>[1]>) =>
   commands.reduce<{ readonly state: SessionState; readonly emits: ReadonlyArray<Emit> }>(
     (soFar, command) => {
-      const { emits, state } = decide(soFar.state, command)
+      const { emits, state } = decide(soFar.state, command, at)
       return { state, emits: [...soFar.emits, ...emits] }
     },
     { state, emits: [] }
   )
+
+/** The commit of a round, soft facts and all. */
+const committed = (state: SessionState, at: Env, commands: ReadonlyArray<Parameters<typeof decide>[1]>) => {
+  const whole = round(state, at, ...commands)
+  const dirty = foldDirty(whole.state)
+  return toCommit(base, dirty.state, [...dirty.emits, ...whole.emits])
+}
 
 describe("the commit of a round", () => {
   it("names its session, fence and basis", () => {
@@ -32,7 +40,7 @@ describe("the commit of a round", () => {
   })
 
   it("an input that is accepted and staged in one round is inserted as staged, whatever the order of the emits", () => {
-    const { emits, state } = round(attached, take(prompt(1)), staging())
+    const { emits, state } = round(attached, env(), take(prompt(1)), staging())
     const dirty = foldDirty(state)
     for (const all of [[...dirty.emits, ...emits], [...emits, ...dirty.emits]]) {
       const commit = toCommit(base, dirty.state, all)
@@ -43,12 +51,12 @@ describe("the commit of a round", () => {
   })
 
   it("an input that comes and goes in one round is inserted as ended", () => {
-    const { emits, state } = round(attached, take(prompt(1)), retract(inputId(1)))
+    const { emits, state } = round(attached, env(), take(prompt(1)), retract(inputId(1)))
     assert.deepStrictEqual(toCommit(base, state, emits).inputs.map(({ _tag }) => _tag), ["InsertTerminal"])
   })
 
   it("facts are written without words, once per input", () => {
-    const { emits, state } = round(play(attached, take(prompt(1)), staging()), committing(), take(prompt(2)))
+    const { emits, state } = round(play(attached, take(prompt(1)), staging()), env(), committing(), take(prompt(2)))
     const commit = toCommit(base, state, emits)
     assert.deepStrictEqual(commit.inputs.map(({ _tag }) => _tag), ["Terminal", "Insert"])
     const flushed = foldDirty(play(attached, take(prompt(1)), staging()))
@@ -57,7 +65,7 @@ describe("the commit of a round", () => {
   })
 
   it("a feed comes with its epoch, and operations with what they are now", () => {
-    const { emits, state } = round(session, ...started(1), ...finished(2))
+    const { emits, state } = round(session, env(), ...started(1), ...finished(2))
     const dirty = foldDirty(state)
     const commit = toCommit(base, dirty.state, [...dirty.emits, ...emits])
     assert.deepStrictEqual(commit.feed.map(({ seq }) => seq), [1])
@@ -77,6 +85,24 @@ describe("the commit of a round", () => {
     const dirty = foldDirty({ ...session, dirty: { ...session.dirty, dropOperations } })
     assert.deepStrictEqual(toCommit(base, dirty.state, dirty.emits).dropOperations, dropOperations)
     assert.deepStrictEqual(dirty.state.dirty, session.dirty)
+  })
+
+  it("an operation that is forgotten and comes again in one round is written", () => {
+    // the feed keeps what nobody has read four times as long
+    const few = env(1_000, { maxCompletedOperations: 4, feedRetention: 1 })
+    const known = after(session, [...[1, 3, 4, 5].flatMap((n) => finished(n)), ...started(2)], few)
+    const commands = [Ops.completeOperation(opId(2), result()), Ops.registerOperation(spec(1))]
+    const commit = committed(known, few, commands)
+    assert.includeMembers(commit.operations.map(({ spec }) => spec.id), [opId(1), opId(2)])
+    assert.deepStrictEqual(commit.dropOperations, [])
+  })
+
+  it("an operation that comes and is forgotten in one round is not written", () => {
+    const few = env(1_000, { maxCompletedOperations: 1 })
+    const known = after(session, started(2), few)
+    const commit = committed(known, few, [...finished(1), Ops.completeOperation(opId(2), result())])
+    assert.deepStrictEqual(commit.operations.map(({ spec }) => spec.id), [opId(2)])
+    assert.deepStrictEqual(commit.dropOperations, [opId(1)])
   })
 
   it("a receipt, a body and the end of the incarnation end a round", () => {
