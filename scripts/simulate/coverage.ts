@@ -68,10 +68,12 @@ const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
     "commit.after.defect",
     "openRuntime.lostCall",
     "openRuntime.corruptImage",
+    "openRuntime.before.defect",
+    "openRuntime.after.defect",
     ...["WriterFenced", "RuntimeFenced", "RevisionConflict", "CommitRefused", "StoreCorrupt"].map((tag) =>
       `commit.fatal.${tag}`
     ),
-    ...reads.flatMap((verb) => ["StoreBusy", "StoreIo", "StoreCorrupt"].map((tag) => `${verb}.${tag}`))
+    ...reads.flatMap((verb) => ["StoreBusy", "StoreIo", "StoreCorrupt", "defect"].map((tag) => `${verb}.${tag}`))
   ],
   crash: ["in a commit", "in a run", "elsewhere"],
   restart: ["crash", "exit"],

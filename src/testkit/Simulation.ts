@@ -198,6 +198,7 @@ const worldOf = (plan: Plan, { backend, journal, ledger, life }: Lives, phase: {
   ledger,
   dice: Dice.make(Math.imul(plan.seed, 31) + life),
   config: { ...MeerkatMachineConfig.defaults, ...plan.limits },
+  punctual: plan.haste === 0 || life === plan.crashes.length,
   faults: () => phase.calm ? Faults.none : plan.faults,
   peek: backend.peek,
   ...mortal()

@@ -19,7 +19,7 @@ import { RuntimeControlPlane } from "../../services/RuntimeControlPlane.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
 import { consume } from "../../services/Turn.js"
 import { Internal } from "../../src/domain/Errors.js"
-import { InputId, RunId, SessionId } from "../../src/domain/Ids.js"
+import { InputId, RunId, runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
 import * as Sim from "../../src/testkit/Sim.js"
 import * as Simulation from "../../src/testkit/Simulation.js"
 import * as Audit from "../../src/testkit/simulation/Audit.js"
@@ -33,6 +33,9 @@ import * as Observe from "../../src/testkit/simulation/Observe.js"
 import * as Plans from "../../src/testkit/simulation/Plan.js"
 import * as Faults from "../../src/testkit/simulation/StoreFaults.js"
 import * as StoreLedgers from "../../src/testkit/simulation/StoreLedger.js"
+import * as Tally from "../../src/testkit/simulation/Tally.js"
+import type { Wait } from "../../src/testkit/simulation/traffic/Patience.js"
+import { patient } from "../../src/testkit/simulation/traffic/Patience.js"
 import type { World } from "../../src/testkit/simulation/World.js"
 import { mortal } from "../../src/testkit/simulation/World.js"
 
@@ -45,6 +48,7 @@ const worldOf = (limits: Partial<MeerkatMachineConfig.MeerkatMachineOptions> = {
   ledger: StoreLedgers.make(),
   dice: Dice.make(1),
   config: { ...MeerkatMachineConfig.defaults, ...limits },
+  punctual: true,
   faults: () => Faults.none,
   peek: null,
   ...mortal()
@@ -132,7 +136,69 @@ describe("a session that is brought to rest", () => {
   })
 })
 
+describe("a call that does not come back", () => {
+  const wait = (waits: boolean): Wait => ({ method: "ask", sessionId: s0, waits: Effect.succeed(waits) })
+  const waited = (waits: boolean, world: World) =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(patient(world, wait(waits), Effect.never))
+      yield* TestClock.adjust("3 hours")
+      assert.isTrue(Option.isNone(yield* Fiber.join(fiber)))
+      return world.journal
+    })
+
+  it.effect("is reported when there is nothing left that it could wait for", () =>
+    Effect.gen(function*() {
+      const { violations } = yield* waited(false, worldOf())
+      assert.deepStrictEqual(violations, ["21 every call returns: ask of s0 waits for nothing that there is"])
+    }))
+
+  it.effect("is given up and counted as long as there is something", () =>
+    Effect.gen(function*() {
+      const { tally, violations } = yield* waited(true, worldOf())
+      assert.deepStrictEqual(violations, [])
+      assert.deepStrictEqual(Tally.toRecord(tally), { gaveUp: { "ask (reason)": 1 } })
+    }))
+
+  it.effect("accuses nobody where timers fire early, or the store refuses everything", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual((yield* waited(false, { ...worldOf(), punctual: false })).violations, [])
+      const world = worldOf()
+      const refused = Effect.delay(
+        Effect.sync(() => Journal.count(world.journal, "fault", "commit.StoreFull")),
+        "30 seconds"
+      )
+      yield* Effect.fork(Effect.forever(refused))
+      assert.deepStrictEqual((yield* waited(false, world)).violations, [])
+    }))
+
+  it.effect("leaves what comes back late alone", () =>
+    Effect.gen(function*() {
+      const world = worldOf()
+      const fiber = yield* Effect.fork(patient(world, wait(false), Effect.delay(Effect.succeed(1), "20 minutes")))
+      yield* TestClock.adjust("3 hours")
+      assert.deepStrictEqual(yield* Fiber.join(fiber), Option.some(1))
+      assert.deepStrictEqual(world.journal.violations, [])
+    }))
+})
+
 describe("what clients were told", () => {
+  it("who waits for an input that has ended was told", () => {
+    const prompted = (ends: boolean) => (crew: Crew) =>
+      Effect.gen(function*() {
+        yield* attached(crew)
+        const { completion: { inputId } } = yield* crew.machine.session(s0).prompt("hello", { hold: !ends })
+        yield* Effect.sleep("1 minute")
+        const { journal, ledger, opened, waiting } = crew.world
+        Journal.sent(journal, { inputId, sessionId: s0, durability: "durable", key: null, supersessionKey: null })
+        waiting.set("somebody", inputId)
+        opened.set(runtimeIdOf(s0), { incarnation: 1, imageSeq: 0 })
+        ledger.incarnations.set(runtimeIdOf(s0), 1)
+        if (ends) ledger.ended.set(inputId, "consumed")
+      })
+    assert.deepStrictEqual(violations(prompted(false), Audit.books), [])
+    assert.match(violations(prompted(true), Audit.books)[0] ?? "", /21 every waiter resolves: .* was not told/)
+  })
+
   it("a session that was destroyed is", () => {
     const destroyed = ({ machine, world }: Crew) =>
       Effect.tap(machine.destroyRuntime(s0), () => Effect.sync(() => world.journal.destroyed.add(s0)))

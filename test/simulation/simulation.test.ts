@@ -39,7 +39,14 @@ describe("simulation", () => {
   })
 
   it(`no fresh seed breaks a promise (MEERKAT_SEED=${first})`, { timeout: 120_000 }, () => {
-    for (let seed = first; seed < first + 10; seed++) holds(Simulation.simulate(seed))
+    let gaveUp = 0
+    for (let seed = first; seed < first + 10; seed++) {
+      const report = Simulation.simulate(seed)
+      holds(report)
+      gaveUp += Tally.total(report.tally, "gaveUp")
+    }
+    // one call in five seeds has a reason to take longer than a client has patience: what gives up is seen no further
+    assert.isAtMost(gaveUp, 20)
   })
 
   it("no seed of those that are always tried breaks one", { timeout: 60_000 }, () => {

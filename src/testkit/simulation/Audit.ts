@@ -19,7 +19,7 @@ import { count, same, toldEnd, violate } from "./Journal.js"
 import type { Look } from "./Looks.js"
 import { drives, isOwed, look, stranded } from "./Looks.js"
 import type { World } from "./World.js"
-import { mayBeForgotten } from "./World.js"
+import { incarnationOf, mayBeForgotten } from "./World.js"
 
 /**
  * 22, with nobody around who could wake anything: what waits beside a loop that has nothing else to do is taken up.
@@ -36,6 +36,7 @@ export const awake = (crew: Crew): Effect.Effect<void> =>
     // what waits behind others may have to wait for their runs: each look is held against the one before it
     for (let round = 0; round < 5 && before.some(isOwed); round++) {
       yield* Effect.sleep("30 minutes")
+      everybodyTold(crew.world)
       const after = yield* looks(crew)
       for (const [at, id] of crew.sessions.entries()) {
         for (const { attempts, inputId } of stranded(before[at] ?? null, after[at] ?? null)) {
@@ -64,7 +65,10 @@ export const idle = (crew: Crew, steps: () => number): Effect.Effect<void> =>
 
 /** Holds the store against what clients were told. @since 0.1.0 @category audit */
 export const books = (crew: Crew): Effect.Effect<void, never, RuntimeStore> =>
-  Effect.forEach(crew.sessions, (id) => Effect.orDie(session(crew, id)), { discard: true })
+  Effect.suspend(() => {
+    everybodyTold(crew.world)
+    return Effect.forEach(crew.sessions, (id) => Effect.orDie(session(crew, id)), { discard: true })
+  })
 
 /** 1, after each death: what was acknowledged is in the image. @since 0.1.0 @category audit */
 export const noLoss = (world: World): void => {
@@ -80,6 +84,23 @@ export const noLoss = (world: World): void => {
 }
 
 // --- internal ---
+
+/**
+ * 21, before the machine goes, which tells everybody something: who waits for an input that has ended was told so, unless
+ * the session knows less than the store, or is another process's by now.
+ */
+const everybodyTold = ({ doubtful, inFlight, journal, ledger, opened, reloading, waiting }: World): void => {
+  for (const id of waiting.values()) {
+    const { sessionId } = journal.inputs.get(id) ?? {}
+    if (sessionId === undefined || !ledger.ended.has(id)) continue
+    const runtimeId = runtimeIdOf(sessionId)
+    const { incarnation } = opened.get(runtimeId) ?? {}
+    if (incarnation === undefined || ledger.incarnations.get(runtimeId) !== incarnation) continue
+    const mine = incarnationOf(runtimeId, incarnation)
+    if (doubtful.has(mine) || reloading.has(mine) || (inFlight.get(mine) ?? 0) > 0) continue
+    violate(journal, "21 every waiter resolves", `${id} has ended, and a waiter of it was not told`)
+  }
+}
 
 /** A loop may end meanwhile for a good reason: a stop that was under way, an inbox that was dismissed. */
 const rest = (crew: Crew) => (id: SessionId): Effect.Effect<void> =>

@@ -125,7 +125,7 @@ const committing = (world: World, store: Store, commit: RuntimeCommit): Effect.E
       injected(world, "commit", "lostCall")
       return yield* unknown
     }
-    if (dice.hit(faults.defect)) return yield* defect(world, "commit.before", incarnation)
+    if (dice.hit(faults.defect)) return yield* deadCommit(world, "commit.before", incarnation)
     const ack = yield* Effect.tapError(store.commit(commit), () => Effect.sync(() => world.doubtful.add(incarnation)))
     StoreMonitor.written(world, commit)
     yield* pause(world, "commit", "after")
@@ -133,17 +133,19 @@ const committing = (world: World, store: Store, commit: RuntimeCommit): Effect.E
       injected(world, "commit", "lostAck")
       return yield* unknown
     }
-    if (dice.hit(world.faults().defect)) return yield* defect(world, "commit.after", incarnation)
+    if (dice.hit(world.faults().defect)) return yield* deadCommit(world, "commit.after", incarnation)
     world.doubtful.delete(incarnation)
     world.untidy.delete(incarnation)
     return ack
   }).pipe(Effect.ensuring(Effect.sync(() => StoreMonitor.answered(world, commit))))
 }
 
-const defect = (world: World, verb: string, incarnation: string) =>
+const deadCommit = (world: World, verb: string, incarnation: string): Effect.Effect<never> =>
+  Effect.zipRight(Effect.sync(() => world.doubtful.add(incarnation)), defect(world, verb))
+
+const defect = (world: World, verb: string): Effect.Effect<never> =>
   Effect.suspend(() => {
     injected(world, verb, "defect")
-    world.doubtful.add(incarnation)
     return Effect.dieMessage(`simulated defect of the store (${verb})`)
   })
 
@@ -162,6 +164,7 @@ const opening = <A, E>(
       injected(world, "openRuntime", "lostCall")
       return yield* new StoreErrors.StoreOutcomeUnknown({ requestId: RequestId.make(dice.uuid()), detail: "simulated" })
     }
+    if (dice.hit(world.faults().defect)) return yield* defect(world, "openRuntime.before")
     const tampered = dice.hit(world.faults().corruptImage)
     if (tampered) injected(world, "openRuntime", "corruptImage")
     const cell: { commit: RuntimeCommit | null } = { commit: null }
@@ -191,6 +194,9 @@ const opening = <A, E>(
       injected(world, "openRuntime", "lostAck")
       return yield* new StoreErrors.StoreOutcomeUnknown({ requestId: opened.ack.requestId, detail: "simulated" })
     }
+    if (dice.hit(world.faults().defect)) {
+      return yield* defect(world, "openRuntime.after")
+    }
     return opened
   })
 
@@ -202,20 +208,27 @@ const withCorruptRow = (image: RuntimeImage): RuntimeImage => ({
 const readFaults = (world: World) => {
   const fault = (verb: string): Effect.Effect<void, ReadError> =>
     Effect.suspend(() => {
+      if (world.dice.hit(world.faults().defect)) return defect(world, verb)
       if (!world.dice.hit(world.faults().refuseRead)) return pause(world, verb, "before")
       const error = world.dice.pick(unreadable)(verb)
       injected(world, verb, error._tag)
       return Effect.fail(error)
     })
+  /** How a stream breaks off in the middle; null if it does not. */
+  const broken = (verb: string): Effect.Effect<never, ReadError> | null => {
+    if (world.dice.hit(world.faults().defect)) return defect(world, `${verb}.middle`)
+    if (!world.dice.hit(world.faults().refuseRead)) return null
+    const error = world.dice.pick(unreadable)(verb)
+    injected(world, verb, `middle.${error._tag}`)
+    return Effect.fail(error)
+  }
   return {
     effect: <A>(verb: string, call: Effect.Effect<A, ReadError>): Effect.Effect<A, ReadError> =>
       Effect.zipRight(fault(verb), call),
     stream: <A>(verb: string, call: Stream.Stream<A, ReadError>): Stream.Stream<A, ReadError> =>
       Stream.unwrap(Effect.map(fault(verb), () => {
-        if (!world.dice.hit(world.faults().refuseRead)) return call
-        const error = world.dice.pick(unreadable)(verb)
-        injected(world, verb, `middle.${error._tag}`)
-        return Stream.concat(Stream.take(call, 1 + world.dice.below(3)), Stream.fail(error))
+        const end = broken(verb)
+        return end === null ? call : Stream.concat(Stream.take(call, 1 + world.dice.below(3)), Stream.fromEffect(end))
       }))
   }
 }

@@ -13,7 +13,7 @@ export interface StoreFaults {
   readonly delayMs: number
   /** nothing is written, and the session has to be opened anew: fenced, in conflict, corrupt … */
   readonly fatal: number
-  /** the call dies of a defect, having written or not */
+  /** the call dies of a defect, having written or not; reads and openings do as well */
   readonly defect: number
   /** a read fails: busy, an error of the medium, a corrupt row; streams also in the middle */
   readonly refuseRead: number

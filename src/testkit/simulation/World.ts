@@ -21,6 +21,8 @@ export interface World {
   readonly ledger: StoreLedger
   readonly dice: Dice
   readonly config: MeerkatMachineOptions
+  /** whether timers fire only where nothing can run: what takes longer than it may has not merely been overtaken */
+  readonly punctual: boolean
   /** the faults of the moment */
   readonly faults: () => StoreFaults
   /** rows of a store whose image can be looked at; null for a file */
@@ -49,7 +51,7 @@ export interface World {
   readonly pending: Set<string>
 }
 
-type Shared = "journal" | "ledger" | "dice" | "config" | "faults" | "peek"
+type Shared = "journal" | "ledger" | "dice" | "config" | "punctual" | "faults" | "peek"
 
 /** What dies with a process, before anything has happened in it. @since 0.1.0 @category constructors */
 export const mortal = (): Omit<World, Shared> => ({

@@ -15,36 +15,40 @@ import { answered, follow } from "../Crew.js"
 import type { Dice } from "../Dice.js"
 import * as Inputs from "../Inputs.js"
 import { sent } from "../Journal.js"
+import * as Patience from "./Patience.js"
+import { patient } from "./Patience.js"
 
 /** A call of one method, on one session, with arguments by the dice. @since 0.1.0 @category models */
 export type Call = (crew: Crew, id: SessionId) => Effect.Effect<unknown, { readonly _tag: string }>
 
-/** A caller that does not wait for ever: the run it waits for may hang. @since 0.1.0 @category combinators */
-export const patient = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<Option.Option<A>, E> =>
-  Effect.timeoutOption(call, "2 minutes")
-
 /** A stop; once it has come back, nothing runs any more unless somebody was bringing the session up beside it. @since 0.1.0 @category combinators */
 export const stopping = <A, E>(
-  { world: { brought, stopped } }: Crew,
+  crew: Crew,
+  method: string,
   id: SessionId,
   stop: Effect.Effect<A, E>
 ): Effect.Effect<void, E> =>
   Effect.suspend(() => {
+    const { brought, stopped } = crew.world
     const before = brought.get(id)?.begun ?? 0
     const alone = (brought.get(id)?.active ?? 0) === 0
-    return Effect.map(patient(stop), (done) => {
-      if (Option.isSome(done) && alone && (brought.get(id)?.begun ?? 0) === before) stopped.set(id, before)
-    })
+    return Effect.map(
+      patient(crew.world, { method, sessionId: id, waits: Patience.untilFree(crew, id) }, stop),
+      (done) => {
+        if (Option.isSome(done) && alone && (brought.get(id)?.begun ?? 0) === before) stopped.set(id, before)
+      }
+    )
   })
 
 /** A destruction; whoever calls from inside the session is told only that it has begun. @since 0.1.0 @category combinators */
 export const destroying = <E>(
-  { world: { journal } }: Crew,
+  crew: Crew,
+  method: string,
   id: SessionId,
   destroy: Effect.Effect<EndReport, E>
 ): Effect.Effect<void, E> =>
-  Effect.map(patient(destroy), (done) => {
-    if (Option.isSome(done) && done.value.joined) journal.destroyed.add(id)
+  Effect.map(patient(crew.world, { method, sessionId: id, waits: Patience.atOnce }, destroy), (done) => {
+    if (Option.isSome(done) && done.value.joined) crew.world.journal.destroyed.add(id)
   })
 
 /** Some input of the session that clients know of. @since 0.1.0 @category accessors */

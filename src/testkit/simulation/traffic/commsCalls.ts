@@ -7,7 +7,7 @@ import type { SessionId } from "../../../domain/Ids.js"
 import type { Crew } from "../Crew.js"
 import { count } from "../Journal.js"
 import type { Call } from "./Call.js"
-import { patient } from "./Call.js"
+import { patient, untilDrained } from "./Patience.js"
 
 /** An inbox whose transport fails now and then. It is the same object each time: that is what runtimes are told apart by. */
 const flaky = new WeakMap<CommsRuntime, CommsRuntime>()
@@ -65,7 +65,12 @@ export const commsCalls: Record<keyof CommsControl, Call> = {
     ),
   abortCommsDrain: ({ machine }, id) => machine.abortCommsDrain(id),
   abortCommsDrains: ({ machine }) => machine.abortCommsDrains,
-  waitCommsDrain: ({ machine }, id) => patient(machine.waitCommsDrain(id)),
+  waitCommsDrain: (crew, id) =>
+    patient(
+      crew.world,
+      { method: "machine.waitCommsDrain", sessionId: id, waits: untilDrained(crew, id) },
+      crew.machine.waitCommsDrain(id)
+    ),
   sessionHasComms: ({ machine }, id) => machine.sessionHasComms(id),
   peerIngressOwner: ({ machine }, id) => machine.peerIngressOwner(id)
 }
@@ -76,7 +81,12 @@ export const handleCommsCalls: Record<keyof SessionComms, Call> = {
     Effect.zipRight(filled(crew, id), Effect.suspend(() => crew.machine.session(id).comms.attach(inbox(crew, id)))),
   detach: ({ machine }, id) => machine.session(id).comms.detach,
   abort: ({ machine }, id) => machine.session(id).comms.abort,
-  wait: ({ machine }, id) => patient(machine.session(id).comms.wait),
+  wait: (crew, id) =>
+    patient(
+      crew.world,
+      { method: "session.comms.wait", sessionId: id, waits: untilDrained(crew, id) },
+      crew.machine.session(id).comms.wait
+    ),
   owner: ({ machine }, id) => machine.session(id).comms.owner,
   attached: ({ machine }, id) => machine.session(id).comms.attached
 }

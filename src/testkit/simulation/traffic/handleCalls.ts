@@ -7,10 +7,12 @@ import { watched } from "../Defects.js"
 import * as Inputs from "../Inputs.js"
 import { count, told } from "../Journal.js"
 import type { Call } from "./Call.js"
-import { destroying, inputOf, patient, prompted, runOf, stopping } from "./Call.js"
+import { destroying, inputOf, prompted, runOf, stopping } from "./Call.js"
 import { handleCommsCalls } from "./commsCalls.js"
 import { handleLlmCalls } from "./llmCalls.js"
 import { sessionOperationCalls } from "./operationCalls.js"
+import * as Patience from "./Patience.js"
+import { patient } from "./Patience.js"
 import { acceptAndRun, bindings } from "./runCalls.js"
 import { handleToolCalls } from "./toolCalls.js"
 
@@ -49,8 +51,17 @@ export const handleCalls: Record<Methods, Call> = {
   ask: (crew, id) =>
     Effect.suspend(() => {
       const { dice } = crew.world
-      const deadline = dice.hit(0.7) ? { deadline: dice.pick([1, 20, 500, 5000]) } : {}
-      return patient(crew.machine.session(id).ask("question", deadline))
+      const asked = { method: "session.ask", sessionId: id }
+      if (dice.hit(0.3)) {
+        const waits = Patience.untilIdle(crew, id)
+        return patient(crew.world, { ...asked, waits }, crew.machine.session(id).ask("question"))
+      }
+      const deadline = dice.pick([1, 20, 500, 5000])
+      return patient(
+        crew.world,
+        { ...asked, waits: Patience.atOnce },
+        crew.machine.session(id).ask("question", { deadline })
+      )
     }),
   acceptAndRun,
   bindings,
@@ -66,11 +77,11 @@ export const handleCalls: Record<Methods, Call> = {
   promote: (crew, id) => Effect.suspend(() => crew.machine.session(id).promote(inputOf(crew, id))),
   cancel: ({ machine }, id) => machine.session(id).cancel("simulated"),
   yieldRun: ({ machine }, id) => machine.session(id).yieldRun("simulated"),
-  stop: (crew, id) => stopping(crew, id, crew.machine.session(id).stop("simulated")),
+  stop: (crew, id) => stopping(crew, "session.stop", id, crew.machine.session(id).stop("simulated")),
   retire: ({ machine }, id) => machine.session(id).retire,
   reset: ({ machine }, id) => machine.session(id).reset,
   recycle: ({ machine }, id) => machine.session(id).recycle,
-  destroy: (crew, id) => destroying(crew, id, crew.machine.session(id).destroy),
+  destroy: (crew, id) => destroying(crew, "session.destroy", id, crew.machine.session(id).destroy),
   history: ({ machine }, id) => Stream.runCount(machine.session(id).history),
   events: ({ machine, scope, world }, id) =>
     Stream.runForEach(

@@ -9,7 +9,7 @@ import type { Dice } from "../Dice.js"
 import { count } from "../Journal.js"
 import type { World } from "../World.js"
 import type { Call } from "./Call.js"
-import { patient } from "./Call.js"
+import { atOnce, patient } from "./Patience.js"
 
 const surface: SessionLlmCapabilitySurface = {
   supportsTemperature: true,
@@ -62,15 +62,23 @@ const request = (dice: Dice): SessionLlmReconfigureRequest =>
 /** @since 0.1.0 @category traffic */
 export const llmCalls: Record<keyof LlmControl, Call> = {
   setSessionLlmReconfigureHost: ({ machine, world }) => machine.setSessionLlmReconfigureHost(host(world)),
-  reconfigureSessionLlmIdentity: ({ machine, world }, id) =>
-    Effect.suspend(() => patient(machine.reconfigureSessionLlmIdentity(id, request(world.dice)))),
+  reconfigureSessionLlmIdentity: (crew, id) =>
+    Effect.suspend(() => {
+      const { machine, world: { dice } } = crew
+      const wait = { method: "machine.reconfigureSessionLlmIdentity", sessionId: id, waits: atOnce }
+      return patient(crew.world, wait, machine.reconfigureSessionLlmIdentity(id, request(dice)))
+    }),
   resolvedSessionLlmCapabilities: ({ machine }, id) => machine.resolvedSessionLlmCapabilities(id)
 }
 
 /** The same of a handle. @since 0.1.0 @category traffic */
 export const handleLlmCalls: Record<keyof SessionLlm, Call> = {
-  reconfigure: ({ machine, world }, id) =>
-    Effect.suspend(() => patient(machine.session(id).llm.reconfigure(request(world.dice)))),
+  reconfigure: (crew, id) =>
+    Effect.suspend(() => {
+      const { machine, world: { dice } } = crew
+      const wait = { method: "session.llm.reconfigure", sessionId: id, waits: atOnce }
+      return patient(crew.world, wait, machine.session(id).llm.reconfigure(request(dice)))
+    }),
   capabilities: ({ machine }, id) => machine.session(id).llm.capabilities,
   identity: ({ machine }, id) => machine.session(id).llm.identity
 }

@@ -142,12 +142,13 @@ const lifecycle: Pick<
 > = {
   hardCancelCurrentRun: ({ machine }, id) => machine.hardCancelCurrentRun(id, "simulated"),
   cancelAfterBoundary: ({ machine }, id) => machine.cancelAfterBoundary(id, "simulated"),
-  stopRuntimeExecutor: (crew, id) => stopping(crew, id, crew.machine.stopRuntimeExecutor(id, "simulated")),
+  stopRuntimeExecutor: (crew, id) =>
+    stopping(crew, "machine.stopRuntimeExecutor", id, crew.machine.stopRuntimeExecutor(id, "simulated")),
   retireRuntime: ({ machine }, id) => machine.retireRuntime(id),
   resetRuntime: ({ machine }, id) => machine.resetRuntime(id),
   recycleRuntime: ({ machine }, id) => machine.recycleRuntime(id),
   recoverRuntime: ({ machine }, id) => machine.recoverRuntime(id),
-  destroyRuntime: (crew, id) => destroying(crew, id, crew.machine.destroyRuntime(id)),
+  destroyRuntime: (crew, id) => destroying(crew, "machine.destroyRuntime", id, crew.machine.destroyRuntime(id)),
   publishEvent: ({ machine }, id) => machine.publishEvent(id, { kind: "simulated", payload: null })
 }
 

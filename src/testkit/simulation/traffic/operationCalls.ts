@@ -11,7 +11,8 @@ import { watched } from "../Defects.js"
 import { count, toldEnd, violate } from "../Journal.js"
 import * as Script from "../Script.js"
 import type { Call } from "./Call.js"
-import { operationOf, patient } from "./Call.js"
+import { operationOf } from "./Call.js"
+import { patient, untilEnded } from "./Patience.js"
 
 type Registry = (
   crew: Crew,
@@ -71,15 +72,17 @@ export const sessionOperationCalls: Record<Exclude<keyof SessionOperations, "ses
   list: on((_, __, operations) => operations.list),
   watch: on((crew, id, operations) => {
     const operation = operationOf(crew, id)
+    const wait = { method: "session.operations.watch", sessionId: id, waits: untilEnded(crew, id, [operation]) }
     return Effect.map(
-      patient(operations.watch(operation)),
+      patient(crew.world, wait, operations.watch(operation)),
       Option.map((outcome) => toldEnd(crew.world.journal, operation, outcome))
     )
   }),
   waitAll: on((crew, id, operations) => {
     const [a, b] = [operationOf(crew, id), operationOf(crew, id)]
+    const wait = { method: "session.operations.waitAll", sessionId: id, waits: untilEnded(crew, id, [a, b]) }
     return Effect.map(
-      patient(operations.waitAll(a === b && crew.world.dice.hit(0.9) ? [a] : [a, b])),
+      patient(crew.world, wait, operations.waitAll(a === b && crew.world.dice.hit(0.9) ? [a] : [a, b])),
       Option.map((ends) => {
         for (const [operation, outcome] of ends) toldEnd(crew.world.journal, operation, outcome)
       })

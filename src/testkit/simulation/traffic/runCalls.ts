@@ -14,7 +14,7 @@ import { count, sent } from "../Journal.js"
 import * as Observe from "../Observe.js"
 import type { World } from "../World.js"
 import type { Call } from "./Call.js"
-import { patient } from "./Call.js"
+import { patient, untilFree } from "./Patience.js"
 
 const output = ({ dice }: World): TurnOutput => dice.pick([Turn.reply("inline"), Turn.consume])
 
@@ -43,7 +43,13 @@ const prompt = ({ world: { dice, journal } }: Crew, sessionId: SessionId): Input
 /** @since 0.1.0 @category traffic */
 export const runCalls: Record<keyof RunsControl, Call> = {
   acceptInputAndRun: (crew, id) =>
-    Effect.suspend(() => patient(crew.machine.acceptInputAndRun(id, prompt(crew, id), inline(crew.world)))),
+    Effect.suspend(() =>
+      patient(
+        crew.world,
+        { method: "machine.acceptInputAndRun", sessionId: id, waits: untilFree(crew, id) },
+        crew.machine.acceptInputAndRun(id, prompt(crew, id), inline(crew.world))
+      )
+    ),
   installPreparedSessionInterruptHandle: ({ machine, world }, id) =>
     machine.installPreparedSessionInterruptHandle(id, () => {
       count(world.journal, "hook", "preparedInterrupt")
@@ -53,9 +59,15 @@ export const runCalls: Record<keyof RunsControl, Call> = {
 
 /** The same of a handle. @since 0.1.0 @category traffic */
 export const acceptAndRun: Call = (crew, id) =>
-  Effect.suspend(() => patient(crew.machine.session(id).acceptAndRun(prompt(crew, id), inline(crew.world))))
+  Effect.suspend(() =>
+    patient(
+      crew.world,
+      { method: "session.acceptAndRun", sessionId: id, waits: untilFree(crew, id) },
+      crew.machine.session(id).acceptAndRun(prompt(crew, id), inline(crew.world))
+    )
+  )
 
-type TurnCall = (crew: Crew, turn: ServiceTurn) => Effect.Effect<unknown, { readonly _tag: string }>
+type TurnCall = (crew: Crew, turn: ServiceTurn, id: SessionId) => Effect.Effect<unknown, { readonly _tag: string }>
 
 /** Every way to use a service turn. */
 const turnCalls: Record<keyof ServiceTurn, TurnCall> = {
@@ -77,17 +89,22 @@ const turnCalls: Record<keyof ServiceTurn, TurnCall> = {
   snapshot: (_, turn) => turn.snapshot,
   cancelRequested: (_, turn) =>
     Effect.flatMap(turn.begin(), (runId) => Effect.timeoutOption(turn.cancelRequested(runId), "1 second")),
-  run: ({ world }, turn) => patient(turn.run(work(world), { output: () => output(world) }))
+  run: (crew, turn, id) =>
+    patient(
+      crew.world,
+      { method: "serviceTurn.run", sessionId: id, waits: untilFree(crew, id) },
+      turn.run(work(crew.world), { output: () => output(crew.world) })
+    )
 }
 
 const [firstTurnCall, ...otherTurnCalls] = Object.entries(turnCalls)
 
-const use = (crew: Crew, { turn }: SessionRuntimeBindings) =>
+const use = (crew: Crew, id: SessionId, { turn }: SessionRuntimeBindings) =>
   Effect.suspend(() => {
     if (firstTurnCall === undefined) return Effect.void
     const [name, call] = crew.world.dice.pick([firstTurnCall, ...otherTurnCalls])
     count(crew.world.journal, "serviceTurn", name)
-    return call(crew, turn)
+    return call(crew, turn, id)
   })
 
 /** Names of all ways to use a service turn, for coverage. @since 0.1.0 @category traffic */
@@ -95,7 +112,8 @@ export const turnCallNames: ReadonlyArray<string> = Object.keys(turnCalls)
 
 /** @since 0.1.0 @category traffic */
 export const bindingCalls: Record<keyof BindingsControl, Call> = {
-  prepareBindings: (crew, id) => Effect.flatMap(crew.machine.prepareBindings(id), (bindings) => use(crew, bindings)),
+  prepareBindings: (crew, id) =>
+    Effect.flatMap(crew.machine.prepareBindings(id), (bindings) => use(crew, id, bindings)),
   prepareLocalSessionBindings: ({ machine }, id) => machine.prepareLocalSessionBindings(id),
   verifyBindings: ({ machine, world }, id) =>
     Effect.flatMap(
@@ -107,4 +125,4 @@ export const bindingCalls: Record<keyof BindingsControl, Call> = {
 
 /** The same of a handle. @since 0.1.0 @category traffic */
 export const bindings: Call = (crew, id) =>
-  Effect.flatMap(crew.machine.session(id).bindings, (bound) => use(crew, bound))
+  Effect.flatMap(crew.machine.session(id).bindings, (bound) => use(crew, id, bound))
