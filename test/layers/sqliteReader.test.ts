@@ -18,6 +18,7 @@ import * as Quarantine from "../../layers/internal/sqlite/quarantine.js"
 import * as Reads from "../../layers/internal/sqlite/reads.js"
 import * as RuntimeStoreReaderSqlite from "../../layers/RuntimeStoreReaderSqlite.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
+import { RuntimeStore } from "../../services/RuntimeStore.js"
 import { RuntimeStoreReader } from "../../services/RuntimeStoreReader.js"
 import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
 import * as C from "../support/commits.js"
@@ -108,6 +109,42 @@ describe("a reader", () => {
       assert.isNotEmpty(plans)
       assert.deepStrictEqual(plans.filter((step) => /SCAN (?!j|n|CONSTANT)/.test(step)), [])
     }).pipe(Effect.scoped, Effect.provide([NodeFileSystem.layer, NodePath.layer])))
+
+  it.live("takes an input that is forgotten while its end is read for forgotten, not for damaged", () => {
+    const filename = file()
+    return Effect.gen(function*() {
+      for (const many of [1, 40]) {
+        const run = C.runId()
+        const records = Array.from({ length: many }, (_, seq) => C.recordOf(seq))
+        const [first = C.recordOf(0)] = records
+        const { at } = yield* C.open(SessionId.make(`of ${many}`))
+        const put = yield* C.commit(at, { inputs: records.map(C.insert) })
+        const ended = yield* C.commit(put, {
+          ...C.boundary(first, C.noBody, "Paris.", run),
+          inputs: records.map((record) => ({ _tag: "Terminal" as const, row: C.terminalOf(record, run) }))
+        })
+        const { database } = yield* Attach.attach(filename)
+        const store = yield* RuntimeStore
+        let isForgotten = false
+        const forget = Effect.suspend(() => {
+          if (isForgotten) return Effect.void
+          isForgotten = true
+          return Effect.ignore(C.commit(ended, { retainTerminal: 0 }))
+        }).pipe(Effect.provideService(RuntimeStore, store))
+        const all: typeof database.all = (sql, params) => Effect.zipLeft(database.all(sql, params), forget)
+        const reads = Reads.make({ ...database, all }, Quarantine.make())
+        const last = records[many - 1]?.inputId ?? first.inputId
+        const read = yield* reads.terminalInput(at.runtimeId, last)
+        assert.isTrue(Option.isNone(read) || read.value.outcome._tag === "Completed", String(many))
+        assert.isTrue(isForgotten)
+        assert.isTrue(Option.isNone(yield* reads.terminalInput(at.runtimeId, last)))
+      }
+    }).pipe(
+      Effect.scoped,
+      Effect.provide([NodeFileSystem.layer, NodePath.layer]),
+      Effect.provide(RuntimeStoreSqlite.layer({ filename }))
+    )
+  })
 
   it.live("leaves the folder of a closed store as it was", () =>
     Effect.gen(function*() {

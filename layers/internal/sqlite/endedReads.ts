@@ -52,7 +52,12 @@ export const make = (
         if (Option.isNone(ended)) return Option.none()
         const row = ended.value.inputs.find((input) => input.inputId === inputId)
         if (row === undefined) return yield* strayed(inputId, "it names the end of another input")
-        return Option.some({ ...row, outcome: yield* outcomeOf(receipt, id, row) })
+        const outcome = yield* outcomeOf(receipt, id, ended.value, row)
+        if (Option.isSome(outcome)) return Option.some({ ...row, outcome: outcome.value })
+        // a receipt is forgotten with its inputs: then they are gone as well
+        const isForgotten = Option.isNone(yield* find(id, inputId, -1))
+        if (isForgotten) return Option.none()
+        return yield* new StoreCorrupt({ table: "ended", key: inputId, detail: "it names no stored receipt" })
       }),
     rows: (id) => skimming(Rows.endedOf, setAside)(chained(all, absent, id))
   }
@@ -96,18 +101,22 @@ const finder =
       return Effect.asSome(checked(row, setAside))
     })
 
+/** Mostly it lies in the same row; else the receipt is looked up, which may be forgotten by then. */
 const outcomeOf = (
   receipt: EndedReads["receipt"],
   id: RuntimeId,
-  { inputId, lastRunId, lastSequence, outcome }: TerminalInput
-): Effect.Effect<CompletionOutcome, ReadError> => {
-  if (outcome !== undefined) return Effect.succeed(outcome)
-  return Effect.flatMap(
-    lastRunId === undefined ? Effect.succeedNone : receipt(id, lastRunId, lastSequence ?? 0),
-    (stored) =>
-      Option.isSome(stored)
-        ? Effect.succeed(stored.value.outcome)
-        : Effect.fail(new StoreCorrupt({ table: "ended", key: inputId, detail: "it names no stored receipt" }))
+  ended: Rows.Ended,
+  { lastRunId, lastSequence = 0, outcome }: TerminalInput
+): Effect.Effect<Option.Option<CompletionOutcome>, ReadError> => {
+  if (outcome !== undefined) return Effect.succeedSome(outcome)
+  if (lastRunId === undefined) return Effect.succeedNone
+  const beside = Option.filter(
+    receiptOf(ended),
+    (stored) => stored.receipt.runId === lastRunId && stored.receipt.sequence === lastSequence
+  )
+  return Effect.map(
+    Option.isSome(beside) ? Effect.succeed(beside) : receipt(id, lastRunId, lastSequence),
+    Option.map((stored) => stored.outcome)
   )
 }
 
