@@ -22,6 +22,7 @@ import { SessionLlmReconfigureHost } from "../services/SessionLlmReconfigureHost
 import type { Internal, RuntimeDriverError } from "../src/domain/Errors.js"
 import { NotReady } from "../src/domain/Errors.js"
 import { SessionId } from "../src/domain/Ids.js"
+import { StoreCorrupt } from "../src/domain/StoreErrors.js"
 import * as HandoverLive from "./HandoverLive.js"
 import * as IdGenLive from "./IdGenLive.js"
 import * as AcquireFor from "./internal/acquireFor.js"
@@ -201,9 +202,14 @@ export interface ResumeOptions<E, R> {
   readonly concurrency?: number
 }
 
+/** Rows of some sessions, that is; of a file that is damaged as a whole nobody knows whose work is lost. */
+const isDamaged = (cause: unknown): boolean => cause instanceof StoreCorrupt && cause.table !== ""
+
+const left = ({ message }: Internal) => Effect.logWarning(`sessions are left as they are stored: ${message}`)
+
 /**
  * The machine, with every session that has pending work attached at start: open inputs, or background work whose end,
- * that with its process included, no turn was told of. A session that cannot be attached is logged
+ * that with its process included, no turn was told of. A session that cannot be attached, or read, is logged
  * and left as it is stored; the others come up all the same.
  *
  * @since 0.1.0
@@ -215,6 +221,7 @@ export const layerResuming = <E, R>(
   Layer.tap(layer, (context) => {
     const machine = Context.get(context, MeerkatMachine)
     return machine.storedSessions({ dueOnly: true, lifecycle: ["idle", "retired"] }).pipe(
+      Stream.catchAll((error) => isDamaged(error.cause) ? Stream.execute(left(error)) : Stream.fail(error)),
       Stream.mapEffect(
         ({ sessionId }) =>
           Effect.catchAllCause(

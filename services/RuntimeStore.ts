@@ -119,6 +119,7 @@ export class RuntimeStore extends Context.Tag("effect-meerkat/services/RuntimeSt
   readonly opaqueBody: (runtimeId: RuntimeId) => Effect.Effect<Option.Option<Uint8Array>, ReadError>
   /** One runtime as `sessions` lists it. What is wrong with others is no matter. */
   readonly session: (runtimeId: RuntimeId) => Effect.Effect<Option.Option<StoredSession>, ReadError>
+  /** All that can be read; then, if there are others, it fails with their names. */
   readonly sessions: (filter?: SessionFilter) => Stream.Stream<StoredSession, ReadError>
   /** Terminal rows that could not be read and were set aside. */
   readonly quarantined: Effect.Effect<ReadonlyArray<CorruptRow>, ReadError>

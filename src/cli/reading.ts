@@ -59,10 +59,15 @@ export const ofSession = <Name extends string>(
 export const listed = <A>(asJson: boolean, rows: Stream.Stream<A, ReadError>, columns: Columns<A>): Reading =>
   asJson
     ? Stream.runForEach(rows, json)
-    : Effect.flatMap(
-      Stream.runCollect(Stream.map(rows, columns.row)),
-      (found) => table(columns.header, Array.from(found))
-    )
+    : Effect.suspend(() => {
+      const found: Array<ReadonlyArray<string>> = []
+      const print = Effect.suspend(() => table(columns.header, found))
+      return Stream.runForEach(rows, (row) => Effect.sync(() => found.push(columns.row(row)))).pipe(
+        // what could be read before is no less true
+        Effect.tapError(() => found.length === 0 ? Effect.void : print),
+        Effect.zipRight(print)
+      )
+    })
 
 /** How something ended, in a few words. @since 0.1.0 @category output */
 export const summary = (outcome: CompletionOutcome): string =>

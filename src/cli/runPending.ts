@@ -15,6 +15,7 @@ import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import type { StoredSession } from "../../services/RuntimeStore.js"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
 import { type InputId, runtimeIdOf, type SessionId } from "../domain/Ids.js"
+import type { StoreCorrupt } from "../domain/StoreErrors.js"
 import * as Executor from "./executor.js"
 import {
   CliFailure,
@@ -74,7 +75,7 @@ const resumeAll = (flags: ResumeFlags, command: Parameters<typeof Executor.make>
     const progress = yield* Progress.make
     const worst = yield* Ref.make<ExitCode>(exitCodes.answer)
     const job: Job = { flags, executor: Executor.make(command, flags, progress.onStderr), progress, worst }
-    const pending = yield* flags.sessions.length === 0 ? everyPending(flags.db) : namedPending(job)
+    const pending = yield* flags.sessions.length === 0 ? everyPending(job) : namedPending(job)
     if (pending.length === 0 && (yield* Ref.get(worst)) === exitCodes.answer) {
       yield* progress.note("nothing is pending")
     }
@@ -87,10 +88,17 @@ const resumeAll = (flags: ResumeFlags, command: Parameters<typeof Executor.make>
 
 const isPending = ({ lifecycle, pendingInputs }: StoredSession) => pendingInputs > 0 && lifecycle !== "destroyed"
 
-const everyPending = (db: string) =>
+/** That some cannot be read is told, and does not stop the others. */
+const everyPending = (job: Job) =>
   Effect.gen(function*() {
     const store = yield* RuntimeStore
-    const stored = yield* Effect.mapError(Stream.runCollect(store.sessions({ pendingOnly: true })), ofReadError(db))
+    const told = (error: StoreCorrupt) => noted(job, ofReadError(job.flags.db)(error))
+    const readable = Stream.catchTag(
+      store.sessions({ pendingOnly: true }),
+      "StoreCorrupt",
+      (error) => Stream.execute(told(error))
+    )
+    const stored = yield* Effect.mapError(Stream.runCollect(readable), ofReadError(job.flags.db))
     return Array.from(stored).filter(isPending).map(({ sessionId }) => sessionId)
   })
 
@@ -170,8 +178,11 @@ const tellEnds = (job: Job, machine: MeerkatMachineService, sessionId: SessionId
     )
   })
 
-const failed = ({ progress, worst }: Job, sessionId: SessionId, { code, message }: CliFailure) =>
-  Effect.zipRight(progress.note(`${sessionId}: ${message}`), Ref.update(worst, (before) => worse(before, code)))
+const noted = ({ progress, worst }: Job, { code, message }: CliFailure) =>
+  Effect.zipRight(progress.note(message), Ref.update(worst, (before) => worse(before, code)))
+
+const failed = (job: Job, sessionId: SessionId, { code, message }: CliFailure) =>
+  noted(job, new CliFailure({ code, message: `${sessionId}: ${message}` }))
 
 /** That nothing took it along is no failure: it is what it was given for. */
 const held = ({ flags, progress }: Job, sessionId: SessionId, inputId: InputId) =>

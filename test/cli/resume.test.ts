@@ -91,6 +91,28 @@ describe.concurrent("resume", () => {
       assert.match(resumed.stderr, /^a: .*input_open/m)
     }), 60_000)
 
+  it.scopedLive(
+    "a session that cannot even be listed is named, by sessions too, and the others run",
+    () =>
+      Effect.gen(function*() {
+        const cli = yield* Cli.make
+        for (const session of ["a", "b", "c"]) yield* cli.run(["send", session, session])
+        const db = new Database(cli.path("meerkat.db"))
+        db.prepare("UPDATE runtime SET updated_at = updated_at + 1 WHERE session_id = 'a'").run()
+        db.close()
+        for (const args of [["sessions"], ["sessions", "--json"], ["resume", "--exec", "cat"]]) {
+          const told = yield* cli.run(args)
+          assert.strictEqual(told.code, 4)
+          const shown = ["a", "b", "c"].filter((name) =>
+            new RegExp(`^(${name}\\b|.*"sessionId":"${name}")`, "m").test(told.stdout)
+          )
+          assert.deepStrictEqual(shown, ["b", "c"])
+          assert.match(told.stderr, /rt:session:a: the sum does not match/)
+        }
+      }),
+    60_000
+  )
+
   it.scopedLive("a damaged session is no matter to one whose name it begins with", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make

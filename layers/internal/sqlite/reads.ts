@@ -6,9 +6,10 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { InputFilter, RuntimeStore, SessionFilter } from "../../../services/RuntimeStore.js"
+import type { InputFilter, RuntimeStore, SessionFilter, StoredSession } from "../../../services/RuntimeStore.js"
 import type { CompletionOutcome } from "../../../src/domain/Completion.js"
 import type { InputId, RuntimeId } from "../../../src/domain/Ids.js"
 import { type InputState, stateOfOpen, stateOfTerminal } from "../../../src/domain/InputRecord.js"
@@ -106,10 +107,14 @@ const dueSql = `(EXISTS (SELECT 1 FROM operation AS o WHERE o.rt = s.rt AND o.te
 const withPending = `SELECT *, (SELECT count(*) FROM input_open AS i
     WHERE i.key >= r.rt * ${rowsPerRuntime} AND i.key < (r.rt + 1) * ${rowsPerRuntime}) AS pending FROM runtime AS r`
 const sessionSql = `${withPending} WHERE runtime_id = ?`
+const lifecycles = ["idle", "retired", "stopped", "destroyed"]
+/** A row whose columns cannot be what was written is listed whatever is asked for, to be reported. */
 const sessionsSql = `SELECT * FROM (
     ${withPending}
-    WHERE lifecycle IN (SELECT value FROM json_each(?)) AND substr(session_id, 1, length(?)) = ?
-  ) AS s WHERE pending >= ? AND (? = 0 OR pending > 0 OR (lifecycle = 'idle' AND ${dueSql})) AND rt > ?
+    WHERE (lifecycle IN (SELECT value FROM json_each(?)) OR lifecycle NOT IN (${lifecycles.map((name) => `'${name}'`)}))
+      AND substr(session_id, 1, length(?)) = ?
+  ) AS s WHERE (pending <> open_inputs
+    OR pending >= ? AND (? = 0 OR pending > 0 OR (lifecycle = 'idle' AND ${dueSql}))) AND rt > ?
   ORDER BY rt LIMIT ${pageRows}`
 /** Rows by their own count, and by that of their index. */
 const runtimesSql = `SELECT (SELECT count(*) FROM runtime NOT INDEXED) AS found,
@@ -205,12 +210,37 @@ const keyFactOf = (key: string, setAside: Quarantine["add"]) => (row: Row): Effe
     })
   })
 
-const sessions = (all: All, filter: SessionFilter) => {
-  const lifecycle = JSON.stringify(filter.lifecycle ?? ["idle", "retired", "stopped", "destroyed"])
-  const prefix = filter.prefix ?? ""
-  const params = [lifecycle, prefix, prefix, filter.pendingOnly === true ? 1 : 0, filter.dueOnly === true ? 1 : 0]
-  const listed = pager(all)(sessionsSql, params, (row) => Number(row["rt"])).pipe(Stream.mapEffect(sessionOf))
-  const whole = Effect.flatMap(all(runtimesSql, []), ([row]) =>
+/**
+ * All that can be read, then the error for what cannot: a damaged session hides no other one, and is not left out without a
+ * word either.
+ */
+const sessions = (all: All, filter: SessionFilter): Stream.Stream<StoredSession, ReadError> =>
+  Stream.suspend(() => {
+    const damaged: Array<StoreCorrupt> = []
+    const lifecycle = JSON.stringify(filter.lifecycle ?? lifecycles)
+    const prefix = filter.prefix ?? ""
+    const params = [lifecycle, prefix, prefix, filter.pendingOnly === true ? 1 : 0, filter.dueOnly === true ? 1 : 0]
+    const listed = pager(all)(sessionsSql, params, (row) => Number(row["rt"])).pipe(
+      Stream.filterMap((row) => {
+        const session = sessionOf(row)
+        if (Either.isLeft(session)) damaged.push(session.left)
+        return Either.getRight(session)
+      })
+    )
+    const complete = Effect.suspend(() => damaged.length === 0 ? allIndexed(all) : Effect.fail(together(damaged)))
+    return Stream.concat(listed, Stream.execute(complete))
+  })
+
+/** Each of them by name. */
+const together = (damaged: ReadonlyArray<StoreCorrupt>): StoreCorrupt =>
+  new StoreCorrupt({
+    table: [...new Set(damaged.map(({ table }) => table))].join(", "),
+    key: damaged.map(({ key }) => key).join(", "),
+    detail: damaged.map(({ detail, key }) => `${key}: ${detail}`).join("; ")
+  })
+
+const allIndexed = (all: All): Effect.Effect<void, ReadError> =>
+  Effect.flatMap(all(runtimesSql, []), ([row]) =>
     row?.["found"] === row?.["indexed"]
       ? Effect.void
       : Effect.fail(
@@ -220,13 +250,11 @@ const sessions = (all: All, filter: SessionFilter) => {
           detail: `${String(row?.["found"])} rows, ${String(row?.["indexed"])} in their index`
         })
       ))
-  return Stream.unwrap(Effect.as(whole, listed))
-}
 
-const sessionOf = (row: Row) =>
-  Effect.flatMap(Rows.headOf(row), ({ head }) =>
+const sessionOf = (row: Row): Either.Either<StoredSession, StoreCorrupt> =>
+  Either.flatMap(Rows.headOf(row), ({ head }) =>
     row["pending"] === head.openInputs
-      ? Effect.succeed({
+      ? Either.right({
         sessionId: head.sessionId,
         runtimeId: head.runtimeId,
         lifecycle: head.lifecycle,
@@ -234,7 +262,7 @@ const sessionOf = (row: Row) =>
         messageCount: head.body.messageCount,
         updatedAt: head.updatedAt
       })
-      : Effect.fail(
+      : Either.left(
         new StoreCorrupt({
           table: "input_open",
           key: head.runtimeId,

@@ -1,0 +1,92 @@
+// @effect-diagnostics nodeBuiltinImport:off
+/** A list of sessions, some of which are damaged: those are named, and the others listed. */
+import { assert, describe, it } from "@effect/vitest"
+import Sqlite from "better-sqlite3"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as CoreExecutorEcho from "../../layers/CoreExecutorEcho.js"
+import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
+import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import { RuntimeStore, type SessionFilter } from "../../services/RuntimeStore.js"
+import { SessionId } from "../../src/domain/Ids.js"
+import * as C from "../support/commits.js"
+
+const names = ["a", "b", "c", "d"]
+
+const edit = (filename: string, ...statements: ReadonlyArray<string>) =>
+  Effect.sync(() => {
+    const db = new Sqlite(filename)
+    db.pragma("ignore_check_constraints = ON")
+    for (const sql of statements) assert.isAbove(db.prepare(sql).run().changes, 0)
+    db.close()
+  })
+
+/** Sessions with an open input each, after their file was edited. */
+const damaged = (...statements: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    const filename = join(fs.mkdtempSync(join(tmpdir(), "meerkat-sessions-")), "s.db")
+    const put = (name: string) =>
+      Effect.flatMap(
+        C.open(SessionId.make(name)),
+        ({ at }) => C.commit(at, { inputs: [C.insert(C.recordOf(0))] })
+      )
+    yield* Effect.provide(Effect.forEach(names, put), RuntimeStoreSqlite.layer({ filename }))
+    yield* edit(filename, ...statements)
+    return filename
+  })
+
+/** What a list shows, and what it fails of. */
+const listed = (filename: string, filter: SessionFilter = {}) =>
+  Effect.gen(function*() {
+    const store = yield* RuntimeStore
+    const found: Array<string> = []
+    const error = yield* Effect.flip(
+      Stream.runForEach(store.sessions(filter), ({ sessionId }) => Effect.sync(() => found.push(sessionId)))
+    )
+    return { found: found.join(), error }
+  }).pipe(Effect.provide(RuntimeStoreSqlite.layer({ filename })))
+
+describe("a list of sessions", () => {
+  it.live("shows all that can be read, and fails with the names of the others", () =>
+    Effect.gen(function*() {
+      const filename = yield* damaged(
+        "UPDATE runtime SET updated_at = updated_at + 1 WHERE session_id = 'a'",
+        "UPDATE runtime SET open_inputs = 7 WHERE session_id = 'c'"
+      )
+      const { error, found } = yield* listed(filename)
+      assert.strictEqual(found, "b,d")
+      assert.deepInclude(error, { _tag: "StoreCorrupt", table: "runtime", key: "rt:session:a, rt:session:c" })
+      assert.match(error.message, /rt:session:a: .*sum.*rt:session:c: /)
+    }))
+
+  it.live("names a session whose state is none, and one whose inputs are lost, whatever was asked for", () =>
+    Effect.gen(function*() {
+      const filename = yield* damaged(
+        "UPDATE runtime SET lifecycle = 'idlf' WHERE session_id = 'a'",
+        "DELETE FROM input_open WHERE key = (SELECT max(key) FROM input_open)"
+      )
+      for (const filter of [{}, { pendingOnly: true }, { dueOnly: true, lifecycle: ["idle" as const] }]) {
+        const { error, found } = yield* listed(filename, filter)
+        assert.strictEqual(found, "b,c")
+        assert.deepInclude(error, { _tag: "StoreCorrupt", key: "rt:session:a, rt:session:d" })
+      }
+    }))
+})
+
+describe("layerResuming", () => {
+  it.live("attaches the sessions beside a damaged one", () =>
+    Effect.gen(function*() {
+      const filename = yield* damaged("UPDATE runtime SET updated_at = updated_at + 1 WHERE session_id = 'a'")
+      const resuming = MeerkatMachineLive.layerResuming({ executorFor: () => Effect.succeed(CoreExecutorEcho.make) })
+      const there = yield* Effect.flatMap(
+        MeerkatMachine,
+        (machine) => Effect.filter(names, (name) => machine.sessionHasExecutor(SessionId.make(name)))
+      ).pipe(Effect.provide(Layer.provide(resuming, RuntimeStoreSqlite.layer({ filename }))))
+      assert.deepStrictEqual(there, ["b", "c", "d"])
+    }))
+})
