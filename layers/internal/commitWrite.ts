@@ -13,12 +13,13 @@ import * as Schedule from "effect/Schedule"
 import type { Health } from "../../services/MachineAuthority.js"
 import type { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { Emit } from "../../src/domain/Command.js"
-import type { RequestId, RuntimeId } from "../../src/domain/Ids.js"
+import type { InputId, RequestId, RuntimeId } from "../../src/domain/Ids.js"
 import type { RuntimeCommit } from "../../src/domain/RuntimeCommit.js"
 import type { KernelLimits, SessionState } from "../../src/domain/SessionState.js"
 import type { CommitError } from "../../src/domain/StoreErrors.js"
 import { StoreIo } from "../../src/domain/StoreErrors.js"
 import * as Rounds from "../../src/kernel/round.js"
+import { inputIdOf } from "../../src/kernel/validateCommit.js"
 import type { Pending } from "./commitRound.js"
 import type { FreshIds } from "./freshIds.js"
 import { within } from "./race.js"
@@ -49,9 +50,15 @@ export type Written =
   | { readonly _tag: "Refused"; readonly error: CommitError }
   | { readonly _tag: "Lost"; readonly reason: string }
 
+/** Whether a commit brings a new input of this id; else it changes one that the session takes for stored. */
+const brings = ({ inputs }: RuntimeCommit, id: InputId): boolean =>
+  inputs.some((put) => (put._tag === "Insert" || put._tag === "InsertTerminal") && inputIdOf(put) === id)
+
 /** Errors after which this incarnation cannot know where it stands, or was replaced. */
-const losesSession = (error: CommitError): boolean => {
+const losesSession = (commit: RuntimeCommit, error: CommitError): boolean => {
   switch (error._tag) {
+    case "InputConflict":
+      return !brings(commit, error.inputId)
     case "RuntimeFenced":
     case "WriterFenced":
     case "RevisionConflict":
@@ -117,7 +124,9 @@ export const write = (deps: WorkerDeps, commit: RuntimeCommit): Effect.Effect<Wr
       const error = failure.left
       if (error._tag === "StoreOutcomeUnknown") return resolveUnknown(deps, commit.runtimeId, commit, error)
       return Effect.succeed<Written>(
-        losesSession(error) ? { _tag: "Lost", reason: `${error._tag}: ${error.message}` } : { _tag: "Refused", error }
+        losesSession(commit, error)
+          ? { _tag: "Lost", reason: `${error._tag}: ${error.message}` }
+          : { _tag: "Refused", error }
       )
     }
   })

@@ -15,6 +15,7 @@ import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import type { Input } from "../../src/domain/Input.js"
 import type { OperationEnd } from "../../src/domain/Operation.js"
+import { InputConflict } from "../../src/domain/StoreErrors.js"
 import { FaultyStore } from "../../src/testkit/index.js"
 import { inputId, operation, peer, progress, prompt } from "../support/inputs.js"
 import { memory } from "../support/layers.js"
@@ -187,6 +188,21 @@ describe("who waits for several operations", () => {
         yield* Fiber.join(leaving)
         const left = yield* operations.get(opId(2))
         assert.strictEqual(Option.getOrThrow(left).watcherCount, 0)
+      })
+    ))
+})
+
+describe("a change of an input that the store does not know", () => {
+  it.effect("says that memory is not what is stored: the session must be registered again, and goes on then", () =>
+    registered((scene) =>
+      Effect.gen(function*() {
+        const { accept, faults, machine } = scene
+        yield* accept(prompt(1))
+        faults.failCommit(new InputConflict({ inputId: inputId(1), detail: "no such input is open" }))
+        assert.strictEqual(yield* retract(scene, 1), "Internal")
+        assert.include(yield* accept(prompt(2)), "must be registered again")
+        yield* machine.registerSession(id)
+        assert.strictEqual(yield* retract(scene, 1), "Retracted")
       })
     ))
 })
