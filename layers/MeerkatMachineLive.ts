@@ -100,7 +100,7 @@ const make = Effect.gen(function*() {
     Effect.gen(function*() {
       yield* registry.close
       const shutdown = (entry: Entry) =>
-        Effect.suspend(() => Deferred.await(Teardown.unregister(teardown, entry, "shutdown")))
+        Effect.suspend(() => Deferred.await(Teardown.unregister(teardown, entry, "last")))
       yield* Effect.forEach(
         registry.all(),
         // one that was under way may fail and leave the entry to somebody who calls again
@@ -113,7 +113,7 @@ const make = Effect.gen(function*() {
 
   const acquireFor = AcquireFor.make({
     registry,
-    end: (entry) => Effect.asVoid(Effect.exit(Deferred.await(Teardown.unregister(teardown, entry, "unregister"))))
+    end: (entry) => Effect.asVoid(Effect.exit(Deferred.await(Teardown.unregister(teardown, entry, "last"))))
   })
 
   const parts: MachineParts = {

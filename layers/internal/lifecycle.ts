@@ -11,7 +11,8 @@ import type { SubmitError } from "../../services/MachineAuthority.js"
 import type { EndReport } from "../../services/MeerkatMachine.js"
 import type { ControlFailed, RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Internal, sessionGone } from "../../src/domain/Errors.js"
-import { destroy as destroyCommand, stop as stopCommand } from "../../src/kernel/commands/lifecycle.js"
+import { destroy as destroyCommand, reasons, stop as stopCommand } from "../../src/kernel/commands/lifecycle.js"
+import { terminateOwner } from "../../src/kernel/operations.js"
 import type { AttachDeps } from "./attach.js"
 import { detached } from "./attach.js"
 import * as DrainCell from "./drainCell.js"
@@ -22,6 +23,7 @@ import { endGuest, insistence, isLeaving, leaving, strangerGone, strangerOf } fr
 import { cleanupHookLogged, stopHook, stopHookLogged } from "./hooks.js"
 import * as ModelCell from "./modelCell.js"
 import * as OperationFibers from "./operations/fibers.js"
+import { withOperations } from "./operations/inParts.js"
 import { firstOf } from "./race.js"
 import { pretty } from "./rendering.js"
 import { insistOn } from "./runSettlement.js"
@@ -144,10 +146,18 @@ const destroyNow = (deps: AttachDeps, entry: Entry) => (effort: Effort) =>
       taken.attachment = entry.attachment
       if (entry.attachment !== null) entry.attachment.takenOver = true
     }
-    return effort(entry.authority.submit(destroyCommand, { onSettled })).pipe(
-      Effect.mapError(driverError(entry.authority)),
-      Effect.tap(() => endDestroyed(deps, entry, taken.attachment))
-    )
+    const { authority } = entry
+    return withOperations(authority, effort(authority.submit(destroyCommand, { onSettled })), (atMost) =>
+      effort(authority.submit(terminateOwner(reasons.destroyed, { onlyProcessOwned: false, atMost })))).pipe(
+        Effect.mapBoth({
+          onFailure: driverError(authority),
+          onSuccess: ({ report }) =>
+            report
+        }),
+        Effect.tap(() =>
+          endDestroyed(deps, entry, taken.attachment)
+        )
+      )
   })
 
 type Work = (effort: Effort) => Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError>

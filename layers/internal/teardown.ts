@@ -10,6 +10,7 @@ import type { UnregisterReport } from "../../services/MeerkatMachine.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { beginUnregister, closeSession } from "../../src/kernel/commands/close.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
+import { terminateOwner } from "../../src/kernel/operations.js"
 import * as DrainCell from "./drainCell.js"
 import { driverError } from "./driverError.js"
 import { endClaim, endHooks, endLoop, endOperations, endsSeenTo } from "./endFibers.js"
@@ -19,9 +20,11 @@ import type { HookDeps } from "./hooks.js"
 import { stopHookLogged } from "./hooks.js"
 import { leftBehind } from "./joining.js"
 import * as ModelCell from "./modelCell.js"
+import { withOperations } from "./operations/inParts.js"
 import { within } from "./race.js"
 import type { Registry } from "./registry.js"
 import { machineClosed } from "./registry.js"
+import type { Insistence } from "./runSettlement.js"
 import { insist } from "./runSettlement.js"
 import { completesWithin } from "./spawn.js"
 
@@ -33,10 +36,11 @@ export interface TeardownDeps extends HookDeps {
 }
 
 /**
- * `reload` drops an entry that lost its place: without a closing commit, which could not succeed (D21). `shutdown` is an
- * unregistration that nobody can repeat, since the machine is going: a closing commit that fails is left to recovery.
+ * `reload` drops an entry that lost its place: without a closing commit, which could not succeed (D21). `last` is an
+ * unregistration that nobody repeats, since the machine is going, or since it is done for a call that failed of something
+ * else: a closing commit that fails is left to recovery.
  */
-export type Mode = "unregister" | "reload" | "shutdown"
+export type Mode = "unregister" | "reload" | "last"
 
 const unregistered = "runtime session unregistered"
 
@@ -70,6 +74,19 @@ const slotFreed = (entry: Entry): Effect.Effect<void> =>
       : Effect.zipRight(entry.authority.changedFrom(state), slotFreed(entry))
   })
 
+/** The closing commit; operations that it has no room for end before it. */
+const closed = (config: TeardownDeps["config"], { authority }: Entry) => {
+  const how: Insistence = { authority, config, released: Effect.never, onReload: () => [] }
+  return Effect.map(
+    withOperations(
+      authority,
+      insist(how, closeSession),
+      (atMost) => insist(how, terminateOwner(unregistered, { onlyProcessOwned: true, atMost }))
+    ),
+    ({ before, report }) => ({ ...report, terminatedOperations: report.terminatedOperations + before })
+  )
+}
+
 /**
  * Step 4. A store that refuses for the moment is asked again, since not everybody who unregisters could: the end of a scope
  * only logs what it hears. An outcome that stays unknown is left to the next opening, which fences this incarnation.
@@ -79,16 +96,13 @@ const closingCommit = (
   entry: Entry,
   mode: Mode
 ): Effect.Effect<Pick<UnregisterReport, "requeued" | "terminatedOperations">, RuntimeDriverError> =>
-  mode === "reload" ? Effect.succeed(nothing) : insist(
-    { authority: entry.authority, config, released: Effect.never, onReload: () => [] },
-    closeSession
-  ).pipe(
+  mode === "reload" ? Effect.succeed(nothing) : closed(config, entry).pipe(
     Effect.catchIf(
       (error) => error._tag === "ReloadRequired" || error._tag === "Closed",
       () => Effect.succeed(nothing)
     ),
     Effect.catchAll((error) =>
-      mode === "shutdown"
+      mode === "last"
         ? Effect.as(
           Effect.logWarning("a closing commit failed; recovery takes over", driverError(entry.authority)(error)),
           nothing

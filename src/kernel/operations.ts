@@ -126,6 +126,8 @@ export const markRetired = (id: OperationId): Command<OperationReply> => ending(
 export interface TerminateOptions {
   /** true at unregister: external operations live on (D28) */
   readonly onlyProcessOwned: boolean
+  /** the oldest ones; all of them unless told */
+  readonly atMost?: number
 }
 
 /**
@@ -142,6 +144,7 @@ export const terminateOperations = (
 ): Decision<ReadonlyArray<OperationId>> => {
   const endings = liveOperations(state.operations)
     .filter(({ spec }) => !options.onlyProcessOwned || spec.owner === "process")
+    .slice(0, options.atMost)
     .map((record): Ending => ({ record, outcome: { _tag: "Terminated", reason } }))
   return endings.length === 0
     ? { state, emits: [], reply: [] }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import { make } from "../../services/CoreExecutor.js"
@@ -8,6 +9,9 @@ import type { MeerkatMachineService } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import * as Turn from "../../services/Turn.js"
 import { SessionId } from "../../src/domain/Ids.js"
+import { StoreClosed } from "../../src/domain/StoreErrors.js"
+import { FaultyStore } from "../../src/testkit/index.js"
+import { memory } from "../support/layers.js"
 
 const id = SessionId.make("s")
 
@@ -84,4 +88,24 @@ describe("what an executor's factory forks", () => {
       yield* Effect.repeatN(Effect.yieldNow(), 20)
       assert.deepStrictEqual(log, ["worked"])
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+})
+
+describe("a call that registers a session and fails", () => {
+  it.effect("leaves none behind, also where the store refuses what it began in it", () =>
+    Effect.gen(function*() {
+      const faults = yield* FaultyStore.make
+      yield* Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const making = Effect.zipRight(
+          machine.session(id).operations.run(Effect.never, { displayName: "work" }),
+          Effect.suspend(() => {
+            faults.failCommit(new StoreClosed())
+            return Effect.fail("no executor")
+          })
+        )
+        yield* Effect.flip(machine.ensureSessionWithExecutorFactory(id, making))
+        assert.isFalse(yield* machine.containsSession(id))
+        yield* machine.registerSession(id)
+      }).pipe(Effect.provide(Layer.provide(MeerkatMachineLive.layer, Layer.provide(FaultyStore.layer(faults), memory))))
+    }))
 })

@@ -143,6 +143,39 @@ describe("more of it than one commit can hold", () => {
     ))
 })
 
+describe("a session with more operations than one commit can end", () => {
+  const statuses = Effect.flatMap(
+    RuntimeStore,
+    (store) =>
+      Effect.map(Stream.runCollect(store.operations(runtimeIdOf(id))), (all) => Array.from(all, ({ status }) => status))
+  )
+  const terminated = Array.from({ length: 20 }, () => "terminated")
+
+  it.effect("is unregistered all the same, and they have ended", () =>
+    within(
+      5_000,
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const { operations } = machine.session(id)
+        yield* Effect.replicateEffect(operations.run(Effect.never, { displayName: "x".repeat(1_000) }), 20)
+        assert.strictEqual((yield* machine.unregisterSession(id)).terminatedOperations, 20)
+        assert.deepStrictEqual(yield* statuses, terminated)
+      })
+    ))
+
+  it.effect("is destroyed all the same, and they have ended", () =>
+    within(
+      5_000,
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        yield* twenty
+        yield* machine.destroyRuntime(id)
+        assert.deepStrictEqual(yield* statuses, terminated)
+        assert.strictEqual((yield* Effect.flip(machine.registerSession(id)))._tag, "Destroyed")
+      })
+    ))
+})
+
 describe("an operation that is larger than any name or address", () => {
   const large = "x".repeat(20_000)
 
