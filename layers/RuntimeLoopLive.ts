@@ -18,6 +18,8 @@ import { RuntimeStore } from "../services/RuntimeStore.js"
 import type { RunOutput, StagedRun } from "../src/domain/Command.js"
 import type { RunId } from "../src/domain/Ids.js"
 import type { SessionState } from "../src/domain/SessionState.js"
+import type { CommitTooLarge, CommitUnencodable } from "../src/domain/StoreErrors.js"
+import { isUnwritable } from "../src/domain/StoreErrors.js"
 import { endDrained } from "../src/kernel/commands/attach.js"
 import { cancelRun, commitRun, failRun, requeueRun, stage } from "../src/kernel/commands/run.js"
 import { isDrained } from "../src/kernel/facts.js"
@@ -68,6 +70,11 @@ const released = (options: Pick<LoopOptions, "authority" | "token">): Effect.Eff
 
 const agentApplied = (staged: StagedRun): number => staged.completions[staged.completions.length - 1]?.seq ?? 0
 
+const refusalOf = (error: CommitTooLarge | CommitUnencodable): Refusal =>
+  error._tag === "CommitTooLarge"
+    ? { _tag: "TooLarge", bytes: error.bytes, limit: error.limit }
+    : { _tag: "Unstorable", detail: error.detail }
+
 /** The result is committed; what no commit can hold is a failed run. */
 const commit = (
   deps: LoopDeps,
@@ -84,8 +91,8 @@ const commit = (
     return Effect.catchAll(
       insist(how, commitRun({ runId, output })),
       (error) =>
-        error._tag === "CommitFailed" && error.error._tag === "CommitTooLarge"
-          ? refused({ _tag: "TooLarge", bytes: error.error.bytes, limit: error.error.limit })
+        error._tag === "CommitFailed" && isUnwritable(error.error)
+          ? refused(refusalOf(error.error))
           : orReload(how)(error)
     )
   }

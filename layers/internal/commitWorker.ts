@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import type { SubmitError } from "../../services/MachineAuthority.js"
 import type { Env } from "../../src/domain/SessionState.js"
 import type { CommitError } from "../../src/domain/StoreErrors.js"
+import { isUnwritable } from "../../src/domain/StoreErrors.js"
 import * as Rounds from "../../src/kernel/round.js"
 import { isDirty } from "../../src/kernel/softFacts.js"
 import type { Pending, Round } from "./commitRound.js"
@@ -59,7 +60,7 @@ const refused = (
   error: CommitError,
   now: number
 ): Effect.Effect<void> => {
-  if (error._tag === "CommitTooLarge" && isDirty(cell.state)) return relieved(deps, cell, members, now)
+  if (isUnwritable(error) && isDirty(cell.state)) return relieved(deps, cell, members, now)
   return members.length === 1 || isNobodys(error)
     ? unwritten(deps, cell, members, error, now)
     : Effect.forEach(members, (member) => runRound(deps, cell, [member]), { discard: true })

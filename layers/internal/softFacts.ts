@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Dirty } from "../../src/domain/SessionState.js"
+import { isUnwritable } from "../../src/domain/StoreErrors.js"
 import { single, together, without } from "../../src/kernel/softFacts.js"
 import type { Cell, WorkerDeps, Written } from "./commitWrite.js"
 import { commitOf, write } from "./commitWrite.js"
@@ -20,13 +21,13 @@ const writePart = (deps: WorkerDeps, cell: Cell, facts: Dirty, now: number): Eff
     return written
   })
 
-/** A single fact that does not fit is given up, as if the process had ended before it was written: else it would be tried for ever. */
+/** A single fact that cannot be written is given up, as if the process had ended before it was written: else it would be tried for ever. */
 const giveUp = (cell: Cell, facts: Dirty): Effect.Effect<Written> =>
   Effect.as(
     Effect.zipRight(
       Effect.sync(() => cell.publish(without(cell.state, facts))),
       Effect.logWarning(
-        `a change of session "${cell.state.sessionId}" is larger than any commit; it is not stored`,
+        `a change of session "${cell.state.sessionId}" is not stored: no commit can hold it`,
         facts
       )
     ),
@@ -40,7 +41,7 @@ const writeAll = (
   now: number
 ): Effect.Effect<Written> =>
   Effect.flatMap(writePart(deps, cell, together(facts), now), (written) => {
-    if (written._tag !== "Refused" || written.error._tag !== "CommitTooLarge") return Effect.succeed(written)
+    if (written._tag !== "Refused" || !isUnwritable(written.error)) return Effect.succeed(written)
     if (facts.length < 2) return giveUp(cell, together(facts))
     const half = Math.ceil(facts.length / 2)
     return Effect.flatMap(writeAll(deps, cell, facts.slice(0, half), now), (first) =>

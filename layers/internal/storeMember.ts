@@ -15,12 +15,14 @@ import type { CommitAck, Opening, RuntimeCommit, RuntimeImage } from "../../src/
 import {
   type CommitError,
   CommitTooLarge,
+  CommitUnencodable,
   type ReadError,
   StoreBusy,
   StoreClosed,
   StoreOutcomeUnknown
 } from "../../src/domain/StoreErrors.js"
 import type { GroupCommit } from "./groupCommit.js"
+import { textOf } from "./rendering.js"
 
 /** The plan of an opening said no. Never leaves the store: the caller gets the plan's own error. @since 0.1.0 @category errors */
 export class PlanRefused extends Data.TaggedError("PlanRefused") {}
@@ -75,7 +77,12 @@ export const workerOptions = <P>(deadline: Duration.Duration) => ({
 export const verbs = <P>(worker: GroupCommit<Member<P>, CommitAck, MemberError>, options: MemberOptions<P>) => ({
   commit: (commit: RuntimeCommit): Effect.Effect<CommitAck, CommitError> =>
     Effect.suspend(() => {
-      const { bytes, prepared } = options.prepare(commit)
+      const encoded = Either.try({
+        try: () => options.prepare(commit),
+        catch: (cause) => new CommitUnencodable({ detail: textOf(cause) })
+      })
+      if (Either.isLeft(encoded)) return Effect.fail(encoded.left)
+      const { bytes, prepared } = encoded.right
       if (bytes > options.maxCommitBytes) {
         return Effect.fail(new CommitTooLarge({ bytes, limit: options.maxCommitBytes }))
       }

@@ -102,6 +102,10 @@ export class CommitRefused extends Schema.TaggedError<CommitRefused>()("CommitRe
 export class CommitTooLarge
   extends Schema.TaggedError<CommitTooLarge>()("CommitTooLarge", { bytes: Schema.Number, limit: Schema.Number })
 {}
+/** Something in the commit cannot be written down; nothing was written. @since 0.1.0 @category errors */
+export class CommitUnencodable
+  extends Schema.TaggedError<CommitUnencodable>()("CommitUnencodable", { detail: Schema.String })
+{}
 /** The store's scope is closed. @since 0.1.0 @category errors */
 export class StoreClosed extends Schema.TaggedError<StoreClosed>()("StoreClosed", {}) {}
 
@@ -129,6 +133,7 @@ export type CommitError =
   | StoreCorrupt
   | StoreClosed
   | CommitTooLarge
+  | CommitUnencodable
   | WriterFenced
   | RuntimeFenced
   | RevisionConflict
@@ -136,6 +141,15 @@ export type CommitError =
   | InputConflict
   | ReceiptConflict
   | CommitRefused
+
+/**
+ * Whether it is what is in the commit that no store could take: without that it may be written.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isUnwritable = (error: CommitError): error is CommitTooLarge | CommitUnencodable =>
+  error._tag === "CommitTooLarge" || error._tag === "CommitUnencodable"
 
 /**
  * Whether the same commit or read may simply be tried again: nothing was written and nothing speaks against it.

@@ -605,3 +605,21 @@ describe("D3 a COMMIT that fails without a transaction left to roll back", () =>
       assert.deepStrictEqual(rows.map((row) => [row["revision"], row["commit_seq"]]), [[3, 3]])
     }).pipe(Effect.scoped, Effect.provide([NodeFileSystem.layer, NodePath.layer])))
 })
+
+describe("a commit that cannot be written down", () => {
+  it.scopedLive("is refused, and the next one is taken", () =>
+    using(
+      join(folder(), "s.db"),
+      Effect.gen(function*() {
+        const { at } = yield* C.open(child)
+        const value = {
+          get part(): string {
+            throw new Error("it has no end")
+          }
+        }
+        const error = yield* C.refusal(at, { slices: [{ name: "mine", value }] })
+        assert.deepInclude(error, { _tag: "CommitUnencodable" })
+        yield* C.commit(at, {})
+      })
+    ))
+})

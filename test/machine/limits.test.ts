@@ -12,7 +12,7 @@ import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
 import * as Turn from "../../services/Turn.js"
 import { ApplyFailed } from "../../src/domain/Errors.js"
 import { SessionId } from "../../src/domain/Ids.js"
-import { CommitTooLarge, StoreBusy } from "../../src/domain/StoreErrors.js"
+import { CommitTooLarge, CommitUnencodable, StoreBusy } from "../../src/domain/StoreErrors.js"
 import { FaultyStore } from "../../src/testkit/index.js"
 
 const id = SessionId.make("s")
@@ -62,6 +62,45 @@ describe("a turn that no commit can hold", () => {
       assert.deepStrictEqual(told.map(({ _tag }) => _tag), ["Completed", "Completed"])
       assert.strictEqual(runs.count, 3)
     }).pipe(Effect.provide(small)))
+})
+
+describe("a retired session", () => {
+  it.effect("goes on behind an input whose turn no commit can hold, which is told", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const answer = Effect.map(Effect.sleep("1 second"), () => Turn.reply(words(4_000)))
+      const executor = yield* make(() => answer)
+      yield* machine.ensureSessionWithExecutor(id, executor)
+      const sizes = [1, 7_000, 7_000, 1]
+      const prompts = yield* Effect.forEach(sizes, (size) => machine.session(id).prompt(words(size)))
+      yield* machine.session(id).retire
+      const told = yield* later(Effect.forEach(prompts, ({ completion }) => completion.wait))
+      assert.deepStrictEqual(told.map(({ _tag }) => _tag), ["Completed", "Abandoned", "Abandoned", "Completed"])
+    }).pipe(Effect.provide(small)))
+})
+
+describe("a turn that the store cannot write down", () => {
+  it.effect("has failed, and the session goes on", () =>
+    Effect.flatMap(FaultyStore.make, (faults) =>
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const executor = yield* make(() =>
+          Effect.sync(() => {
+            // the second one is of what the turn left to be written beside it
+            for (const nth of [1, 3]) faults.failCommit(new CommitUnencodable({ detail: "it has no end" }), { nth })
+            return Turn.reply("answer")
+          })
+        )
+        yield* machine.ensureSessionWithExecutor(id, executor)
+        const { completion } = yield* machine.session(id).prompt("hello")
+        const told = yield* later(completion.wait)
+        assert.include(told._tag === "Abandoned" ? told.reason : told._tag, "it has no end")
+        assert.strictEqual(yield* machine.runtimeState(id), "attached")
+      }).pipe(
+        Effect.provide(MeerkatMachineLive.layer),
+        Effect.provide(FaultyStore.layer(faults)),
+        Effect.provide(memory)
+      )))
 })
 
 /** The first run fails, so that its input is staged a second time, and that has to be written. */
