@@ -119,6 +119,15 @@ const sequels: Readonly<Record<string, string>> = {
   "machine.prepareBindings": "machine.stopRuntimeExecutor"
 }
 
+/** What somebody else does at the same time more often than chance would have it: each is in the other's way. */
+const rivals: Readonly<Record<string, string>> = {
+  "machine.ensureSessionWithExecutorFactory": "machine.unregisterSession",
+  "machine.unregisterSession": "machine.stopRuntimeExecutor",
+  "machine.stopRuntimeExecutor": "session.bindings",
+  "session.stop": "machine.unregisterSession",
+  "session.bindings": "session.stop"
+}
+
 /** Calls that bring a session into being. */
 const brings = new Set([
   "machine.registerSession",
@@ -135,6 +144,7 @@ const brings = new Set([
 export const loaded: ReadonlyArray<string> = [
   ...Object.keys(weights),
   ...Object.entries(sequels).flat(),
+  ...Object.entries(rivals).flat(),
   ...brings
 ]
 
@@ -150,9 +160,25 @@ const oneCall = (crew: Crew): Effect.Effect<void> =>
     if (firstCall === undefined) return Effect.void
     const [name, call] = dice.weighted([firstCall, ...otherCalls])
     const id = dice.hit(0.01) && !brings.has(name) ? nobody : dice.pick(crew.sessions)
-    const made = Effect.zipRight(counted(crew, name, id, call), after(crew, name, id))
+    const made = Effect.zipRight(beside(crew, name, id, counted(crew, name, id, call)), after(crew, name, id))
     return dice.hit(0.08) ? interrupted(crew, made) : made
   })
+
+/** The call, and perhaps another that is made before it has come back. */
+const beside = (crew: Crew, name: string, id: SessionId, made: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { dice } = crew.world
+    const other = rivals[name]
+    if (other === undefined || !dice.hit(0.2)) return made
+    const meanwhile = Effect.delay(byName(crew, other, id), dice.pick([0, 1, 5, 30]))
+    return Effect.zipRight(made, meanwhile, { concurrent: true })
+  })
+
+/** A call by its name. */
+const byName = (crew: Crew, name: string, id: SessionId): Effect.Effect<void> => {
+  const [, call] = calls.find(([other]) => other === name) ?? []
+  return call === undefined ? Effect.void : counted(crew, name, id, call)
+}
 
 const after = (crew: Crew, name: string, id: SessionId): Effect.Effect<void> =>
   Effect.suspend(() => {
@@ -160,8 +186,7 @@ const after = (crew: Crew, name: string, id: SessionId): Effect.Effect<void> =>
     const known = sequels[name]
     if (!dice.hit(known === undefined ? 0.06 : 0.3)) return Effect.void
     const sequel = known !== undefined && dice.hit(0.7) ? known : name
-    const [, call] = calls.find(([other]) => other === sequel) ?? []
-    return call === undefined ? Effect.void : counted(crew, sequel, id, call)
+    return byName(crew, sequel, id)
   })
 
 const counted = (crew: Crew, name: string, id: SessionId, call: Call): Effect.Effect<void> => {

@@ -52,7 +52,8 @@ const registration: Pick<
   registerSession: ({ machine }, id) => machine.registerSession(id),
   unregisterSession: ({ machine, world }, id) =>
     Effect.tap(
-      machine.unregisterSession(id),
+      // what was refused for the moment goes on where it was when it is asked for again
+      Effect.retry(machine.unregisterSession(id), { while: ({ _tag }) => _tag === "Internal", times: 2 }),
       ({ forced }) => Effect.sync(() => count(world.journal, "unregister", forced ? "forced" : "joined"))
     ),
   unregisterSessionIfEpoch: ({ machine }, id) =>
