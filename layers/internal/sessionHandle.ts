@@ -7,7 +7,9 @@ import { acceptAndRun } from "./inlineRun.js"
 import type { MachineParts, Resolve } from "./machineParts.js"
 import { traced } from "./machineParts.js"
 import * as Prompting from "./prompting.js"
+import { admission } from "./surfaces/admission.js"
 import { sessionComms } from "./surfaces/comms.js"
+import { lifecycle } from "./surfaces/lifecycle.js"
 import { sessionLlm } from "./surfaces/llm.js"
 import { sessionOperations } from "./surfaces/operations.js"
 import * as Reads from "./surfaces/reads.js"
@@ -23,32 +25,31 @@ export const make = (
   sessionId: SessionId,
   resolve: Resolve
 ): SessionHandle => {
-  const guarded = <A, E>(effect: Effect.Effect<A, E>) => Effect.zipRight(resolve, effect)
+  // whoever looks it up by id afterwards could find a successor
+  const own: MachineParts = { ...parts, registry: { ...parts.registry, lookup: () => resolve } }
+  const calls = { ...admission(own), ...lifecycle(own), ...Reads.reads(own) }
   const handle: SessionHandle = {
     sessionId,
     prompt: Prompting.prompting(parts, resolve, false),
     steer: Prompting.prompting(parts, resolve, true),
     ask: (text, options = {}) => Prompting.ask(parts, sessionId, resolve, text, options),
-    outcome: (inputId) => guarded(machine.outcome(sessionId, inputId)),
-    retract: (inputId) => guarded(machine.retractInput(sessionId, inputId)),
-    promote: (inputId) => guarded(machine.promoteInput(sessionId, inputId)),
-    cancel: (reason) => guarded(machine.hardCancelCurrentRun(sessionId, reason)),
-    yieldRun: (reason) => guarded(machine.cancelAfterBoundary(sessionId, reason)),
-    stop: (reason) => guarded(machine.stopRuntimeExecutor(sessionId, reason)),
-    retire: guarded(machine.retireRuntime(sessionId)),
-    reset: guarded(machine.resetRuntime(sessionId)),
-    recycle: guarded(machine.recycleRuntime(sessionId)),
-    destroy: guarded(machine.destroyRuntime(sessionId)),
+    outcome: (inputId) => calls.outcome(sessionId, inputId),
+    retract: (inputId) => calls.retractInput(sessionId, inputId),
+    promote: (inputId) => calls.promoteInput(sessionId, inputId),
+    cancel: (reason) => calls.hardCancelCurrentRun(sessionId, reason),
+    yieldRun: (reason) => calls.cancelAfterBoundary(sessionId, reason),
+    stop: (reason) => calls.stopRuntimeExecutor(sessionId, reason),
+    retire: calls.retireRuntime(sessionId),
+    reset: calls.resetRuntime(sessionId),
+    recycle: calls.recycleRuntime(sessionId),
+    destroy: calls.destroyRuntime(sessionId),
     history: Reads.history(parts, resolve),
     events: Reads.feed(parts, resolve),
     tools: sessionTools(resolve),
     llm: sessionLlm(machine, sessionId, resolve),
     operations: sessionOperations(parts, sessionId, resolve),
-    snapshot: Effect.matchEffect(resolve, {
-      onFailure: () => Effect.succeedNone,
-      onSuccess: () => machine.meerkatMachineSpineSnapshot(sessionId)
-    }),
-    state: guarded(machine.runtimeState(sessionId)),
+    snapshot: Effect.option(Effect.flatMap(resolve, (entry) => Reads.snapshot(parts, entry))),
+    state: calls.runtimeState(sessionId),
     comms: sessionComms(machine, sessionId, resolve),
     acceptAndRun: (input, op) =>
       traced("acceptInputAndRun", Effect.flatMap(resolve, (entry) => acceptAndRun(parts, entry, input, op))),

@@ -4,6 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
@@ -119,6 +120,20 @@ describe("a session of a scope that ends while the store refuses for the moment"
       )))
 })
 
+/** Runs the fiber that it is given to, but for one step of it, before which it is held up until it is released. */
+const holdingAt = (step: number) => {
+  let steps = 0
+  let held: (() => void) | null = null
+  const scheduler: Scheduler.Scheduler = {
+    scheduleTask: (task, priority) => {
+      if (steps === step && held === null) held = task
+      else Scheduler.defaultScheduler.scheduleTask(task, priority)
+    },
+    shouldYield: () => ++steps === step ? 0 : false
+  }
+  return { scheduler, isHeld: () => held !== null, release: () => held?.() }
+}
+
 describe("the handle of a session that was replaced", () => {
   it.effect("shows nothing of the one that came after", () =>
     Effect.gen(function*() {
@@ -173,4 +188,31 @@ describe("the handle of a session that was replaced", () => {
         assert.deepStrictEqual(snapshot.queue.map((queued) => queued.inputId), [inputId(1)])
       }
     }).pipe(Effect.scoped, Effect.provide(MeerkatMachineLive.layerEphemeral)))
+
+  it.live("does nothing to it either when the call was begun before, wherever it is held up", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      for (let step = 1;; step++) {
+        const scope = yield* Scope.make()
+        const session = yield* Scope.extend(machine.sessionScoped("s", CoreExecutorEcho.make), scope)
+        const hold = holdingAt(step)
+        const call = yield* Effect.fork(Effect.withScheduler(Effect.exit(session.retire), hold.scheduler))
+        yield* Effect.sleep("1 millis")
+        if (!hold.isHeld()) {
+          assert.isAbove(step, 3)
+          yield* Scope.close(scope, Exit.void)
+          return
+        }
+        yield* machine.unregisterSession(id)
+        yield* machine.registerSession(id)
+        const before = yield* machine.runtimeState(id)
+        hold.release()
+        yield* Fiber.join(call)
+        assert.strictEqual(yield* machine.runtimeState(id), before, `held up at step ${step}`)
+        yield* Scope.close(scope, Exit.void)
+        // it was retired already when it was given up
+        if (before === "retired") return
+        yield* machine.unregisterSession(id)
+      }
+    }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
 })

@@ -159,6 +159,6 @@ export const sessionComms = (machine: CommsControl, sessionId: SessionId, resolv
   detach: Effect.zipRight(resolve, Effect.asVoid(machine.updatePeerIngressContext(sessionId, { keepAlive: false }))),
   abort: Effect.zipRight(resolve, machine.abortCommsDrain(sessionId)),
   wait: Effect.zipRight(resolve, machine.waitCommsDrain(sessionId)),
-  owner: Effect.zipRight(resolve, machine.peerIngressOwner(sessionId)),
-  attached: Effect.zipRight(resolve, machine.sessionHasComms(sessionId))
+  owner: Effect.map(resolve, ({ drain }) => drain.state.owner),
+  attached: Effect.map(resolve, ({ drain }) => drain.state.slot._tag !== "Inactive")
 })

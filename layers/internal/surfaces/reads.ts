@@ -21,7 +21,7 @@ import { snapshotOf } from "../spine.js"
  * The read model of a state: of the published one, or of the one an event stream begins with. Everything else is read in
  * the same step.
  */
-const snapshot = (parts: MachineParts, entry: Entry, state?: SessionState) =>
+export const snapshot = (parts: MachineParts, entry: Entry, state?: SessionState) =>
   Effect.sync(() =>
     snapshotOf(
       entry,
