@@ -160,6 +160,8 @@ const destroyNow = (deps: AttachDeps, entry: Entry) => (effort: Effort) =>
       )
   })
 
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 type Work = (effort: Effort) => Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError>
 
 /** Nobody hears how it ends: it is insisted on, and what is refused all the same is at least to be read. */
@@ -176,30 +178,38 @@ const unheard = (deps: AttachDeps, entry: Entry, work: Work) =>
  * Runs an end in a fiber of the machine, whatever becomes of its caller, or of the session's scope beneath it; a call from
  * inside the session only begins it, since it would wait for itself (D7).
  */
-const begun = (deps: AttachDeps, entry: Entry, work: Work): Effect.Effect<EndReport, RuntimeDriverError> =>
+const begun = (
+  deps: AttachDeps,
+  entry: Entry,
+  work: Work,
+  restore: Restore
+): Effect.Effect<EndReport, RuntimeDriverError> =>
   Effect.flatMap(CurrentSession, (current): Effect.Effect<EndReport, RuntimeDriverError> => {
     const inside = current !== null && current.sessionId === entry.sessionId
     const whole = inside ? unheard(deps, entry, work) : work((submission) => submission)
     const fiber = deps.spawner.spawn(deps.home, Effect.uninterruptible(whole))
     seesToEnd(entry, fiber)
     if (inside) return Effect.succeed({ inputsAbandoned: 0, joined: false })
-    return Effect.flatMap(Fiber.await(fiber), (exit): Effect.Effect<EndReport, RuntimeDriverError> => {
+    return Effect.flatMap(restore(Fiber.await(fiber)), (exit): Effect.Effect<EndReport, RuntimeDriverError> => {
       if (Exit.isSuccess(exit)) return Effect.succeed({ ...exit.value, joined: true })
       // the machine was closed beneath it: that is no interruption of the caller
       return Exit.isInterrupted(exit) ? Effect.fail(sessionGone(entry.sessionId)) : Effect.failCause(exit.cause)
     })
   })
 
-/** Stops the session's executor; a session that is stopped already refuses. */
+/** Stops the session's executor; a session that is stopped already, or is about to be, refuses. */
 export const stop = (deps: AttachDeps, entry: Entry, reason: string): Effect.Effect<EndReport, RuntimeDriverError> =>
-  Effect.suspend(() => {
+  Effect.uninterruptibleMask((restore) => {
     const stopped = stoppedAlready(entry)
     if (stopped !== null) return Effect.fail(stopped)
-    if (entry.attachment?.takenOver === true) {
+    const { attachment } = entry
+    if (attachment?.takenOver === true) {
       return Effect.fail(invalid({ _tag: "Conflict", detail: `session "${entry.sessionId}" is being ended already` }))
     }
-    return begun(deps, entry, stopNow(deps, entry, reason))
+    // in this very step: another stop may come before the fiber of this one begins
+    if (attachment !== null) attachment.takenOver = true
+    return begun(deps, entry, stopNow(deps, entry, reason), restore)
   })
 
 export const destroy = (deps: AttachDeps, entry: Entry): Effect.Effect<EndReport, RuntimeDriverError> =>
-  begun(deps, entry, destroyNow(deps, entry))
+  Effect.uninterruptibleMask((restore) => begun(deps, entry, destroyNow(deps, entry), restore))

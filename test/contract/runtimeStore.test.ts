@@ -419,6 +419,27 @@ for (const [name, layer] of backends) {
           )
         }))
 
+      it.effect("retention keeps the outcome of whatever input it keeps, of many that one run ended, and behind other runs", () =>
+        Effect.gen(function*() {
+          const store = yield* RuntimeStore
+          const { at } = yield* C.open(C.sessionId())
+          const records = Array.from({ length: 70 }, (_, seq) => C.recordOf(seq))
+          const put = yield* C.commit(at, { inputs: records.map(C.insert) })
+          const together = C.boundaryOf(records, C.noBody)
+          let now = yield* C.commit(put, together)
+          let { head } = together.session
+          for (let i = 0; i < 8; i++) {
+            for (const { inputId } of yield* Stream.runCollect(store.inputs(at.runtimeId))) {
+              const ended = yield* store.terminalInput(at.runtimeId, inputId)
+              assert.strictEqual(Option.getOrThrow(ended).outcome._tag, "Completed")
+            }
+            const ofEphemeral = C.boundaryOf([], head)
+            head = ofEphemeral.session.head
+            now = yield* C.commit(now, { ...ofEphemeral, retainTerminal: 3 })
+          }
+          assert.isAtLeast(Chunk.size(yield* Stream.runCollect(store.inputs(at.runtimeId))), 3)
+        }))
+
       it.effect("retention trims the receipts of runs whose inputs are gone", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore

@@ -29,6 +29,26 @@ describe("a stop hook that breaks", () => {
   }
 })
 
+describe("two stops at once", () => {
+  it.effect("are one: the hook is called once, and the second caller is told at once", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const held = yield* Effect.makeLatch(false)
+      let called = 0
+      const stop = Effect.zipRight(Effect.sync(() => void called++), held.await)
+      const { executor } = yield* LatchedExecutor.make({ stop })
+      yield* machine.ensureSessionWithExecutor(id, executor)
+      const first = yield* Effect.fork(machine.stopRuntimeExecutor(id, "one"))
+      const second = yield* Effect.fork(Effect.flip(machine.stopRuntimeExecutor(id, "two")))
+      const { message } = yield* Fiber.join(second)
+      assert.include(message, "is being ended already")
+      yield* held.open
+      yield* Fiber.join(first)
+      assert.strictEqual(called, 1)
+      assert.strictEqual(yield* machine.runtimeState(id), "stopped")
+    }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
+})
+
 describe("a stop hook that asks for its session again", () => {
   it.effect("is refused, and does not hold up the unregistration", () =>
     Effect.gen(function*() {

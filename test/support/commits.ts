@@ -177,18 +177,26 @@ export const boundary = (
   base: SessionHead,
   answer = "Paris.",
   run = runId()
+): ReturnType<typeof boundaryOf> => boundaryOf([record], base, answer, run)
+
+/** The end of a run of these inputs; of none that is stored, if there are none. */
+export const boundaryOf = (
+  records: ReadonlyArray<InputRecord>,
+  base: SessionHead,
+  answer = "Paris.",
+  run = runId()
 ): Partial<RuntimeCommit> & { readonly session: SessionPart } => {
-  const text = record.input._tag === "Prompt" ? record.input.text : ""
-  const session = append(base, [Message.ofText("user", text), Message.ofText("assistant", answer)])
+  const users = records.map(({ input }) => Message.ofText("user", input._tag === "Prompt" ? input.text : ""))
+  const session = append(base, [...users, Message.ofText("assistant", answer)])
   return {
     session,
-    inputs: [{ _tag: "Terminal", row: terminalOf(record, run) }],
+    inputs: records.map((record) => ({ _tag: "Terminal", row: terminalOf(record, run) })),
     receipt: {
       receipt: {
         runId: run,
         sequence: 0,
         boundary: "run_start",
-        contributingInputIds: [record.inputId],
+        contributingInputIds: records.map(({ inputId }) => inputId),
         conversationDigest: session.head.digest,
         messageCount: session.head.messageCount
       },

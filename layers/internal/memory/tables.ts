@@ -154,8 +154,9 @@ const trim = (tables: Tables, retain: number): void => {
     }
   }
   const receipts = tables.receipts ?? new Map<string, StoredReceipt>()
-  for (const name of receipts.keys()) {
+  for (const [name, { receipt }] of receipts) {
     if (receipts.size <= 2 * retain) return
-    receipts.delete(name)
+    // runs of ephemeral inputs may have followed in any number
+    if (!receipt.contributingInputIds.some((id) => ended.has(id))) receipts.delete(name)
   }
 }

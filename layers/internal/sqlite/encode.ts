@@ -90,12 +90,14 @@ export const endedRows = (commit: RuntimeCommit, withReceipt: boolean): Readonly
   const rows: Array<EndedRow> = []
   for (let i = 0; i < ended.length || (i === 0 && receipt !== undefined); i += endedPerRow) {
     const chunk = ended.slice(i, i + endedPerRow)
+    // rows are forgotten from the first on: it has to go after all that look their outcome up in it
+    const isLast = i + endedPerRow >= ended.length
     rows.push({
-      receipt: i === 0 ? receipt?.receipt : undefined,
+      receipt: isLast ? receipt?.receipt : undefined,
       inputs: chunk.map(({ row, wasOpen }) => ({ id: row.inputId, wasOpen })),
       ...docOf({
         committedAt: commit.at,
-        ...(i === 0 ? receipt : undefined),
+        ...(isLast ? receipt : undefined),
         inputs: chunk.map(({ row }) => row)
       })
     })
