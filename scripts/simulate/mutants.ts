@@ -108,6 +108,12 @@ export const mutants: Readonly<Record<string, ReadonlyArray<Patch>>> = {
       file: "src/kernel/commands/close.ts",
       from: "      { _tag: \"SettleAll\", outcome: { _tag: \"RuntimeTerminated\", reason: unregistered } }\n",
       to: ""
+    },
+    // who is left then is told by the end of the authority
+    {
+      file: "layers/internal/sessionAuthority.ts",
+      from: "    inputs.close(Exit.succeed(closedOutcome))\n",
+      to: ""
     }
   ],
   "attempts not bounded": [
