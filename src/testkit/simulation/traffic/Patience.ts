@@ -7,6 +7,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { firstOf } from "../../../../layers/internal/race.js"
 import type { SpineSnapshot } from "../../../../services/MeerkatMachine.js"
 import type { MeerkatMachineOptions } from "../../../../services/MeerkatMachineConfig.js"
 import type { OperationId, SessionId } from "../../../domain/Ids.js"
@@ -36,8 +37,7 @@ export const patient = <A, E>(
   world: World,
   wait: Wait,
   call: Effect.Effect<A, E>
-): Effect.Effect<Option.Option<A>, E> =>
-  Effect.raceFirst(Effect.asSome(call), Effect.as(watching(world, wait), Option.none()))
+): Effect.Effect<Option.Option<A>, E> => firstOf(Effect.asSome(call), Effect.as(watching(world, wait), Option.none()))
 
 /** Whatever it waits for: an input of the session that has not ended. @since 0.1.0 @category reasons */
 export const untilIdle = (crew: Crew, id: SessionId): Effect.Effect<boolean> =>

@@ -171,7 +171,8 @@ const beside = (crew: Crew, name: string, id: SessionId, made: Effect.Effect<voi
     const other = rivals[name]
     if (other === undefined || !dice.hit(0.2)) return made
     const meanwhile = Effect.delay(byName(crew, other, id), dice.pick([0, 1, 5, 30]))
-    return Effect.zipRight(made, meanwhile, { concurrent: true })
+    // a concurrent combinator would never end if its client were interrupted just as it begins
+    return Effect.flatMap(Effect.fork(meanwhile), (fiber) => Effect.zipLeft(made, Fiber.join(fiber)))
   })
 
 /** A call by its name. */
