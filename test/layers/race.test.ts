@@ -1,30 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { joined } from "../../layers/internal/joining.js"
 import { firstOf, within } from "../../layers/internal/race.js"
 import { defaults } from "../../services/MeerkatMachineConfig.js"
-import { Sim } from "../../src/testkit/index.js"
-
-/** The race is interrupted at one of its steps; true once it has ended. */
-const endsWhenCutAt = (cut: number, race: Effect.Effect<unknown>) => {
-  let steps = 0
-  let target: Fiber.RuntimeFiber<unknown> | null = null
-  const world = Effect.gen(function*() {
-    target = yield* Effect.fork(race)
-    // one that has come to rest before
-    yield* Effect.fork(Effect.delay(Fiber.interrupt(target), "1 minute"))
-    yield* Fiber.await(target)
-    return true
-  }).pipe(Effect.timeout("10 minutes"))
-  const check = () => {
-    if (target !== null && target.unsafePoll() === null && ++steps === cut) target.unsafeInterruptAsFork(target.id())
-    return null
-  }
-  return Sim.run(world, { seed: cut, preempt: 1, check }).exit
-}
+import { endsWhenCutAt } from "../support/cutting.js"
 
 describe("a race", () => {
   // found by simulation, seeds 13004461 and 16001782: with `Effect.timeoutTo`, and with `Effect.forEach` side by side, the

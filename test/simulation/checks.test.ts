@@ -38,6 +38,7 @@ import type { Wait } from "../../src/testkit/simulation/traffic/Patience.js"
 import { patient } from "../../src/testkit/simulation/traffic/Patience.js"
 import type { World } from "../../src/testkit/simulation/World.js"
 import { mortal } from "../../src/testkit/simulation/World.js"
+import { endsWhenCutAt } from "../support/cutting.js"
 
 const s0 = SessionId.make("s0")
 const uuid = (n: number) => `00000000-0000-4000-8000-00000000000${n}`
@@ -170,6 +171,14 @@ describe("a call that does not come back", () => {
       yield* Effect.fork(Effect.forever(refused))
       assert.deepStrictEqual((yield* waited(false, world)).violations, [])
     }))
+
+  // seeds 30000319 and 30000712: with `Effect.raceFirst` the world never came to its end
+  it("ends when its caller is interrupted, wherever that is", () => {
+    for (let cut = 1; cut < 40; cut++) {
+      const call = patient(worldOf(), wait(true), Effect.never)
+      assert.deepStrictEqual(endsWhenCutAt(cut, call), Exit.succeed(true), `cut at ${cut}`)
+    }
+  })
 
   it.effect("leaves what comes back late alone", () =>
     Effect.gen(function*() {
