@@ -203,7 +203,7 @@ export interface ResumeOptions<E, R> {
 }
 
 /** Rows of some sessions, that is; of a file that is damaged as a whole nobody knows whose work is lost. */
-const isDamaged = (cause: unknown): boolean => cause instanceof StoreCorrupt && cause.table !== ""
+const isDamaged = (cause: unknown): boolean => cause instanceof StoreCorrupt && cause.table !== "" && cause.key !== ""
 
 const left = ({ message }: Internal) => Effect.logWarning(`sessions are left as they are stored: ${message}`)
 

@@ -2,6 +2,7 @@
 /** A list of sessions, some of which are damaged: those are named, and the others listed. */
 import { assert, describe, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -10,10 +11,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as CoreExecutorEcho from "../../layers/CoreExecutorEcho.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
+import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import { RuntimeStore, type SessionFilter } from "../../services/RuntimeStore.js"
 import { SessionId } from "../../src/domain/Ids.js"
+import { StoreCorrupt } from "../../src/domain/StoreErrors.js"
 import * as C from "../support/commits.js"
 
 const names = ["a", "b", "c", "d"]
@@ -89,4 +92,17 @@ describe("layerResuming", () => {
       ).pipe(Effect.provide(Layer.provide(resuming, RuntimeStoreSqlite.layer({ filename }))))
       assert.deepStrictEqual(there, ["b", "c", "d"])
     }))
+
+  it.live("does not come up where nobody knows which sessions are missing", () =>
+    Effect.gen(function*() {
+      const lost = new StoreCorrupt({ table: "runtime", key: "", detail: "4 rows, 3 in their index" })
+      const store = Layer.map(RuntimeStoreMemory.layer, (context) =>
+        Context.make(RuntimeStore, {
+          ...Context.get(context, RuntimeStore),
+          sessions: () => Stream.fail(lost)
+        }))
+      const resuming = MeerkatMachineLive.layerResuming({ executorFor: () => Effect.succeed(CoreExecutorEcho.make) })
+      const error = yield* Effect.flip(Layer.build(Layer.provide(resuming, store)))
+      assert.include(error.message, "in their index")
+    }).pipe(Effect.scoped))
 })
