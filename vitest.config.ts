@@ -16,7 +16,7 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
-    setupFiles: ["./test/support/setup.ts"],
+    setupFiles: ["./test/support/setup.ts", "./test/support/answering.ts"],
     // Simulations and real processes take their time on a busy machine; nothing here measures time by a timeout.
     testTimeout: 60_000,
     pool: "forks",

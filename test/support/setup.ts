@@ -1,11 +1,7 @@
-import { addEqualityTesters, afterEach, chai } from "@effect/vitest"
+import { addEqualityTesters, chai } from "@effect/vitest"
 import * as Option from "effect/Option"
-import { setImmediate } from "node:timers/promises"
 
 addEqualityTesters()
-
-// Between tests that wait for nothing the runner has to be heard: it gives a process up that does not answer for a minute.
-afterEach(() => setImmediate())
 
 /**
  * To chai all options with and without a value are alike: they can be iterated over, and so are compared by what that
