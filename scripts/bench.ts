@@ -124,7 +124,7 @@ try {
   process.stdout.write(table)
   if (has("write")) {
     mkdirSync(join(root, "docs"), { recursive: true })
-    writeFileSync(join(root, "docs", "benchmarks.md"), table)
+    writeFileSync(join(root, "docs", "verification", "benchmarks.md"), table)
   }
   process.exitCode = failures === 0 ? 0 : 1
 } finally {

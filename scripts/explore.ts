@@ -1,7 +1,7 @@
 /**
  * Explores the kernel: every state of each slice, every predicate in it, every row and guard. Exits with 1 if anything
  * is broken, dead or stuck. `--slice TEXT` explores the slices whose name holds the text; `--write` renews
- * docs/exploration.md.
+ * docs/verification/exploration.md.
  */
 import { writeFileSync } from "node:fs"
 import { performance } from "node:perf_hooks"
@@ -35,7 +35,7 @@ const broken = failures({ slices, coverage }).filter((failure) =>
 )
 for (const failure of broken) console.log(`BROKEN ${failure}`)
 if (whole && options.has("write")) {
-  writeFileSync(new URL("../docs/exploration.md", import.meta.url), markdown({ slices, coverage }))
+  writeFileSync(new URL("../docs/verification/exploration.md", import.meta.url), markdown({ slices, coverage }))
 }
 console.log(`${slices.length} slices, ${broken.length} broken, ${((performance.now() - began) / 1000).toFixed(1)} s`)
 process.exitCode = broken.length === 0 ? 0 : 1

@@ -14,7 +14,7 @@
  *   --long        sweeps over seeds and explorations too
  *   --again       those of the sample that were not caught when they were tried last, and are not explained
  *   --list        prints the sample, runs nothing
- *   --report      writes docs/mutation.md from what earlier runs found out about the sample
+ *   --report      writes docs/verification/mutation.md from what earlier runs found out about the sample
  */
 import { writeFileSync } from "node:fs"
 import * as path from "node:path"
@@ -109,7 +109,7 @@ if (isGiven("list")) {
     Options.refuse(`of ${sample.length} mutants that were drawn only ${tried.length} were tried: no report`)
   }
   const text = report(tried, explained, { seed, size, whole, drawn: drawn.length, all: all.length })
-  writeFileSync(path.join(root, "docs", "mutation.md"), text)
+  writeFileSync(path.join(root, "docs", "verification", "mutation.md"), text)
 } else await run(chosen)
 if (!isGiven("list")) {
   const { lines, ok } = summary(known(), explained)

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest"
 const root = new URL("..", import.meta.url)
 const read = (path: string) => readFileSync(new URL(path, root), "utf8")
 
-const rows = read("docs/faults.md").split("\n").flatMap((line) => {
+const rows = read("docs/verification/faults.md").split("\n").flatMap((line) => {
   const cells = line.split("|").map((cell) => cell.trim())
   return /^\| (K-|[TBDRSPCWL]\d)/.test(line) ? [{ id: cells[1] ?? "", shown: cells[3] ?? "" }] : []
 })
@@ -44,7 +44,7 @@ const kills = [
   "K-migrate"
 ]
 
-describe("docs/faults.md", () => {
+describe("docs/verification/faults.md", () => {
   it("has every fault once", () => {
     const expected = [
       ...kills,

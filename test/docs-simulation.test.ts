@@ -14,16 +14,16 @@ const rules = (text: string, quote: string): ReadonlyArray<string> =>
 
 const sorted = (names: Iterable<string>) => Array.from(new Set(names)).sort()
 
-describe("docs/simulation.md", () => {
+describe("docs/verification/simulation.md", () => {
   it("names the rules that there are, and no others", () => {
     const there = sources("src/testkit/simulation").flatMap((text) => rules(text, "\""))
-    const named = rules(readFileSync("docs/simulation.md", "utf8"), "`")
+    const named = rules(readFileSync("docs/verification/simulation.md", "utf8"), "`")
     assert.isAbove(there.length, 40)
     assert.deepStrictEqual(sorted(named), sorted(there))
   })
 
   it("says of each property where it is checked", () => {
-    const rows = Array.from(readFileSync("docs/simulation.md", "utf8").matchAll(/^\| (\d+) /gm), ([, n]) => Number(n))
+    const rows = Array.from(readFileSync("docs/verification/simulation.md", "utf8").matchAll(/^\| (\d+) /gm), ([, n]) => Number(n))
     assert.deepStrictEqual(rows, Array.from({ length: 30 }, (_, i) => i + 1))
   })
 })

@@ -1,9 +1,9 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** The guides: what they show is what runs, and where they point to exists. */
+/** Documents show code that runs, link to files that exist, and are all reached from the README. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { dirname, join, normalize, sep } from "node:path"
 import { fileURLToPath } from "node:url"
 import { defaults } from "../services/MeerkatMachineConfig.js"
 
@@ -19,13 +19,15 @@ const load = (name: string): Promise<Example> => import(`../examples/${name}.ts`
 
 const guides = [
   "README.md",
-  ...readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)
+  ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name.split(sep).join("/")}`)
 ]
 
 interface Block {
   readonly guide: string
   readonly text: string
-  /** the example that it says it is; none if it says nothing */
+  /** the example that the line below the block names; absent without such a line */
   readonly name: string | undefined
 }
 
@@ -80,18 +82,32 @@ describe("guides", () => {
   }
 
   it("name every limit, its default and its variable", () => {
-    const text = read("docs/configuration.md")
+    const text = read("docs/reference/configuration.md")
     for (const name of Object.keys(defaults)) {
       const variable = `MEERKAT_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
       assert.match(text, new RegExp(`^\\| \`${name}\` \\| [^|]+ \\| \`${variable}\` \\|`, "m"))
     }
   })
 
-  it("are all listed in the README", () => {
-    const listed = Array.from(read("README.md").matchAll(/\]\((docs\/[\w-]+\.md)\)/g), ([, path]) => path)
-    assert.deepStrictEqual(guides.filter((guide) => guide !== "README.md" && !listed.includes(guide)), [])
+  it("are all reached from the README", () => {
+    const reached = new Set<string>()
+    const follow = (guide: string): void => {
+      if (reached.has(guide)) return
+      reached.add(guide)
+      for (const target of documentsOf(guide)) follow(target)
+    }
+    follow("README.md")
+    assert.deepStrictEqual(guides.filter((guide) => !reached.has(guide)), [])
   })
 })
+
+/** Documents that a document links to. A link to a folder leads to everything in that folder. */
+const documentsOf = (guide: string): ReadonlyArray<string> =>
+  Array.from(read(guide).matchAll(/\]\(([^)\s#]+)/g), ([, target = ""]) => target)
+    .filter((target) => !/^[a-z]+:/.test(target))
+    .map((target) => normalize(join(dirname(guide), target)).split(sep).join("/"))
+    .flatMap((path) => path.endsWith("/") ? guides.filter((name) => name.startsWith(path)) : [path])
+    .filter((path) => guides.includes(path))
 
 /** Headings as a browser addresses them. */
 const anchorsOf = (file: string): ReadonlyArray<string> =>

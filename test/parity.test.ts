@@ -4,7 +4,7 @@ import * as fs from "node:fs"
 import * as MeerkatMachineLive from "../layers/MeerkatMachineLive.js"
 import { MeerkatMachine } from "../services/MeerkatMachine.js"
 
-const text = fs.readFileSync("docs/parity.md", "utf8")
+const text = fs.readFileSync("docs/explanation/parity.md", "utf8")
 
 /** What stands in backquotes in the column that is ours, and in the lists below the tables. */
 const named = (source: string): ReadonlyArray<string> =>
@@ -15,7 +15,7 @@ const column = text.split("\n").filter((line) => line.startsWith("| `")).flatMap
 )
 const lists = named(text.slice(text.indexOf("## Beside the file")))
 
-describe("docs/parity.md", () => {
+describe("docs/explanation/parity.md", () => {
   it("has a line for every function", () => {
     const there = text.split("\n").filter((line) => line.startsWith("| `")).flatMap((line) =>
       named(line.split("|")[1] ?? "")

@@ -57,7 +57,7 @@ export interface Round {
   readonly rest: ReadonlyArray<Pending>
 }
 
-/** Step 2 of a command's way (docs/design.md): pure, in arrival order; a rejected command changes nothing. */
+/** Step 2 of a command's way (docs/explanation/architecture.md): pure, in arrival order; a rejected command changes nothing. */
 export const fold = (state: SessionState, round: ReadonlyArray<Pending>, env: Env): Round => {
   let current = state
   const emits: Array<Emit> = []

@@ -84,7 +84,7 @@ const commitRound = (deps: WorkerDeps, cell: Cell, folded: Round, now: number): 
     }
   })
 
-/** Steps 2 to 5 (docs/design.md) for what has arrived, in a fiber that cannot be interrupted; the store bounds how long. */
+/** Steps 2 to 5 (docs/explanation/architecture.md) for what has arrived, in a fiber that cannot be interrupted; the store bounds how long. */
 export const runRound = (
   deps: WorkerDeps,
   cell: Cell,

@@ -11,7 +11,7 @@ const reads = ["witness", "terminalInput", "findKey", "receipt", "history", "ses
 
 /**
  * No policy supersedes: the row is there for those to come, and conformance and exploration try it with one. The two of a
- * loop's end want several coincidences at once, which docs/simulation.md describes: no sweep can count on them.
+ * loop's end want several coincidences at once, which docs/verification/simulation.md describes: no sweep can count on them.
  */
 const unreachable = new Set(["input.supersede", "lifecycle.detachBusy", "registration.endedDraining"])
 

@@ -31,7 +31,7 @@ const catalogue: Readonly<Record<string, string>> = {
   SNP: "01 02 03 04 05 06 07 08 09 10 11 12"
 }
 
-/** Rows that a decision overrides in whole or in part (docs/design.md). */
+/** Rows that a decision overrides in whole or in part (docs/explanation/decisions). */
 const overridden: Readonly<Record<string, string>> = {
   "REG-03": "D3",
   "REG-09": "D4",

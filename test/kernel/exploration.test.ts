@@ -8,7 +8,7 @@ import type { Findings, Slice } from "../support/explore/engine.js"
 import { walk } from "../support/explore/engine.js"
 import { failures, markdown, parts } from "../support/explore/report.js"
 
-const doc = new URL("../../docs/exploration.md", import.meta.url)
+const doc = new URL("../../docs/verification/exploration.md", import.meta.url)
 
 describe("every state that commands and crashes lead to", () => {
   const coverage = new Coverage()
@@ -35,7 +35,7 @@ describe("every state that commands and crashes lead to", () => {
     assert.deepStrictEqual(failures({ slices, coverage }), [])
   })
 
-  it("docs/exploration.md is what was found (npm run explore -- --write)", () => {
+  it("docs/verification/exploration.md is what was found (npm run explore -- --write)", () => {
     assert.strictEqual(existsSync(doc) ? readFileSync(doc, "utf8") : "", markdown({ slices, coverage }))
   })
 

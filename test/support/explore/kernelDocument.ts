@@ -1,4 +1,4 @@
-/** docs/kernel.md: what the rows of the table say, and what the rows of operations and the drain slot do. */
+/** docs/reference/kernel.md: what the rows of the table say, and what the rows of operations and the drain slot do. */
 import type { Move } from "../../../src/kernel/matrix.js"
 import { document } from "../../../src/kernel/matrix.js"
 import { operationRows } from "../../../src/kernel/operationRows.js"

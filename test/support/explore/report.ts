@@ -1,4 +1,4 @@
-/** What explorations found, as text: for the screen with everything, for docs/exploration.md with what does not change. */
+/** What explorations found, as text: for the screen with everything, for docs/verification/exploration.md with what does not change. */
 import { operationRows } from "../../../src/kernel/operationRows.js"
 import type { ListedRow } from "../../../src/kernel/table.js"
 import { rows as tableRows } from "../../../src/kernel/table.js"
