@@ -20,11 +20,12 @@ export const explained: ReadonlyArray<Explained> = [
   },
   {
     key: "src/kernel/llmResolution.ts | right operand only | request.model !== undefined && listed.length > 0",
-    reason: "only the words of the refusal differ: of a model without an entry nothing is known, which is refused below"
+    reason:
+      "only the text of the refusal differs: a model without an entry has no known capabilities, and the code below refuses it"
   },
   {
     key: "src/kernel/projection.ts | right operand only | typeof value === \"object\" && value !== null",
-    reason: "what is no object has no property `body` either, and an absent body is an empty one"
+    reason: "a value that cannot hold properties has no `body`, and an absent body counts as empty"
   },
   {
     key: "layers/CoreExecutorCommand.ts | condition true | value === undefined ? [] : [[name, value]]",
@@ -45,19 +46,19 @@ export const explained: ReadonlyArray<Explained> = [
   },
   {
     key: "layers/internal/drainTask.ts | branch never taken | !owns(drain)",
-    reason: "a second line: whoever takes the task away interrupts it, and an interrupted task does not get here"
+    reason: "defence in depth: the code that replaces the task interrupts it, and an interrupted task does not get here"
   },
   {
     key: "layers/internal/drainTask.ts | branch never taken | !owns(drain) #2",
-    reason: "a second line: whoever takes the task away interrupts it, and an interrupted task does not get here"
+    reason: "defence in depth: the code that replaces the task interrupts it, and an interrupted task does not get here"
   },
   {
     key: "layers/internal/groupCommit.ts | boundary moved | next < state.queue.length",
-    reason: "one step more, which finds no entry and goes on"
+    reason: "one more iteration, which finds no entry"
   },
   {
     key: "layers/internal/groupCommit.ts | assignment removed | state.taken = []",
-    reason: "the entries are settled by then, and whoever looks at them passes over settled ones"
+    reason: "the entries are settled by then, and readers skip settled entries"
   },
   {
     key:
@@ -84,7 +85,8 @@ export const explained: ReadonlyArray<Explained> = [
   {
     key:
       "layers/internal/sqlite/open.ts | right operand only | filename.trim() === \"\" || filename.includes(\":memory:\")",
-    reason: "only the words differ: an empty name resolves to the working directory, which is refused as no file"
+    reason:
+      "only the text differs: an empty name resolves to the working directory, which is refused because it is a folder"
   },
   {
     key: "layers/internal/sqlite/open.ts | branch never taken | mode[0]?.[\"journal_mode\"] !== \"wal\"",
@@ -105,31 +107,31 @@ export const explained: ReadonlyArray<Explained> = [
   },
   {
     key: "layers/internal/sqlite/reads.ts | boundary moved | keyOf(row) + messages.length <= after",
-    reason: "a row that ends in front of the position is followed by the gap that is found below"
+    reason: "a row that ends before the position is followed by the gap that the code below finds"
   },
   {
     key: "layers/internal/spawn.ts | statement removed | household.fibers.delete(fiber)",
     reason:
-      "a leak, not a difference: a fiber that ended is interrupted without effect; the heap per session is measured by the benchmarks"
+      "a leak without a visible difference: interrupting an ended fiber has no effect; the benchmarks measure the heap per session"
   },
   {
     key:
       "layers/RuntimeLoopLive.ts | finalizer dropped | Effect.onInterrupt(() => Effect.zipRight(run.interrupt(\"requeue\"), run.end))",
     reason:
-      "Effect interrupts a fiber's children with it and waits for them; it is said here so that nothing depends on it"
+      "Effect interrupts a fiber's children with it and waits for them; the code states it so that it does not depend on that"
   },
   {
     key: "layers/RuntimeLoopLive.ts | step dropped | Effect.zipRight(run.interrupt(\"requeue\"), run.end)",
-    reason: "Effect interrupts a fiber's children with it; the reason is not asked for once the loop is gone"
+    reason: "Effect interrupts a fiber's children with it; after the loop has ended nothing reads the reason"
   },
   {
     key: "layers/internal/sqlite/batch.ts | branch always taken | stored.head.open",
-    reason: "only memory: what is kept of a closed runtime is what its next opening would read"
+    reason: "only memory: the memory keeps for a closed runtime what its next opening would read"
   },
   {
     key:
       "layers/internal/teardown.ts | statements swapped | yield* authority.settleAll({ _tag: \"RuntimeTerminated\", reason: unregistered })",
-    reason: "waiters of inputs and of operations do not see each other; both are told in one step of the loop"
+    reason: "waiters of inputs and of operations do not see each other; one step of the loop settles both"
   },
   {
     key:
@@ -152,36 +154,35 @@ export const explained: ReadonlyArray<Explained> = [
   {
     key:
       "layers/MeerkatMachineLive.ts | right operand only | registry.find(entry.sessionId) === entry && !entry.shared",
-    reason:
-      "a second line: an entry that is not there any more has an end already, and an opening that was given up is not done"
+    reason: "defence in depth: a removed entry has ended already, and an abandoned opening never completes"
   },
   {
     key:
       "layers/internal/admission.ts | condition true | fresh || Ledger.get(ledger, id) !== undefined ? Effect.succeedNone : deps.store.termina...",
     reason:
-      "only faster: without the look-up the store's constraint refuses the id, and that is told as the same answer"
+      "only faster: without the look-up the store's constraint refuses the id, and the caller gets the same answer"
   },
   {
     key: "layers/internal/registry.ts | statement removed | slots.delete(sessionId) #2",
-    reason: "the fiber's observer gives the slot back as well, a step or two later"
+    reason: "the fiber's observer frees the slot as well, one or two steps later"
   },
   {
     key: "layers/internal/processGroup.ts | statement removed | yield* within(gone, killWaitMs)",
     reason:
-      "a second line: where the members of a group can be counted they are waited for below; the wait holds where nobody can"
+      "defence in depth: the code below waits for the group's members where the system can count them; this wait is for the other systems"
   },
   {
     key: "layers/internal/processGroup.ts | statement removed | yield* within(Deferred.await(state.drained), drainMs)",
     reason:
-      "a matter of moments: what the group wrote is read while its end is waited for; this is for what the event loop did not get to"
+      "a matter of milliseconds: the group's output is read while the code waits for its end; this wait covers output that the event loop has not delivered yet"
   },
   {
     key: "layers/internal/sqlite/database.ts | statement removed | yield* Scope.close(scope, exit)",
     reason:
-      "only sooner: what a refused connection left goes with the scope of its opening, which ends by the same failure"
+      "only sooner: the scope of the opening releases what a refused connection left, and ends by the same failure"
   },
   {
     key: "layers/internal/sqlite/open.ts | boundary moved | size <= checkedBytes",
-    reason: "a file of exactly so many bytes is checked or not: the size says what a check may cost, and nothing else"
+    reason: "a file of exactly this size may be checked or not: the limit only bounds the cost of a check"
   }
 ]

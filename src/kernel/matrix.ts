@@ -76,8 +76,9 @@ export const document = (
 ): string =>
   [
     "# The kernel's table",
-    "Made by `npm run diagram` from the rows that run; a test compares. A dot is a refusal, `=` stays as it is, `?` depends " +
-    "on the guards below. Rows of a trigger are tried in the order listed: the first fires whose phase and guards hold.",
+    "`npm run diagram` generates this page from the rows that run; a test compares. A dot is a refusal, `=` keeps the phase, " +
+    "`?` depends on the guards below. Rows of a trigger are tried in the order listed: the first row whose phase and " +
+    "guards hold fires.",
     "## Phases",
     ...slices.map((slice) => `### ${slice}\n\n${phaseMatrix(rows, slice)}`),
     "## Diagrams",

@@ -28,7 +28,7 @@ export const inputInvariants: ReadonlyArray<Invariant> = [
       )
   },
   { id: "P15", says: "admission sequences are handed out once", check: (state) => sequences(state) },
-  { id: "P16", says: "what is staged is staged for the current run", check: (state) => singleFlight(state) },
+  { id: "P16", says: "every staged input is staged for the current run", check: (state) => singleFlight(state) },
   {
     id: "SNP-03",
     says: "a run has contributors, all of them open and staged for it; a service turn has none",
@@ -36,7 +36,7 @@ export const inputInvariants: ReadonlyArray<Invariant> = [
   },
   {
     id: "P17",
-    says: "a session that is stopped or destroyed has no open input",
+    says: "a stopped or destroyed session has no open input",
     check: (state) => when(isEnded(state) && Ledger.size(state.ledger) > 0, `open inputs in ${state.lifecycle._tag}`)
   },
   {
@@ -45,10 +45,10 @@ export const inputInvariants: ReadonlyArray<Invariant> = [
     check: (state) => open(state).flatMap((record) => counts(record))
   },
   { id: "SNP-07", says: "keys are those of the open inputs", check: (state) => keys(state) },
-  { id: "D11", says: "what is owed to the store is open, and owed once", check: (state) => dirt(state) },
+  { id: "D11", says: "every input owed to the store is open, and owed once", check: (state) => dirt(state) },
   {
     id: "REG-21",
-    says: "silent intents are a sorted set; none are left when the session has ended",
+    says: "silent intents are a sorted set, which is empty once the session has ended",
     check: (state) => intents(state)
   }
 ]

@@ -53,7 +53,7 @@ export const lifecycleInvariants: ReadonlyArray<Invariant> = [
   },
   {
     id: "P7",
-    says: "a loop is live only in attached, running and retired; none is on its way in stopped and destroyed",
+    says: "a loop is live only in attached, running and retired; stopped and destroyed sessions have no attachment under way",
     check: (state) => [...strayLoop(state), ...strayAttachment(state)]
   },
   {

@@ -120,7 +120,7 @@ export const drainSlot: Slice<Draining, DrainDeed> = {
     },
     {
       id: "DRAIN-2",
-      says: "nobody takes an inbox from a mob; it is given back",
+      says: "a mob keeps its inbox until it gives the inbox back",
       check: ({ state: { owner: before } }, _, { state: { owner } }) =>
         when(
           before._tag === "MobOwned" && owner._tag !== "Unattached" &&

@@ -198,7 +198,7 @@ export const operationCells = (maxCompletedOperations: number): Slice<SessionSta
     steps: [told, written, pure],
     paths: [{
       id: "LIVE-5",
-      says: "from every state a path to one in which every operation has ended and nobody waits",
+      says: "from every state a path to one in which every operation has ended and no caller waits",
       from: () => true,
       along: ["client"],
       to: (state) => ending(state) && state.operations.barrier === null

@@ -73,7 +73,7 @@ export const markdown = (exploration: Exploration): string =>
     sizes(exploration.slices),
     ...exploration.slices.map(({ about, slice }) => `- **${slice}**: ${about}.`),
     "## Predicates",
-    "Each of them was true in every state, step or path it was looked at in.",
+    "Each predicate held in every state, step or path that was examined.",
     predicates(exploration.slices),
     "## Rows",
     rowTable(exploration.slices),
@@ -95,9 +95,9 @@ export const summary = (
 // --- internal ---
 
 const intro =
-  "Made by `npm run explore -- --write` from the table that runs; a test compares. States are told apart by everything " +
-  "that a rule looks at: ids count by their order, times and counters by what depends on them. Between any two steps the " +
-  "process may end, and what the store holds is opened again. Commits are checked by the rules of the store."
+  "`npm run explore -- --write` generates this page from the table that runs; a test compares. Two states differ if any " +
+  "rule can tell them apart: ids count by their order, times and counters by the decisions that depend on them. Between " +
+  "any two steps the process may crash; the next process opens what the store holds. The store's rules check each commit."
 
 const counterExample = (slice: string, { counterExample: found, id, says }: Finding): ReadonlyArray<string> =>
   found === null ? [] : [

@@ -39,7 +39,7 @@ export const nodeStates = (limits: KernelLimits): ReadonlyArray<NodeState> => [
   living("SNP-12", "what is soft is all that the store does not know", (live, node) => unknown(live, flushed(node))),
   living(
     "WEDGE",
-    "a run can end, well or from outside, at once and whoever owns it",
+    "a run can end at once, by success or from outside, for every owner",
     (live, node) => stuckRun(live, node, limits)
   ),
   living(
@@ -83,7 +83,7 @@ export const nodePaths: ReadonlyArray<PathPredicate<Node>> = [
   },
   {
     id: "LIVE-3",
-    says: "whatever drives is run to its end by loop and runs alone, or the session ends first",
+    says: "loop and runs alone bring every driving input to its end, unless the session ends first",
     from: (node) => goesOn(node) && isDriven(node),
     along: ["work"],
     to: (node) => !isDriven(node)

@@ -51,12 +51,12 @@ export const nodeSteps: ReadonlyArray<NodeStep> = [
   },
   {
     id: "D10",
-    says: "a run that failed, or ended with its process, is charged to one of its inputs at least",
+    says: "a run that failed, or ended with its process, is charged to at least one of its inputs",
     check: (before, deed, after) => accounts(before, deed, after)
   },
   {
     id: "P28",
-    says: "what counts only grows: sequences, cursors, revisions, charges, stored revision",
+    says: "counters only grow: sequences, cursors, revisions, charges, stored revision",
     check: (before, deed, after) => monotone(before, deed, after)
   },
   {
@@ -66,7 +66,7 @@ export const nodeSteps: ReadonlyArray<NodeStep> = [
   },
   {
     id: "COMMIT",
-    says: "the store takes every commit, and a change that is no soft fact has one",
+    says: "the store takes every commit, and every change except soft facts has one",
     check: (_, { objection }) => objection === null ? [] : [objection]
   },
   living(
@@ -76,7 +76,7 @@ export const nodeSteps: ReadonlyArray<NodeStep> = [
   ),
   {
     id: "D29",
-    says: "after a fold no wake is due that may be added",
+    says: "after a fold, no wake that may be added is due",
     check: (before, _, after) =>
       before.live === null || after.live === null || after.live === before.live
         ? []
