@@ -11,14 +11,14 @@ const conversation = Effect.gen(function*() {
   const executor = yield* CoreExecutor.make(
     (turn) => {
       const text = turn.appends.map(({ blocks }) => Message.textOf(blocks)).join(" ")
-      // Handed over early, a result counts even if the run is interrupted while it tidies up.
+      // A result that is handed over early counts, even if the run is interrupted during its clean-up.
       const early = text === "early" ? turn.finish(Turn.reply("kept")) : Effect.void
       return Effect.zipRight(early, Effect.zipRight(started.open, Effect.never)).pipe(
         Effect.onInterrupt(() => note(`interrupted: ${text}`))
       )
     },
     {
-      // Told first, so that it can abort a request in flight. The run is interrupted `cancelGrace` later.
+      // Called first, so that it can abort a request in flight. The run is interrupted `cancelGrace` later.
       hardCancel: ({ reason }) => note(`hardCancel: ${reason}`),
       stop: (reason) => note(`stop: ${reason}`)
     }

@@ -12,7 +12,7 @@ const conversation = Effect.gen(function*() {
   const machine = yield* MeerkatMachine.MeerkatMachine
   const session = yield* machine.sessionScoped("comms", executor)
 
-  // The inbox that peers write to. It is told what became of each input, and how to wait for its end.
+  // Peers write to this inbox. Its `onReceipt` gets the result of each admission, with an effect that awaits the end.
   const admitted = yield* Queue.unbounded<Effect.Effect<Completion.CompletionOutcome>>()
   const inbox = yield* CommsRuntimeMailbox.make({
     onReceipt: (_, receipt) =>
@@ -22,13 +22,13 @@ const conversation = Effect.gen(function*() {
   })
 
   const spawned = yield* session.comms.attach(inbox)
-  const again = yield* session.comms.attach(inbox) // this inbox is drained already
+  const again = yield* session.comms.attach(inbox) // the session drains this inbox already
 
   const peer = { peerId: "018f3c1e-7b1a-7000-8000-000000000001", displayIdentity: "scout" }
   yield* inbox.tell(peer, "the coast is clear")
   const outcome = yield* Effect.flatten(Queue.take(admitted))
 
-  // The inbox is given up, not lost: what comes now waits for whoever drains it next.
+  // After `detach` the inbox keeps new messages until another session drains it.
   yield* session.comms.detach
   yield* inbox.tell(peer, "are you there?")
   const { _tag: owner } = yield* session.comms.owner

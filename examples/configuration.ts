@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
-// Fails each time, so that the limit of attempts shows.
+// Fails every attempt, so that the limit of attempts takes effect.
 const executor = CoreExecutor.make((turn) =>
   Effect.fail(new Errors.ApplyFailed({ cause: "RuntimeTurn", detail: `attempt ${turn.attempt} failed` }))
 )
@@ -16,10 +16,10 @@ const attempts = Effect.gen(function*() {
   return failed.message
 }).pipe(Effect.scoped)
 
-// Some limits by hand, the defaults for the rest …
+// Sets some limits in code and keeps the defaults for the rest.
 const byHand = MeerkatMachineConfig.layer({ maxAttempts: 1 })
 
-// … or from the environment, `MEERKAT_MAX_ATTEMPTS=2`, with some decided here.
+// Reads the limits from the configuration (here `MEERKAT_MAX_ATTEMPTS=2`) and overrides some of them in code.
 const environment = ConfigProvider.fromMap(new Map([["MEERKAT.MAX_ATTEMPTS", "2"]]))
 const fromEnvironment = MeerkatMachineConfig.layerConfig({ retryBase: Duration.millis(1) }).pipe(
   Layer.provide(Layer.setConfigProvider(environment))

@@ -4,13 +4,13 @@ import * as Match from "effect/Match"
 
 const id = Ids.SessionId.make("errors")
 
-/** What a caller can do about an error of a session-addressed call. */
+/** What a caller can do after an error of a session-addressed call. */
 const advice = Match.type<Errors.RuntimeDriverError>().pipe(
   Match.tagsExhaustive({
     NotReady: (error) => Errors.isUnknownSession(error) ? "register it" : `not while it is ${error.state}`,
-    ValidationFailed: ({ detail }) => `mend the call: ${detail._tag}`,
-    Destroyed: () => "take another session",
-    RecoveryCorruption: ({ key, table }) => `look at ${table} ${key}`,
+    ValidationFailed: ({ detail }) => `correct the call: ${detail._tag}`,
+    Destroyed: () => "use another session",
+    RecoveryCorruption: ({ key, table }) => `inspect ${table} ${key}`,
     Internal: ({ retryable }) => retryable ? "call again" : "register the session again"
   })
 )
@@ -31,7 +31,7 @@ const conversation = Effect.gen(function*() {
   yield* failing(session.cancel("there is no run"))
   yield* failing(Effect.asVoid(machine.sessionScoped("", refusing)).pipe(Effect.scoped))
 
-  // An answer that did not come about is `TurnFailed`, with how the input ended.
+  // If an input ends without an answer, `ask` fails with `TurnFailed`, which holds the outcome.
   yield* machine.ensureSessionWithExecutor(id, yield* refusing)
   const failed = yield* session.ask("do it").pipe(
     Effect.catchTag("TurnFailed", ({ outcome }) => Effect.succeed({ text: Completion.describe(outcome) }))
@@ -44,6 +44,6 @@ const conversation = Effect.gen(function*() {
 export const program = conversation.pipe(Effect.provide(MeerkatMachineLive.layerEphemeral))
 
 export const expected = {
-  advised: ["register it", "not while it is idle", "mend the call: InvalidSessionId", "take another session"],
+  advised: ["register it", "not while it is idle", "correct the call: InvalidSessionId", "use another session"],
   failed: "abandoned: apply failed: not allowed"
 }

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 
-// Stands for a language model. The executor takes it from the context in which it is made.
+// Stands for a language model client. `CoreExecutor.make` takes this service from its context.
 class Model extends Context.Tag("examples/Model")<Model, {
   readonly answer: (conversation: ReadonlyArray<string>) => Effect.Effect<string, "overloaded">
 }>() {}
@@ -14,14 +14,14 @@ const textOf = ({ blocks, role }: Message.Message) => `${role}: ${Message.textOf
 const executor = CoreExecutor.make((turn) =>
   Effect.gen(function*() {
     const model = yield* Model
-    const before = yield* Stream.runCollect(turn.history) // what was committed before this turn
+    const before = yield* Stream.runCollect(turn.history) // the messages committed before this turn
     const conversation = [...before, ...turn.appends]
     const answer = yield* model.answer(conversation.map(textOf)).pipe(
-      // A typed failure is a failed attempt. This cause is retried, with growing pauses, up to `maxAttempts`.
+      // A typed failure fails the attempt. This cause is retried, with growing pauses, up to `maxAttempts`.
       Effect.mapError((detail) => new Errors.TerminalFailure({ outcome: "failed", causeKind: "llm_failure", detail }))
     )
     if (conversation.length < 4) return Turn.reply(answer)
-    // The conversation got long: the body is replaced by a summary of it, in the same commit as the answer.
+    // Compaction: a summary replaces the body, in the same commit as the answer.
     const summary = Message.ofText("system", `${conversation.length} messages so far`)
     return Turn.replace([summary, Message.ofText("assistant", answer)], { text: answer })
   })

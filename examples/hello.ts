@@ -3,7 +3,7 @@ import * as RuntimeStoreSqlite from "effect-meerkat/sqlite"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 
-// What runs a session's inputs: any Effect. Whatever `apply` needs is taken from here.
+// Runs the inputs of a session: any Effect. `make` takes the services that it needs from the context.
 const executor = CoreExecutor.make((turn) =>
   Effect.gen(function*() {
     const said = yield* Stream.runCount(turn.history) // the committed conversation, streamed from the store

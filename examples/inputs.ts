@@ -6,7 +6,7 @@ const conversation = Effect.gen(function*() {
   const machine = yield* MeerkatMachine.MeerkatMachine
   const started = yield* Effect.makeLatch(false)
   const gate = yield* Effect.makeLatch(false)
-  // Repeats what it was told. The gate keeps the first turn busy, so that what follows has to queue.
+  // Repeats the prompt. The gate holds the first turn, so that the next prompts have to queue.
   const executor = CoreExecutor.make((turn) =>
     Effect.gen(function*() {
       yield* started.open
@@ -16,21 +16,21 @@ const conversation = Effect.gen(function*() {
   )
   const session = yield* machine.sessionScoped("inputs", executor)
 
-  // Durable when it returns. The completion is how this input will end; waiting for it is optional.
+  // The prompt is durable when this returns. Waiting for its completion is optional.
   const first = yield* session.prompt("first", { idempotencyKey: "job-1" })
   yield* started.await
   const second = yield* session.prompt("second")
   const third = yield* session.prompt("third")
   const fourth = yield* session.prompt("fourth")
 
-  // The same key is the same input, however often it is sent.
+  // A repeated key finds the first input, however often it is sent.
   const again = yield* session.prompt("first", { idempotencyKey: "job-1" })
 
-  // What is queued and not begun can be taken back, or moved to the front.
+  // A queued input can be retracted, or moved to the front, until its run begins.
   yield* session.retract(third.completion.inputId)
   yield* session.promote(fourth.completion.inputId)
 
-  // A deadline bounds the waiting, not the work: the input stays queued and runs when its turn comes.
+  // A deadline bounds the wait, not the work: the input stays queued and runs in its turn.
   const late = yield* Effect.either(session.ask("fifth", { deadline: "20 millis", idempotencyKey: "job-5" }))
 
   yield* gate.open

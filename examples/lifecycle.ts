@@ -19,32 +19,32 @@ const life = Effect.gen(function*() {
   const seen: Array<string> = []
   const look = Effect.flatMap(session.state, (state) => Effect.sync(() => void seen.push(state)))
 
-  yield* machine.registerSession(id) // live, without an executor: inputs queue
+  yield* machine.registerSession(id) // live without an executor: inputs queue
   yield* look
-  const queued = yield* session.prompt("wait for somebody")
-  yield* machine.ensureSessionWithExecutor(id, yield* executor) // what was queued runs now
+  const queued = yield* session.prompt("wait for an executor")
+  yield* machine.ensureSessionWithExecutor(id, yield* executor) // the queued prompt runs now
   yield* queued.completion.wait
   yield* look
 
-  yield* session.retire // accepts nothing more, and drains what is there
+  yield* session.retire // accepts nothing more and drains the queue
   yield* look
   const refused = yield* Effect.flip(session.prompt("too late"))
-  yield* session.recycle // takes inputs again; what was queued is kept
-  yield* machine.ensureSessionWithExecutor(id, yield* executor) // a loop that has drained a retired session ends
+  yield* session.recycle // accepts inputs again and keeps the queue
+  yield* machine.ensureSessionWithExecutor(id, yield* executor) // the old loop ended with the queue
   yield* look
 
-  yield* session.stop("for today") // ends the loop, abandons what is queued
+  yield* session.stop("for today") // ends the loop and abandons the queue
   yield* look
-  const report = yield* machine.unregisterSession(id) // out of memory; what it holds stays in the store
-  yield* machine.registerSession(id) // registering a stopped session is how it goes on
+  const report = yield* machine.unregisterSession(id) // leaves memory; its state stays in the store
+  yield* machine.registerSession(id) // registering a stopped session makes it idle again
   yield* look
 
-  // The same commands by runtime id, with errors of their own: for those who administer sessions of others.
+  // The control plane has the same commands by runtime id, with an error type of its own.
   const control = yield* RuntimeControlPlane.RuntimeControlPlane
   yield* control.destroy(Ids.runtimeIdOf(id))
   yield* look
   const gone = yield* Effect.flip(machine.registerSession(id))
-  return { seen, refused: refused.message, joined: report.joined, gone: gone._tag }
+  return { seen, refused: refused._tag, joined: report.joined, gone: gone._tag }
 })
 
 export const program = life.pipe(
@@ -53,7 +53,7 @@ export const program = life.pipe(
 
 export const expected = {
   seen: ["idle", "attached", "retired", "attached", "stopped", "idle", "destroyed"],
-  refused: "session \"lifecycle\" is retired: accept is refused",
+  refused: "NotReady",
   joined: true,
   gone: "Destroyed"
 }

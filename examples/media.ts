@@ -3,13 +3,13 @@ import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Layer from "effect/Layer"
 
-// Tells how each picture of a turn is handed over, and how many bytes it has.
+// Answers how each picture arrives, and how many bytes it has.
 const viewer = CoreExecutor.make((turn) =>
   Effect.gen(function*() {
     const seen: Array<string> = []
     for (const block of turn.appends.flatMap(({ blocks }) => blocks)) {
       if (block.type === "text") continue
-      const bytes = yield* turn.media(block.data) // wherever they are kept
+      const bytes = yield* turn.media(block.data) // inline or from the blob store
       seen.push(`${block.data.type}: ${bytes.byteLength}`)
     }
     return Turn.reply(seen.join(", "))

@@ -21,7 +21,7 @@ const tools = [
   { name: "view_image", witness: { stableOwnerKey: "builtin:view_image" } }
 ]
 
-// What the application keeps of the session: its model. A real host has a client here, and stores it somewhere.
+// The application keeps the model of the session. A real host holds a client here and stores the model durably.
 const live = { model: "eagle", stored: "eagle" }
 
 const host: SessionLlmReconfigureHost.SessionLlmReconfigureHostService = {
@@ -37,7 +37,7 @@ const host: SessionLlmReconfigureHost.SessionLlmReconfigureHostService = {
     }),
   resolveTargetSessionLlmIdentity: (request, current) => LlmResolution.resolve(registry, request, current),
   applyLiveSessionLlmIdentity: (_, { model }) => Effect.sync(() => void (live.model = model)),
-  // the executor below reads the visibility from its turns, so there is nothing to keep
+  // the executor below reads the visibility from its turns, so the host keeps no copy
   applyLiveSessionToolVisibilityState: () => Effect.void,
   persistLiveSession: () => Effect.sync(() => void (live.stored = live.model)),
   discardLiveSession: () => Effect.sync(() => void (live.model = live.stored))
@@ -56,7 +56,7 @@ const conversation = Effect.gen(function*() {
   yield* machine.prepareBindings(id)
   const before = yield* session.ask("who are you?")
 
-  // All of it, or nothing: the host's model, what it stores, and the session's tools.
+  // One change covers the host's live model, its stored model and the session's tools. It completes or is undone.
   const report = yield* session.llm.reconfigure({ model: "mole", provider: "openai" })
   const after = yield* session.ask("and now?")
 
@@ -66,7 +66,7 @@ const conversation = Effect.gen(function*() {
     before: before.text,
     after: after.text,
     toolsChanged: report.toolVisibilityDelta.committedVisibleSetChanged,
-    unknown: unknown.message,
+    unknown: unknown._tag,
     imagesFromTools: Option.map(surface, ({ imageToolResults }) => imageToolResults).pipe(Option.getOrNull),
     stored: live.stored
   }
@@ -78,7 +78,7 @@ export const expected = {
   before: "eagle sees read and view_image",
   after: "mole sees read",
   toolsChanged: true,
-  unknown: "nothing is known of what model \"owl\" of openai can do",
+  unknown: "ValidationFailed",
   imagesFromTools: false,
   stored: "mole"
 }

@@ -10,7 +10,7 @@ const watched = Effect.gen(function*() {
   const machine = yield* MeerkatMachine.MeerkatMachine
   const session = yield* machine.sessionScoped("observing", executor)
 
-  // A snapshot first, then every event after it: nothing is lost in between.
+  // The stream begins with a snapshot, then has every later event. No event is lost between the two.
   const subscribed = yield* Effect.makeLatch(false)
   const watching = yield* session.events.pipe(
     Stream.tap(() => subscribed.open),
@@ -24,7 +24,7 @@ const watched = Effect.gen(function*() {
   yield* machine.publishEvent(session.sessionId, { kind: "noted", payload: { by: "me" } })
   const events = yield* Fiber.join(watching)
 
-  // One moment of the session. `violations` is empty, or there is a bug to report.
+  // The session at one moment. `violations` is empty unless the library has a bug.
   const snapshot = Option.getOrThrow(yield* session.snapshot)
   const stored = yield* Stream.runCollect(machine.storedSessions({ prefix: "obs" }))
   return {

@@ -5,17 +5,17 @@ import * as Stream from "effect/Stream"
 
 const executor = CoreExecutor.make((turn) =>
   Effect.gen(function*() {
-    // A turn that was woken is given what ended since the last committed turn.
+    // `completions` holds the operations that ended since the last committed turn.
     if (turn.completions.length > 0) {
       return Turn.reply(
         turn.completions.map(({ displayName, outcome }) => `${displayName}: ${outcome._tag}`).join(", ")
       )
     }
-    // A fiber of the session: it outlives the turn, not the process.
+    // Runs in a fiber of the session: it outlives the turn, but not the process.
     yield* turn.operations.run(Effect.delay(Effect.succeed("42 files"), "10 millis"), { displayName: "count" })
-    // Somebody else's work: it outlives the process too.
+    // Work outside this process: it outlives the process too.
     yield* turn.operations.external({ displayName: "review" })
-    return Turn.reply("under way")
+    return Turn.reply("started")
   }).pipe(Effect.orDie)
 )
 
@@ -24,8 +24,8 @@ export const program = Effect.gen(function*() {
   const session = yield* machine.sessionScoped("operations", executor)
   const { operations } = session
 
-  /** Waits until a committed turn was given the feed up to here. */
-  const told = (seq: number) =>
+  /** Waits until a committed turn has received the feed up to this entry. */
+  const delivered = (seq: number) =>
     session.events.pipe(
       Stream.mapEffect(() => operations.cursors),
       Stream.filter(({ agentApplied }) => agentApplied >= seq),
@@ -35,9 +35,9 @@ export const program = Effect.gen(function*() {
   const answer = yield* session.ask("begin")
   const [count, review] = yield* operations.list // by display name
   const counted = count === undefined ? null : yield* operations.watch(count.spec.id)
-  yield* told(1)
+  yield* delivered(1)
   if (review !== undefined) yield* operations.complete(review.spec.id, "looks good") // as a webhook would
-  yield* told(2)
+  yield* delivered(2)
 
   const feed = yield* operations.feed().pipe(Stream.take(2), Stream.runCollect)
   const answers = yield* session.history.pipe(Stream.filter(({ role }) => role === "assistant"), Stream.runCollect)
@@ -50,11 +50,11 @@ export const program = Effect.gen(function*() {
 }).pipe(Effect.scoped, Effect.provide(Layer.fresh(MeerkatMachineLive.layerEphemeral)))
 
 export const expected = {
-  first: "under way",
+  first: "started",
   counted: "Completed",
   feed: ["count", "review"],
   answers: [
-    [{ type: "text", text: "under way" }],
+    [{ type: "text", text: "started" }],
     [{ type: "text", text: "count: Completed" }],
     [{ type: "text", text: "review: Completed" }]
   ]

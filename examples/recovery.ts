@@ -11,7 +11,7 @@ const executor = CoreExecutor.make((turn) =>
   Effect.succeed(Turn.reply(turn.appends.map(({ blocks }) => Message.textOf(blocks)).join(" ").toUpperCase()))
 )
 
-/** Today's process: takes an order, and ends before anybody worked on it. */
+/** The first process accepts an order and ends before an executor runs it. */
 const accept = Effect.gen(function*() {
   const machine = yield* MeerkatMachine.MeerkatMachine
   yield* machine.registerSession(id)
@@ -19,14 +19,14 @@ const accept = Effect.gen(function*() {
   return completion.inputId
 }).pipe(Effect.provide(MeerkatMachineLive.layer))
 
-/** Tomorrow's process: `layerResuming` attaches every session that has pending work. */
+/** The second process: `layerResuming` attaches every session with pending work. */
 const resume = Effect.gen(function*() {
   const machine = yield* MeerkatMachine.MeerkatMachine
-  // The key is known, so that this waits for the order of yesterday instead of placing another one.
+  // The store knows this key: the call waits for the first order and adds no second one.
   return yield* machine.session(id).ask("the order", { idempotencyKey: "order-1" })
 }).pipe(Effect.provide(MeerkatMachineLive.layerResuming({ executorFor: () => executor })))
 
-/** The day after: it is over, and its answer is stored. */
+/** The third process reads the stored outcome. */
 const read = (inputId: Ids.InputId) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine.MeerkatMachine
@@ -34,8 +34,8 @@ const read = (inputId: Ids.InputId) =>
     return yield* machine.session(id).outcome(inputId)
   }).pipe(Effect.provide(MeerkatMachineLive.layer))
 
-/** Each process opens the file anew; one at a time writes to it. */
-const days = (filename: string) =>
+/** Each process opens the file again. One process at a time writes to it. */
+const processes = (filename: string) =>
   Effect.gen(function*() {
     const store = RuntimeStoreSqlite.layer({ filename })
     const inputId = yield* Effect.provide(accept, store)
@@ -47,7 +47,7 @@ const days = (filename: string) =>
 export const program = Effect.gen(function*() {
   const files = yield* FileSystem.FileSystem
   const folder = yield* files.makeTempDirectoryScoped()
-  return yield* days(`${folder}/sessions.db`)
+  return yield* processes(`${folder}/sessions.db`)
 }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
 
 export const expected = {

@@ -6,7 +6,7 @@ import * as Stream from "effect/Stream"
 
 const id = Ids.SessionId.make("service")
 
-/** A prompt with an id of its own: repeating a call with the same input goes on with it. */
+/** A prompt with an id chosen by the caller: a repeated call with the same input continues it. */
 const promptOf = (text: string) =>
   Effect.gen(function*() {
     const inputId = Ids.InputId.make(yield* (yield* IdGen.IdGen).next)
@@ -18,19 +18,19 @@ const work = Effect.gen(function*() {
   const machine = yield* MeerkatMachine.MeerkatMachine
   yield* machine.registerSession(id)
 
-  // An input that is accepted and run here and now, by the caller, in the session's single run slot. What the
-  // effect returns beside its value is committed together with the input's end.
+  // The caller accepts an input and runs it at once, in the session's single run slot. The effect returns a value
+  // and an output; the output is committed together with the end of the input.
   const length = yield* machine.acceptInputAndRun(
     id,
     yield* promptOf("how long is this?"),
     (turn) => Effect.succeed([turn.appends.length, Turn.reply("17 letters")])
   )
 
-  // A turn that is about no input: whoever keeps the session takes the slot, and says how it went.
+  // A turn without an input: the caller takes the run slot and reports how the turn ended.
   const { turn } = yield* machine.prepareBindings(id)
   const compacted = yield* turn.run(
     Effect.gen(function*() {
-      const state = yield* machine.runtimeState(id) // nothing else runs in the session meanwhile
+      const state = yield* machine.runtimeState(id) // no other turn runs in the session meanwhile
       return { state, messages: yield* Stream.runCount(machine.history(id)) }
     }),
     {
@@ -38,7 +38,7 @@ const work = Effect.gen(function*() {
     }
   )
 
-  // The same step by step, for turns that begin and end in different places.
+  // The same in separate steps, for turns that begin and end in different places.
   const runId = yield* turn.begin()
   yield* turn.fail("changed my mind", runId)
 

@@ -5,13 +5,13 @@ const conversation = Effect.gen(function*() {
   const machine = yield* MeerkatMachine.MeerkatMachine
   const started = yield* Effect.makeLatch(false)
 
-  // Works in steps, and looks between two of them whether somebody wants a word.
+  // Works in small steps and stops between two steps when the run is asked to yield.
   const executor = CoreExecutor.make((turn) => {
     const text = turn.appends.map(({ blocks }) => Message.textOf(blocks)).join(" ")
     if (text !== "count") return Effect.succeed(Turn.reply(`heard: ${text}`))
     const steps = Effect.zipRight(started.open, Effect.forever(Effect.sleep("1 millis")))
     return Effect.raceFirst(
-      Effect.as(turn.boundaryRequested, Turn.reply("stopped counting, there is something to hear")),
+      Effect.as(turn.boundaryRequested, Turn.reply("stopped counting for a new message")),
       steps
     )
   })
@@ -20,7 +20,7 @@ const conversation = Effect.gen(function*() {
   const counting = yield* session.prompt("count")
   yield* started.await
   yield* session.prompt("later")
-  // Goes before what is queued, and asks the running turn to yield. Finishing early is a success.
+  // Goes before the queued prompt and asks the running turn to yield. A turn that finishes early succeeds.
   const steer = yield* session.steer("turn left")
 
   const counted = yield* counting.completion.wait
@@ -30,4 +30,4 @@ const conversation = Effect.gen(function*() {
 
 export const program = conversation.pipe(Effect.scoped, Effect.provide(MeerkatMachineLive.layerEphemeral))
 
-export const expected = ["stopped counting, there is something to hear", "heard: turn left"]
+export const expected = ["stopped counting for a new message", "heard: turn left"]

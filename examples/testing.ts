@@ -5,21 +5,21 @@ import * as Layer from "effect/Layer"
 
 export const program = Effect.gen(function*() {
   const faults = yield* FaultyStore.make
-  const latched = yield* LatchedExecutor.make({ held: true }) // every turn waits until it is let go
+  const latched = yield* LatchedExecutor.make({ held: true }) // every turn waits until `open`
   const store = Layer.provide(FaultyStore.layer(faults), RuntimeStoreMemory.layer)
 
   return yield* Effect.gen(function*() {
     const machine = yield* MeerkatMachine.MeerkatMachine
     const session = yield* machine.sessionScoped("tested", latched.executor)
 
-    // a prompt that the store refuses was not taken
+    // the store refuses this commit: the prompt is not accepted
     faults.failCommit(new StoreErrors.StoreFull({ operation: "commit", detail: "no space" }))
     const refused = yield* Effect.flip(session.prompt("hello"))
 
-    // an acknowledgement that gets lost is looked up: the prompt is there
+    // the acknowledgement is lost: the machine looks the commit up and finds it
     faults.loseAck()
     const { completion } = yield* session.prompt("hello again")
-    const turn = yield* latched.started(1) // a latch, no sleep
+    const turn = yield* latched.started(1) // waits for the start of the turn, without a sleep
     const during = yield* session.state
     yield* latched.open
     const outcome = yield* completion.wait

@@ -1,14 +1,14 @@
 import { CoreExecutor, MeerkatMachine, MeerkatMachineLive, ToolVisibility, Turn, VisibleTools } from "effect-meerkat"
 import * as Effect from "effect/Effect"
 
-// What the application has: each tool with a witness, that is where it comes from. A deferred tool is hidden until asked for.
+// The tools of the application. A witness names the origin of a tool; a deferred tool is hidden until it is requested.
 const tools = [
   { name: "read", witness: ToolVisibility.witnessOf({ kind: "builtin", sourceId: "files" }) },
   { name: "shell", witness: ToolVisibility.witnessOf({ kind: "shell", sourceId: "local" }) },
   { name: "search", witness: ToolVisibility.witnessOf({ kind: "mcp", sourceId: "web" }), deferred: true }
 ]
 
-// A model would be given the visible tools; this executor answers with their names.
+// A real executor gives the visible tools to the model; this one answers with their names.
 const executor = CoreExecutor.make((turn) =>
   Effect.succeed(Turn.reply(VisibleTools.visibleTools(tools, turn.visibility).map(({ name }) => name).join(" ")))
 )
@@ -18,11 +18,11 @@ const conversation = Effect.gen(function*() {
   const session = yield* machine.sessionScoped("tools", executor)
   const ask = Effect.map(session.ask("what can you do?"), ({ text }) => text)
 
-  // What this process knows of its tools, to check witnesses against. Not stored: call it whenever the tools are built.
+  // Tells the machine which tools this process has, so that it can check witnesses. Not stored: call it at each start.
   yield* session.tools.replaceCatalogs(VisibleTools.toolCatalogs(tools))
   const before = yield* ask
 
-  // From the next run on, and after a restart too.
+  // Takes effect with the next run and survives a restart.
   yield* session.tools.stageFilter(ToolVisibility.deny("shell"), VisibleTools.witnessesFor(tools, ["shell"]))
   const withoutShell = yield* ask
 
@@ -30,11 +30,17 @@ const conversation = Effect.gen(function*() {
   if (search !== undefined) yield* session.tools.requestDeferred([search])
   const withSearch = yield* ask
 
-  // Another tool of the same name is not what was asked for: the decision does not fall on it.
+  // A tool with the same name and another origin is refused.
   const impostor = { name: "search", witness: ToolVisibility.witnessOf({ kind: "mcp", sourceId: "elsewhere" }) }
   const refused = yield* Effect.flip(session.tools.requestDeferred([impostor]))
   const state = yield* session.tools.state
-  return { before, withoutShell, withSearch, refused: refused.message, revision: state.activeRevision }
+  return {
+    before,
+    withoutShell,
+    withSearch,
+    refused: refused._tag === "ValidationFailed" ? refused.detail : refused._tag,
+    revision: state.activeRevision
+  }
 })
 
 export const program = conversation.pipe(Effect.scoped, Effect.provide(MeerkatMachineLive.layerEphemeral))
@@ -43,6 +49,6 @@ export const expected = {
   before: "read shell",
   withoutShell: "read",
   withSearch: "read search",
-  refused: "tools that are not what their witnesses say: search",
+  refused: { _tag: "StageError", kind: "InvalidWitnesses", names: ["search"] },
   revision: 2
 }

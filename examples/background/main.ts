@@ -2,8 +2,8 @@
 //
 //   npx tsx examples/background/main.ts jobs.db 'npm test' 'npm run build'
 //
-// Start it, kill it, start it again. What this process ran is over with it; what somebody else does is not: a line
-// "<operation id> <result>" on standard input completes it, as a webhook would.
+// Start it, kill it, start it again. Commands of this process end with the process. The external operation survives:
+// a line "<operation id> <result>" on standard input completes it, as a webhook would.
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import { CoreExecutor, Ids, MeerkatMachine, MeerkatMachineLive, Message, Turn } from "effect-meerkat"
@@ -18,7 +18,7 @@ import * as Stream from "effect/Stream"
 const live = (operations: SessionOperations.SessionOperations) =>
   Effect.map(operations.list, (all) => all.filter(({ outcome }) => outcome === undefined))
 
-/** Starts what does not run yet: a turn that is tried again must not start anything twice. */
+/** Starts the commands that do not run yet. A retried turn must not start a command twice. */
 const start = (operations: SessionOperations.SessionOperations, commands: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const running = (yield* live(operations)).map(({ spec }) => spec.displayName)
@@ -29,7 +29,7 @@ const start = (operations: SessionOperations.SessionOperations, commands: Readon
     return (yield* live(operations)).map(({ spec }) => `started ${spec.displayName} (${spec.id})`)
   })
 
-const told = ({ displayName, outcome }: Operation.CompletionEntry): string => {
+const describe = ({ displayName, outcome }: Operation.CompletionEntry): string => {
   switch (outcome._tag) {
     case "Completed":
       return `${displayName}: ${outcome.result.content}`
@@ -40,7 +40,7 @@ const told = ({ displayName, outcome }: Operation.CompletionEntry): string => {
   }
 }
 
-/** The first turn starts everything and ends; the session is idle then. Each end wakes it, and comes in `completions`. */
+/** The first turn starts all operations. Each end wakes the idle session and is in `completions` of the next turn. */
 const agent = (commands: ReadonlyArray<string>) =>
   CoreExecutor.make((turn) =>
     Effect.gen(function*() {
@@ -48,11 +48,11 @@ const agent = (commands: ReadonlyArray<string>) =>
       const started = asked ? yield* start(turn.operations, commands) : []
       const left = (yield* live(turn.operations)).length
       const rest = left === 0 ? "nothing is left" : `${left} to go`
-      return Turn.reply([...started, ...turn.completions.map(told), rest].join("\n"))
-    }).pipe(Effect.orDie) // an operation that cannot be registered is a failed attempt
+      return Turn.reply([...started, ...turn.completions.map(describe), rest].join("\n"))
+    }).pipe(Effect.orDie) // if an operation cannot be registered, the attempt fails
   )
 
-/** The session's answers from the first on, also those of an earlier process, and then as they come. */
+/** All answers of the session: those of earlier processes first, then new answers as they are committed. */
 const answers = (session: MeerkatMachine.SessionHandle) =>
   session.events.pipe(
     Stream.filter((item) => item._tag !== "Event" || item.envelope.event._tag === "InputEnded"),
@@ -63,7 +63,7 @@ const answers = (session: MeerkatMachine.SessionHandle) =>
     Stream.map(({ blocks }) => Message.textOf(blocks))
   )
 
-/** Completes external operations by id. Standard input is closed with the stream, so that the program can end. */
+/** Completes external operations by id. Closing the stream closes standard input, so that the program can end. */
 const webhook = (session: MeerkatMachine.SessionHandle) =>
   NodeStream.fromReadable(() => process.stdin, String).pipe(
     Stream.decodeText(),
@@ -82,7 +82,7 @@ const program = (commands: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine.MeerkatMachine
     const session = yield* machine.sessionScoped("jobs", agent(commands))
-    yield* session.prompt("check this", { idempotencyKey: "check" }) // known to a second process: nothing is started anew
+    yield* session.prompt("check this", { idempotencyKey: "check" }) // a second process finds this key
     yield* Effect.forkScoped(webhook(session))
     yield* answers(session).pipe(
       Stream.tap(Console.log),
