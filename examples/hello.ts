@@ -22,10 +22,7 @@ const conversation = Effect.gen(function*() {
 }).pipe(Effect.scoped)
 
 export const persistent = (filename: string) =>
-  conversation.pipe(
-    Effect.provide(MeerkatMachineLive.layer),
-    Effect.provide(RuntimeStoreSqlite.layer({ filename }))
-  )
+  conversation.pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(RuntimeStoreSqlite.layer({ filename })))
 
 export const program = conversation.pipe(Effect.provide(MeerkatMachineLive.layerEphemeral))
 export const expected = ["message 1: 1 new", "message 1: 1 new", "Completed"]
