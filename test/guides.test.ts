@@ -81,6 +81,16 @@ describe("guides", () => {
     })
   }
 
+  it("name source files that exist", () => {
+    const pattern = /`((?:src|services|layers|test|scripts|examples)\/[\w./-]+\.(?:ts|mjs))`/g
+    const gone = guides.flatMap((guide) =>
+      Array.from(read(guide).matchAll(pattern), ([, path = ""]) => path)
+        .filter((path) => !existsSync(join(root, path)))
+        .map((path) => `${guide}: ${path}`)
+    )
+    assert.deepStrictEqual(gone, [])
+  })
+
   it("name every limit, its default and its variable", () => {
     const text = read("docs/reference/configuration.md")
     for (const name of Object.keys(defaults)) {
