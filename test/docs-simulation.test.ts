@@ -23,7 +23,10 @@ describe("docs/verification/simulation.md", () => {
   })
 
   it("says of each property where it is checked", () => {
-    const rows = Array.from(readFileSync("docs/verification/simulation.md", "utf8").matchAll(/^\| (\d+) /gm), ([, n]) => Number(n))
+    const rows = Array.from(
+      readFileSync("docs/verification/simulation.md", "utf8").matchAll(/^\| (\d+) /gm),
+      ([, n]) => Number(n)
+    )
     assert.deepStrictEqual(rows, Array.from({ length: 30 }, (_, i) => i + 1))
   })
 })
