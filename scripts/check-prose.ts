@@ -37,7 +37,7 @@ const opening = "(?:^[\\s\"`]*|[.:;|]\\s+|\\n\\s*(?:[-*#]+|\\d+\\.)?\\s*)"
 
 /** Each pattern stands for a habit of writing that hides the actor or turns a sentence around. */
 const mannerisms: ReadonlyArray<RegExp> = [
-  // persons that are not there: name the caller, the session, the store
+  // missing actors: name the caller, the session, the store
   /\b(?:who|whom|which|what)soever\b/gi,
   /\b(?:whoever|whomever|whom)\b/gi,
   /\b(?:nobody|somebody|anybody|everybody)(?:'s)?\b/gi,
