@@ -6,47 +6,22 @@
  * Every workload runs in a process of its own, on JavaScript that was transpiled beforehand. Ratios are medians of
  * pairs that were measured in turns; L is what a raw program with one row per FULL commit reaches in the same process.
  */
-import { build } from "esbuild"
-import { spawnSync } from "node:child_process"
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, writeFileSync } from "node:fs"
 import { cpus } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import type { Row } from "./bench/support.js"
+import { root, transpile } from "./bench/transpile.js"
 import * as Options from "./options.js"
 
-const root = fileURLToPath(new URL("..", import.meta.url))
 const { has, text } = Options.read({ texts: ["only", "profile"], flags: ["quick", "write"] })
 const quick = has("quick")
 const only = text("only")?.split(",") ?? null
 if (has("write") && only !== null) Options.refuse("--write takes all workloads: the table would lack the others")
 
-/** Below the project, so that its packages are found; a folder per process, since runs may overlap. */
-const out = join(root, "node_modules", ".cache", `meerkat-bench-${process.pid}`)
-
-const sources = (folder: string): ReadonlyArray<string> =>
-  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts"))
-    .map((name) => join(root, folder, name))
-
-const transpile = async (): Promise<void> => {
-  await build({
-    entryPoints: ["src", "services", "layers", join("scripts", "bench")].flatMap(sources),
-    outdir: out,
-    outbase: root,
-    format: "esm",
-    target: "node20",
-    logLevel: "warning"
-  })
-  writeFileSync(join(out, "package.json"), JSON.stringify({ type: "module", name: "effect-meerkat", version: "0.0.0" }))
-}
+const out = await transpile()
 
 const child = (flags: ReadonlyArray<string>, name: string) =>
-  spawnSync(
-    process.execPath,
-    ["--expose-gc", ...flags, join(out, "scripts", "bench", "child.js"), name, JSON.stringify({ quick })],
-    { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: 900_000, maxBuffer: 2 ** 26 }
-  )
+  out.run("child.js", [name, JSON.stringify({ quick })], flags)
 
 /** Rows of workloads that did not come to an end, and names that are none. */
 let failures = 0
@@ -112,7 +87,6 @@ const header = (): ReadonlyArray<string> => [
 ]
 
 try {
-  await transpile()
   const names = JSON.parse(child([], "names").stdout) as ReadonlyArray<string>
   for (const name of only ?? []) {
     if (names.includes(name)) continue
@@ -128,5 +102,5 @@ try {
   }
   process.exitCode = failures === 0 ? 0 : 1
 } finally {
-  rmSync(out, { recursive: true, force: true })
+  out.remove()
 }

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import type { SessionHandle } from "../../services/MeerkatMachine.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
+import * as Reference from "./reference.js"
 import {
   atLeast,
   atMost,
@@ -115,7 +116,81 @@ const many =
       return rows
     })
 
+interface Cost {
+  /** CPU of this process per turn, in microseconds */
+  readonly cpu: number
+  /** wall time per turn of one session, in milliseconds */
+  readonly wall: number
+}
+
+const costOf = async (turns: number, perSession: number, body: () => Promise<void>): Promise<Cost> => {
+  const cpu = process.cpuUsage()
+  const since = performance.now()
+  await body()
+  const { system, user } = process.cpuUsage(cpu)
+  return { cpu: (system + user) / turns, wall: (performance.now() - since) / perSession }
+}
+
+const prompt = "x".repeat(200)
+
+/** The machine beside the reference program, in turns: what a turn costs over the least that it costs in Effect. */
+const overReference = (count: number, bar: number, moonshot: number): Workload => ({ quick }) =>
+  inFolder(async (folder) => {
+    const reference = Reference.open(join(folder, "reference.db"), count)
+    const each = Math.max(5, Math.round((quick ? 3000 : 10_000) / count))
+    const pairs: Array<{ readonly own: Cost; readonly base: Cost }> = []
+    await onMachine(
+      join(folder, "store.db"),
+      Effect.scoped(Effect.gen(function*() {
+        const all = yield* sessions(count, 0)
+        const round = Effect.forEach(
+          all,
+          (session) => Effect.forEach(Array.from({ length: each }), () => session.ask(prompt), { discard: true }),
+          { concurrency: "unbounded", discard: true }
+        )
+        const own = () => Effect.runPromise(round)
+        yield* Effect.promise(own)
+        yield* Effect.promise(() => reference.round(each, prompt))
+        for (let pair = 0; pair < (quick ? 5 : 9); pair++) {
+          const base = yield* Effect.promise(() => costOf(count * each, each, () => reference.round(each, prompt)))
+          pairs.push({ base, own: yield* Effect.promise(() => costOf(count * each, each, own)) })
+        }
+      }))
+    )
+    await reference.close()
+    const note = (of: (cost: Cost) => number, unit: string) =>
+      `${median(pairs.map(({ own }) => of(own))).toFixed(2)} against ${
+        median(pairs.map(({ base }) => of(base))).toFixed(2)
+      } ${unit}`
+    const ratio = (of: (cost: Cost) => number) => median(pairs.map(({ base, own }) => of(own) / of(base)))
+    const many = count === 1 ? "1 session" : `${count} sessions`
+    return count === 1
+      ? [
+        atMost(
+          `${many}: time of a turn over P`,
+          ratio(({ wall }) => wall),
+          "×",
+          bar,
+          moonshot,
+          note(({ wall }) => wall, "ms")
+        )
+      ]
+      : [
+        atMost(
+          `${many}: CPU of a turn over P`,
+          ratio(({ cpu }) => cpu),
+          "×",
+          bar,
+          moonshot,
+          note(({ cpu }) => cpu, "µs")
+        )
+      ]
+  })
+
 export const workloads: Record<string, Workload> = {
+  referenceOne: overReference(1, 4, 2),
+  referenceHundred: overReference(100, 6, 3),
+  referenceThousand: overReference(1000, 6, 3),
   one: one(0, 3, 1.6),
   one5: one(5, null, null),
   hundred: many(100, 0, [1, 2.5], [0.1, 0.03]),
