@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { CoreExecutor, Turn, TurnOutput } from "../services/CoreExecutor.js"
 import * as Answer from "../services/Turn.js"
+import { beginning } from "../src/domain/BoundedText.js"
 import { RunResult } from "../src/domain/Completion.js"
 import type { ExecutorError } from "../src/domain/Errors.js"
 import { ApplyFailed, TerminalFailure } from "../src/domain/Errors.js"
@@ -227,7 +228,7 @@ const documentAnswer = (
 ): Effect.Effect<TurnOutput, ExecutorError> => {
   const decoded = decodeAnswer(text)
   if (Option.isNone(decoded)) {
-    const seen = text.length > 80 ? `${text.slice(0, 80)}…` : text
+    const seen = text.length > 80 ? `${beginning(text, 80)}…` : text
     return Effect.fail(failed(`the answer is not a JSON document of the form {"text": "…"}: ${seen}`))
   }
   const { text: answer, ...extra } = decoded.value

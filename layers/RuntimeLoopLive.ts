@@ -21,10 +21,11 @@ import type { SessionState } from "../src/domain/SessionState.js"
 import type { CommitTooLarge, CommitUnencodable } from "../src/domain/StoreErrors.js"
 import { isUnwritable } from "../src/domain/StoreErrors.js"
 import { endDrained } from "../src/kernel/commands/attach.js"
-import { cancelRun, commitRun, failRun, requeueRun, stage } from "../src/kernel/commands/run.js"
+import { cancelRun, commitRun, requeueRun, stage } from "../src/kernel/commands/run.js"
 import { isDrained } from "../src/kernel/facts.js"
 import { nextReadyAt, selectBatch } from "../src/kernel/selection.js"
 import * as Blobs from "./internal/blobs.js"
+import { storeFailure } from "./internal/failing.js"
 import * as FreshIds from "./internal/freshIds.js"
 import * as Metrics from "./internal/metrics.js"
 import { firstOf } from "./internal/race.js"
@@ -111,7 +112,7 @@ const fail = (
   const how = insistence(deps, options, finalizationFailure(staged, null))
   return Effect.flatMap(
     notBefore(deps.config, charged),
-    (later) => insistOrReload(how, failRun({ runId: staged.runId, failure: { ...failure, notBefore: later } }))
+    (later) => storeFailure(how, staged.runId, { ...failure, notBefore: later })
   )
 }
 

@@ -64,13 +64,13 @@ const make = (options: MemoryOptions) =>
     })
     return RuntimeStore.of({
       kind: "memory",
-      ...verbs(worker, { maxCommitBytes: Number.POSITIVE_INFINITY, prepare: () => weightless }),
+      ...verbs(worker, { ceiling: Number.POSITIVE_INFINITY, prepare: () => weightless }),
       ...reads(runtimes, worker.settled)
     })
   })
 
 /** Nothing is encoded, so nothing has a size: only the number of members bounds a batch. */
-const weightless = { prepared: undefined, bytes: 0 }
+const weightless = { prepared: undefined, bytes: 0, added: () => 0 }
 
 const write = (
   runtimes: Runtimes,

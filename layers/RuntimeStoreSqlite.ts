@@ -21,7 +21,7 @@ import * as Open from "./internal/sqlite/open.js"
 import * as Quarantine from "./internal/sqlite/quarantine.js"
 import * as Reads from "./internal/sqlite/reads.js"
 import * as Shapes from "./internal/sqlite/shapes.js"
-import { verbs, workerOptions } from "./internal/storeMember.js"
+import { storedCeiling, verbs, workerOptions } from "./internal/storeMember.js"
 import * as RuntimeStoreReaderSqlite from "./RuntimeStoreReaderSqlite.js"
 
 /** @since 0.1.0 @category models */
@@ -42,7 +42,10 @@ export interface SqliteOptions {
   readonly busyPatience?: Duration.DurationInput
   /** bytes the file grows to at most; a commit beyond them fails as on a full disk. Default: none */
   readonly maxFileBytes?: number
-  /** bytes of one commit at most. Default 16 MiB */
+  /**
+   * The `maxCommitBytes` of the machines on this store. A commit may hold a multiple of it: what inputs say, an answer
+   * twice, and the escapes of JSON. What ends inputs always fits. Default 16 MiB
+   */
   readonly maxCommitBytes?: number
 }
 
@@ -102,11 +105,11 @@ const make = (options: SqliteOptions) =>
       begin: batch.begin,
       write: (_, members) => batch.write(members)
     })
-    const maxCommitBytes = options.maxCommitBytes ?? 16 * megabyte
+    const ceiling = storedCeiling(options.maxCommitBytes ?? 16 * megabyte)
     const reads = Reads.make(file.reader, quarantine)
     return RuntimeStore.of({
       kind: "sqlite",
-      ...verbs(worker, { maxCommitBytes, prepare: encode(shapes) }),
+      ...verbs(worker, { ceiling, prepare: encode(shapes) }),
       ...reads,
       witness: (id) => Effect.zipRight(worker.settled, reads.witness(id))
     })

@@ -44,7 +44,7 @@ export interface MeerkatMachineOptions {
   readonly keyRetentionCount: Option.Option<number>
   /** terminal inputs kept per session (none = all) */
   readonly terminalRetention: Option.Option<number>
-  /** largest input or turn output in bytes */
+  /** largest input, and largest answer, in UTF-8 bytes of their texts; each text counts once */
   readonly maxCommitBytes: number
   /** media of more bytes than this go to the blob store, if there is one (D34) */
   readonly blobThreshold: number

@@ -18,6 +18,7 @@ import type {
 } from "../../services/MeerkatMachine.js"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { RuntimeStore } from "../../services/RuntimeStore.js"
+import { maxNameBytes } from "../../src/domain/BoundedText.js"
 import type { AcceptReply } from "../../src/domain/Command.js"
 import type { CompletionOutcome } from "../../src/domain/Completion.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
@@ -31,6 +32,7 @@ import { isRetryable } from "../../src/domain/StoreErrors.js"
 import { accept } from "../../src/kernel/commands/accept.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
 import type { Blobs } from "./blobs.js"
+import * as ContentBytes from "./contentBytes.js"
 import { driverError, invalid } from "./driverError.js"
 import type { Entry } from "./entry.js"
 import type { FreshIds } from "./freshIds.js"
@@ -68,7 +70,7 @@ export interface Admitted {
 
 export const readFailure = (error: ReadError): Internal =>
   new Internal({
-    detail: `the store could not be read: ${error._tag}: ${error.message}`,
+    detail: `the store could not be read: ${error._tag}: ${textOf(error)}`,
     cause: error,
     retryable: isRetryable(error)
   })
@@ -141,13 +143,23 @@ export const conflict = (
   }
 }
 
-/** Refuses an input that no commit could hold: it is too long, or no JSON for what it carries beside its fields. */
+/** Refuses an input of more than `maxCommitBytes`, or with a key of more than `maxNameBytes`. */
 export const tooLarge = ({ config }: AdmissionDeps, input: Input): RuntimeDriverError | null =>
-  Either.match(Either.try({ try: () => JSON.stringify(input).length, catch: textOf }), {
+  Either.match(Either.try({ try: () => ContentBytes.ofInput(input), catch: textOf }), {
     onLeft: (detail) => invalid({ _tag: "InvalidInput", detail: `not an input: ${detail}` }),
-    onRight: (bytes) =>
-      bytes > config.maxCommitBytes ? invalid({ _tag: "TooLarge", bytes, limit: config.maxCommitBytes }) : null
+    onRight: (bytes) => over(bytes, config.maxCommitBytes) ?? over(longestKey(input), maxNameBytes)
   })
+
+const over = (bytes: number, limit: number): RuntimeDriverError | null =>
+  bytes > limit ? invalid({ _tag: "TooLarge", bytes, limit }) : null
+
+/** Keys stay with an input when its words are dropped: they are held to less than the words. */
+const longestKey = ({ header: { correlationId, idempotencyKey, supersessionKey } }: Input): number =>
+  Math.max(
+    ContentBytes.ofText(idempotencyKey),
+    ContentBytes.ofText(supersessionKey),
+    ContentBytes.ofText(correlationId)
+  )
 
 const stateOf = (reply: Extract<AcceptReply, { readonly _tag: "Accepted" }>, input: Input): InputState =>
   "terminal" in reply.record ? stateOfTerminal(reply.record) : stateOfOpen({ ...reply.record, input })

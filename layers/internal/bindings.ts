@@ -32,7 +32,7 @@ const bundleOf = (parts: MachineParts, entry: Entry): SessionRuntimeBindings => 
     incarnation: authority.incarnation,
     turn: Object.freeze(serviceTurn(parts, entry)),
     operations: parts.operations(entry),
-    tools: Object.freeze(sessionTools(Effect.succeed(entry)))
+    tools: Object.freeze(sessionTools(parts, Effect.succeed(entry)))
   })
   minted.add(bundle)
   entry.bindings = bundle

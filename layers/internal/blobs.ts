@@ -20,7 +20,7 @@ import type { Input } from "../../src/domain/Input.js"
 import type { ContentBlock, MediaData, Message } from "../../src/domain/Message.js"
 import { invalid } from "./driverError.js"
 import { within } from "./race.js"
-import { logWarning } from "./rendering.js"
+import { logWarning, textOf } from "./rendering.js"
 import * as Stored from "./stored.js"
 
 export interface Blobs {
@@ -99,7 +99,7 @@ const named = (blobId: string): Effect.Effect<MediaData, ExecutorFault> =>
 
 const refused = (error: BlobFailed | ExecutorFault): RuntimeDriverError =>
   error._tag === "BlobFailed"
-    ? new Internal({ detail: `media of the input could not be kept: ${error.message}`, cause: error, retryable: true })
+    ? new Internal({ detail: `media of the input could not be kept: ${textOf(error)}`, cause: error, retryable: true })
     : invalid({ _tag: "InvalidInput", detail: error.detail })
 
 const messagesOf = ({ session }: TurnOutput): ReadonlyArray<Message> => "messages" in session ? session.messages : []
@@ -131,7 +131,7 @@ const ofOutput = (
 
 const read = (store: BlobStore["Type"], blobId: string): Effect.Effect<Uint8Array, ExecutorFault> =>
   Effect.matchEffect(store.get(blobId), {
-    onFailure: (error) => Effect.fail(fault(error.message, true)),
+    onFailure: (error) => Effect.fail(fault(textOf(error), true)),
     onSuccess: Option.match({
       onNone: () => Effect.fail(fault(`there is no blob ${blobId}`, false)),
       onSome: Effect.succeed

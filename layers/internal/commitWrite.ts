@@ -23,7 +23,7 @@ import { inputIdOf } from "../../src/kernel/validateCommit.js"
 import type { Pending } from "./commitRound.js"
 import type { FreshIds } from "./freshIds.js"
 import { within } from "./race.js"
-import { pretty } from "./rendering.js"
+import { pretty, textOf } from "./rendering.js"
 
 /** The cell that a worker writes: the published state, the revision it stands at, and who is to be told. */
 export interface Cell {
@@ -125,7 +125,7 @@ export const write = (deps: WorkerDeps, commit: RuntimeCommit): Effect.Effect<Wr
       if (error._tag === "StoreOutcomeUnknown") return resolveUnknown(deps, commit.runtimeId, commit, error)
       return Effect.succeed<Written>(
         losesSession(commit, error)
-          ? { _tag: "Lost", reason: `${error._tag}: ${error.message}` }
+          ? { _tag: "Lost", reason: `${error._tag}: ${textOf(error)}` }
           : { _tag: "Refused", error }
       )
     }

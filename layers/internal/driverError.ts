@@ -1,11 +1,13 @@
 /** @since 0.1.0 */
 import type { SessionAuthority, SubmitError } from "../../services/MachineAuthority.js"
+import { bounded } from "../../src/domain/BoundedText.js"
 import type { Rejection } from "../../src/domain/Command.js"
 import type { RuntimeDriverError, ValidationDetail } from "../../src/domain/Errors.js"
 import { Destroyed, Internal, NotReady, sessionGone, ValidationFailed } from "../../src/domain/Errors.js"
 import type { SessionId } from "../../src/domain/Ids.js"
 import { visible } from "../../src/domain/RuntimeState.js"
 import { isRetryable } from "../../src/domain/StoreErrors.js"
+import { textOf } from "./rendering.js"
 import type { Refusal } from "./stored.js"
 
 const stageErrors: Record<Extract<ValidationDetail, { readonly _tag: "StageError" }>["kind"], string> = {
@@ -33,7 +35,7 @@ export const reasonOf = (detail: ValidationDetail): string => {
 }
 
 export const invalid = (detail: ValidationDetail): ValidationFailed =>
-  new ValidationFailed({ reason: reasonOf(detail), detail })
+  new ValidationFailed({ reason: bounded(reasonOf(detail)), detail })
 
 const isUnbound = (rejection: Rejection): boolean =>
   rejection._tag === "GuardRejected" && rejection.failed.length === 1 && rejection.failed[0] === "bound"
@@ -66,8 +68,9 @@ export const driverError = (authority: SessionAuthority) => (error: SubmitError)
       return error.error._tag === "CommitTooLarge"
         ? invalid({ _tag: "TooLarge", bytes: error.error.bytes, limit: error.error.limit })
         : new Internal({
-          detail:
-            `the store refused a commit of session "${authority.sessionId}": ${error.error._tag}: ${error.error.message}`,
+          detail: `the store refused a commit of session "${authority.sessionId}": ${error.error._tag}: ${
+            textOf(error.error)
+          }`,
           cause: error.error,
           retryable: isRetryable(error.error)
         })

@@ -14,11 +14,12 @@ import { ExecutorFault, Internal } from "../../src/domain/Errors.js"
 import type { RunId } from "../../src/domain/Ids.js"
 import type { Input } from "../../src/domain/Input.js"
 import { acceptAndStage } from "../../src/kernel/commands/accept.js"
-import { cancelRun, commitRun, failRun, requeueRun } from "../../src/kernel/commands/run.js"
+import { cancelRun, commitRun, requeueRun } from "../../src/kernel/commands/run.js"
 import { runOf } from "../../src/kernel/facts.js"
 import * as Admission from "./admission.js"
 import { driverError, invalid, refusedError } from "./driverError.js"
 import type { Entry } from "./entry.js"
+import { storeFailure } from "./failing.js"
 import { hosted, insistence, mayWork, notCommitted, outsideError } from "./guest.js"
 import type { MachineParts } from "./machineParts.js"
 import * as Metrics from "./metrics.js"
@@ -94,14 +95,13 @@ const succeeded = <A, E>(inline: Inline<A, E>, run: RunFiber, given: TurnOutput,
 const failed = <A, E>(inline: Inline<A, E>, failure: Failure, error: Ended<never, E>): Ended<never, E> => {
   const { entry, parts, staged } = inline
   const charged = staged.records.reduce((most, record) => Math.max(most, record.charged), 0)
-  return Effect.flatMap(notBefore(parts.config, charged), (later) =>
-    insistOrReload(
-      insistence(parts, entry),
-      failRun({ runId: staged.runId, failure: { ...failure, notBefore: later } })
-    )).pipe(
-      Effect.mapError(driverError(entry.authority)),
-      Effect.zipRight(error)
-    )
+  return Effect.flatMap(
+    notBefore(parts.config, charged),
+    (later) => storeFailure(insistence(parts, entry), staged.runId, { ...failure, notBefore: later })
+  ).pipe(
+    Effect.mapError(driverError(entry.authority)),
+    Effect.zipRight(error)
+  )
 }
 
 /** No commit can hold the output: the input has failed for good, and the caller knows why. */

@@ -25,7 +25,7 @@ import * as ModelCell from "./modelCell.js"
 import * as OperationFibers from "./operations/fibers.js"
 import { withOperations } from "./operations/inParts.js"
 import { firstOf } from "./race.js"
-import { pretty } from "./rendering.js"
+import { pretty, textOf } from "./rendering.js"
 import { insistOn } from "./runSettlement.js"
 import { endsWithin } from "./spawn.js"
 
@@ -104,7 +104,7 @@ const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, re
 /** Whatever a hook ends with: its failure, a defect, an interruption of its own. */
 const hookFailed = (entry: Entry, cause: Cause.Cause<ControlFailed>): Internal => {
   const failure = Cause.failureOrCause(cause)
-  const detail = Either.isLeft(failure) ? failure.left.detail : pretty(failure.right)
+  const detail = Either.isLeft(failure) ? textOf(failure.left) : pretty(failure.right)
   return new Internal({
     detail: `the stop hook of session "${entry.sessionId}" failed: ${detail}`,
     cause: Either.isLeft(failure) ? failure.left : Cause.squash(failure.right),

@@ -1,6 +1,6 @@
 /**
- * What users' code fails and dies with, as words. It may be anything: a value that no JSON knows, one that throws when it
- * is asked for its name. Nothing of ours may break over it.
+ * Renders what users' code fails or dies with as text. The value may be anything: no JSON, of any size, or one that
+ * throws when it is read. Rendering never throws, and every text it makes is bounded.
  *
  * @since 0.1.0
  */
@@ -9,13 +9,21 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Inspectable from "effect/Inspectable"
+import { bounded, maxReasonBytes } from "../../src/domain/BoundedText.js"
 
 const nameless = "a value that cannot be shown"
 
-/** A value in words: of an error its message. */
+/** Leaves room for the sentence that the text stands in, so that no text is cut twice. */
+const limit = maxReasonBytes - 512
+
+/** The text of `make`, bounded; a value whose `message` is no text, or throws, is told by `otherwise`. */
+const rendered = (make: () => string, otherwise: () => string): string =>
+  Either.getOrElse(Either.try(() => bounded(make(), limit)), () => bounded(otherwise(), limit))
+
+/** A value as text: of an error its message. */
 export const textOf = (value: unknown): string =>
-  Either.getOrElse(
-    Either.try(() => value instanceof Error ? value.message || value.name : Inspectable.toStringUnknown(value)),
+  rendered(
+    () => value instanceof Error ? value.message || value.name : Inspectable.toStringUnknown(value),
     () => nameless
   )
 
@@ -26,17 +34,20 @@ const valuesOf = (cause: Cause.Cause<unknown>): string =>
 
 /** `Cause.pretty`, and if that does not know a value, what can be said without it. */
 export const pretty = (cause: Cause.Cause<unknown>): string =>
-  Either.getOrElse(Either.try(() => Cause.pretty(cause)), () => valuesOf(cause))
+  rendered(() => Cause.pretty(cause), () => valuesOf(cause))
 
 /** The messages of a failure or defect, not where they came from. */
 export const messagesOf = (cause: Cause.Cause<unknown>): string =>
-  Either.getOrElse(
-    Either.try(() => Cause.prettyErrors(cause).map(({ message, name }) => message === "" ? name : message).join("; ")),
+  rendered(
+    () => Cause.prettyErrors(cause).map(({ message, name }) => message === "" ? name : message).join("; "),
     () => valuesOf(cause)
   )
 
-/** A warning with its cause; loggers render it, so what cannot be rendered goes as words. */
+/** Logs a warning with its cause. Loggers render the cause: one that cannot be rendered, or is too long, goes as text. */
 export const logWarning = (message: string, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
-  Either.isRight(Either.try(() => Cause.pretty(cause)))
-    ? Effect.logWarning(message, cause)
-    : Effect.logWarning(message, valuesOf(cause))
+  Effect.suspend(() => {
+    const text = Either.try(() => Cause.pretty(cause))
+    return Either.isRight(text) && bounded(text.right, limit) === text.right
+      ? Effect.logWarning(message, cause)
+      : Effect.logWarning(message, pretty(cause))
+  })

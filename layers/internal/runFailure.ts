@@ -1,9 +1,15 @@
-/** @since 0.1.0 */
+/**
+ * How a failed run is accounted for: its detail, its outcome, and whether it is retried. The loop and inline runs call it
+ * when a run ends. Invariant: every text of a `Failure` is bounded, so that its commit holds it whatever an executor says.
+ *
+ * @since 0.1.0
+ */
 import * as Cause from "effect/Cause"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { bounded, maxReasonBytes } from "../../src/domain/BoundedText.js"
 import type { TurnCauseKind, TurnError } from "../../src/domain/Completion.js"
 import { CompletionOutcome } from "../../src/domain/Completion.js"
 import type { ApplyFailureCause, ExecutorError } from "../../src/domain/Errors.js"
@@ -34,11 +40,16 @@ const retryableTerminal: ReadonlySet<TurnCauseKind> = new Set([
   "runtime_apply_failure"
 ])
 
-const abandoned = (detail: string): CompletionOutcome => ({ _tag: "Abandoned", reason: `apply failed: ${detail}` })
+const prefix = "apply failed: "
+
+/** A detail that the reason of an outcome holds with its prefix. */
+const detailOf = (text: string): string => bounded(text, maxReasonBytes - prefix.length)
+
+const abandoned = (detail: string): CompletionOutcome => ({ _tag: "Abandoned", reason: `${prefix}${detail}` })
 
 const withError = (detail: string, error: TurnError): CompletionOutcome => ({
   _tag: "AbandonedWithError",
-  reason: `apply failed: ${detail}`,
+  reason: `${prefix}${detail}`,
   error
 })
 
@@ -63,30 +74,26 @@ const check = Stored.check(
 
 /** Taken at its word; null for a kind that there is not. */
 const known = (error: ExecutorError): Failure | null => {
+  const detail = detailOf(error.detail)
   switch (error._tag) {
     case "ApplyFailed":
       return {
-        detail: error.detail,
-        outcome: abandoned(error.detail),
+        detail,
+        outcome: abandoned(detail),
         retryable: error.retryable ?? retryableApply.has(error.cause)
       }
     case "TerminalFailure":
       return {
-        detail: error.detail,
-        outcome: withError(error.detail, {
-          kind: error.causeKind,
-          terminal: true,
-          outcome: error.outcome,
-          detail: error.detail
-        }),
+        detail,
+        outcome: withError(detail, { kind: error.causeKind, terminal: true, outcome: error.outcome, detail }),
         retryable: error.retryable ?? retryableTerminal.has(error.causeKind)
       }
     case "ControlFailed":
     case "ExecutorFault":
-      return { detail: error.detail, outcome: abandoned(error.detail), retryable: error.retryable ?? true }
+      return { detail, outcome: abandoned(detail), retryable: error.retryable ?? true }
     case "ExecutorStopped":
     case "TurnCancelled":
-      return { detail: error.detail, outcome: abandoned(error.detail), retryable: false }
+      return { detail, outcome: abandoned(detail), retryable: false }
     default:
       return null
   }
@@ -94,9 +101,11 @@ const known = (error: ExecutorError): Failure | null => {
 
 /** A defect, or an interruption nobody of us asked for: a failed run like any other (D8). */
 export const ofCause = (cause: Cause.Cause<ExecutorError>): Failure => {
-  const detail = Cause.isInterruptedOnly(cause)
-    ? "the executor was interrupted from outside"
-    : `the executor died: ${pretty(cause)}`
+  const detail = detailOf(
+    Cause.isInterruptedOnly(cause)
+      ? "the executor was interrupted from outside"
+      : `the executor died: ${pretty(cause)}`
+  )
   return {
     detail,
     outcome: withError(detail, { kind: "fatal_failure", terminal: true, outcome: "failed", detail, retryable: true }),
@@ -104,12 +113,18 @@ export const ofCause = (cause: Cause.Cause<ExecutorError>): Failure => {
   }
 }
 
-/**
- * An output that no commit can hold. What several inputs said together may be too much: then each is tried alone.
- */
+/** The failure itself cannot be stored: its inputs end with this instead. */
+export const unstored = (why: string): Failure => {
+  const detail = `the run failed, and the store cannot hold its failure: ${why}`
+  return { detail, outcome: abandoned(detail), retryable: false }
+}
+
+/** The output cannot be stored. What several inputs say together may be too much: then each is tried alone. */
 export const ofRefusal = (refusal: Refusal, members: number): Failure => {
-  const detail = refusal._tag === "TooLarge"
-    ? `the turn comes to ${refusal.bytes} bytes, the limit is ${refusal.limit}`
-    : `the turn's output cannot be stored: ${refusal.detail}`
+  const detail = detailOf(
+    refusal._tag === "TooLarge"
+      ? `the turn comes to ${refusal.bytes} bytes, the limit is ${refusal.limit}`
+      : `the turn's output cannot be stored: ${refusal.detail}`
+  )
   return { detail, outcome: abandoned(detail), retryable: refusal._tag === "TooLarge" && members > 1 }
 }

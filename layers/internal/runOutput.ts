@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * What an executor returned, as the kernel commits it. The loop, inline runs and service turns call it when a run ends
+ * well. Invariant: what it lets through can be stored and read back, and each text of it is within `maxCommitBytes`.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
@@ -10,6 +15,7 @@ import { Json } from "../../src/domain/Json.js"
 import { Message } from "../../src/domain/Message.js"
 import type { SessionHead, SessionPart } from "../../src/domain/RuntimeCommit.js"
 import type { Blobs } from "./blobs.js"
+import * as ContentBytes from "./contentBytes.js"
 import { roll, sha256 } from "./digest.js"
 import { textOf } from "./rendering.js"
 import type { Refusal } from "./stored.js"
@@ -88,14 +94,16 @@ const check = Stored.check(Output)
 
 const unstorable = (detail: string): Refusal => ({ _tag: "Unstorable", detail })
 
-/** Bytes of what is committed, as far as they can make a commit too large. */
-const sizeOf = ({ outcome, session }: RunOutput): number =>
-  JSON.stringify(outcome).length +
-  (session === null
-    ? 0
-    : session._tag === "Opaque"
-    ? session.bytes.byteLength
-    : JSON.stringify(session.messages).length)
+/**
+ * Bytes of an output as its author counts them. An answer is stored twice, as outcome and as message, and counts once.
+ * Inputs were counted when they were accepted; only several of them can be too much together.
+ */
+const sizeOf = ({ session }: TurnOutput, made: RunOutput, inputs: number): number => {
+  const outcome = ContentBytes.ofOutcome(made.outcome)
+  if (session._tag !== "Reply") return Math.max(outcome, ContentBytes.ofPart(made.session))
+  const own = ContentBytes.ofMessages(session.messages.slice(inputs))
+  return Math.max(outcome, own, inputs > 1 ? ContentBytes.ofMessages(session.messages.slice(0, inputs)) : 0)
+}
 
 /** With what the inputs said in front of a reply. */
 const whole = (output: TurnOutput, appends: ReadonlyArray<Message>): TurnOutput => {
@@ -117,22 +125,22 @@ const make = (output: TurnOutput, base: SessionHead, agentApplied: number): RunO
   }
 }
 
-/** What comes with an output. */
+/** What an output is committed with. */
 export interface RunContext {
   readonly base: SessionHead
   /** what the inputs said */
   readonly appends: ReadonlyArray<Message>
   readonly agentApplied: number
-  /** bytes */
+  /** most bytes of the answer, and most bytes of what several inputs say together */
   readonly limit: number
 }
 
-const fitting = (output: TurnOutput, { agentApplied, base, limit }: RunContext) =>
+const fitting = (output: TurnOutput, { agentApplied, appends, base, limit }: RunContext) =>
   Either.flatMap(
     Either.try({
       try: () => {
         const made = make(output, base, agentApplied)
-        return { made, bytes: sizeOf(made) }
+        return { made, bytes: sizeOf(output, made, appends.length) }
       },
       catch: (cause) => unstorable(textOf(cause))
     }),
@@ -140,8 +148,8 @@ const fitting = (output: TurnOutput, { agentApplied, base, limit }: RunContext) 
   )
 
 /**
- * What an executor returned, as the kernel commits it; digest and message count are ours (D20). What the inputs said is
- * part of it, and counts: input and answer may each fit, and not both of them. Media of ephemeral inputs are put aside only
+ * Makes a commit's part of what an executor returned; digest and message count are computed here (D20). Fails with a
+ * `Refusal` when the value cannot be read back, or is larger than the limit. Media of ephemeral inputs are put aside only
  * here, where the store begins to name them.
  */
 export const toRunOutput = (

@@ -45,7 +45,7 @@ export const make = (
     destroy: calls.destroyRuntime(sessionId),
     history: Reads.history(parts, resolve),
     events: Reads.feed(parts, resolve),
-    tools: sessionTools(resolve),
+    tools: sessionTools(parts, resolve),
     llm: sessionLlm(machine, sessionId, resolve),
     operations: sessionOperations(parts, sessionId, resolve),
     snapshot: Effect.option(Effect.flatMap(resolve, (entry) => Reads.snapshot(parts, entry))),

@@ -1,6 +1,7 @@
 /**
- * What the worker of a store is handed, whatever the store: commits, and openings that become commits once their
- * image was read.
+ * Members of a store's worker, whatever the store: commits, and openings that become commits once their image is read.
+ * The layers of the stores call it. It owns the ceiling of a commit. Invariant: a commit that only ends inputs, or
+ * changes their facts, is never too large.
  *
  * @since 0.1.0
  */
@@ -52,9 +53,29 @@ export type MemberError = CommitError | PlanRefused
 
 /** How a store makes members of commits. @since 0.1.0 @category models */
 export interface MemberOptions<P> {
-  readonly maxCommitBytes: number
-  readonly prepare: (commit: RuntimeCommit) => { readonly prepared: P; readonly bytes: number }
+  /** most that a commit may add, as it is stored */
+  readonly ceiling: number
+  readonly prepare: (commit: RuntimeCommit) => Prepared<P>
 }
+
+/** @since 0.1.0 @category models */
+export interface Prepared<P> {
+  readonly prepared: P
+  /** the weight of the whole commit in a batch, in UTF-16 units: never more than its bytes, never less than a third */
+  readonly bytes: number
+  /** bytes that the commit adds: not those of the ends of inputs and of changed facts, which are bounded already */
+  readonly added: () => number
+}
+
+/**
+ * The most that a commit may add as it is stored, where callers may give `maxCommitBytes`. A turn adds its answer twice,
+ * as outcome and as message, and what its inputs said. JSON takes up to six bytes for a byte of text. What is beside the
+ * texts has another MiB.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const storedCeiling = (maxCommitBytes: number): number => 3 * 6 * maxCommitBytes + 1024 * 1024
 
 /** Limits and the answers that every store's worker shares. @since 0.1.0 @category constructors */
 export const workerOptions = <P>(deadline: Duration.Duration) => ({
@@ -83,9 +104,9 @@ export const verbs = <P>(worker: GroupCommit<Member<P>, CommitAck, MemberError>,
       })
       if (Either.isLeft(encoded)) return Effect.fail(encoded.left)
       const { bytes, prepared } = encoded.right
-      if (bytes > options.maxCommitBytes) {
-        return Effect.fail(new CommitTooLarge({ bytes, limit: options.maxCommitBytes }))
-      }
+      // no unit has more than three bytes: they are counted only where they can be too many
+      const added = bytes * 3 > options.ceiling ? encoded.right.added() : 0
+      if (added > options.ceiling) return Effect.fail(new CommitTooLarge({ bytes: added, limit: options.ceiling }))
       const member: Member<P> = { _tag: "Commit", runtimeId: commit.runtimeId, commit, prepared, bytes }
       return Effect.catchTag(worker.submit(member), "PlanRefused", () => Effect.dieMessage("a commit has no plan"))
     }),

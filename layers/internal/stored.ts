@@ -10,6 +10,7 @@ import { identity } from "effect/Function"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { beginning } from "../../src/domain/BoundedText.js"
 import { textOf } from "./rendering.js"
 
 /** The value as it will be read back, or what is wrong with it in a few words. */
@@ -60,8 +61,8 @@ const wordsOf = ({ issue }: ParseResult.ParseError): string =>
   ParseResult.ArrayFormatter.formatIssueSync(issue)
     .slice(0, 3)
     .map(({ message, path }) =>
-      [...(path.length === 0 ? [] : [path.map(String).join(".")]), clipped(message)].join(": ")
+      [...(path.length === 0 ? [] : [clipped(path.map(String).join("."))]), clipped(message)].join(": ")
     )
     .join("; ")
 
-const clipped = (text: string): string => text.length > 200 ? `${text.slice(0, 200)}…` : text
+const clipped = (text: string): string => text.length > 200 ? `${beginning(text, 200)}…` : text

@@ -52,5 +52,5 @@ export const provide = (flags: MachineFlags) =>
 
 // --- internal ---
 
-/** A commit holds the answer twice, as outcome and as message, and JSON may need more than a byte for a byte. */
+/** Room for any answer that `--max-output` allows, and for what a document of it holds beside its text. */
 const commitBytes = (maxOutput: number): number => 16 * 1024 * 1024 + 4 * maxOutput

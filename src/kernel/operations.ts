@@ -9,6 +9,7 @@
 import * as Either from "effect/Either"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
+import { bounded } from "../domain/BoundedText.js"
 import type { Command, Decision, Emit } from "../domain/Command.js"
 import type { OperationError } from "../domain/Errors.js"
 import { OpDuplicateWait, OpNotFound, OpOwnerRetired, OpWaitAlreadyActive } from "../domain/Errors.js"
@@ -97,7 +98,7 @@ export const requestRetire = (id: OperationId): Command<OperationReply> =>
 
 /** Also taken after the start, where it is the same as `failOperation`. @since 0.1.0 @category commands */
 export const provisioningFailed = (id: OperationId, error: string): Command<OperationReply> =>
-  ending("provisioningFailed", id, { _tag: "Failed", error })
+  ending("provisioningFailed", id, { _tag: "Failed", error: bounded(error) })
 
 /** @since 0.1.0 @category commands */
 export const completeOperation = (id: OperationId, result: OperationResult): Command<OperationReply> =>
@@ -105,15 +106,15 @@ export const completeOperation = (id: OperationId, result: OperationResult): Com
 
 /** @since 0.1.0 @category commands */
 export const failOperation = (id: OperationId, error: string): Command<OperationReply> =>
-  ending("fail", id, { _tag: "Failed", error })
+  ending("fail", id, { _tag: "Failed", error: bounded(error) })
 
 /** Gives up before the start. @since 0.1.0 @category commands */
 export const abortOperation = (id: OperationId, reason?: string): Command<OperationReply> =>
-  ending("abort", id, { _tag: "Aborted", ...(reason === undefined ? {} : { reason }) })
+  ending("abort", id, { _tag: "Aborted", ...(reason === undefined ? {} : { reason: bounded(reason) }) })
 
 /** @since 0.1.0 @category commands */
 export const cancelOperation = (id: OperationId, reason?: string): Command<OperationReply> =>
-  ending("cancel", id, { _tag: "Cancelled", ...(reason === undefined ? {} : { reason }) })
+  ending("cancel", id, { _tag: "Cancelled", ...(reason === undefined ? {} : { reason: bounded(reason) }) })
 
 /** @since 0.1.0 @category commands */
 export const markRetired = (id: OperationId): Command<OperationReply> => ending("markRetired", id, { _tag: "Retired" })
@@ -156,7 +157,7 @@ export const terminateOwner = (
   reason: string,
   options: TerminateOptions = { onlyProcessOwned: false }
 ): Command<ReadonlyArray<OperationId>> =>
-  command("operations.terminateOwner", (state, env) => terminateOperations(state, env, reason, options))
+  command("operations.terminateOwner", (state, env) => terminateOperations(state, env, bounded(reason), options))
 
 /** Ends the epoch for good: part of destroy, after `terminateOperations` (D30). @since 0.1.0 @category commands */
 export const retireEpoch = (state: SessionState): Decision<void> => {

@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { storedCeiling } from "../../layers/internal/storeMember.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
 import * as C from "../support/commits.js"
 
@@ -67,26 +68,25 @@ describe("opening a file", () => {
 })
 
 describe("the largest commit", () => {
-  it.scopedLive("is one of exactly so many bytes", () =>
+  it.scopedLive("has exactly as many bytes as the ceiling of maxCommitBytes", () =>
     inFolder((folder) => {
       const record = C.recordOf(0)
-      const commit = (limit: number) =>
-        Effect.flatMap(
-          C.open(C.sessionId()),
-          ({ at }) => C.commit(at, { inputs: [C.insert({ ...record, ...named() })] })
-        )
-          .pipe(Effect.provide(RuntimeStoreSqlite.layer({ filename: `${folder}/s.db`, maxCommitBytes: limit })))
-      // another id of the same length
-      const named = () => {
-        const { input, inputId } = C.recordOf(0)
-        return { inputId, input }
-      }
+      const ceiling = storedCeiling(1)
+      const commit = (length: number) =>
+        Effect.flatMap(C.open(C.sessionId()), ({ at }) => {
+          // another id of the same length
+          const { input, inputId } = C.recordOf(0)
+          const words = input._tag === "Prompt" ? { ...input, text: "é".repeat(length) } : input
+          return C.commit(at, { inputs: [C.insert({ ...record, inputId, input: words })] })
+        }).pipe(Effect.provide(RuntimeStoreSqlite.layer({ filename: `${folder}/s.db`, maxCommitBytes: 1 })))
       return Effect.gen(function*() {
-        const refused = yield* Effect.flip(commit(1))
-        assert.deepInclude(refused, { _tag: "CommitTooLarge", limit: 1 })
-        const bytes = refused._tag === "CommitTooLarge" ? refused.bytes : 0
-        yield* commit(bytes)
-        assert.strictEqual((yield* Effect.flip(commit(bytes - 1)))._tag, "CommitTooLarge")
+        const refused = yield* Effect.flip(commit(ceiling))
+        assert.deepInclude(refused, { _tag: "CommitTooLarge", limit: ceiling })
+        const excess = refused._tag === "CommitTooLarge" ? refused.bytes - ceiling : 0
+        const most = ceiling - Math.ceil(excess / 2)
+        yield* commit(most)
+        const over = yield* Effect.flip(commit(most + 1))
+        assert.isBelow(over._tag === "CommitTooLarge" ? over.bytes - ceiling : Number.NaN, 3)
       })
     }))
 })

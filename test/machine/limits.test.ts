@@ -38,16 +38,26 @@ const counting = (runs: { count: number }, answer: string) =>
   )
 
 describe("a turn that no commit can hold", () => {
-  it.effect("whose input and answer fit each by itself has failed, once", () =>
+  it.effect("fails once when its answer is over the limit", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const runs = { count: 0 }
-      yield* machine.ensureSessionWithExecutor(id, yield* counting(runs, words(4_000)))
+      yield* machine.ensureSessionWithExecutor(id, yield* counting(runs, words(limit + 1)))
       const { completion } = yield* machine.session(id).prompt(words(6_000))
       const told = yield* later(completion.wait)
       assert.include(told._tag === "Abandoned" ? told.reason : told._tag, "the limit is 10000")
       assert.strictEqual(runs.count, 1)
       assert.strictEqual(yield* machine.runtimeState(id), "attached")
+    }).pipe(Effect.provide(small)))
+
+  it.effect("completes when input and answer fit each by itself", () =>
+    Effect.gen(function*() {
+      const machine = yield* MeerkatMachine
+      const runs = { count: 0 }
+      yield* machine.ensureSessionWithExecutor(id, yield* counting(runs, words(limit)))
+      const { completion } = yield* machine.session(id).prompt(words(limit))
+      assert.strictEqual((yield* later(completion.wait))._tag, "Completed")
+      assert.strictEqual(runs.count, 1)
     }).pipe(Effect.provide(small)))
 
   it.effect("since it was given too many inputs is done again with each of them alone", () =>
@@ -68,8 +78,10 @@ describe("a retired session", () => {
   it.effect("goes on behind an input whose turn no commit can hold, which is told", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
-      const answer = Effect.map(Effect.sleep("1 second"), () => Turn.reply(words(4_000)))
-      const executor = yield* make(() => answer)
+      const executor = yield* make(({ inputs: [input] }) => {
+        const isLong = input?._tag === "Prompt" && input.text.length > 1
+        return Effect.as(Effect.sleep("1 second"), Turn.reply(words(isLong ? limit + 1 : 1)))
+      })
       yield* machine.ensureSessionWithExecutor(id, executor)
       const sizes = [1, 7_000, 7_000, 1]
       const prompts = yield* Effect.forEach(sizes, (size) => machine.session(id).prompt(words(size)))
@@ -77,6 +89,34 @@ describe("a retired session", () => {
       const told = yield* later(Effect.forEach(prompts, ({ completion }) => completion.wait))
       assert.deepStrictEqual(told.map(({ _tag }) => _tag), ["Completed", "Abandoned", "Abandoned", "Completed"])
     }).pipe(Effect.provide(small)))
+})
+
+describe("a failure that the store cannot write down", () => {
+  it.effect("ends its input with a short outcome, and the session goes on", () =>
+    Effect.flatMap(FaultyStore.make, (faults) =>
+      Effect.gen(function*() {
+        const machine = yield* MeerkatMachine
+        const runs = { count: 0 }
+        const executor = yield* make(() =>
+          Effect.suspend(() => {
+            if (runs.count++ > 0) return Effect.succeed(Turn.reply("answer"))
+            // the second commit writes what the turn left beside it, the third is the failure alone
+            for (const nth of [1, 3]) faults.failCommit(new CommitTooLarge({ bytes: 2, limit: 1 }), { nth })
+            return Effect.fail(new ApplyFailed({ cause: "RuntimeTurn", detail: "no" }))
+          })
+        )
+        yield* machine.ensureSessionWithExecutor(id, executor)
+        const first = yield* machine.session(id).prompt("first")
+        const second = yield* machine.session(id).prompt("second")
+        const told = yield* later(Effect.all([first.completion.wait, second.completion.wait]))
+        assert.include("reason" in told[0] ? told[0].reason : told[0]._tag, "cannot hold its failure: CommitTooLarge")
+        assert.strictEqual(told[1]._tag, "Completed")
+        assert.strictEqual(runs.count, 2)
+      }).pipe(
+        Effect.provide(MeerkatMachineLive.layer),
+        Effect.provide(FaultyStore.layer(faults)),
+        Effect.provide(memory)
+      )))
 })
 
 describe("a turn that the store cannot write down", () => {

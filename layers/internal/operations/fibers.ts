@@ -16,6 +16,7 @@ import type { OperationAnswer } from "../../../services/SessionOperations.js"
 import type { OperationId } from "../../../src/domain/Ids.js"
 import { OperationResult } from "../../../src/domain/Operation.js"
 import { cancelOperation, completeOperation, failOperation } from "../../../src/kernel/operations.js"
+import * as ContentBytes from "../contentBytes.js"
 import type { Entry, OperationFiber } from "../entry.js"
 import { beforeRetry } from "../pauses.js"
 import { messagesOf } from "../rendering.js"
@@ -28,7 +29,11 @@ type Cell = Pick<OperationFiber, "ended">
 const check = Stored.check(OperationResult)
 
 /** What is stored of an answer, or why nothing is: it need not be one, coming from somebody's `any`. */
-export const resultOf = (answer: OperationAnswer, elapsedMs: number): Either.Either<OperationResult, string> => {
+export const resultOf = (
+  { maxCommitBytes }: Pick<OperationDeps["config"], "maxCommitBytes">,
+  answer: OperationAnswer,
+  elapsedMs: number
+): Either.Either<OperationResult, string> => {
   const said: unknown = answer
   const { content, durationMs, isError, tokensUsed } = typeof said === "string"
     ? { content: said }
@@ -36,18 +41,27 @@ export const resultOf = (answer: OperationAnswer, elapsedMs: number): Either.Eit
     ? said
     : {}
   const took = durationMs ?? elapsedMs
-  return check({
+  const result = check({
     content,
     isError: isError ?? false,
     // the clock may have been set back meanwhile
     durationMs: typeof took === "number" ? Math.max(0, Math.round(took)) : took,
     tokensUsed: tokensUsed ?? 0
   })
+  return Either.flatMap(result, (checked) => {
+    const bytes = ContentBytes.ofText(checked.content)
+    return bytes > maxCommitBytes ? Either.left(`it has ${bytes} bytes, the limit is ${maxCommitBytes}`) : result
+  })
 }
 
-const endOf = (id: OperationId, exit: Exit.Exit<OperationAnswer, unknown>, elapsedMs: number) => {
+const endOf = (
+  { config }: OperationDeps,
+  id: OperationId,
+  exit: Exit.Exit<OperationAnswer, unknown>,
+  elapsedMs: number
+) => {
   if (Exit.isSuccess(exit)) {
-    return Either.match(resultOf(exit.value, elapsedMs), {
+    return Either.match(resultOf(config, exit.value, elapsedMs), {
       onLeft: (detail) => failOperation(id, `its answer cannot be stored: ${detail}`),
       onRight: (result) => completeOperation(id, result)
     })
@@ -91,7 +105,7 @@ const body = <E>(deps: OperationDeps, id: OperationId, cell: Cell, work: Effect.
       // an interruption of ours comes with an end that was stored, or is going to be, by whoever sent it
       if (cell.ended || (Exit.isInterrupted(exit) && deps.entry.closing !== null)) return
       cell.ended = true
-      yield* store(deps, id, endOf(id, exit, (yield* Clock.currentTimeMillis) - startedAt))
+      yield* store(deps, id, endOf(deps, id, exit, (yield* Clock.currentTimeMillis) - startedAt))
     })
   )
 

@@ -87,7 +87,7 @@ const complete = (deps: OperationDeps, id: OperationId, answer: OperationAnswer)
   Effect.flatMap(Clock.currentTimeMillis, (now) => {
     const record = Ops.getOperation(deps.entry.authority.unsafeState(), id)
     const since = record === null ? now : record.startedAt ?? record.createdAt
-    return Either.match(Fibers.resultOf(answer, now - since), {
+    return Either.match(Fibers.resultOf(deps.config, answer, now - since), {
       onLeft: (detail) => Effect.fail(refused(`not an answer: ${detail}`)),
       onRight: (result) => ending(deps, id, Ops.completeOperation(id, result))
     })

@@ -9,6 +9,7 @@ import { OpInternal, OpOwnerRetired } from "../../../src/domain/Errors.js"
 import { isRetryable } from "../../../src/domain/StoreErrors.js"
 import type { Entry } from "../entry.js"
 import type { FreshIds } from "../freshIds.js"
+import { textOf } from "../rendering.js"
 import type { Spawner } from "../spawn.js"
 
 /** What the operations of a session are made of. */
@@ -28,7 +29,7 @@ const failure = (entry: Entry) => (error: SubmitError): OperationError => {
       return new OpInternal({ detail: `the session must be registered again: ${error.reason}`, retryable: false })
     case "CommitFailed":
       return new OpInternal({
-        detail: `the change could not be stored: ${error.error._tag}: ${error.error.message}`,
+        detail: `the change could not be stored: ${error.error._tag}: ${textOf(error.error)}`,
         cause: error.error,
         retryable: isRetryable(error.error)
       })

@@ -1,13 +1,16 @@
 /**
- * A commit as rows. Made before the commit is queued, so that the transaction only writes.
+ * A commit as rows, and how many bytes it adds. The store makes them before the commit is queued, so that the transaction
+ * only writes.
  *
  * @since 0.1.0
  */
+import { Buffer } from "node:buffer"
 import type { InputId } from "../../../src/domain/Ids.js"
 import type { InputFacts, InputRecord, TerminalInput } from "../../../src/domain/InputRecord.js"
 import type { Message } from "../../../src/domain/Message.js"
 import type { RuntimeCommit } from "../../../src/domain/RuntimeCommit.js"
 import { inputIdOf, newKeyOf } from "../../../src/kernel/validateCommit.js"
+import type { Prepared } from "../storeMember.js"
 import { sha256, sumOf } from "./digest.js"
 import type { Shapes } from "./shapes.js"
 
@@ -53,25 +56,24 @@ export interface Encoded {
 }
 
 /** @since 0.1.0 @category constructors */
-export const encode =
-  (shapes: Shapes) => (commit: RuntimeCommit): { readonly prepared: Encoded; readonly bytes: number } => {
-    const prepared: Encoded = {
-      ...inputRows(commit, shapes),
-      ended: endedRows(commit, true),
-      messages: messageRows(commit),
-      operations: commit.operations.map((record) => ({
-        id: record.spec.id,
-        completionSeq: record.completionSeq ?? null,
-        ...docOf(record)
-      })),
-      feed: commit.feed.map((entry) => ({ seq: entry.seq, operationId: entry.operationId, ...docOf(entry) })),
-      slices: commit.slices.map((slice) => sliceRow(slice.name, JSON.stringify(slice.value))),
-      opaque: commit.session?._tag === "Opaque"
-        ? { bytes: commit.session.bytes, digest: sha256(commit.session.bytes) }
-        : undefined
-    }
-    return { prepared, bytes: bytesOf(prepared) }
+export const encode = (shapes: Shapes) => (commit: RuntimeCommit): Prepared<Encoded> => {
+  const prepared: Encoded = {
+    ...inputRows(commit, shapes),
+    ended: endedRows(commit, true),
+    messages: messageRows(commit),
+    operations: commit.operations.map((record) => ({
+      id: record.spec.id,
+      completionSeq: record.completionSeq ?? null,
+      ...docOf(record)
+    })),
+    feed: commit.feed.map((entry) => ({ seq: entry.seq, operationId: entry.operationId, ...docOf(entry) })),
+    slices: commit.slices.map((slice) => sliceRow(slice.name, JSON.stringify(slice.value))),
+    opaque: commit.session?._tag === "Opaque"
+      ? { bytes: commit.session.bytes, digest: sha256(commit.session.bytes) }
+      : undefined
   }
+  return { prepared, bytes: unitsOf(prepared), added: () => addedBy(prepared) }
+}
 
 /**
  * Rows of what a commit ended. Without its receipt when that is stored already.
@@ -178,12 +180,23 @@ const messageRows = (commit: RuntimeCommit): Encoded["messages"] => {
   return rows
 }
 
-const sum = (rows: ReadonlyArray<{ readonly doc?: string; readonly facts?: string }>): number => {
+type Documents = ReadonlyArray<{ readonly doc?: string; readonly facts?: string }>
+
+const sum = (rows: Documents, of: (text: string) => number): number => {
   let total = 0
-  for (const row of rows) total += (row.doc?.length ?? 0) + (row.facts?.length ?? 0)
+  for (const { doc, facts } of rows) total += (doc === undefined ? 0 : of(doc)) + (facts === undefined ? 0 : of(facts))
   return total
 }
 
-const bytesOf = (rows: Encoded): number =>
-  sum(rows.opened) + sum(rows.changed) + sum(rows.ended) + sum(rows.messages) + sum(rows.operations) +
-  sum(rows.feed) + sum(rows.slices) + (rows.opaque?.bytes.length ?? 0)
+const unitsOf = (rows: Encoded): number =>
+  added(rows, ({ length }) => length) + sum(rows.changed, ({ length }) => length) +
+  sum(rows.ended, ({ length }) => length)
+
+/** Rows that end inputs count only where they hold the answer of a run. */
+const addedBy = (rows: Encoded): number =>
+  added(rows, (text) => Buffer.byteLength(text)) +
+  sum(rows.ended.filter(({ receipt }) => receipt !== undefined), (text) => Buffer.byteLength(text))
+
+const added = (rows: Encoded, of: (text: string) => number): number =>
+  sum(rows.opened, of) + sum(rows.messages, of) + sum(rows.operations, of) + sum(rows.feed, of) + sum(rows.slices, of) +
+  (rows.opaque?.bytes.length ?? 0)

@@ -1,6 +1,7 @@
 /** @since 0.1.0 */
 import * as Effect from "effect/Effect"
 import type { MeerkatMachineService } from "../../../services/MeerkatMachine.js"
+import { bounded } from "../../../src/domain/BoundedText.js"
 import type { RunId } from "../../../src/domain/Ids.js"
 import { recover, recycle, reset, retire } from "../../../src/kernel/commands/lifecycle.js"
 import { requestCancel, requestYield } from "../../../src/kernel/commands/run.js"
@@ -36,8 +37,9 @@ export const lifecycle = (
     else if (entry.attachment !== null) escortCancel(attachments, entry, entry.attachment, runId, reason)
   }
   return {
-    hardCancelCurrentRun: (sessionId, reason) =>
-      traced(
+    hardCancelCurrentRun: (sessionId, given) => {
+      const reason = bounded(given)
+      return traced(
         "hardCancelCurrentRun",
         Effect.flatMap(registry.lookup(sessionId), (entry) =>
           Effect.mapError(
@@ -50,13 +52,14 @@ export const lifecycle = (
             })),
             driverError(entry.authority)
           ))
-      ),
+      )
+    },
     cancelAfterBoundary: (sessionId, reason) =>
       traced("cancelAfterBoundary", Effect.asVoid(submitTo(parts, sessionId, requestYield({ reason })))),
     stopRuntimeExecutor: (sessionId, reason) =>
       traced(
         "stopRuntimeExecutor",
-        Effect.flatMap(registry.lookup(sessionId), (entry) => Lifecycle.stop(attachments, entry, reason))
+        Effect.flatMap(registry.lookup(sessionId), (entry) => Lifecycle.stop(attachments, entry, bounded(reason)))
       ),
     retireRuntime: (sessionId) => traced("retireRuntime", submitTo(parts, sessionId, retire)),
     resetRuntime: (sessionId) =>

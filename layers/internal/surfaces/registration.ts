@@ -7,7 +7,7 @@ import type { CoreExecutor } from "../../../services/CoreExecutor.js"
 import type { MeerkatMachineService } from "../../../services/MeerkatMachine.js"
 import type { SessionId } from "../../../src/domain/Ids.js"
 import { setSilentIntents } from "../../../src/kernel/commands/queue.js"
-import { given } from "../given.js"
+import { givenWithin } from "../given.js"
 import type { MachineParts } from "../machineParts.js"
 import { submit, traced } from "../machineParts.js"
 import * as Stored from "../stored.js"
@@ -82,7 +82,7 @@ export const registration = (
         "setSessionSilentIntents",
         Effect.flatMap(registry.lookup(sessionId), (entry) =>
           Effect.flatMap(
-            given(entry, checkIntents, intents, "a list of intents"),
+            givenWithin(parts.config.maxCommitBytes, entry, checkIntents, intents, "a list of intents"),
             (checked) => submit(entry, setSilentIntents(checked))
           ))
       )

@@ -12,14 +12,14 @@ import {
 } from "../../../src/domain/ToolVisibility.js"
 import * as Commands from "../../../src/kernel/commands/tools.js"
 import { visibilityOf } from "../../../src/kernel/toolVisibility.js"
-import { given } from "../given.js"
+import { givenWithin } from "../given.js"
 import type { MachineParts, Resolve } from "../machineParts.js"
 import { submit, traced } from "../machineParts.js"
 import * as Stored from "../stored.js"
 
 /** Which tools sessions show, by session id. */
 export const tools = (parts: MachineParts): ToolsControl => {
-  const of = (sessionId: SessionId) => sessionTools(parts.registry.lookup(sessionId))
+  const of = (sessionId: SessionId) => sessionTools(parts, parts.registry.lookup(sessionId))
   return {
     stagePersistentFilter: (sessionId, filter, witnesses) => of(sessionId).stageFilter(filter, witnesses),
     requestDeferredTools: (sessionId, authorities) => of(sessionId).requestDeferred(authorities),
@@ -34,8 +34,8 @@ const checkVisibility = Stored.check(SessionToolVisibilityState)
 // not stored themselves, but what is stored of a tool is taken from them
 const checkCatalogs = Stored.check(Schema.Struct({ deferred: ToolWitnesses, filter: ToolWitnesses }))
 
-/** The tools of one session. */
-export const sessionTools = (resolve: Resolve): SessionTools => {
+/** The tools of one session. A decision of more than `maxCommitBytes` is refused as `TooLarge`. */
+export const sessionTools = ({ config }: Pick<MachineParts, "config">, resolve: Resolve): SessionTools => {
   const send = <V, A>(
     name: string,
     [check, what]: readonly [Stored.Check<V>, string],
@@ -45,7 +45,10 @@ export const sessionTools = (resolve: Resolve): SessionTools => {
     traced(
       name,
       Effect.flatMap(resolve, (entry) =>
-        Effect.flatMap(given(entry, check, value, what), (checked) => submit(entry, command(checked))))
+        Effect.flatMap(
+          givenWithin(config.maxCommitBytes, entry, check, value, what),
+          (checked) => submit(entry, command(checked))
+        ))
     )
   const visibility = [checkVisibility, "a visibility of tools"] as const
   return {

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
+import { bounded } from "../../domain/BoundedText.js"
 import type { Command, RunFailure, RunOutput } from "../../domain/Command.js"
 import type { CompletionOutcome } from "../../domain/Completion.js"
 import type { RunId } from "../../domain/Ids.js"
@@ -109,7 +110,11 @@ export const cancelRun = (options: { readonly runId: RunId; readonly reason: str
       batchOf(fold.state, options.runId),
       ({ inputId }) => ({ inputId, at: env.now, reason, outcome })
     )
-    return answered(Table.thenFire(abandoned, "CancelRun", options), () => undefined)
+    const { runId } = options
+    return answered(
+      Table.thenFire(abandoned, "CancelRun", { runId, reason: bounded(options.reason) }),
+      () => undefined
+    )
   })
 
 /** The run was ended from outside: its inputs go back as they were, charged to nobody. @since 0.1.0 @category commands */
@@ -183,7 +188,7 @@ const request = (
   options: { readonly reason: string }
 ): Command<{ readonly runId: RunId; readonly first: boolean }> =>
   external(name, (fold) =>
-    Either.flatMap(Table.fire(fold, on, options), (marked) => {
+    Either.flatMap(Table.fire(fold, on, { reason: bounded(options.reason) }), (marked) => {
       const run = current(marked.state)
       return run === undefined
         ? Either.left(Table.refuse(fold, "run_active"))

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
+import { bounded } from "../../domain/BoundedText.js"
 import type { Command, RunOutput } from "../../domain/Command.js"
 import type { EpochId, RunId } from "../../domain/Ids.js"
 import type { OfRun } from "../rows/run.js"
@@ -73,7 +74,7 @@ export const failServiceTurn = (options: OfTurn & { readonly detail: string }): 
   ending(
     "failServiceTurn",
     options,
-    (fold, { runId }) => Table.fire(fold, "FailService", { runId, detail: options.detail })
+    (fold, { runId }) => Table.fire(fold, "FailService", { runId, detail: bounded(options.detail) })
   )
 
 /** @since 0.1.0 @category commands */
@@ -81,7 +82,7 @@ export const cancelServiceTurn = (options: OfTurn & { readonly reason: string })
   ending(
     "cancelServiceTurn",
     options,
-    (fold, { runId }) => Table.fire(fold, "CancelService", { runId, reason: options.reason })
+    (fold, { runId }) => Table.fire(fold, "CancelService", { runId, reason: bounded(options.reason) })
   )
 
 // --- internal ---
