@@ -7,18 +7,20 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type { ParseError } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { CoreExecutor, Turn, TurnOutput } from "../services/CoreExecutor.js"
 import * as Answer from "../services/Turn.js"
 import { beginning } from "../src/domain/BoundedText.js"
 import { RunResult } from "../src/domain/Completion.js"
-import type { ExecutorError } from "../src/domain/Errors.js"
+import type { ExecutorError, ExecutorFault } from "../src/domain/Errors.js"
 import { ApplyFailed, TerminalFailure } from "../src/domain/Errors.js"
 import { RunId, SessionId } from "../src/domain/Ids.js"
 import { Input } from "../src/domain/Input.js"
 import { Message } from "../src/domain/Message.js"
 import { CompletionEntry } from "../src/domain/Operation.js"
+import { wellFormedJson } from "../src/domain/Text.js"
 import { ContextAppend, TurnMetadata } from "../src/domain/Turn.js"
 import {
   type CommandFailure,
@@ -28,6 +30,7 @@ import {
   stdoutText
 } from "./internal/commandProcess.js"
 import { inheritedEnvironment } from "./internal/environment.js"
+import { firstIssue } from "./internal/issues.js"
 import { withoutLineEnds } from "./internal/lineEnds.js"
 import { within } from "./internal/race.js"
 import { promptOf } from "./internal/turnText.js"
@@ -201,8 +204,14 @@ const documentOf = (turn: Turn): Effect.Effect<string, ExecutorError> =>
         history: Array.from(history)
       })
     ),
-    Effect.mapError((error) => new ApplyFailed({ cause: "RuntimeContextApply", detail: error.message }))
+    Effect.mapBoth({
+      onFailure: (error) => new ApplyFailed({ cause: "RuntimeContextApply", detail: wordsOf(error) }),
+      onSuccess: wellFormedJson
+    })
   )
+
+const wordsOf = (error: ParseError | ExecutorFault): string =>
+  error._tag === "ParseError" ? firstIssue(error) : error.message
 
 const answerOf = (
   options: CommandExecutorOptions,

@@ -32,6 +32,7 @@ import * as Blobs from "./internal/blobs.js"
 import { invalid } from "./internal/driverError.js"
 import type { Entry } from "./internal/entry.js"
 import * as FreshIds from "./internal/freshIds.js"
+import { firstIssue } from "./internal/issues.js"
 import type { MachineParts } from "./internal/machineParts.js"
 import { operationsOf } from "./internal/operations/registry.js"
 import * as Registry from "./internal/registry.js"
@@ -170,7 +171,7 @@ const make = Effect.gen(function*() {
     })
   const sessionScoped: MeerkatMachineService["sessionScoped"] = (name, executor) =>
     Schema.decode(SessionId)(name).pipe(
-      Effect.mapError((error) => invalid({ _tag: "InvalidSessionId", detail: error.message })),
+      Effect.mapError((error) => invalid({ _tag: "InvalidSessionId", detail: firstIssue(error) })),
       Effect.flatMap((sessionId) => scoped(sessionId, Effect.isEffect(executor) ? executor : Effect.succeed(executor)))
     )
 

@@ -17,6 +17,7 @@ import { type RuntimeId, sessionIdOf } from "../src/domain/Ids.js"
 import { stateOfOpen, stateOfTerminal } from "../src/domain/InputRecord.js"
 import type { CommitAck, RuntimeCommit } from "../src/domain/RuntimeCommit.js"
 import { CommitRefused } from "../src/domain/StoreErrors.js"
+import { isWellFormed } from "../src/domain/Text.js"
 import { hasWakeWorthy } from "../src/kernel/feed.js"
 import { isTerminalStatus } from "../src/kernel/operationRows.js"
 import { unseen, validateCommit } from "../src/kernel/validateCommit.js"
@@ -189,10 +190,13 @@ const isDue = ({ feed = [], head: { epoch, lifecycle }, operations }: Tables.Tab
     ) || (epoch !== null && hasWakeWorthy({ epoch, feed }))
   )
 
+/** As SQLite compares them: half of a surrogate pair begins no name. */
+const startsWith = (name: string, prefix: string): boolean => name.startsWith(prefix) && isWellFormed(prefix)
+
 const chosen = (filter: SessionFilter) => (tables: Tables.Tables): boolean => {
   const { head, open } = tables
   const pending = open !== undefined && open.size > 0
   return (filter.pendingOnly !== true || pending) && (filter.dueOnly !== true || pending || isDue(tables)) &&
     (filter.lifecycle === undefined || filter.lifecycle.includes(head.lifecycle)) &&
-    head.sessionId.startsWith(filter.prefix ?? "")
+    startsWith(head.sessionId, filter.prefix ?? "")
 }

@@ -9,7 +9,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import type { BlobFailed } from "../../services/BlobStore.js"
 import { BlobStore } from "../../services/BlobStore.js"
 import type { Turn, TurnOutput } from "../../services/CoreExecutor.js"
@@ -18,6 +17,7 @@ import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { ExecutorFault, Internal } from "../../src/domain/Errors.js"
 import type { Input } from "../../src/domain/Input.js"
 import type { ContentBlock, MediaData, Message } from "../../src/domain/Message.js"
+import { Name } from "../../src/domain/Text.js"
 import { invalid } from "./driverError.js"
 import { within } from "./race.js"
 import { logWarning, textOf } from "./rendering.js"
@@ -52,7 +52,7 @@ const fault = (detail: string, retryable: boolean) => new ExecutorFault({ detail
 const decode = (base64: string): Effect.Effect<Uint8Array, ExecutorFault> =>
   Either.mapLeft(Encoding.decodeBase64(base64), ({ message }) => fault(`media that is not base64: ${message}`, false))
 
-const checkBlobId = Stored.check(Schema.String)
+const checkBlobId = Stored.check(Name)
 
 const without: Blobs = {
   ofInput: Effect.succeed,

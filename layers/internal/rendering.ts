@@ -1,6 +1,7 @@
 /**
  * Renders what users' code fails or dies with as text. The value may be anything: no JSON, of any size, or one that
- * throws when it is read. Rendering never throws, and every text it makes is bounded.
+ * throws when it is read. Rendering never throws. Every text it makes is bounded and well
+ * formed, since it is stored and printed.
  *
  * @since 0.1.0
  */
@@ -10,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Inspectable from "effect/Inspectable"
 import { bounded, maxReasonBytes } from "../../src/domain/BoundedText.js"
+import { wellFormed } from "../../src/domain/Text.js"
 
 const nameless = "a value that cannot be shown"
 
@@ -18,7 +20,7 @@ const limit = maxReasonBytes - 512
 
 /** The text of `make`, bounded; a value whose `message` is no text, or throws, is told by `otherwise`. */
 const rendered = (make: () => string, otherwise: () => string): string =>
-  Either.getOrElse(Either.try(() => bounded(make(), limit)), () => bounded(otherwise(), limit))
+  Either.getOrElse(Either.try(() => bounded(wellFormed(make()), limit)), () => bounded(wellFormed(otherwise()), limit))
 
 /** A value as text: of an error its message. */
 export const textOf = (value: unknown): string =>

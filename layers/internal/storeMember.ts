@@ -9,6 +9,7 @@ import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type { RequestId, RuntimeId } from "../../src/domain/Ids.js"
 import { RequestId as RequestIdSchema } from "../../src/domain/Ids.js"
@@ -24,6 +25,7 @@ import {
 } from "../../src/domain/StoreErrors.js"
 import type { GroupCommit } from "./groupCommit.js"
 import { textOf } from "./rendering.js"
+import { storable } from "./storable.js"
 
 /** The plan of an opening said no. Never leaves the store: the caller gets the plan's own error. @since 0.1.0 @category errors */
 export class PlanRefused extends Data.TaggedError("PlanRefused") {}
@@ -96,14 +98,11 @@ export const workerOptions = <P>(deadline: Duration.Duration) => ({
  * @category constructors
  */
 export const verbs = <P>(worker: GroupCommit<Member<P>, CommitAck, MemberError>, options: MemberOptions<P>) => ({
-  commit: (commit: RuntimeCommit): Effect.Effect<CommitAck, CommitError> =>
+  commit: (given: RuntimeCommit): Effect.Effect<CommitAck, CommitError> =>
     Effect.suspend(() => {
-      const encoded = Either.try({
-        try: () => options.prepare(commit),
-        catch: (cause) => new CommitUnencodable({ detail: textOf(cause) })
-      })
+      const encoded = encode(given, options)
       if (Either.isLeft(encoded)) return Effect.fail(encoded.left)
-      const { bytes, prepared } = encoded.right
+      const { bytes, commit, prepared } = encoded.right
       // no unit has more than three bytes: they are counted only where they can be too many
       const added = bytes * 3 > options.ceiling ? encoded.right.added() : 0
       if (added > options.ceiling) return Effect.fail(new CommitTooLarge({ bytes: added, limit: options.ceiling }))
@@ -115,9 +114,9 @@ export const verbs = <P>(worker: GroupCommit<Member<P>, CommitAck, MemberError>,
     plan: (image: RuntimeImage) => Either.Either<Opening<A>, E>
   ): Effect.Effect<{ readonly ack: CommitAck; readonly value: A }, E | CommitError | ReadError> =>
     Effect.suspend(() => {
-      let planned = Option.none<Either.Either<Opening<A>, E>>()
+      let planned = Option.none<Either.Either<Opening<A>, E | CommitUnencodable>>()
       const decide = (image: RuntimeImage) => {
-        const opening = plan(image)
+        const opening = Either.flatMap(plan(image), storableOpening)
         planned = Option.some(opening)
         return Either.mapBoth(opening, { onLeft: () => new PlanRefused(), onRight: (value) => value.commit })
       }
@@ -141,6 +140,19 @@ const closed: MemberError = new StoreClosed()
 
 /** What an opening is taken to weigh in a batch: its commit is not known yet. */
 const openingBytes = 1024
+
+/** The commit that is queued, and what the store made of it. A commit that has no end throws on the way. */
+const encode = <P>(given: RuntimeCommit, { prepare }: MemberOptions<P>) =>
+  Either.flatMap(
+    Either.try({
+      try: () => Either.map(storable(given), (commit) => ({ commit, ...prepare(commit) })),
+      catch: (cause) => new CommitUnencodable({ detail: textOf(cause) })
+    }),
+    identity
+  )
+
+const storableOpening = <A>(opening: Opening<A>): Either.Either<Opening<A>, CommitUnencodable> =>
+  Either.map(storable(opening.commit), (commit) => commit === opening.commit ? opening : { ...opening, commit })
 
 const noRequest = RequestIdSchema.make("00000000-0000-0000-0000-000000000000")
 

@@ -30,8 +30,8 @@ export const json = Options.boolean("json").pipe(
 /** A name that can be one of a session, or a sentence that says what can. @since 0.1.0 @category parsing */
 export const sessionId = (what: string, name: string): Effect.Effect<SessionId, string> =>
   Effect.mapError(
-    Schema.decode(SessionId)(name),
-    () => `${what} takes a name of 1 to 200 characters without control characters.`
+    Schema.decode(SessionId)(name).pipe(Effect.filterOrFail(isUtf8)),
+    () => `${what} takes a name of 1 to 200 characters without control characters, in UTF-8.`
   )
 
 /** @since 0.1.0 @category options */
@@ -51,7 +51,11 @@ export const key = Options.text("key").pipe(
   Options.withPseudoName("KEY"),
   // an empty one, from a variable that is not set for example, would make one input of all
   Options.mapEffect((text) =>
-    parsed("key", text.trim() === "" ? Option.none() : Option.some(text), "a name, not nothing")
+    parsed(
+      "key",
+      text.trim() === "" || !isUtf8(text) ? Option.none() : Option.some(text),
+      "a name in UTF-8, not nothing"
+    )
   ),
   Options.optional,
   Options.withDescription(
@@ -117,6 +121,9 @@ export interface ExecutorFlags {
 }
 
 // --- internal ---
+
+/** Bytes of the command line that are no UTF-8 arrive as U+FFFD: two such names would be one. */
+const isUtf8 = (name: string): boolean => !name.includes("\ufffd")
 
 const parsed = <A>(
   name: string,

@@ -7,6 +7,7 @@ import * as Console from "effect/Console"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import { wellFormedJson } from "../domain/Text.js"
 import { type CliFailure, readerGone, unwritable } from "./failure.js"
 import { colours, condensed } from "./help.js"
 
@@ -22,7 +23,7 @@ export const line = (text: string): Effect.Effect<void, CliFailure> =>
   })
 
 /** One JSON document on a line of its own. @since 0.1.0 @category output */
-export const json = (value: unknown): Effect.Effect<void, CliFailure> => line(JSON.stringify(value))
+export const json = (value: unknown): Effect.Effect<void, CliFailure> => line(wellFormedJson(JSON.stringify(value)))
 
 /** A line for the person who watches. @since 0.1.0 @category output */
 export const note = (text: string): Effect.Effect<void> =>

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Json, optional } from "./Json.js"
+import { Name } from "./Text.js"
 
 /** What an executor answers. @since 0.1.0 @category schemas */
 export const RunResult = Schema.Struct({
@@ -64,7 +65,7 @@ export type TurnError = typeof TurnError.Type
 export const CompletionOutcome = Schema.Union(
   Schema.TaggedStruct("Completed", { result: RunResult }),
   Schema.TaggedStruct("CompletedWithoutResult", {}),
-  Schema.TaggedStruct("CallbackPending", { toolName: Schema.String, args: Json }),
+  Schema.TaggedStruct("CallbackPending", { toolName: Name, args: Json }),
   Schema.TaggedStruct("Cancelled", {}),
   Schema.TaggedStruct("Abandoned", { reason: Schema.String }),
   Schema.TaggedStruct("AbandonedWithError", { reason: Schema.String, error: TurnError }),

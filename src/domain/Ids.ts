@@ -1,14 +1,15 @@
 /** @since 0.1.0 */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { Name } from "./Text.js"
 
 /**
- * What a caller names a session by: 1–200 characters, no control characters.
+ * What a caller names a session by: 1–200 well-formed characters, no control characters.
  *
  * @since 0.1.0
  * @category schemas
  */
-export const SessionId = Schema.String.pipe(
+export const SessionId = Name.pipe(
   Schema.minLength(1),
   Schema.maxLength(200),
   Schema.pattern(/^[^\u0000-\u001f\u007f-\u009f]*$/),
@@ -20,7 +21,7 @@ export type SessionId = typeof SessionId.Type
 const uuid = <B extends string>(brand: B) => Schema.UUID.pipe(Schema.brand(brand))
 
 /** The store's name for a session: `rt:session:<sessionId>`. @since 0.1.0 @category schemas */
-export const RuntimeId = Schema.NonEmptyString.pipe(Schema.brand("RuntimeId"))
+export const RuntimeId = Name.pipe(Schema.minLength(1), Schema.brand("RuntimeId"))
 /** @since 0.1.0 @category models */
 export type RuntimeId = typeof RuntimeId.Type
 

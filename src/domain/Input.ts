@@ -3,6 +3,7 @@ import * as Schema from "effect/Schema"
 import { InputId } from "./Ids.js"
 import { Json, optional } from "./Json.js"
 import { ContentBlock } from "./Message.js"
+import { Name } from "./Text.js"
 import { HandlingMode, RenderMetadata, TurnMetadata } from "./Turn.js"
 
 /** Who an input comes from. @since 0.1.0 @category schemas */
@@ -10,13 +11,13 @@ export const InputOrigin = Schema.Union(
   Schema.Struct({ type: Schema.Literal("operator") }),
   Schema.Struct({
     type: Schema.Literal("peer"),
-    peerId: Schema.String,
-    displayIdentity: optional(Schema.String),
-    runtimeId: optional(Schema.String)
+    peerId: Name,
+    displayIdentity: optional(Name),
+    runtimeId: optional(Name)
   }),
-  Schema.Struct({ type: Schema.Literal("flow"), flowId: Schema.String, stepIndex: Schema.NonNegativeInt }),
+  Schema.Struct({ type: Schema.Literal("flow"), flowId: Name, stepIndex: Schema.NonNegativeInt }),
   Schema.Struct({ type: Schema.Literal("system") }),
-  Schema.Struct({ type: Schema.Literal("external"), sourceName: Schema.String })
+  Schema.Struct({ type: Schema.Literal("external"), sourceName: Name })
 )
 /** @since 0.1.0 @category models */
 export type InputOrigin = typeof InputOrigin.Type
@@ -38,9 +39,9 @@ export const InputHeader = Schema.Struct({
   source: InputOrigin,
   durability: Durability,
   visibility: Schema.Struct({ transcriptEligible: Schema.Boolean, operatorEligible: Schema.Boolean }),
-  idempotencyKey: optional(Schema.String),
-  supersessionKey: optional(Schema.String),
-  correlationId: optional(Schema.String)
+  idempotencyKey: optional(Name),
+  supersessionKey: optional(Name),
+  correlationId: optional(Name)
 })
 /** @since 0.1.0 @category models */
 export type InputHeader = typeof InputHeader.Type
@@ -48,15 +49,15 @@ export type InputHeader = typeof InputHeader.Type
 /** What a peer input is about. @since 0.1.0 @category schemas */
 export const PeerConvention = Schema.Union(
   Schema.Struct({ type: Schema.Literal("message") }),
-  Schema.Struct({ type: Schema.Literal("request"), requestId: Schema.String, intent: Schema.String }),
+  Schema.Struct({ type: Schema.Literal("request"), requestId: Name, intent: Name }),
   Schema.Struct({
     type: Schema.Literal("response_progress"),
-    requestId: Schema.String,
+    requestId: Name,
     phase: Schema.Literal("accepted", "in_progress", "partial_result")
   }),
   Schema.Struct({
     type: Schema.Literal("response_terminal"),
-    requestId: Schema.String,
+    requestId: Name,
     status: Schema.Literal("completed", "failed", "cancelled")
   })
 )
@@ -82,7 +83,7 @@ export const PeerInput = Schema.TaggedStruct("Peer", {
 /** @since 0.1.0 @category schemas */
 export const FlowStepInput = Schema.TaggedStruct("FlowStep", {
   header: InputHeader,
-  stepId: Schema.String,
+  stepId: Name,
   instructions: Schema.String,
   blocks: optional(Schema.Array(ContentBlock)),
   metadata: optional(TurnMetadata)
@@ -90,7 +91,7 @@ export const FlowStepInput = Schema.TaggedStruct("FlowStep", {
 /** @since 0.1.0 @category schemas */
 export const ExternalEventInput = Schema.TaggedStruct("ExternalEvent", {
   header: InputHeader,
-  eventType: Schema.String,
+  eventType: Name,
   payload: Json,
   blocks: optional(Schema.Array(ContentBlock)),
   handlingMode: HandlingMode,
@@ -101,12 +102,12 @@ export const ContinuationInput = Schema.TaggedStruct("Continuation", {
   header: InputHeader,
   reason: Schema.String,
   handlingMode: HandlingMode,
-  requestId: optional(Schema.String)
+  requestId: optional(Name)
 })
 /** @since 0.1.0 @category schemas */
 export const OperationInput = Schema.TaggedStruct("Operation", {
   header: InputHeader,
-  operationId: Schema.String,
+  operationId: Name,
   event: Json
 })
 

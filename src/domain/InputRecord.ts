@@ -5,6 +5,7 @@ import { InputId, RunId } from "./Ids.js"
 import { Durability, Input, InputKind } from "./Input.js"
 import { Json, optional } from "./Json.js"
 import { InputSemantics, Lane, PolicyDecision } from "./Policy.js"
+import { Name } from "./Text.js"
 
 /** Why an input was abandoned. @since 0.1.0 @category schemas */
 export const AbandonReason = Schema.Union(
@@ -34,7 +35,7 @@ export const InputStatus = Schema.Union(
 export type InputStatus = typeof InputStatus.Type
 
 /** Where in a trace something was called. @since 0.1.0 @category schemas */
-export const TraceContext = Schema.Struct({ traceId: Schema.String, spanId: Schema.String, sampled: Schema.Boolean })
+export const TraceContext = Schema.Struct({ traceId: Name, spanId: Name, sampled: Schema.Boolean })
 /** @since 0.1.0 @category models */
 export type TraceContext = typeof TraceContext.Type
 
@@ -54,7 +55,7 @@ export const InputFacts = Schema.Struct({
   hold: Schema.Boolean,
   status: InputStatus,
   durability: Durability,
-  idempotencyKey: optional(Schema.String),
+  idempotencyKey: optional(Name),
   policy: PolicyDecision,
   semantics: InputSemantics,
   /** stagings so far (history) */
@@ -88,7 +89,7 @@ export const TerminalInput = Schema.Struct({
   admissionSeq: Schema.NonNegativeInt,
   lane: Lane,
   durability: Durability,
-  idempotencyKey: optional(Schema.String),
+  idempotencyKey: optional(Name),
   terminal: InputTerminal,
   /** absent when the outcome is that of the receipt (`lastRunId`, `lastSequence`) */
   outcome: optional(CompletionOutcome),
@@ -117,7 +118,7 @@ export const InputState = Schema.Struct({
   admissionSeq: Schema.NonNegativeInt,
   hold: Schema.Boolean,
   durability: Durability,
-  idempotencyKey: optional(Schema.String),
+  idempotencyKey: optional(Name),
   attempts: Schema.NonNegativeInt,
   charged: Schema.NonNegativeInt,
   crashed: Schema.NonNegativeInt,
@@ -160,6 +161,6 @@ export const stateOfTerminal = (row: TerminalInput): InputState => {
 }
 
 /** Small per-session documents that are stored whole, by name (`silentIntents`, `toolVisibility`, …). @since 0.1.0 @category schemas */
-export const SliceDocument = Schema.Struct({ name: Schema.String, value: Json })
+export const SliceDocument = Schema.Struct({ name: Name, value: Json })
 /** @since 0.1.0 @category models */
 export type SliceDocument = typeof SliceDocument.Type

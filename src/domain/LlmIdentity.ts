@@ -1,6 +1,7 @@
 /** @since 0.1.0 */
 import * as Schema from "effect/Schema"
 import { Json, optional } from "./Json.js"
+import { Name } from "./Text.js"
 import { SessionToolVisibilityState, ToolFilter } from "./ToolVisibility.js"
 
 /** Who serves a model. @since 0.1.0 @category schemas */
@@ -10,19 +11,19 @@ export type LlmProvider = typeof LlmProvider.Type
 
 /** Names credentials that are kept elsewhere. @since 0.1.0 @category schemas */
 export const LlmAuthBinding = Schema.Struct({
-  realm: Schema.String,
-  binding: Schema.String,
-  profile: optional(Schema.String)
+  realm: Name,
+  binding: Name,
+  profile: optional(Name)
 })
 /** @since 0.1.0 @category models */
 export type LlmAuthBinding = typeof LlmAuthBinding.Type
 
 /** Which model a session speaks to, and how. @since 0.1.0 @category schemas */
 export const SessionLlmIdentity = Schema.Struct({
-  model: Schema.String,
+  model: Name,
   provider: LlmProvider,
   /** only with `self_hosted` */
-  selfHostedServerId: optional(Schema.String),
+  selfHostedServerId: optional(Name),
   providerParams: optional(Json),
   authBinding: optional(LlmAuthBinding)
 })
@@ -31,9 +32,9 @@ export type SessionLlmIdentity = typeof SessionLlmIdentity.Type
 
 /** What is to change. A field that is absent stays as it is; a clear flag removes what is there. @since 0.1.0 @category schemas */
 export const SessionLlmReconfigureRequest = Schema.Struct({
-  model: optional(Schema.String),
+  model: optional(Name),
   /** one of `LlmProvider`; together with `model` only */
-  provider: optional(Schema.String),
+  provider: optional(Name),
   providerParams: optional(Json),
   clearProviderParams: optional(Schema.Boolean),
   authBinding: optional(LlmAuthBinding),
@@ -74,7 +75,7 @@ export const HydratedSessionLlmState = Schema.Struct({
   currentCapabilitySurface: optional(SessionLlmCapabilitySurface),
   capabilitySurfaceStatus: SessionLlmCapabilitySurfaceStatus,
   /** names of all tools that the session has, visible or not */
-  baseToolNames: Schema.Array(Schema.String)
+  baseToolNames: Schema.Array(Name)
 })
 /** @since 0.1.0 @category models */
 export type HydratedSessionLlmState = typeof HydratedSessionLlmState.Type

@@ -1,11 +1,12 @@
 /** @since 0.1.0 */
 import * as Schema from "effect/Schema"
 import { Json, optional } from "./Json.js"
+import { Name } from "./Text.js"
 
 /** Media bytes: inline base64, or a reference into the blob store. @since 0.1.0 @category schemas */
 export const MediaData = Schema.Union(
   Schema.Struct({ type: Schema.Literal("inline"), base64: Schema.String }),
-  Schema.Struct({ type: Schema.Literal("blob"), blobId: Schema.String })
+  Schema.Struct({ type: Schema.Literal("blob"), blobId: Name })
 )
 /** @since 0.1.0 @category models */
 export type MediaData = typeof MediaData.Type
@@ -13,10 +14,10 @@ export type MediaData = typeof MediaData.Type
 /** One block of a message. @since 0.1.0 @category schemas */
 export const ContentBlock = Schema.Union(
   Schema.Struct({ type: Schema.Literal("text"), text: Schema.String }),
-  Schema.Struct({ type: Schema.Literal("image"), mediaType: Schema.String, data: MediaData }),
+  Schema.Struct({ type: Schema.Literal("image"), mediaType: Name, data: MediaData }),
   Schema.Struct({
     type: Schema.Literal("video"),
-    mediaType: Schema.String,
+    mediaType: Name,
     durationMs: Schema.NonNegativeInt,
     data: MediaData
   })
@@ -28,7 +29,7 @@ export type ContentBlock = typeof ContentBlock.Type
 export const Message = Schema.Struct({
   role: Schema.Literal("user", "assistant", "system", "tool"),
   blocks: Schema.Array(ContentBlock),
-  name: optional(Schema.String),
+  name: optional(Name),
   metadata: optional(Schema.Record({ key: Schema.String, value: Json }))
 })
 /** @since 0.1.0 @category models */

@@ -2,6 +2,7 @@
 import * as Schema from "effect/Schema"
 import { OperationId, SessionId } from "./Ids.js"
 import { optional } from "./Json.js"
+import { Name } from "./Text.js"
 
 /** Only the first kind can have a peer channel; only the second wakes an idle session. @since 0.1.0 @category schemas */
 export const OperationKind = Schema.Literal("mob_member_child", "background_tool_op")
@@ -13,8 +14,8 @@ export const OperationSpec = Schema.Struct({
   id: OperationId,
   kind: OperationKind,
   owner: Schema.Literal("process", "external"),
-  displayName: Schema.String,
-  sourceLabel: Schema.String,
+  displayName: Name,
+  sourceLabel: Name,
   childSessionId: optional(SessionId),
   expectPeerChannel: Schema.Boolean
 })
@@ -60,10 +61,10 @@ export type OperationStatus = typeof OperationStatus.Type
 
 /** Peer of a member-child operation once it is ready. @since 0.1.0 @category schemas */
 export const OperationPeer = Schema.Struct({
-  peerName: Schema.String,
-  peerId: Schema.String,
-  address: Schema.String,
-  publicKey: Schema.String
+  peerName: Name,
+  peerId: Name,
+  address: Name,
+  publicKey: Name
 })
 /** @since 0.1.0 @category models */
 export type OperationPeer = typeof OperationPeer.Type
@@ -89,7 +90,7 @@ export const CompletionEntry = Schema.Struct({
   seq: Schema.NonNegativeInt,
   operationId: OperationId,
   kind: OperationKind,
-  displayName: Schema.String,
+  displayName: Name,
   outcome: OperationOutcome,
   completedAt: Schema.Number
 })

@@ -27,7 +27,11 @@ export class StoreCorrupt extends Schema.TaggedError<StoreCorrupt>()("StoreCorru
   table: Schema.String,
   key: Schema.String,
   detail: Schema.String
-}) {}
+}) {
+  override get message() {
+    return `stored row ${this.table} ${this.key} is damaged: ${this.detail}`
+  }
+}
 /** The body was replaced while it was read, and the rest of the old one is gone; read it anew. @since 0.1.0 @category errors */
 export class BodyReplaced extends Schema.TaggedError<BodyReplaced>()("BodyReplaced", { runtimeId: RuntimeId }) {
   override get message() {
@@ -105,7 +109,11 @@ export class CommitTooLarge
 /** Something in the commit cannot be written down; nothing was written. @since 0.1.0 @category errors */
 export class CommitUnencodable
   extends Schema.TaggedError<CommitUnencodable>()("CommitUnencodable", { detail: Schema.String })
-{}
+{
+  override get message() {
+    return `the commit cannot be stored, and nothing was written: ${this.detail}`
+  }
+}
 /** The store's scope is closed. @since 0.1.0 @category errors */
 export class StoreClosed extends Schema.TaggedError<StoreClosed>()("StoreClosed", {}) {}
 

@@ -1,6 +1,7 @@
 /** @since 0.1.0 */
 import * as Schema from "effect/Schema"
 import { optional } from "./Json.js"
+import { halfName, isWellFormed, Name } from "./Text.js"
 
 /**
  * Which tools pass: all, only those named, or all but those named. Names are a set: they are kept sorted, each once.
@@ -10,8 +11,8 @@ import { optional } from "./Json.js"
  */
 export const ToolFilter = Schema.Union(
   Schema.TaggedStruct("All", {}),
-  Schema.TaggedStruct("Allow", { names: Schema.Array(Schema.String) }),
-  Schema.TaggedStruct("Deny", { names: Schema.Array(Schema.String) })
+  Schema.TaggedStruct("Allow", { names: Schema.Array(Name) }),
+  Schema.TaggedStruct("Deny", { names: Schema.Array(Name) })
 )
 /** @since 0.1.0 @category models */
 export type ToolFilter = typeof ToolFilter.Type
@@ -35,7 +36,7 @@ export const ToolProvenance = Schema.Struct({
     "mcp",
     "rust_bundle"
   ),
-  sourceId: Schema.String
+  sourceId: Name
 })
 /** @since 0.1.0 @category models */
 export type ToolProvenance = typeof ToolProvenance.Type
@@ -48,19 +49,22 @@ export type ToolProvenance = typeof ToolProvenance.Type
  * @category schemas
  */
 export const ToolVisibilityWitness = Schema.Struct({
-  stableOwnerKey: optional(Schema.String),
+  stableOwnerKey: optional(Name),
   lastSeenProvenance: optional(ToolProvenance)
 })
 /** @since 0.1.0 @category models */
 export type ToolVisibilityWitness = typeof ToolVisibilityWitness.Type
 
 /** Witnesses by tool name. @since 0.1.0 @category schemas */
-export const ToolWitnesses = Schema.Record({ key: Schema.String, value: ToolVisibilityWitness })
+export const ToolWitnesses = Schema.Record({ key: Schema.String, value: ToolVisibilityWitness }).pipe(
+  // a key that its schema refuses would be left out without a word
+  Schema.filter((witnesses) => Object.keys(witnesses).every(isWellFormed), { message: () => halfName })
+)
 /** @since 0.1.0 @category models */
 export type ToolWitnesses = typeof ToolWitnesses.Type
 
 /** The right to load one deferred tool: its name, and a witness with provenance. @since 0.1.0 @category schemas */
-export const DeferredToolLoadAuthority = Schema.Struct({ name: Schema.String, witness: ToolVisibilityWitness })
+export const DeferredToolLoadAuthority = Schema.Struct({ name: Name, witness: ToolVisibilityWitness })
 /** @since 0.1.0 @category models */
 export type DeferredToolLoadAuthority = typeof DeferredToolLoadAuthority.Type
 
@@ -83,8 +87,8 @@ export const SessionToolVisibilityState = Schema.Struct({
   activeFilter: ToolFilter,
   stagedFilter: ToolFilter,
   /** deferred tools that were asked for; sorted, each once */
-  activeRequestedDeferredNames: Schema.Array(Schema.String),
-  stagedRequestedDeferredNames: Schema.Array(Schema.String),
+  activeRequestedDeferredNames: Schema.Array(Name),
+  stagedRequestedDeferredNames: Schema.Array(Name),
   activeRevision: ToolScopeRevision,
   stagedRevision: ToolScopeRevision,
   /** witnesses of deferred tools */

@@ -1,6 +1,7 @@
 /** @since 0.1.0 */
 import * as Schema from "effect/Schema"
 import { Json, optional } from "./Json.js"
+import { Name } from "./Text.js"
 
 /** @since 0.1.0 @category schemas */
 export const HandlingMode = Schema.Literal("queue", "steer")
@@ -38,8 +39,8 @@ export type Override = typeof Override.Type
 export const TurnMetadata = Schema.Struct({
   handlingMode: optional(HandlingMode),
   flowToolOverlay: optional(Json),
-  model: optional(Schema.String),
-  provider: optional(Schema.String),
+  model: optional(Name),
+  provider: optional(Name),
   keepAlive: optional(Schema.Struct({
     ttlSeconds: Schema.NonNegativeInt,
     policy: Schema.Literal("pinned", "policy_driven")
@@ -47,7 +48,7 @@ export const TurnMetadata = Schema.Struct({
   renderMetadata: optional(RenderMetadata),
   providerParams: optional(Override),
   authBinding: optional(Override),
-  skillReferences: optional(Schema.Array(Schema.String)),
+  skillReferences: optional(Schema.Array(Name)),
   additionalInstructions: optional(Schema.Array(Schema.Struct({
     kind: Schema.Literal("user", "system", "host"),
     body: Schema.String
@@ -67,6 +68,6 @@ export const ExecutionKind = Schema.Literal("content_turn", "resume_pending")
 export type ExecutionKind = typeof ExecutionKind.Type
 
 /** Text that joins the session under a key instead of the conversation. @since 0.1.0 @category schemas */
-export const ContextAppend = Schema.Struct({ key: Schema.String, text: Schema.String })
+export const ContextAppend = Schema.Struct({ key: Name, text: Schema.String })
 /** @since 0.1.0 @category models */
 export type ContextAppend = typeof ContextAppend.Type

@@ -1,6 +1,7 @@
 /**
  * Proof that a row is not there. A row whose key was damaged is not found under it, but it still lies in its place: so
- * where nothing is found, the two rows beside the place are looked at, and have to be whole.
+ * where nothing is found, the reads look at the two rows beside the place. A damaged row there fails the look-up if it
+ * may be the row that was asked for, and only then: tables are shared, and the damage of one session stays with it.
  *
  * @since 0.1.0
  */
@@ -8,8 +9,9 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { RuntimeId } from "../../../src/domain/Ids.js"
-import { StoreCorrupt } from "../../../src/domain/StoreErrors.js"
+import { type ReadError, StoreCorrupt } from "../../../src/domain/StoreErrors.js"
 import type { Database, Row, SqlFault } from "./database.js"
+import type { All } from "./paging.js"
 import { sumOfKey, sumOfKnown } from "./sums.js"
 
 /** Columns `below` and `above`: what lies beside the place of a `missing` row of `known`. @since 0.1.0 @category statements */
@@ -20,16 +22,15 @@ export const besideKnown = (missing: string, id: string, rt: string, sequence: s
 export const besideKey = (missing: string, rt: string, key: string): string =>
   beside(missing, "dedup_key", "rt, key, input_id, sum", ["rt", "key"], `(${rt}, ${key})`)
 
-/** The rows beside the place of an id of an input or a run are whole. @since 0.1.0 @category validation */
-export const knownIsAbsent = (row: Row): Either.Either<void, StoreCorrupt> =>
-  neighbours(row, "known", ([id, rt, sequence, ended, sum]) => sum === sumOfKnown(id, rt, sequence, ended))
+/** No row beside the place of an id, of an input or a run, may be it. @since 0.1.0 @category validation */
+export const knownIsAbsent = (all: All, row: Row): Effect.Effect<void, ReadError> => isAbsent(all, row, known)
 
-/** The rows beside the place of a key are whole. @since 0.1.0 @category validation */
-export const keyIsAbsent = (row: Row): Either.Either<void, StoreCorrupt> =>
-  neighbours(row, "dedup_key", ([rt, key, inputId, sum]) => sum === sumOfKey(rt, key, inputId))
+/** No row beside the place of a key may be it. @since 0.1.0 @category validation */
+export const keyIsAbsent = (all: All, row: Row): Effect.Effect<void, ReadError> => isAbsent(all, row, keys)
 
 /**
- * Ids of runtimes that are not found although one that lies beside them is not what its index says.
+ * Ids of runtimes that are not found although a row beside their place bears them: its index says otherwise. What its
+ * index says wrong of another runtime is that one's damage.
  *
  * @since 0.1.0
  * @category reading
@@ -75,19 +76,66 @@ const beside = (
 
 const decode = Schema.decodeUnknownEither(Schema.parseJson(Schema.Array(Schema.Unknown)))
 
-const neighbours = (
-  row: Row,
-  table: string,
-  isWhole: (columns: ReadonlyArray<unknown>) => boolean
-): Either.Either<void, StoreCorrupt> => {
-  for (const text of [row["below"], row["above"]]) {
-    if (text === null || text === undefined) continue
-    const columns = decode(text)
-    if (Either.isLeft(columns) || !isWhole(columns.right)) {
-      return Either.left(new StoreCorrupt({ table, key: String(text), detail: "the sum does not match its columns" }))
-    }
-  }
-  return Either.void
+/** A table whose rows have a sum over their columns, their runtime among them. */
+interface Summed {
+  readonly table: string
+  readonly rtOf: (columns: ReadonlyArray<unknown>) => unknown
+  /** whether the sum is that of the columns, in the runtime `rt` */
+  readonly matches: (columns: ReadonlyArray<unknown>, rt: unknown) => boolean
+}
+
+const known: Summed = {
+  table: "known",
+  rtOf: ([, rt]) => rt,
+  matches: ([id, , sequence, ended, sum], rt) => sum === sumOfKnown(id, rt, sequence, ended)
+}
+
+const keys: Summed = {
+  table: "dedup_key",
+  rtOf: ([rt]) => rt,
+  matches: ([, key, inputId, sum], rt) =>
+    sum === sumOfKey(rt, key, inputId) || sum === sumOfKey(rt, halvesOf(key), inputId)
+}
+
+/**
+ * Earlier versions stored half of a surrogate pair as three bytes that are no UTF-8, and summed it as one U+FFFD; read, it
+ * is three of them.
+ */
+const halvesOf = (key: unknown): string => String(key).replaceAll("\ufffd\ufffd\ufffd", "\ufffd")
+
+/** With the column `rt`, the runtime that was asked for. */
+const isAbsent = (all: All, row: Row, table: Summed): Effect.Effect<void, ReadError> => {
+  const damaged = [row["below"], row["above"]].flatMap((text) => {
+    if (text === null || text === undefined) return []
+    const columns = Either.getOrElse(decode(text), (): ReadonlyArray<unknown> => [])
+    return table.matches(columns, table.rtOf(columns)) ? [] : [{ text, columns }]
+  })
+  return damaged.length === 0
+    ? Effect.void
+    : Effect.forEach(damaged, ({ columns, text }) =>
+      Effect.if(isAnothers(all, row["rt"], columns, table), {
+        onTrue: () => Effect.void,
+        onFalse: () =>
+          Effect.fail(
+            new StoreCorrupt({ table: table.table, key: String(text), detail: "the sum does not match its columns" })
+          )
+      }), { discard: true })
+}
+
+/**
+ * Whether a damaged row is that of another runtime. It names that runtime, which exists; and it is not a row of `rt` in
+ * which just the runtime was damaged, since then its sum would match with `rt` in its place.
+ */
+const isAnothers = (
+  all: All,
+  rt: unknown,
+  columns: ReadonlyArray<unknown>,
+  table: Summed
+): Effect.Effect<boolean, ReadError> => {
+  const named = table.rtOf(columns)
+  return typeof named !== "number" || named === rt || table.matches(columns, rt)
+    ? Effect.succeed(false)
+    : Effect.map(all("SELECT 1 FROM runtime WHERE rt = ?", [named]), (rows) => rows.length > 0)
 }
 
 /** The names come from the index, what they are compared with from the rows. */
@@ -97,5 +145,5 @@ const side = (compare: string, order: string) =>
     AS said FROM json_each(?) AS j`
 
 const doubtfulSql = `SELECT n.id, n.said, r.runtime_id AS found
-  FROM (${side("<", " DESC")} UNION ALL ${side(">", "")}) AS n LEFT JOIN runtime AS r ON r.rt = n.rt
-  WHERE n.said IS NOT NULL AND r.runtime_id IS NOT n.said`
+  FROM (${side("<", " DESC")} UNION ALL ${side(">", "")}) AS n CROSS JOIN runtime AS r NOT INDEXED ON r.rt = n.rt
+  WHERE +r.runtime_id = n.id AND +r.runtime_id <> n.said`

@@ -324,13 +324,15 @@ const dropFeed = "DELETE FROM feed WHERE rt = ? AND seq <= ?"
 const slices = upsert("slice", ["rt", "name"], ["rt", "name"], ["doc", "digest"])
 
 const oldest = "SELECT key FROM ended WHERE key >= ? AND key < ? AND ordinal + inputs <= ? ORDER BY key LIMIT 16"
+/** A document that is damaged names nothing: it must fail neither the commit that trims it nor those beside that. */
+const readable = "CASE WHEN json_valid(doc) THEN doc ELSE '{}' END"
 const trimKeys = `DELETE FROM dedup_key WHERE rt = ? AND (key, input_id) IN (
-  SELECT i.value ->> 'idempotencyKey', i.value ->> 'inputId' FROM ended, json_each(doc, '$.inputs') AS i
+  SELECT i.value ->> 'idempotencyKey', i.value ->> 'inputId' FROM ended, json_each(${readable}, '$.inputs') AS i
   WHERE ended.key IN (${oldest}))`
 const trimIds = `DELETE FROM known WHERE rt = ? AND (id, sequence) IN (
-  SELECT i.value ->> 'inputId', -1 FROM ended, json_each(doc, '$.inputs') AS i WHERE ended.key IN (${oldest})
+  SELECT i.value ->> 'inputId', -1 FROM ended, json_each(${readable}, '$.inputs') AS i WHERE ended.key IN (${oldest})
   UNION ALL
-  SELECT doc -> 'receipt' ->> 'runId', doc -> 'receipt' ->> 'sequence' FROM ended
+  SELECT (${readable}) -> 'receipt' ->> 'runId', (${readable}) -> 'receipt' ->> 'sequence' FROM ended
   WHERE has_receipt = 1 AND key IN (${oldest}))`
 const trimmed = `UPDATE runtime SET ended_from = coalesce((SELECT min(key) - rt * ${rowsPerRuntime} FROM ended
   WHERE key >= rt * ${rowsPerRuntime} AND key < (rt + 1) * ${rowsPerRuntime}), ended) WHERE rt = ?`

@@ -92,7 +92,7 @@ const finder =
   (id: RuntimeId, name: string, sequence: number): Effect.Effect<Option.Option<Rows.Ended>, ReadError> =>
     Effect.flatMap(all(findSql, [id, name, sequence]), ([row]): Effect.Effect<Option.Option<Rows.Ended>, ReadError> => {
       if (row === undefined) return Effect.as(absent(id), Option.none())
-      if (row["id"] === null) return Effect.as(Absence.knownIsAbsent(row), Option.none())
+      if (row["id"] === null) return Effect.as(Absence.knownIsAbsent(all, row), Option.none())
       if (row["sum"] !== sumOfKnown(name, row["rt"], sequence, row["ended"])) {
         return Effect.fail(strayed(name, "the sum does not match its columns"))
       }

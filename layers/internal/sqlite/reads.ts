@@ -74,7 +74,7 @@ const patience = Duration.seconds(5)
 const ofRuntime = "(SELECT rt FROM runtime WHERE runtime_id = ?)"
 const headSql = "SELECT * FROM runtime WHERE runtime_id = ?"
 const keySql =
-  `WITH a (id, name) AS (VALUES (?, ?)) SELECT r.terminals, d.input_id, d.sum AS key_sum, d.rt AS key_rt, k.sum AS known_sum, k.ended,
+  `WITH a (id, name) AS (VALUES (?, ?)) SELECT r.rt, r.terminals, d.input_id, d.sum AS key_sum, d.rt AS key_rt, k.sum AS known_sum, k.ended,
     ${Rows.endedColumns("e")}, ${Absence.besideKey("d.key IS NULL", "r.rt", "a.name")}
   FROM a CROSS JOIN runtime AS r ON r.runtime_id = a.id LEFT JOIN dedup_key AS d ON d.rt = r.rt AND d.key = a.name
   LEFT JOIN known AS k ON k.id = d.input_id AND k.rt = d.rt AND k.sequence = -1
@@ -185,7 +185,7 @@ const findKey = (
   Effect.flatMap(all(keySql, [id, key]), ([row]): Effect.Effect<Option.Option<KeyFact>, ReadError> => {
     if (row === undefined) return Effect.as(absent(all, id), Option.none())
     return row["key_rt"] === null
-      ? Effect.as(Absence.keyIsAbsent(row), Option.none())
+      ? Effect.as(Absence.keyIsAbsent(all, row), Option.none())
       : Effect.asSome(keyFactOf(key, setAside)(row))
   })
 

@@ -1,10 +1,12 @@
 /**
- * Rows back into values. A row whose digest or shape is wrong is a value too: what becomes of it is decided by whoever
- * reads it.
+ * Rows back into values. A row whose digest or shape is wrong is a value too: the reader decides what becomes of it. It
+ * says what is wrong in one short sentence. Files of earlier versions may hold texts and names with half of a surrogate
+ * pair; a document is made well formed after its digest was checked, so that everything that is read is well formed.
  *
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
+import type { ParseError } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { CompletionOutcome } from "../../../src/domain/Completion.js"
 import { EpochId, InputId, RequestId, RuntimeId, SessionId, Sha256 } from "../../../src/domain/Ids.js"
@@ -17,7 +19,9 @@ import { RunBoundaryReceipt } from "../../../src/domain/Receipt.js"
 import type { CorruptRow } from "../../../src/domain/RuntimeCommit.js"
 import { PersistedRuntimeState } from "../../../src/domain/RuntimeState.js"
 import { StoreCorrupt } from "../../../src/domain/StoreErrors.js"
+import { wellFormedJson } from "../../../src/domain/Text.js"
 import type { RuntimeHead } from "../../../src/kernel/validateCommit.js"
+import { firstIssue } from "../issues.js"
 import type { Row } from "./database.js"
 import { matches, sumOf } from "./digest.js"
 
@@ -30,9 +34,13 @@ export interface StoredHead {
 /** A row of `runtime`, all of its columns: they have one sum. @since 0.1.0 @category decoding */
 export const headOf = (row: Row): Either.Either<StoredHead, StoreCorrupt> =>
   Either.mapBoth(
-    Either.filterOrLeft(decodeHead(row), isWhole, () => ({ message: "the sum does not match its columns" })),
+    Either.filterOrLeft(
+      Either.mapLeft(decodeHead(row), firstIssue),
+      isWhole,
+      () => "the sum does not match its columns"
+    ),
     {
-      onLeft: (issue) => new StoreCorrupt({ table: "runtime", key: String(row["runtime_id"]), detail: issue.message }),
+      onLeft: (detail) => new StoreCorrupt({ table: "runtime", key: String(row["runtime_id"]), detail }),
       onRight: (columns) => ({ rt: columns.rt, head: toHead(columns) })
     }
   )
@@ -42,7 +50,7 @@ export const docOf = <A>(
   table: string,
   key: string,
   row: Row,
-  decode: (text: string) => Either.Either<A, { readonly message: string }>,
+  decode: (text: string) => Either.Either<A, ParseError>,
   place: ReadonlyArray<unknown>,
   hashed: (text: string) => string = (doc) => doc
 ): Either.Either<A, CorruptRow> => {
@@ -50,7 +58,7 @@ export const docOf = <A>(
   if (typeof text !== "string" || !matches(hashed(text), row["digest"], place.map(Number))) {
     return Either.left({ table, key, detail: "the digest does not match the stored bytes" })
   }
-  return Either.mapLeft(decode(text), (issue) => ({ table, key, detail: issue.message }))
+  return Either.mapLeft(decode(wellFormedJson(text)), (issue) => ({ table, key, detail: firstIssue(issue) }))
 }
 
 /** A row of `input_open`: facts, and words with a digest. @since 0.1.0 @category decoding */
@@ -61,9 +69,10 @@ export const openInputOf = (row: Row): Either.Either<InputRecord, CorruptRow> =>
   if (sumOf(`${key}\n${String(row["shape"])}\n${String(row["facts"])}`) !== row["sum"]) {
     return Either.left({ table: "input_open", key, detail: "the sum does not match its facts" })
   }
-  const facts = decodeFacts(joined(String(row["shape"]), String(row["facts"]), JSON.stringify({ inputId: key })))
+  const own = joined(String(row["shape"]), String(row["facts"]), JSON.stringify({ inputId: key }))
+  const facts = decodeFacts(wellFormedJson(own))
   return Either.mapBoth(facts, {
-    onLeft: (issue): CorruptRow => ({ table: "input_open", key, detail: issue.message }),
+    onLeft: (issue): CorruptRow => ({ table: "input_open", key, detail: firstIssue(issue) }),
     onRight: (value): InputRecord => ({ ...value, input: input.right })
   })
 }
@@ -220,5 +229,5 @@ const toHead = (row: typeof HeadRow.Type): RuntimeHead => ({
 export const inputIdOf = (value: unknown): Either.Either<InputId, StoreCorrupt> =>
   Either.mapLeft(
     Schema.decodeUnknownEither(InputId)(value),
-    (issue) => new StoreCorrupt({ table: "dedup_key", key: String(value), detail: issue.message })
+    (issue) => new StoreCorrupt({ table: "dedup_key", key: String(value), detail: firstIssue(issue) })
   )

@@ -10,20 +10,24 @@ import type { SessionLlmReconfigureHostService } from "../../../services/Session
 import type { RuntimeDriverError } from "../../../src/domain/Errors.js"
 import { Internal } from "../../../src/domain/Errors.js"
 import type { SessionId } from "../../../src/domain/Ids.js"
-import type { SessionLlmReconfigureReport, SessionLlmReconfigureRequest } from "../../../src/domain/LlmIdentity.js"
+import { type SessionLlmReconfigureReport, SessionLlmReconfigureRequest } from "../../../src/domain/LlmIdentity.js"
 import { invalid } from "../driverError.js"
 import type { Entry } from "../entry.js"
+import { given as stored } from "../given.js"
 import * as KeyedLock from "../keyedLock.js"
 import { endedBy, reconfigure } from "../llmReconfigure.js"
 import type { MachineParts, Resolve } from "../machineParts.js"
 import { traced } from "../machineParts.js"
 import * as ModelCell from "../modelCell.js"
+import * as Stored from "../stored.js"
 
 type Host = SessionLlmReconfigureHostService
 
 const noHost = Effect.suspend(() =>
   Effect.fail(new Internal({ detail: "the host that changes models is not configured", retryable: false }))
 )
+
+const checkRequest = Stored.check(SessionLlmReconfigureRequest)
 
 /** The host of a session's change would wait for that change to end. */
 const notFromHost = (sessionId: SessionId): Effect.Effect<void, RuntimeDriverError> =>
@@ -84,7 +88,12 @@ export const llm = (parts: MachineParts, given: Option.Option<Host>): LlmControl
         "reconfigureSessionLlmIdentity",
         Effect.suspend(() => slot.host === null ? noHost : notFromHost(sessionId)).pipe(
           Effect.zipRight(lookup(sessionId)),
-          Effect.flatMap((entry) => awaitChange(entry, () => begin(entry, request)))
+          Effect.flatMap((entry) =>
+            Effect.flatMap(
+              stored(entry, checkRequest, request, "a change of a model"),
+              (checked) => awaitChange(entry, () => begin(entry, checked))
+            )
+          )
         )
       ),
     resolvedSessionLlmCapabilities: (sessionId) =>

@@ -6,13 +6,14 @@ import * as Scope from "effect/Scope"
 import type { CoreExecutor } from "../../../services/CoreExecutor.js"
 import type { MeerkatMachineService } from "../../../services/MeerkatMachine.js"
 import type { SessionId } from "../../../src/domain/Ids.js"
+import { Name } from "../../../src/domain/Text.js"
 import { setSilentIntents } from "../../../src/kernel/commands/queue.js"
 import { givenWithin } from "../given.js"
 import type { MachineParts } from "../machineParts.js"
 import { submit, traced } from "../machineParts.js"
 import * as Stored from "../stored.js"
 
-const checkIntents = Stored.check(Schema.Array(Schema.String))
+const checkIntents = Stored.check(Schema.Array(Name))
 
 /** The factory runs in the attachment scope, with everything else it needs from the caller. */
 export const ensureFactory = <E, R>(

@@ -4,6 +4,7 @@ import * as Schema from "effect/Schema"
 import type { SessionTools, ToolsControl } from "../../../services/SessionTools.js"
 import type { Command } from "../../../src/domain/Command.js"
 import type { SessionId } from "../../../src/domain/Ids.js"
+import { Name } from "../../../src/domain/Text.js"
 import {
   DeferredToolLoadAuthority,
   SessionToolVisibilityState,
@@ -29,7 +30,7 @@ export const tools = (parts: MachineParts): ToolsControl => {
 
 const checkFilter = Stored.check(WitnessedToolFilter)
 const checkAuthorities = Stored.check(Schema.Array(DeferredToolLoadAuthority))
-const checkNames = Stored.check(Schema.Array(Schema.String))
+const checkNames = Stored.check(Schema.Array(Name))
 const checkVisibility = Stored.check(SessionToolVisibilityState)
 // not stored themselves, but what is stored of a tool is taken from them
 const checkCatalogs = Stored.check(Schema.Struct({ deferred: ToolWitnesses, filter: ToolWitnesses }))
