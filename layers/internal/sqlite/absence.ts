@@ -29,8 +29,8 @@ export const knownIsAbsent = (all: All, row: Row): Effect.Effect<void, ReadError
 export const keyIsAbsent = (all: All, row: Row): Effect.Effect<void, ReadError> => isAbsent(all, row, keys)
 
 /**
- * Ids of runtimes that are not found although a row beside their place bears them: its index says otherwise. What its
- * index says wrong of another runtime is that one's damage.
+ * Ids of runtimes that are not found while a row beside their place is not what its index says. A session that were made
+ * beside it would hide that row for good: so none is, whichever session the damage is of.
  *
  * @since 0.1.0
  * @category reading
@@ -145,5 +145,5 @@ const side = (compare: string, order: string) =>
     AS said FROM json_each(?) AS j`
 
 const doubtfulSql = `SELECT n.id, n.said, r.runtime_id AS found
-  FROM (${side("<", " DESC")} UNION ALL ${side(">", "")}) AS n CROSS JOIN runtime AS r NOT INDEXED ON r.rt = n.rt
-  WHERE +r.runtime_id = n.id AND +r.runtime_id <> n.said`
+  FROM (${side("<", " DESC")} UNION ALL ${side(">", "")}) AS n LEFT JOIN runtime AS r ON r.rt = n.rt
+  WHERE n.said IS NOT NULL AND r.runtime_id IS NOT n.said`
