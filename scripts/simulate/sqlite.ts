@@ -46,6 +46,7 @@ const files = FileSystem.layerNoop({
   stat: (path) => attempt("stat", path, () => infoOf(fs.statSync(path))),
   remove: (path) => attempt("remove", path, () => fs.rmSync(path, { force: true })),
   rename: (from, to) => attempt("rename", from, () => fs.renameSync(from, to)),
+  readLink: (path) => attempt("readLink", path, () => fs.readlinkSync(path)),
   readFileString: (path) => attempt("readFileString", path, () => fs.readFileSync(path, "utf8")),
   writeFileString: (path, data) => attempt("writeFileString", path, () => fs.writeFileSync(path, data))
 })

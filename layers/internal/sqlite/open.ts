@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import * as FileSystem from "@effect/platform/FileSystem"
-import * as Path from "@effect/platform/Path"
+import type * as Path from "@effect/platform/Path"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -18,13 +18,13 @@ import {
   SchemaUnsupported,
   StoreCorrupt,
   StoreIo,
-  StoreRegressed,
-  StoreUnavailable
+  StoreRegressed
 } from "../../../src/domain/StoreErrors.js"
 import * as Anchor from "./anchor.js"
 import * as Database from "./database.js"
 import { inspect } from "./inspect.js"
 import * as Lock from "./lock.js"
+import { resolve } from "./resolve.js"
 import { applicationId, pageSize, schemaVersion, tables } from "./schema.js"
 import { type CommitAmbiguous, describe, patiently, transaction } from "./transaction.js"
 
@@ -88,44 +88,6 @@ export const open = (
 
 /** How long an opening waits for a file that a reader or a tool holds. */
 const patience = Duration.seconds(5)
-
-const resolve = (filename: string) =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const paths = yield* Path.Path
-    if (filename.trim() === "" || filename.includes(":memory:")) {
-      return yield* new StoreUnavailable({
-        path: filename,
-        detail: "a store is a file; for one that forgets, use RuntimeStoreMemory"
-      })
-    }
-    const absolute = paths.resolve(filename)
-    const unavailable = (detail: string) => (cause: unknown) => new StoreUnavailable({ path: absolute, detail, cause })
-    const folder = paths.dirname(absolute)
-    yield* Effect.mapError(fs.access(folder), unavailable(`the folder ${folder} does not exist: create it first`))
-    yield* Effect.mapError(
-      fs.access(folder, { writable: true }),
-      unavailable(`the folder ${folder} is read-only: a store writes its log and its lock beside the file`)
-    )
-    if (!(yield* Effect.orElseSucceed(fs.exists(absolute), () => false))) {
-      const real = yield* Effect.mapError(fs.realPath(folder), unavailable("the folder cannot be resolved"))
-      return paths.join(real, paths.basename(absolute))
-    }
-    const real = yield* Effect.mapError(fs.realPath(absolute), unavailable("the path cannot be resolved"))
-    const info = yield* Effect.mapError(fs.stat(real), unavailable("the file cannot be examined"))
-    if (info.type !== "File") return yield* unavailable(`it is not a file (${info.type})`)(undefined)
-    const names = Option.getOrElse(info.nlink, () => 1)
-    if (names > 1) return yield* unavailable(manyNames(names))(undefined)
-    yield* Effect.mapError(
-      fs.access(real, { readable: true, writable: true }),
-      unavailable("the file cannot be read and written: check its permissions")
-    )
-    return real
-  })
-
-/** Log and lock lie beside a name: a writer under another one would know of neither, and overwrite what it holds. */
-const manyNames = (names: number) =>
-  `the file has ${names} names (hard links), and a store has one: remove the others, or replace this one by a copy`
 
 /** What a fault means to whoever opens. @since 0.1.0 @category errors */
 export const openFault = (path: string) => (fault: OpenError | Database.SqlFault | CommitAmbiguous): OpenError => {
