@@ -14,7 +14,7 @@ import { Internal } from "../src/domain/Errors.js"
 import type { SessionId } from "../src/domain/Ids.js"
 import { runtimeIdOf } from "../src/domain/Ids.js"
 import type { RuntimeImage } from "../src/domain/RuntimeCommit.js"
-import type { CommitError, ReadError } from "../src/domain/StoreErrors.js"
+import type { CommitError, ReadError, StoreLost } from "../src/domain/StoreErrors.js"
 import { isRetryable } from "../src/domain/StoreErrors.js"
 import { planOpening } from "../src/kernel/opening.js"
 import * as FreshIds from "./internal/freshIds.js"
@@ -46,6 +46,14 @@ const make = Effect.gen(function*() {
     retainTerminal: retention(store.kind, config.terminalRetention),
     resolveTimeout: config.resolveTimeout
   }
+
+  const authorities = new Set<Authority>()
+  const giveUp = (lost: StoreLost) =>
+    Effect.forEach(Array.from(authorities), (authority) => authority.requireReload(`StoreLost: ${lost.message}`), {
+      discard: true
+    })
+  // a session that writes nothing now would not hear of it, and callers may wait for its inputs
+  yield* Effect.forkScoped(Effect.catchAll(store.lost, giveUp))
 
   const open = (sessionId: SessionId): Effect.Effect<Authority, OpenFailure, Scope.Scope> =>
     Effect.gen(function*() {
@@ -80,7 +88,14 @@ const make = Effect.gen(function*() {
         stageFlushMs: Duration.toMillis(config.stageFlush),
         eventBuffer: config.eventBuffer
       })
-      yield* Scope.addFinalizer(scope, Effect.suspend(() => authority.shutdown))
+      authorities.add(authority)
+      yield* Scope.addFinalizer(
+        scope,
+        Effect.suspend(() => {
+          authorities.delete(authority)
+          return authority.shutdown
+        })
+      )
       return authority
     }).pipe(
       Effect.catchIf(
@@ -92,4 +107,4 @@ const make = Effect.gen(function*() {
 })
 
 /** @since 0.1.0 @category layers */
-export const layer: Layer.Layer<MachineAuthority, never, RuntimeStore | IdGen> = Layer.effect(MachineAuthority, make)
+export const layer: Layer.Layer<MachineAuthority, never, RuntimeStore | IdGen> = Layer.scoped(MachineAuthority, make)

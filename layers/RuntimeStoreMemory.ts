@@ -65,6 +65,7 @@ const make = (options: MemoryOptions) =>
     })
     return RuntimeStore.of({
       kind: "memory",
+      lost: Effect.never,
       ...verbs(worker, { ceiling: Number.POSITIVE_INFINITY, prepare: () => weightless }),
       ...reads(runtimes, worker.settled)
     })
@@ -113,7 +114,7 @@ const commitOf = (member: Member<undefined>, tables: Tables.Tables): Exit.Exit<R
 const reads = (
   runtimes: Runtimes,
   settled: Effect.Effect<void>
-): Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit"> => {
+): Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit" | "lost"> => {
   const ask = <A>(id: RuntimeId, f: (tables: Tables.Tables) => A | undefined): Effect.Effect<Option.Option<A>> =>
     Effect.sync(() => Option.flatMapNullable(Option.fromNullable(runtimes.get(id)), f))
   const list = <A>(id: RuntimeId, f: (tables: Tables.Tables) => Iterable<A>): Stream.Stream<A> =>

@@ -28,7 +28,7 @@ import * as RuntimeStoreReaderSqlite from "./RuntimeStoreReaderSqlite.js"
 export interface SqliteOptions {
   /** path of the store's file; it is made when it is missing, its folder is not */
   readonly filename: string
-  /** opens a file that is older than what was acknowledged, and makes it the truth. Default false */
+  /** opens a file that is older than what was acknowledged, or missing, and makes it the truth. Default false */
   readonly acceptRegress?: boolean
   /**
    * When the structure of the file is checked before it is used: "afterCrash" (the default) when its last holder did
@@ -51,8 +51,11 @@ export interface SqliteOptions {
 
 /**
  * A store in a SQLite file, opened for the life of the layer. Building fails with a typed `OpenError` when the file is
- * held by another process, is not a store, is newer than this version, or is older than what it acknowledged; nothing
- * is written then.
+ * held by another process, is not a store, is newer than this version, is missing where a store was, or is older than what
+ * it acknowledged; nothing is written then.
+ *
+ * A file that is removed, renamed or replaced while it is open is saved beside its old name, and every later call fails
+ * with `StoreLost`.
  *
  * @since 0.1.0
  * @category layers
@@ -111,6 +114,8 @@ const make = (options: SqliteOptions) =>
       kind: "sqlite",
       ...verbs(worker, { ceiling, prepare: encode(shapes) }),
       ...reads,
+      // callers whose commit found the loss hear of it by their answer first
+      lost: Effect.tapError(file.lost, () => Effect.zipRight(worker.settled, Effect.yieldNow())),
       witness: (id) => Effect.zipRight(worker.settled, reads.witness(id))
     })
   }).pipe(Effect.withTracerEnabled(false))

@@ -20,7 +20,7 @@ import type {
   RuntimeImage
 } from "../src/domain/RuntimeCommit.js"
 import type { PersistedRuntimeState } from "../src/domain/RuntimeState.js"
-import type { CommitError, ReadError } from "../src/domain/StoreErrors.js"
+import type { CommitError, ReadError, StoreLost } from "../src/domain/StoreErrors.js"
 
 /** One runtime as the store lists it. @since 0.1.0 @category models */
 export interface StoredSession {
@@ -71,6 +71,11 @@ export interface StoredReceipt {
 export class RuntimeStore extends Context.Tag("effect-meerkat/services/RuntimeStore")<RuntimeStore, {
   /** "memory" forgets everything with its layer */
   readonly kind: "memory" | "sqlite"
+  /**
+   * Fails when the store finds that its file was removed, renamed or replaced: nothing is acknowledged any more, and
+   * sessions must be given up. Waits as long as that does not happen; waiting costs no timer and can be interrupted.
+   */
+  readonly lost: Effect.Effect<never, StoreLost>
   /** Reads the image of a runtime, plans, writes the planned opening commit. A plan that fails writes nothing. */
   readonly openRuntime: <A, E>(
     runtimeId: RuntimeId,

@@ -11,7 +11,7 @@ import type { RuntimeStore } from "./RuntimeStore.js"
  */
 export class RuntimeStoreReader extends Context.Tag("effect-meerkat/services/RuntimeStoreReader")<
   RuntimeStoreReader,
-  & Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit">
+  & Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit" | "lost">
   & {
     /**
      * What is read: the store itself, or a copy of it, made when the reader was opened because the store or its

@@ -65,6 +65,7 @@ const losesSession = (commit: RuntimeCommit, error: CommitError): boolean => {
     case "CommitRefused":
     case "ReceiptConflict":
     case "StoreCorrupt":
+    case "StoreLost":
       return true
     default:
       return false

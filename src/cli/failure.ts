@@ -9,7 +9,7 @@ import type { CompletionOutcome } from "../domain/Completion.js"
 import { describe } from "../domain/Completion.js"
 import type { RuntimeDriverError } from "../domain/Errors.js"
 import type { InputId, SessionId } from "../domain/Ids.js"
-import type { OpenError, ReadError } from "../domain/StoreErrors.js"
+import type { OpenError, ReadError, StoreLost } from "../domain/StoreErrors.js"
 
 /** @since 0.1.0 @category constructors */
 export const exitCodes = {
@@ -19,6 +19,7 @@ export const exitCodes = {
   locked: 3,
   unusable: 4,
   refused: 5,
+  lost: 7,
   timeout: 124,
   interrupted: 130
 } as const
@@ -55,9 +56,24 @@ export const unwritable = (detail: string): CliFailure =>
 export const adding = (done: string) => (failure: CliFailure): CliFailure =>
   isReaderGone(failure) ? failure : new CliFailure({ code: failure.code, message: `${failure.message} ${done}` })
 
+/** The file went away while it was open, or is missing where a store was. @since 0.1.0 @category constructors */
+export const ofLost = ({ detail, path, rescued }: StoreLost): CliFailure =>
+  new CliFailure({
+    code: exitCodes.lost,
+    message: `The store ${path} ${sentence(detail)} ${
+      rescued === undefined
+        ? `Put the file back, with its log if there is one, or begin again with --accept-loss.`
+        : `All that it held was saved as ${rescued}: use it with --db ${rescued}, or move it back to ${path}. ` +
+          `What had not ended runs with: meerkat resume --db ${rescued}. ` +
+          "To begin again without it, use --accept-loss."
+    }`
+  })
+
 /** The store could not be opened. @since 0.1.0 @category constructors */
 export const ofOpenError = (db: string) => (error: OpenError): CliFailure =>
-  error._tag === "StoreLocked"
+  error._tag === "StoreLost"
+    ? ofLost(error)
+    : error._tag === "StoreLocked"
     ? new CliFailure({
       code: exitCodes.locked,
       message: `${error.path} is locked by ${error.holder}; nothing was written. Wait for that process to end, ` +
@@ -67,7 +83,9 @@ export const ofOpenError = (db: string) => (error: OpenError): CliFailure =>
 
 /** The store could not be read. @since 0.1.0 @category constructors */
 export const ofReadError = (db: string) => (error: ReadError): CliFailure =>
-  error._tag === "BodyReplaced"
+  error._tag === "StoreLost"
+    ? ofLost(error)
+    : error._tag === "BodyReplaced"
     ? new CliFailure({
       code: exitCodes.failed,
       message: "The conversation was replaced while it was read, and the rest of the old one is gone. " +
@@ -125,6 +143,7 @@ export const ofSessionError = (db: string) => (error: RuntimeDriverError | ReadE
     case "StoreClosed":
     case "StoreCorrupt":
     case "StoreIo":
+    case "StoreLost":
       return ofReadError(db)(error)
     default:
       return ofDriverError(error)
@@ -169,7 +188,10 @@ const sentence = (text: string): string => /[.!?]$/.test(text) ? text : `${text}
 const detailOf = (error: ReadError | OpenError): string =>
   Predicate.hasProperty(error, "detail") && typeof error.detail === "string" ? error.detail : error._tag
 
-const openSentence = (db: string, error: Exclude<OpenError, { readonly _tag: "StoreLocked" }>): string => {
+const openSentence = (
+  db: string,
+  error: Exclude<OpenError, { readonly _tag: "StoreLocked" | "StoreLost" }>
+): string => {
   switch (error._tag) {
     case "StoreUnavailable":
       return `${error.path} cannot be used as a store: ${sentence(error.detail)} Name another file with --db.`
@@ -182,7 +204,7 @@ const openSentence = (db: string, error: Exclude<OpenError, { readonly _tag: "St
     case "StoreRegressed":
       return `${error.path} is older than what it acknowledged (commit ${error.found} instead of ` +
         `${error.acknowledged}): it was restored from a copy, moved, or lost its log. It was left as it is; put the ` +
-        "newer file back."
+        "newer file back, or take this one for the truth with --accept-loss."
     case "StoreCorrupt":
       return `${db} is damaged (${error.table} ${error.key}: ${error.detail}). It was left as it is.`
     case "StoreBusy":

@@ -27,7 +27,7 @@ The store is --db FILE, else $MEERKAT_DB, else meerkat.db in the working directo
   meerkat --version
 
 Exit codes: 0 answer, 1 failed, 2 usage, 3 store locked, 4 store unusable, 5 refused by the session's state,
-124 timeout, 130 interrupted.`
+7 store lost (its file was removed, renamed or replaced), 124 timeout, 130 interrupted.`
 
 /** Whether this command line asks for the overview. @since 0.1.0 @category parsing */
 export const asksForOverview = (args: ReadonlyArray<string>): boolean =>

@@ -23,6 +23,14 @@ export const db = Options.text("db").pipe(
 )
 
 /** @since 0.1.0 @category options */
+export const acceptLoss = Options.boolean("accept-loss").pipe(
+  Options.withDescription(
+    "Go on although the store is missing or older than what it acknowledged: what is there becomes the truth, and a " +
+      "missing store begins again."
+  )
+)
+
+/** @since 0.1.0 @category options */
 export const json = Options.boolean("json").pipe(
   Options.withDescription("Print JSON documents, one per line.")
 )

@@ -9,6 +9,7 @@ export const resume = Command.make(
   "resume",
   {
     db: Common.db,
+    acceptLoss: Common.acceptLoss,
     ...Common.executor,
     json: Common.json,
     sessions: Common.session.pipe(Args.repeated)

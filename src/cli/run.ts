@@ -9,6 +9,7 @@ export const run = Command.make(
   "run",
   {
     db: Common.db,
+    acceptLoss: Common.acceptLoss,
     session: Options.text("session").pipe(
       Options.withPseudoName("ID"),
       Options.optional,

@@ -36,11 +36,13 @@ import type { ExecutorFlags } from "./options.js"
 import { json, line, note } from "./output.js"
 import { ended, type Open, register } from "./pending.js"
 import * as Progress from "./progress.js"
+import { look } from "./readStore.js"
 import * as Report from "./report.js"
 
 /** @since 0.1.0 @category models */
 export interface ResumeFlags extends ExecutorFlags {
   readonly db: string
+  readonly acceptLoss: boolean
   readonly json: boolean
   readonly sessions: ReadonlyArray<SessionId>
 }
@@ -51,7 +53,8 @@ export const runPending = (flags: ResumeFlags): Effect.Effect<void, CliFailure, 
     const command = yield* Executor.command(flags.exec)
     const files = yield* FileSystem.FileSystem
     const isThere = yield* Effect.orElseSucceed(files.exists(flags.db), () => true)
-    if (!isThere) return yield* noStore(flags.db)
+    // a reader makes no store, and tells one that went missing from one that never was
+    if (!isThere) return yield* Effect.zipRight(look(flags.db, () => Effect.void), noStore(flags.db))
     yield* resumeAll(flags, command).pipe(
       // nobody would see the other answers: they are for a next time
       Effect.catchIf(isReaderGone, () => Effect.interrupt),

@@ -25,6 +25,7 @@ import * as Report from "./report.js"
 /** @since 0.1.0 @category models */
 export interface RunFlags extends ExecutorFlags {
   readonly db: string
+  readonly acceptLoss: boolean
   readonly session: Option.Option<string>
   readonly key: Option.Option<string>
   readonly json: boolean

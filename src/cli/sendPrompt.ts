@@ -16,6 +16,7 @@ import { noStrayOption, promptOf } from "./prompt.js"
 /** @since 0.1.0 @category models */
 export interface SendFlags {
   readonly db: string
+  readonly acceptLoss: boolean
   readonly session: SessionId
   readonly key: Option.Option<string>
   readonly json: boolean
@@ -27,7 +28,9 @@ export const sendPrompt = (flags: SendFlags): Effect.Effect<void, CliFailure> =>
   Effect.gen(function*() {
     yield* noStrayOption(flags.prompt, "stands after --, or goes through standard input: -")
     const text = yield* promptOf(flags.prompt, yield* LastArgv)
-    yield* Machine.provide({ db: flags.db, attempts: 1, maxOutput: 0 })(queue(flags, text))
+    yield* Machine.provide({ db: flags.db, acceptLoss: flags.acceptLoss, attempts: 1, maxOutput: 0 })(
+      queue(flags, text)
+    )
   })
 
 // --- internal ---

@@ -60,6 +60,25 @@ export class StoreLocked extends Schema.TaggedError<StoreLocked>()("StoreLocked"
   path: Schema.String,
   holder: Schema.String
 }) {}
+/**
+ * The file of the store was removed, renamed or replaced while it was open, or is missing where a store was. Nothing is
+ * written any more. `rescued` names the file that holds all of it, the commits that could not be acknowledged included;
+ * it can be opened as a store, or moved back.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StoreLost extends Schema.TaggedError<StoreLost>()("StoreLost", {
+  path: Schema.String,
+  /** what happened, as a clause whose subject is the store */
+  detail: Schema.String,
+  rescued: Schema.optional(Schema.String)
+}) {
+  override get message() {
+    const saved = this.rescued === undefined ? "" : `; all that it held was saved as ${this.rescued}`
+    return `the store ${this.path} ${this.detail}${saved}`
+  }
+}
 /** The path cannot be opened: missing folder, no permission, a folder instead of a file … @since 0.1.0 @category errors */
 export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
   path: Schema.String,
@@ -125,12 +144,13 @@ export type OpenError =
   | SchemaUnsupported
   | StoreCorrupt
   | StoreRegressed
+  | StoreLost
   | StoreIo
   | StoreBusy
   | StoreFull
 
 /** @since 0.1.0 @category errors */
-export type ReadError = StoreBusy | StoreIo | StoreCorrupt | StoreClosed | BodyReplaced
+export type ReadError = StoreBusy | StoreIo | StoreCorrupt | StoreClosed | StoreLost | BodyReplaced
 
 /** @since 0.1.0 @category errors */
 export type CommitError =
@@ -140,6 +160,7 @@ export type CommitError =
   | StoreOutcomeUnknown
   | StoreCorrupt
   | StoreClosed
+  | StoreLost
   | CommitTooLarge
   | CommitUnencodable
   | WriterFenced

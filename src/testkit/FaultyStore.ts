@@ -160,6 +160,7 @@ const unsafeMake = (): FaultyStore => {
   }
   const decorate = (store: Store): Store => ({
     kind: store.kind,
+    lost: store.lost,
     openRuntime: (runtimeId, plan) =>
       Effect.suspend(() => {
         count("openRuntime")

@@ -267,12 +267,12 @@ describe("a store that lost what it acknowledged", () => {
     return join(dir, "s.db")
   })
 
-  const lost = (damage: (filename: string) => void) =>
+  const lost = (damage: (filename: string) => void, tag = "StoreRegressed") =>
     Effect.gen(function*() {
       const filename = yield* killed
       damage(filename)
       const error = errorOf(yield* opening(filename))
-      assert.strictEqual(error?._tag, "StoreRegressed", String(error))
+      assert.strictEqual(error?._tag, tag, String(error))
       yield* using(filename, Effect.void, { acceptRegress: true })
       assert.strictEqual(errorOf(yield* opening(filename)), undefined)
     })
@@ -299,7 +299,9 @@ describe("a store that lost what it acknowledged", () => {
     lost((filename) => {
       fs.rmSync(`${filename}-wal`)
       fs.rmSync(filename)
-    }))
+    }, "StoreLost"))
+
+  it.live("T3 the file is gone, its log is left", () => lost((filename) => fs.rmSync(filename), "StoreLost"))
 })
 
 describe("rows that cannot be read", () => {
@@ -505,7 +507,7 @@ describe("a file that others use", () => {
     }))
 })
 
-describe("D3 a COMMIT that fails without a transaction left to roll back", () => {
+describe("D3 a COMMIT that fails", () => {
   type Fake = (real: Database) => Partial<Database>
 
   const fault = new StoreIo({ operation: "COMMIT", code: "SQLITE_IOERR_FSYNC", detail: "fsync" })
@@ -559,15 +561,37 @@ describe("D3 a COMMIT that fails without a transaction left to roll back", () =>
       sql === "COMMIT" ? Effect.zipRight(real.run(instead), Effect.fail(error)) : real.run(sql, params)
   })
 
-  it.live("it happened: acknowledged", () =>
+  it.live("answers unknown after an error of the medium when it happened", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* answered((real) => onCommit(real, "COMMIT")), ["acknowledged", 1])
+      assert.deepStrictEqual(yield* answered((real) => onCommit(real, "COMMIT")), ["StoreOutcomeUnknown", 1])
     }))
 
-  it.live("it did not happen: an error that says so", () =>
+  it.live("answers unknown after an error of the medium when SQLite rolled it back", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* answered((real) => onCommit(real, "ROLLBACK")), ["StoreIo", 0])
+      assert.deepStrictEqual(yield* answered((real) => onCommit(real, "ROLLBACK")), ["StoreOutcomeUnknown", 0])
     }))
+
+  it.live("answers unknown after an error of the medium when the transaction is still open", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* answered((real) => onCommit(real, "SELECT 1")), ["StoreOutcomeUnknown", 0])
+    }))
+
+  it.live("tries COMMIT once and opens the file again after an error of the medium", () =>
+    Effect.gen(function*() {
+      const ran: Array<string> = []
+      const { file, write } = yield* writing((real) => ({
+        run: (sql, params) => {
+          ran.push(sql)
+          return onCommit(real, "ROLLBACK").run(sql, params)
+        }
+      }))
+      yield* file.writer.run("CREATE TEMP TABLE of_this_connection (a)")
+      assert.strictEqual(yield* write(opened), "StoreOutcomeUnknown")
+      assert.strictEqual(ran.filter((sql) => sql === "COMMIT").length, 1)
+      const error = yield* Effect.flip(file.writer.all("SELECT * FROM of_this_connection"))
+      assert.isTrue("detail" in error && error.detail.includes("no such table"), String(error))
+      assert.deepStrictEqual(yield* file.reader.all("SELECT revision FROM runtime"), [])
+    }).pipe(Effect.scoped, Effect.provide([NodeFileSystem.layer, NodePath.layer])))
 
   it.live("it did not happen because the medium is full: full, not just failed", () =>
     Effect.gen(function*() {

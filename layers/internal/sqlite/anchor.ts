@@ -38,18 +38,29 @@ export const read = (db: string): Effect.Effect<Option.Option<Anchor>, never, Fi
     )
   })
 
-/** Writes the anchor: a new file, then a rename over the old one. @since 0.1.0 @category accessors */
-export const write = (db: string, anchor: Anchor): Effect.Effect<void, never, FileSystem.FileSystem> =>
+/**
+ * Writes the anchor: a new file, then a rename over the old one. Writes nothing where `isInPlace` says that the store is
+ * not there any more: an anchor without its store refuses every later opening.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const write = (
+  db: string,
+  anchor: Anchor,
+  isInPlace: () => boolean = () => true
+): Effect.Effect<void, never, FileSystem.FileSystem> =>
   Effect.gen(function*() {
+    if (!isInPlace()) return
     const fs = yield* FileSystem.FileSystem
     const path = anchorPath(db)
     yield* fs.writeFileString(`${path}.tmp`, yield* Schema.encode(Anchor)(anchor))
-    yield* fs.rename(`${path}.tmp`, path)
+    yield* isInPlace() ? fs.rename(`${path}.tmp`, path) : fs.remove(`${path}.tmp`)
   }).pipe(Effect.catchAll((cause) => Effect.logWarning("the anchor of the store cannot be written", cause)))
 
 /**
  * Keeps the anchor close behind: `moved` is told each acknowledged sequence, and writes when a second has passed.
- * The last one is written when the scope closes.
+ * The last one is written when the scope closes, if the store is still in its place.
  *
  * @since 0.1.0
  * @category constructors
@@ -57,7 +68,8 @@ export const write = (db: string, anchor: Anchor): Effect.Effect<void, never, Fi
 export const keep = (
   db: string,
   storeId: string,
-  commitSeq: number
+  commitSeq: number,
+  isInPlace: () => boolean = () => true
 ): Effect.Effect<
   { readonly moved: (commitSeq: number) => Effect.Effect<void> },
   never,
@@ -71,7 +83,7 @@ export const keep = (
     let writing = false
     // one at a time: on a slow machine a write may still be going on when the next is due
     const turn = yield* Effect.makeSemaphore(1)
-    const store = Effect.suspend(() => write(db, { storeId, commitSeq: latest })).pipe(
+    const store = Effect.suspend(() => write(db, { storeId, commitSeq: latest }, isInPlace)).pipe(
       Effect.provideService(FileSystem.FileSystem, fs),
       turn.withPermits(1)
     )

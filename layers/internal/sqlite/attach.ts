@@ -11,6 +11,7 @@ import type * as Scope from "effect/Scope"
 import { type OpenError, StoreBusy, StoreUnavailable } from "../../../src/domain/StoreErrors.js"
 import * as Database from "./database.js"
 import { inspect, tidy } from "./inspect.js"
+import * as Missing from "./missing.js"
 
 /** @since 0.1.0 @category models */
 export interface Attached {
@@ -41,7 +42,7 @@ const existing = (filename: string) =>
     const fs = yield* FileSystem.FileSystem
     const path = (yield* Path.Path).resolve(filename)
     const absent = new StoreUnavailable({ path, detail: "there is no store" })
-    const real = yield* Effect.mapError(fs.realPath(path), () => absent)
+    const real = yield* Effect.catchAll(fs.realPath(path), () => Effect.zipRight(Missing.refuse(path), absent))
     const info = yield* Effect.mapError(fs.stat(real), () => absent)
     if (info.type !== "File") return yield* new StoreUnavailable({ path, detail: `it is not a file (${info.type})` })
     return yield* Effect.as(

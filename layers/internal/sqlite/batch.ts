@@ -14,7 +14,13 @@ import * as Option from "effect/Option"
 import type { RuntimeId } from "../../../src/domain/Ids.js"
 import { sessionIdOf } from "../../../src/domain/Ids.js"
 import type { CommitAck, RuntimeImage } from "../../../src/domain/RuntimeCommit.js"
-import { type CommitError, CommitRefused, StoreIo, StoreOutcomeUnknown } from "../../../src/domain/StoreErrors.js"
+import {
+  type CommitError,
+  CommitRefused,
+  StoreIo,
+  type StoreLost,
+  StoreOutcomeUnknown
+} from "../../../src/domain/StoreErrors.js"
 import {
   type CommitView,
   type RuntimeHead,
@@ -25,7 +31,7 @@ import {
 import * as Recent from "../recent.js"
 import type { Member, MemberError } from "../storeMember.js"
 import { type Accepted, apply } from "./apply.js"
-import type { Database, SqlFault } from "./database.js"
+import type { SqlFault } from "./database.js"
 import { encode, type Encoded } from "./encode.js"
 import * as Lookup from "./lookup.js"
 import type { OpenFile } from "./open.js"
@@ -103,7 +109,10 @@ interface Cells {
 const begin = (cells: Cells, restore: Transaction.Restore): Effect.Effect<void, MemberError> =>
   Effect.suspend(() =>
     cells.broken === undefined
-      ? Effect.mapError(Transaction.begin(cells.file.writer, cells.patience, restore), faultOf)
+      ? Effect.mapError(
+        Effect.catchAll(Transaction.begin(cells.file.writer, cells.patience, restore), unlessLost(cells)),
+        faultOf
+      )
       : Effect.fail(cells.broken)
   )
 
@@ -119,6 +128,10 @@ const write = (cells: Cells, members: ReadonlyArray<Member<Encoded>>): Effect.Ef
         : Effect.succeed(members.map((member): Answer => Exit.fail(answerOf(fault, member))))
     )
   )
+
+/** What fails on files that lost their names fails for that reason. */
+const unlessLost = (cells: Cells) => <E>(fault: E): Effect.Effect<never, E | StoreLost> =>
+  Effect.zipRight(cells.file.verify, Effect.fail(fault))
 
 /** Inside an uninterruptible batch there is nothing to restore. */
 const withoutPause: Transaction.Restore = (self) => self
@@ -153,20 +166,29 @@ const attempt = (
         written.push(one)
       }
     }
-    if (written.length === 0) yield* Transaction.rollback(db)
+    // answers may repeat what was acknowledged, so they are given only for a store that is still there
+    if (written.length === 0) yield* Effect.zipRight(Transaction.rollback(db), cells.file.verify)
     else yield* finish(cells, written, heads)
     return members.map((member) => answers.get(member) ?? Exit.die("a member of a batch was forgotten"))
-  }).pipe(Effect.tapErrorCause((cause) => undone(cells, cause)))
+  }).pipe(
+    Effect.catchIf(isOfFile, unlessLost(cells)),
+    Effect.tapErrorCause((cause) => undone(cells, cause))
+  )
+
+const isOfFile = (fault: Fault): boolean => fault._tag === "StoreIo" || fault._tag === "StoreCorrupt"
 
 /** Nothing was written, or nobody knows what was: what memory says of the file is read again. */
 const undone = (cells: Cells, cause: Cause.Cause<Fault>): Effect.Effect<unknown> =>
   Effect.suspend(() => {
     const fault = Option.getOrNull(Cause.failureOption(cause))
-    if (fault?._tag === "WriterFenced" || fault?._tag === "StoreCorrupt") cells.broken = fault
-    // rows may have its number already
-    if (fault?._tag === "StoreOutcomeUnknown") cells.commitSeq++
+    if (fault?._tag === "WriterFenced" || fault?._tag === "StoreCorrupt" || fault?._tag === "StoreLost") {
+      cells.broken = fault
+    }
     cells.heads.clear()
-    return Transaction.rollback(cells.file.writer)
+    if (fault?._tag !== "StoreOutcomeUnknown") return Transaction.rollback(cells.file.writer)
+    // rows may have its number already; the connection is a new one, or closed
+    cells.commitSeq++
+    return Effect.void
   })
 
 /** A runtime has one commit in flight; should there be two, the second sees what the first wrote. */
@@ -325,7 +347,9 @@ const judge = (
 const isBeyond = (head: RuntimeHead): boolean =>
   Math.max(head.nextAdmissionSeq, head.ended, head.bodyStart + head.body.messageCount) >= rowsPerRuntime
 
-/** COMMIT. When it fails and the transaction is gone, the rows tell whether it happened. */
+/**
+ * COMMIT, and the look at the names of the files: what was written to files without a name is not acknowledged.
+ */
 const finish = (
   cells: Cells,
   written: ReadonlyArray<Accepted>,
@@ -333,7 +357,8 @@ const finish = (
 ): Effect.Effect<void, Fault> =>
   cells.quarantine.write(cells.file.writer).pipe(
     Effect.zipRight(Transaction.commit(cells.file.writer, cells.patience)),
-    Effect.catchTag("CommitAmbiguous", ({ fault }) => resolve(cells.file.writer, written, fault)),
+    Effect.catchTag("CommitAmbiguous", ({ fault }) => resolve(cells, written, fault)),
+    Effect.zipRight(cells.file.verify),
     Effect.zipRight(Effect.suspend(() => {
       cells.commitSeq++
       for (const [id, stored] of heads) {
@@ -346,20 +371,34 @@ const finish = (
     }))
   )
 
-/** A commit that did not happen failed with what COMMIT said: a full medium is full, and smaller batches may fit. */
-const resolve = (db: Database, written: ReadonlyArray<Accepted>, fault: SqlFault): Effect.Effect<void, Fault> => {
+/**
+ * What became of a COMMIT that failed. After an error of the medium this connection cannot tell: the file is opened
+ * again before anything else is read, and the outcome is for the caller to look up. Else the rows tell, and a commit
+ * that did not happen failed with what COMMIT said: a full medium is full, and smaller batches may fit.
+ */
+const resolve = (cells: Cells, written: ReadonlyArray<Accepted>, fault: SqlFault): Effect.Effect<void, Fault> => {
   const last = written[written.length - 1]
   if (last === undefined) return Effect.void
   const { requestId } = last.commit
-  return db.all("SELECT last_request_id FROM runtime WHERE rt = ?", [last.rt]).pipe(
-    Effect.mapError(() => new StoreOutcomeUnknown({ requestId, detail: Transaction.describe(fault) })),
-    Effect.flatMap((rows) =>
-      rows[0]?.["last_request_id"] === requestId
-        ? Effect.void
-        : Effect.fail(fault)
-    )
+  const unknown = Effect.zipRight(
+    reopened(cells),
+    new StoreOutcomeUnknown({ requestId, detail: Transaction.describe(fault) })
+  )
+  if (Transaction.isOfMedium(fault)) return unknown
+  return cells.file.writer.all("SELECT last_request_id FROM runtime WHERE rt = ?", [last.rt]).pipe(
+    Effect.matchEffect({
+      onFailure: () => unknown,
+      onSuccess: (rows) => rows[0]?.["last_request_id"] === requestId ? Effect.void : Effect.fail(fault)
+    })
   )
 }
+
+/** A file that cannot be opened again now is opened by the next call that needs it. */
+const reopened = (cells: Cells): Effect.Effect<void, StoreLost> =>
+  Effect.catchAll(cells.file.reopen, (fault) =>
+    fault._tag === "StoreLost"
+      ? Effect.fail(fault)
+      : Effect.logWarning(`the store ${cells.file.path} cannot be opened again yet: ${Transaction.describe(fault)}`))
 
 const faultOf = (fault: SqlFault): MemberError =>
   fault._tag === "ConstraintFailed"

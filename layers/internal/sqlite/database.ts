@@ -13,13 +13,20 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
-import { StoreBusy, StoreCorrupt, StoreFull, StoreIo, StoreUnavailable } from "../../../src/domain/StoreErrors.js"
+import {
+  StoreBusy,
+  StoreCorrupt,
+  StoreFull,
+  StoreIo,
+  type StoreLost,
+  StoreUnavailable
+} from "../../../src/domain/StoreErrors.js"
 
 /** A constraint of the tables said no. Never leaves the store. @since 0.1.0 @category errors */
 export class ConstraintFailed extends Data.TaggedError("ConstraintFailed")<{ readonly detail: string }> {}
 
 /** Why a statement failed. @since 0.1.0 @category errors */
-export type SqlFault = StoreBusy | StoreFull | StoreIo | StoreCorrupt | ConstraintFailed
+export type SqlFault = StoreBusy | StoreFull | StoreIo | StoreCorrupt | StoreLost | ConstraintFailed
 
 /** @since 0.1.0 @category models */
 export type Row = { readonly [column: string]: unknown }

@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { type OpenError, SchemaFromFuture, SchemaUnsupported, StoreIo } from "../../../src/domain/StoreErrors.js"
 import * as Database from "./database.js"
+import * as Place from "./place.js"
 import { applicationId, schemaVersion, tables } from "./schema.js"
 import { patiently } from "./transaction.js"
 
@@ -22,6 +23,7 @@ export const inspect = (
 ): Effect.Effect<"fresh" | "ours", OpenError, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
+    if (Place.named(path)._tag === "Missing") return "fresh"
     const size = yield* Effect.orElseSucceed(Effect.map(fs.stat(path), (info) => Number(info.size)), () => 0)
     const log = `${path}-wal`
     const hadLog = yield* has(fs, log)

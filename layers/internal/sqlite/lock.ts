@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import { hostname } from "node:os"
 import { StoreLocked, StoreUnavailable } from "../../../src/domain/StoreErrors.js"
 import * as Database from "./database.js"
+import * as Place from "./place.js"
 
 /** The files of a lock. @since 0.1.0 @category models */
 export const lockPath = (db: string): string => `${db}.lock`
@@ -46,8 +47,11 @@ export const acquire = (
           : new StoreUnavailable({ path, detail: "the lock file cannot be locked", cause: fault })
       )
     )
+    const ours = Place.named(path)
     // runs before the connection of `hold` is closed: while it is removed, the lock is still ours
-    yield* Effect.addFinalizer(() => kept ? Effect.void : Effect.ignore(fs.remove(path)))
+    yield* Effect.addFinalizer(() =>
+      kept || !Place.isSame(Place.named(path), ours) ? Effect.void : Effect.ignore(fs.remove(path))
+    )
     yield* nameHolder(db)
     return {
       keep: Effect.sync(() => {
@@ -59,6 +63,10 @@ export const acquire = (
 // --- internal ---
 
 const Holder = Schema.parseJson(Schema.Struct({ pid: Schema.Number, host: Schema.String, startedAt: Schema.String }))
+
+/** The file may name another holder by now: of a store that was put here, or that took over a lock that was removed. */
+const unname = (fs: FileSystem.FileSystem, path: string, text: string) =>
+  Effect.flatMap(fs.readFileString(path), (found) => found === text ? fs.remove(path) : Effect.void)
 
 const exists = (fs: FileSystem.FileSystem, path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
 
@@ -85,5 +93,5 @@ const nameHolder = (db: string) =>
     const startedAt = DateTime.formatIso(DateTime.unsafeMake(yield* Clock.currentTimeMillis))
     const text = yield* Schema.encode(Holder)({ pid: process.pid, host: hostname(), startedAt })
     yield* fs.writeFileString(holderPath(db), text)
-    yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(holderPath(db))))
+    yield* Effect.addFinalizer(() => Effect.ignore(unname(fs, holderPath(db), text)))
   }).pipe(Effect.catchAll((cause) => Effect.logWarning("the holder of the store's lock cannot be named", cause)))

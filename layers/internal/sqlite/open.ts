@@ -1,6 +1,6 @@
 /**
- * Opens a store file: checks first, lock next, writes last. A file that is refused keeps its bytes, and a refused
- * opening leaves no new files.
+ * Opens a store file for `RuntimeStoreSqlite`: checks first, lock next, writes last. A file that is refused keeps its
+ * bytes, and a refused opening leaves no new files.
  *
  * The file, its `-wal`, `-shm` and `.lock` are never opened except through SQLite: closing any other descriptor of
  * them would drop the process's locks.
@@ -18,12 +18,15 @@ import {
   SchemaUnsupported,
   StoreCorrupt,
   StoreIo,
+  type StoreLost,
   StoreRegressed
 } from "../../../src/domain/StoreErrors.js"
 import * as Anchor from "./anchor.js"
-import * as Database from "./database.js"
+import * as Connections from "./connections.js"
+import type * as Database from "./database.js"
 import { inspect } from "./inspect.js"
 import * as Lock from "./lock.js"
+import * as Missing from "./missing.js"
 import { resolve } from "./resolve.js"
 import { applicationId, pageSize, schemaVersion, tables } from "./schema.js"
 import { type CommitAmbiguous, describe, patiently, transaction } from "./transaction.js"
@@ -54,6 +57,12 @@ export interface OpenFile {
   readonly commitSeq: number
   readonly writer: Database.Database
   readonly reader: Database.Database
+  /** Fails when the names of the store do not stand for its open files any more; it has been rescued then. */
+  readonly verify: Effect.Effect<void, StoreLost>
+  /** Opens the file again after a COMMIT whose outcome is open; a failure is tried again by the next call. */
+  readonly reopen: Effect.Effect<void, Database.SqlFault>
+  /** fails when the store is lost */
+  readonly lost: Effect.Effect<never, StoreLost>
   /** to be told the sequence of each acknowledged batch */
   readonly acknowledged: (commitSeq: number) => Effect.Effect<void>
 }
@@ -68,20 +77,34 @@ export const open = (
   Effect.gen(function*() {
     const path = yield* resolve(options.filename)
     const anchor = yield* Anchor.read(path)
+    if (!options.acceptRegress) yield* Missing.refuse(path)
     const before = yield* inspect(path)
-    if (before === "fresh" && !options.acceptRegress) yield* refuseLost(path, anchor)
+    if (before === "fresh" && !options.acceptRegress) yield* refuseEmptied(path, anchor)
     const lock = yield* Lock.acquire(path)
-    const writer = yield* Database.open(path, { readonly: false })
-    yield* Effect.mapError(prepare(writer, before, options.freshId), openFault(path))
-    const meta = yield* Effect.mapError(claim(writer, path), openFault(path))
-    if (!options.acceptRegress) yield* refuseRegress(path, anchor, meta)
-    if (yield* isChecked(path, options.check, meta)) yield* Effect.mapError(checkPages(writer, path), openFault(path))
-    yield* Effect.mapError(take(writer, meta), openFault(path))
-    if (options.maxFileBytes !== undefined) yield* Effect.mapError(limit(writer, options.maxFileBytes), openFault(path))
+    const files = yield* Connections.make(path, (db) => settings(db, options.maxFileBytes))
+    const { writer } = files
+    const meta = yield* Effect.mapError(claimed(writer, path, before, options, anchor), openFault(path))
+    yield* files.trustLog
     yield* lock.keep
-    yield* Effect.addFinalizer(() => checkpoint(writer))
-    const reader = yield* Database.open(path, { readonly: true })
-    return { path, writer, reader, ...(yield* marks(path, writer, meta)) }
+    const anchored = yield* Anchor.keep(path, meta.storeId, meta.commitSeq, files.isInPlace)
+    let last = meta.commitSeq
+    yield* Effect.addFinalizer(() => Effect.suspend(() => close(files, { ...meta, commitSeq: last })))
+    yield* files.openReader
+    yield* files.verify
+    return {
+      path,
+      ...meta,
+      writer,
+      reader: files.reader,
+      verify: files.verify,
+      reopen: files.reopen,
+      lost: files.lost,
+      acknowledged: (commitSeq: number) =>
+        Effect.suspend(() => {
+          last = commitSeq
+          return anchored.moved(commitSeq)
+        })
+    }
   })
 
 // --- internal ---
@@ -101,8 +124,8 @@ export const openFault = (path: string) => (fault: OpenError | Database.SqlFault
   }
 }
 
-/** Nothing is there, but something was acknowledged: the file was lost, moved, or its folder is not mounted. */
-const refuseLost = (path: string, anchor: Option.Option<Anchor.Anchor>) =>
+/** The file holds nothing, but something was acknowledged. */
+const refuseEmptied = (path: string, anchor: Option.Option<Anchor.Anchor>) =>
   Option.isSome(anchor) && anchor.value.commitSeq > 0
     ? Effect.fail(new StoreRegressed({ path, acknowledged: anchor.value.commitSeq, found: 0 }))
     : Effect.void
@@ -115,10 +138,29 @@ const refuseRegress = (path: string, anchor: Option.Option<Anchor.Anchor>, meta:
     : Effect.fail(new StoreRegressed({ path, acknowledged: commitSeq, found: meta.commitSeq }))
 }
 
-/** Pragmas are read back: SQLite answers an impossible journal mode with another one, not with an error. */
-const prepare = (db: Database.Database, state: "fresh" | "ours", freshId: string) =>
+/** Makes the file a store of this process; what speaks against that is found before the first write. */
+const claimed = (
+  db: Database.Database,
+  path: string,
+  state: "fresh" | "ours",
+  { acceptRegress, check, freshId, maxFileBytes }: OpenOptions,
+  anchor: Option.Option<Anchor.Anchor>
+) =>
   Effect.gen(function*() {
     if (state === "fresh") yield* db.once(`PRAGMA page_size = ${pageSize}`)
+    yield* settings(db, undefined)
+    if (state === "fresh") yield* transaction(db, patience, create(db, freshId))
+    const meta = yield* claim(db, path)
+    if (!acceptRegress) yield* refuseRegress(path, anchor, meta)
+    if (yield* isChecked(path, check, meta)) yield* checkPages(db, path)
+    yield* take(db, meta)
+    if (maxFileBytes !== undefined) yield* limit(db, maxFileBytes)
+    return meta
+  })
+
+/** Pragmas are read back: SQLite answers an impossible journal mode with another one, not with an error. */
+const settings = (db: Database.Database, maxFileBytes: number | undefined) =>
+  Effect.gen(function*() {
     const mode = yield* patiently(db.once("PRAGMA journal_mode = WAL"), patience, (self) => self)
     if (mode[0]?.["journal_mode"] !== "wal") {
       return yield* new StoreIo({
@@ -136,7 +178,7 @@ const prepare = (db: Database.Database, state: "fresh" | "ours", freshId: string
     yield* db.once(`PRAGMA wal_autocheckpoint = ${(4 * 1024 * 1024) / pageSize}`)
     yield* db.once("PRAGMA journal_size_limit = 67108864")
     yield* db.once("PRAGMA synchronous = FULL")
-    if (state === "fresh") yield* transaction(db, patience, create(db, freshId))
+    if (maxFileBytes !== undefined) yield* limit(db, maxFileBytes)
   })
 
 const create = (db: Database.Database, freshId: string) =>
@@ -215,20 +257,13 @@ const limit = (db: Database.Database, bytes: number) =>
     ([row]) => db.once(`PRAGMA max_page_count = ${Math.ceil(bytes / Number(row?.["page_size"]))}`)
   )
 
-const marks = (path: string, db: Database.Database, meta: Meta) =>
-  Effect.gen(function*() {
-    const anchor = yield* Anchor.keep(path, meta.storeId, meta.commitSeq)
-    let last = meta.commitSeq
-    yield* Effect.addFinalizer(() => Effect.suspend(() => markClean(db, { ...meta, commitSeq: last })))
-    return {
-      ...meta,
-      acknowledged: (commitSeq: number) =>
-        Effect.suspend(() => {
-          last = commitSeq
-          return anchor.moved(commitSeq)
-        })
-    }
-  })
+/** A store that was lost is not touched any more; a loss that only shows now is told, since no caller hears of it. */
+const close = (files: Connections.Connections, meta: Meta) =>
+  files.atClose.pipe(
+    Effect.zipRight(markClean(files.writer, meta)),
+    Effect.zipRight(checkpoint(files.writer)),
+    Effect.catchAll((lost) => Effect.logError(lost.message))
+  )
 
 /** Only the rightful writer may say so; failing to means that the next opening looks for itself. */
 const markClean = (db: Database.Database, meta: Meta) =>

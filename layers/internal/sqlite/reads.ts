@@ -28,7 +28,7 @@ import { sumOfKey, sumOfKnown } from "./sums.js"
 import { patiently } from "./transaction.js"
 
 /** The reading half of a store. @since 0.1.0 @category models */
-export type Reads = Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit">
+export type Reads = Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit" | "lost">
 
 /** @since 0.1.0 @category constructors */
 export const make = (db: Database, quarantine: Quarantine): Reads => {

@@ -13,7 +13,7 @@ import * as Schedule from "effect/Schedule"
 import { StoreBusy } from "../../../src/domain/StoreErrors.js"
 import type { Database, SqlFault } from "./database.js"
 
-/** COMMIT failed and no transaction is open any more: it may have happened. @since 0.1.0 @category errors */
+/** COMMIT failed, and it may have happened all the same. @since 0.1.0 @category errors */
 export class CommitAmbiguous extends Data.TaggedError("CommitAmbiguous")<{
   /** what COMMIT failed with; the error of the commit, should it turn out that it did not happen */
   readonly fault: SqlFault
@@ -36,7 +36,9 @@ export const begin = (
 ): Effect.Effect<void, SqlFault> => patiently(asVoid(db.run("BEGIN IMMEDIATE")), patience, restore)
 
 /**
- * `COMMIT`; first error wins. A busy one is asked again and then rolled back: nothing was written.
+ * `COMMIT`; first error wins. A busy one is asked again and then rolled back: nothing was written. After an error of the
+ * medium the outcome is open, rolled back or not: the frames of the transaction may lie in the log, and only a process
+ * that opens the file finds out.
  *
  * @since 0.1.0
  * @category transactions
@@ -46,7 +48,7 @@ export const commit = (db: Database, patience: Duration.Duration): Effect.Effect
     Effect.catchAll((fault) =>
       Effect.flatMap(
         rollback(db),
-        (wasOpen) => Effect.fail(wasOpen ? fault : new CommitAmbiguous({ fault }))
+        (wasOpen) => Effect.fail(wasOpen && !isOfMedium(fault) ? fault : new CommitAmbiguous({ fault }))
       )
     )
   )
@@ -107,6 +109,9 @@ export const patiently = <A>(
         if (!again) return yield* exit
       }
     }))
+
+/** Whether a fault says nothing about what reached the file. @since 0.1.0 @category guards */
+export const isOfMedium = (fault: SqlFault): boolean => fault._tag === "StoreIo" || fault._tag === "StoreCorrupt"
 
 /** One sentence of a fault, for messages. @since 0.1.0 @category accessors */
 export const describe = (fault: SqlFault | CommitAmbiguous): string => {

@@ -60,6 +60,7 @@ const faulty = (world: World, store: Store): Store => {
   const read = readFaults(world)
   return {
     kind: store.kind,
+    lost: store.lost,
     commit: (commit) => committing(world, store, commit),
     openRuntime: (id, plan) => opening(world, store, id, plan),
     witness: (id) => read.effect("witness", store.witness(id)),

@@ -1,0 +1,106 @@
+/**
+ * Saves a store whose name was lost: its open connection still reads all of it, so all of it is written to a new file
+ * beside the old name. Called by `connections` once per loss, and once more at the end if the first time failed.
+ *
+ * The copy keeps the id of the store and its last commit, so it can be moved back to the old name. It has no anchor.
+ *
+ * @since 0.1.0
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { dirname, join, parse } from "node:path"
+import type { Database } from "./database.js"
+import * as Place from "./place.js"
+import { describe } from "./transaction.js"
+
+/**
+ * Writes the store to `<db>.rescued-<n>` in its folder, or in the nearest parent folder that takes it. Returns the
+ * path of the copy, which is durable then, or the reasons why no folder took it.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const rescue = (
+  { file, path }: Pick<Place.Place, "path" | "file">,
+  writer: Database
+): Effect.Effect<Either.Either<string, string>, never, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    // VACUUM runs outside of transactions only; what is open here was not committed
+    yield* Effect.ignore(writer.run("ROLLBACK"))
+    const reasons: Array<string> = []
+    for (const folder of folders(path)) {
+      if (Place.named(folder)._tag === "Missing") continue
+      const saved = yield* Effect.either(saveIn(folder, path, file.mode, writer))
+      if (Either.isRight(saved)) return saved
+      reasons.push(`${folder}: ${saved.left}`)
+    }
+    return Either.left(reasons.join("; "))
+  })
+
+/** What was rescued of this store, as far as it lies in its folder or the one above. @since 0.1.0 @category accessors */
+export const found = (path: string): Effect.Effect<ReadonlyArray<string>, never, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const prefix = `${parse(path).base}.rescued-`
+    const lists = yield* Effect.forEach(
+      folders(path).slice(0, 2),
+      (folder) =>
+        Effect.map(
+          Effect.orElseSucceed(fs.readDirectory(folder), () => []),
+          (names) =>
+            names.filter((name) => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length))).map((name) =>
+              join(folder, name)
+            )
+        )
+    )
+    return lists.flat().sort()
+  })
+
+// --- internal ---
+
+/** The folder of the store, then its parents. */
+const folders = (path: string): ReadonlyArray<string> => {
+  const folder = dirname(path)
+  return folder === dirname(folder) ? [folder] : [folder, ...folders(folder)]
+}
+
+/** A name is claimed by making the file that the copy is written to; only a whole copy gets the name for good. */
+const saveIn = (folder: string, path: string, mode: number, writer: Database) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const base = join(folder, parse(path).base)
+    for (let n = 1; n <= maxNames; n++) {
+      const saved = `${base}.rescued-${n}`
+      const draft = `${base}.rescuing-${n}`
+      if (isTaken(saved) || isTaken(draft)) continue
+      yield* Effect.mapError(fs.writeFileString(draft, "", { flag: "wx", mode }), String)
+      // between the two looks another process may have finished a copy of this name
+      if (isTaken(saved)) {
+        yield* Effect.ignore(fs.remove(draft))
+        continue
+      }
+      return yield* fill(writer, draft).pipe(
+        Effect.zipRight(Effect.mapError(fs.rename(draft, saved), String)),
+        Effect.zipRight(Effect.ignore(sync(folder))),
+        Effect.tapError(() => Effect.ignore(fs.remove(draft))),
+        Effect.as(saved)
+      )
+    }
+    return yield* Effect.fail(`${maxNames} rescued files lie there`)
+  })
+
+const maxNames = 1000
+
+const isTaken = (path: string): boolean => Place.named(path)._tag !== "Missing"
+
+const fill = (writer: Database, draft: string) =>
+  Effect.mapError(writer.once(`VACUUM INTO '${draft.replaceAll("'", "''")}'`), describe).pipe(
+    Effect.zipRight(Effect.mapError(sync(draft), String))
+  )
+
+/** The copy is no store of this process yet: opening it drops no lock. */
+const sync = (path: string) =>
+  Effect.scoped(
+    Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.flatMap(fs.open(path, { flag: "r" }), (file) => file.sync))
+  )
