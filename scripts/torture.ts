@@ -1,6 +1,6 @@
 /**
  * Real processes and real files, treated badly: `npm run torture -- --kills 2000 [--seed S]
- * [--only kills|holders|damage|space] [--rounds N] [--lanes N]`. The seed decides what is done and how long after;
+ * [--only kills|holders|vanishing|damage|space] [--rounds N] [--lanes N]`. The seed decides what is done and how long after;
  * what a process is doing then, the machine decides. Prints what was done as JSON, and ends with 1 if anything that
  * was acknowledged got lost, doubled, or was served damaged.
  */
@@ -10,6 +10,7 @@ import { damaging } from "./torture/damage.js"
 import { holding } from "./torture/holders.js"
 import { killing } from "./torture/killing.js"
 import { filling } from "./torture/space.js"
+import { vanishing } from "./torture/vanishing.js"
 
 const { number, text } = Options.read({
   numbers: { kills: 1, seed: 0, rounds: 1, lanes: 1, "per-world": 1 },
@@ -35,6 +36,7 @@ const parts: Readonly<Record<string, () => Promise<Done>>> = {
       say
     }),
   holders: () => holding(programs, rounds, seed),
+  vanishing: () => vanishing(programs, rounds, seed),
   damage: () => damaging(rounds * 5, seed),
   space: async () => {
     const done = await filling(programs, rounds, seed)

@@ -110,7 +110,8 @@ const answerOf = (exit: Exit.Exit<object, unknown>): object => {
   if (typeof error !== "object" || error === null || !("_tag" in error)) return { defect: Cause.pretty(exit.cause) }
   const more = {
     ...("holder" in error ? { holder: error.holder } : {}),
-    ...("code" in error ? { code: error.code } : {})
+    ...("code" in error ? { code: error.code } : {}),
+    ...("rescued" in error ? { rescued: error.rescued } : {})
   }
   return { error: error._tag, ...more }
 }

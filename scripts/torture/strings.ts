@@ -16,6 +16,8 @@ export interface Answer {
   /** SQLite's name of a failure */
   readonly code?: string
   readonly holder?: string
+  /** the file that a lost store was saved as */
+  readonly rescued?: string
   /** what no store may ever do */
   readonly defect?: string
   /** the process ended instead of answering */

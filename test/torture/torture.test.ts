@@ -7,6 +7,7 @@ import { damaging } from "../../scripts/torture/damage.js"
 import { holding } from "../../scripts/torture/holders.js"
 import { killing } from "../../scripts/torture/killing.js"
 import { filling } from "../../scripts/torture/space.js"
+import { vanishing } from "../../scripts/torture/vanishing.js"
 
 const programs = bundle()
 afterAll(() => programs.remove())
@@ -28,6 +29,12 @@ describe(`torture, seed ${seed}`, () => {
     const counts = await holding(programs, 3, seed)
     none(counts.violations, "holders")
     assert.isAtLeast(counts.refused, 5)
+  }, 300_000)
+
+  it("vanishing: a store that goes away is told and rescued", async () => {
+    const counts = await vanishing(programs, 4, seed)
+    none(counts.violations, "vanishing")
+    assert.deepStrictEqual([counts.told, counts.rescued], [4, 4])
   }, 300_000)
 
   it("damage: reported and never served", async () => {
