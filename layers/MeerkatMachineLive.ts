@@ -33,6 +33,7 @@ import { invalid } from "./internal/driverError.js"
 import type { Entry } from "./internal/entry.js"
 import * as FreshIds from "./internal/freshIds.js"
 import { firstIssue } from "./internal/issues.js"
+import * as Isolation from "./internal/isolation.js"
 import type { MachineParts } from "./internal/machineParts.js"
 import { operationsOf } from "./internal/operations/registry.js"
 import * as Registry from "./internal/registry.js"
@@ -81,6 +82,7 @@ const make = Effect.gen(function*() {
   })
   const attachments = {
     loops: yield* RuntimeLoop,
+    isolation: Isolation.make(),
     spawner,
     config,
     home,

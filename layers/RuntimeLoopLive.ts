@@ -23,10 +23,11 @@ import { isUnwritable } from "../src/domain/StoreErrors.js"
 import { endDrained } from "../src/kernel/commands/attach.js"
 import { cancelRun, commitRun, requeueRun, stage } from "../src/kernel/commands/run.js"
 import { isDrained } from "../src/kernel/facts.js"
-import { nextReadyAt, selectBatch } from "../src/kernel/selection.js"
+import { nextReadyAt } from "../src/kernel/selection.js"
 import * as Blobs from "./internal/blobs.js"
 import { storeFailure } from "./internal/failing.js"
 import * as FreshIds from "./internal/freshIds.js"
+import * as Granted from "./internal/granted.js"
 import * as Metrics from "./internal/metrics.js"
 import { firstOf } from "./internal/race.js"
 import type { Failure } from "./internal/runFailure.js"
@@ -205,14 +206,24 @@ const runBatch = (
     yield* Metric.increment(Metrics.runs[end._tag])
   }).pipe(Effect.ensuring(Effect.sync(control.end)))
 
-/** Waits for another state, or for the time at which a failed input may run again. */
-const park = (options: LoopOptions, state: SessionState, now: number): Effect.Effect<void> => {
+/** Waits for another state, for the time at which a failed input may run again, or for the turn of a suspect. */
+const park = (
+  options: LoopOptions,
+  granted: Granted.Granted,
+  state: SessionState,
+  now: number
+): Effect.Effect<void> => {
   const changed = options.authority.changedFrom(state)
+  const awaited = granted.waits() ? firstOf(changed, granted.turn) : changed
   const readyAt = nextReadyAt(state, now)
-  return readyAt === null ? changed : firstOf(changed, Effect.sleep(Math.max(1, readyAt - now)))
+  return readyAt === null ? awaited : firstOf(awaited, Effect.sleep(Math.max(1, readyAt - now)))
 }
 
-const loop = (deps: LoopDeps, options: LoopOptions): Effect.Effect<LoopEnd, SubmitError> =>
+const loop = (
+  deps: LoopDeps,
+  options: LoopOptions,
+  granted: Granted.Granted
+): Effect.Effect<LoopEnd, SubmitError> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const control = makeControl()
@@ -227,19 +238,28 @@ const loop = (deps: LoopDeps, options: LoopOptions): Effect.Effect<LoopEnd, Subm
           if (yield* restore(giveBack(options))) return { _tag: "Drained" } as const
           continue
         }
-        if (!mayRun(state) || selectBatch(state, now).length === 0) {
-          yield* restore(park(options, state, now))
+        const clearance = mayRun(state) ? granted.forNext(state, now) : granted.forNothing()
+        if (clearance === null) {
+          yield* restore(park(options, granted, state, now))
           continue
         }
         const runId = yield* deps.ids.run
         // a store that refuses for the moment does not end the loop, and one that refuses for good is told to all
-        const begin = insistOrReload(insistence(deps, options), stage({ token: options.token, runId }))
+        const begin = insistOrReload(insistence(deps, options), stage({ token: options.token, runId, clearance }))
         const staged = yield* restore(begin)
-        if (staged !== null) yield* runBatch(deps, options, control, staged, restore)
+        const run = staged === null ? Effect.void : runBatch(deps, options, control, staged, restore)
+        yield* clearance === "none" ? run : granted.during(staged, run)
         yield* Effect.yieldNow()
       }
     })
   )
+
+/** However the loop ends, it gives back what its machine granted. */
+const whole = (deps: LoopDeps, options: LoopOptions): Effect.Effect<LoopEnd, SubmitError> =>
+  Effect.suspend(() => {
+    const granted = Granted.make(deps.config, options)
+    return Effect.ensuring(loop(deps, options, granted), Effect.sync(granted.release))
+  })
 
 /** The end of a loop with nothing left to drain; false when the session was brought back in the meantime. */
 const giveBack = ({ authority, onDrained, token }: LoopOptions): Effect.Effect<boolean, SubmitError> =>
@@ -263,7 +283,7 @@ export const layer: Layer.Layer<RuntimeLoop, never, RuntimeStore | IdGen> = Laye
     }
     return RuntimeLoop.of({
       run: (options) =>
-        loop(deps, options).pipe(
+        whole(deps, options).pipe(
           Effect.catchAll((error) => Effect.succeed(endOfFailure(error))),
           Effect.annotateLogs({ module: "RuntimeLoop", session: options.authority.sessionId })
         )

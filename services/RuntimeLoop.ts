@@ -2,6 +2,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { RunId } from "../src/domain/Ids.js"
+import type { Clearance } from "../src/domain/RuntimeState.js"
 import type { CoreExecutor } from "./CoreExecutor.js"
 import type { SessionAuthority } from "./MachineAuthority.js"
 import type { SessionOperations } from "./SessionOperations.js"
@@ -28,6 +29,36 @@ export interface RunControl {
   readonly idle: Effect.Effect<void>
 }
 
+/**
+ * What one session asks the isolation of its machine through. Every access but `turn` is synchronous.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface IsolationPass {
+  /** the clearance that the session has now */
+  readonly held: () => Clearance
+  /** whether another session had its turn meanwhile: this one starts no other input any more */
+  readonly isDue: () => boolean
+  /** takes the clearance if it is free; else the session stands in line and keeps its place */
+  readonly take: (wanted: Exclude<Clearance, "none">) => boolean
+  /** waits until the session has the clearance it asked for; an interruption keeps the place */
+  readonly turn: Effect.Effect<void>
+  /** gives the clearance back and leaves the line */
+  readonly release: () => void
+}
+
+/**
+ * Keeps suspects of one machine apart: an input whose next crash would use up its budget runs alone among the inputs
+ * that were charged with a crash.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Isolation {
+  readonly pass: () => IsolationPass
+}
+
 /** @since 0.1.0 @category models */
 export interface LoopOptions {
   readonly authority: SessionAuthority
@@ -35,6 +66,8 @@ export interface LoopOptions {
   /** names the attachment; the kernel refuses commands of an older one */
   readonly token: number
   readonly operations: SessionOperations
+  /** of the machine, shared by its sessions */
+  readonly isolation: Isolation
   readonly control: (control: RunControl) => void
   /** true once somebody else sees to the end of this loop: no further batch begins */
   readonly released: () => boolean

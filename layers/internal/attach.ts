@@ -8,7 +8,7 @@ import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
 import type { CoreExecutor } from "../../services/CoreExecutor.js"
 import type { AttachOutcome } from "../../services/MeerkatMachine.js"
-import type { LoopEnd, RuntimeLoop } from "../../services/RuntimeLoop.js"
+import type { Isolation, LoopEnd, RuntimeLoop } from "../../services/RuntimeLoop.js"
 import type { SessionOperations } from "../../services/SessionOperations.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Internal, NotReady, sessionGone } from "../../src/domain/Errors.js"
@@ -26,6 +26,8 @@ import { unusable } from "./usable.js"
 
 export interface AttachDeps extends HookDeps {
   readonly loops: RuntimeLoop["Type"]
+  /** keeps inputs that may have killed a process apart, over all sessions */
+  readonly isolation: Isolation
   /** of the machine: for what outlives the scope of a session that it ends */
   readonly home: Scope.Scope
   readonly operations: (entry: Entry) => SessionOperations
@@ -158,6 +160,7 @@ const launch = (
       executor,
       token,
       operations: deps.operations(entry),
+      isolation: deps.isolation,
       control: (control) => {
         if (cell.attachment !== null) cell.attachment.control = control
       },

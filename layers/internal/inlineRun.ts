@@ -13,6 +13,7 @@ import type { RuntimeDriverError, TurnCancelled } from "../../src/domain/Errors.
 import { ExecutorFault, Internal } from "../../src/domain/Errors.js"
 import type { RunId } from "../../src/domain/Ids.js"
 import type { Input } from "../../src/domain/Input.js"
+import type { Clearance } from "../../src/domain/RuntimeState.js"
 import { acceptAndStage } from "../../src/kernel/commands/accept.js"
 import { cancelRun, commitRun, requeueRun } from "../../src/kernel/commands/run.js"
 import { runOf } from "../../src/kernel/facts.js"
@@ -21,6 +22,7 @@ import { driverError, invalid, refusedError } from "./driverError.js"
 import type { Entry } from "./entry.js"
 import { storeFailure } from "./failing.js"
 import { hosted, insistence, mayWork, notCommitted, outsideError } from "./guest.js"
+import { isolated } from "./inlineIsolation.js"
 import type { MachineParts } from "./machineParts.js"
 import * as Metrics from "./metrics.js"
 import { textOf } from "./rendering.js"
@@ -48,14 +50,14 @@ type Ended<A, E> = Effect.Effect<A, RuntimeDriverError | TurnCancelled | E>
 const putBack = (parts: MachineParts, entry: Entry, runId: RunId): Effect.Effect<void> =>
   Effect.ignore(insistOrReload(insistence(parts, entry), requeueRun({ runId })))
 
-const stage = (parts: MachineParts, entry: Entry, given: Input, runId: RunId) =>
+const stage = (parts: MachineParts, entry: Entry, given: Input, runId: RunId, clearance: Clearance) =>
   Effect.gen(function*() {
     const input = yield* parts.blobs.ofInput(given)
     const refused = Admission.tooLarge(parts, input)
     if (refused !== null) return yield* Effect.fail(refused)
     const known = yield* Admission.lookUp(parts, entry, input, false)
     const trace = yield* Admission.traceOfCall
-    const staged = yield* entry.authority.submit(acceptAndStage({ input, ...known, ...trace }, runId)).pipe(
+    const staged = yield* entry.authority.submit(acceptAndStage({ input, ...known, ...trace }, runId, clearance)).pipe(
       Effect.mapError((error) => {
         const lost = Admission.conflict(input, error)
         return lost === null
@@ -182,24 +184,40 @@ export const acceptAndRun = <A, E, R>(
       Effect.gen(function*() {
         const valid = yield* Admission.checked(input)
         const runId = yield* parts.ids.run
-        // the commit may be under way, or done: nobody else would end the run that it begins
-        const staged = yield* Effect.onInterrupt(
-          restore(stage(parts, entry, valid, runId)),
-          () => putBack(parts, entry, runId)
-        )
-        const inline: Inline<A, E> = { parts, entry, staged, cell: { exit: null } }
-        const executor = executorOf(inline.cell, (turn) => Effect.provide(op(turn), context))
-        const { blobs, store } = parts
-        const mayStart = () => mayWork(entry, runId)
-        const operations = parts.operations(entry)
-        const run = yield* start(
-          { authority: entry.authority, store, blobs, executor, operations, mayStart },
-          staged,
-          () => {}
-        )
-        return yield* hosted(entry, runId, run.interrupt, ended(inline, run, restore))
+        const run = (clearance: Clearance) =>
+          Effect.gen(function*() {
+            // the commit may be under way, or done: nobody else would end the run that it begins
+            const staged = yield* Effect.onInterrupt(
+              restore(stage(parts, entry, valid, runId, clearance)),
+              () => putBack(parts, entry, runId)
+            )
+            const inline: Inline<A, E> = { parts, entry, staged, cell: { exit: null } }
+            const executor = executorOf(inline.cell, (turn) => Effect.provide(op(turn), context))
+            return yield* worked(inline, executor, restore)
+          })
+        return yield* isolated(parts, entry, { inputId: valid.header.id, runId }, restore, run)
       })
     ))
+
+/** Does the work of a staged run in a child of the calling fiber. */
+const worked = <A, E>(
+  inline: Inline<A, E>,
+  executor: ReturnType<typeof executorOf>,
+  restore: <B, F>(effect: Effect.Effect<B, F>) => Effect.Effect<B, F>
+): Ended<A, E> =>
+  Effect.gen(function*() {
+    const { entry, parts, staged } = inline
+    const { runId } = staged
+    const { blobs, store } = parts
+    const mayStart = () => mayWork(entry, runId)
+    const operations = parts.operations(entry)
+    const run = yield* start(
+      { authority: entry.authority, store, blobs, executor, operations, mayStart },
+      staged,
+      () => {}
+    )
+    return yield* hosted(entry, runId, run.interrupt, ended(inline, run, restore))
+  })
 
 const ended = <A, E>(
   inline: Inline<A, E>,

@@ -90,6 +90,7 @@ const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
     "staged inputs",
     "staged batch",
     "crash budget used up",
+    "suspect ran alone",
     "process operations terminated",
     "external operations kept",
     "completed operations kept",

@@ -16,6 +16,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url))
 
 const commitWorker = "layers/internal/commitWorker.ts"
 const write = "    const written = yield* write(deps, commit)\n"
+const suspicion = "src/kernel/suspicion.ts"
 const rows = "src/kernel/rows/input.ts"
 const run = "src/kernel/commands/run.ts"
 
@@ -76,8 +77,20 @@ export const mutants: Readonly<Record<string, ReadonlyArray<Patch>>> = {
     }
   ],
   "crash budget not counted": [
-    { file: rows, from: "charged ? record.crashed + 1 : record.crashed", to: "record.crashed" },
-    { file: "src/kernel/opening.ts", from: "record.crashed + 1 >= limits.crashBudget", to: "false" }
+    { file: suspicion, from: "Math.max(crashed, Math.min(crashed + 1, mostCharges(limits)))", to: "crashed" }
+  ],
+  "a suspect is never given up": [
+    { file: suspicion, from: "ranAlone(record) && record.crashed + 1 > mostCharges(limits)", to: "false" }
+  ],
+  "a suspect is given up without having run alone": [
+    { file: suspicion, from: "ranAlone(record) && record.crashed + 1", to: "record.crashed + 1" }
+  ],
+  "suspects run beside each other": [
+    {
+      file: "layers/internal/isolation.ts",
+      from: "!alone && (wanted === \"shared\" || sharing === 0)",
+      to: "wanted !== \"shared\" || !alone || sharing >= 0"
+    }
   ],
   "cursor moved before the commit": [
     {

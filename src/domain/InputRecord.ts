@@ -29,7 +29,12 @@ export type InputTerminal = typeof InputTerminal.Type
 /** Where an open input stands. @since 0.1.0 @category schemas */
 export const InputStatus = Schema.Union(
   Schema.Struct({ type: Schema.Literal("queued") }),
-  Schema.Struct({ type: Schema.Literal("staged"), runId: RunId })
+  Schema.Struct({
+    type: Schema.Literal("staged"),
+    runId: RunId,
+    /** the input runs as the only suspect of its process: the next crash gives it up. Rows of older files lack this field. */
+    alone: optional(Schema.Literal(true))
+  })
 )
 /** @since 0.1.0 @category models */
 export type InputStatus = typeof InputStatus.Type
@@ -62,7 +67,7 @@ export const InputFacts = Schema.Struct({
   attempts: Schema.NonNegativeInt,
   /** stagings that ended in failure or defect; limited by `maxAttempts` (D10) */
   charged: Schema.NonNegativeInt,
-  /** stagings that ended with the process; limited by `crashBudget` (D10) */
+  /** stagings that ended with the process and were charged to the input; limited by `crashBudget` (D10) */
   crashed: Schema.NonNegativeInt,
   /** its batch failed: retried alone (held ones ride with it) */
   solo: Schema.Boolean,

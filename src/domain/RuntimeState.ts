@@ -15,6 +15,17 @@ export type PersistedRuntimeState = typeof PersistedRuntimeState.Type
 /** Who occupies the single run slot of a session. @since 0.1.0 @category models */
 export type RunOwner = "loop" | "service" | "inline"
 
+/**
+ * What the machine grants to a session that stages a batch:
+ * - `none`: inputs without a crash charge;
+ * - `shared`: accused inputs, too. Many sessions share this clearance;
+ * - `alone`: suspects, too. No other session has `shared` or `alone` meanwhile.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Clearance = "none" | "shared" | "alone"
+
 /** A request to a run in progress; it belongs to that run and dies with it (D16). @since 0.1.0 @category models */
 export interface RunRequest {
   readonly reason: string

@@ -11,6 +11,7 @@ import { lifecycleInvariants } from "./invariants/lifecycle.js"
 import { operationInvariants } from "./invariants/operations.js"
 import { toolInvariants } from "./invariants/tools.js"
 import * as Ledger from "./Ledger.js"
+import { mostCharges } from "./suspicion.js"
 
 /** An invariant that does not hold; `id` is that of the published catalogue. @since 0.1.0 @category models */
 export interface Violation {
@@ -45,6 +46,6 @@ export const withinBudgets = (
   check: ({ ledger }) =>
     Ledger.all(ledger).flatMap(({ charged, crashed, inputId }) => [
       ...when(charged >= Math.max(1, maxAttempts), `${inputId} failed ${charged} times and is still open`),
-      ...when(crashed >= Math.max(1, crashBudget), `${inputId} crashed ${crashed} times and is still open`)
+      ...when(crashed > mostCharges({ crashBudget }), `${inputId} crashed ${crashed} times and is still open`)
     ])
 })

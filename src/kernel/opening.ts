@@ -23,6 +23,7 @@ import { toCommit } from "./round.js"
 import { silentIntentsSlice } from "./rows/lifecycle.js"
 import { charged, isRetired } from "./selection.js"
 import { clean } from "./softFacts.js"
+import { chargedOnceMore, isGivenUp } from "./suspicion.js"
 import type { Fold, Step } from "./table.js"
 import * as Table from "./table.js"
 import { recovered as recoveredTools, visibilitySlice } from "./toolVisibility.js"
@@ -38,7 +39,7 @@ export interface OpeningReport {
   readonly inputsRecovered: number
   /** of those, the ones that were staged when the process ended and are queued again */
   readonly inputsRequeued: ReadonlyArray<InputId>
-  /** of those, the ones whose crash budget is used up */
+  /** of those, the ones that ran alone and used up their crash budget */
   readonly inputsAbandoned: ReadonlyArray<InputId>
   readonly operationsTerminated: ReadonlyArray<OperationId>
 }
@@ -143,7 +144,7 @@ const opening = ({ image, sessionId }: OpeningRequest, { emits, operations }: Op
 const stored = (image: RuntimeImage): ReadonlyArray<InputRecord> =>
   image.inputs.filter(({ durability }) => durability !== "ephemeral")
 
-/** Every run that the last process left is over: its inputs are queued again, or given up (D10). */
+/** Ends every run that the last process left: its inputs are queued again, or abandoned (D10). */
 const recovered = (fold: Fold, image: RuntimeImage, limits: KernelLimits, now: number): Step => {
   const runs = new Map<RunId, ReadonlyArray<InputRecord>>()
   for (const record of stored(image)) {
@@ -157,19 +158,29 @@ const recovered = (fold: Fold, image: RuntimeImage, limits: KernelLimits, now: n
   )
 }
 
+/**
+ * The driving members of a lost run are charged with the crash. Only a suspect that ran alone is given up: any other
+ * input may have died of its neighbours, so it is queued again, at most as a suspect.
+ */
 const recoverBatch = (fold: Fold, batch: ReadonlyArray<InputRecord>, limits: KernelLimits, now: number): Step => {
   const accounts = new Set(charged(batch, isRetired(fold.state)))
+  const doomed = batch.filter((record) => accounts.has(record) && isGivenUp(record, limits))
+  const crashesOf = (record: InputRecord): number =>
+    !accounts.has(record)
+      ? record.crashed
+      : doomed.includes(record)
+      ? record.crashed + 1
+      : chargedOnceMore(record, limits)
   const requeued = Table.fireEach(
     fold,
     "RecoverInput",
     batch.map((record) => ({
       inputId: record.inputId,
       at: now,
-      charged: accounts.has(record),
-      solo: batch.length > 1
+      crashed: crashesOf(record),
+      solo: accounts.has(record) && batch.length > 1
     }))
   )
-  const doomed = batch.filter((record) => accounts.has(record) && record.crashed + 1 >= limits.crashBudget)
   return Either.flatMap(requeued, (rest) =>
     Table.fireEach(
       rest,

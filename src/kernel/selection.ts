@@ -10,9 +10,12 @@ import * as Either from "effect/Either"
 import * as Iterable from "effect/Iterable"
 import type { InputRecord } from "../domain/InputRecord.js"
 import type { InputSemantics, Lane } from "../domain/Policy.js"
+import type { Clearance } from "../domain/RuntimeState.js"
 import type { SessionState } from "../domain/SessionState.js"
 import * as Ledger from "./Ledger.js"
 import * as Metadata from "./metadata.js"
+import type { CrashLimits } from "./suspicion.js"
+import { isSuspect, mayRun } from "./suspicion.js"
 
 /** Whether the session drains: nothing new is accepted, and whatever is left runs. @since 0.1.0 @category guards */
 export const isRetired = ({ lifecycle }: SessionState): boolean =>
@@ -56,19 +59,28 @@ export const lead = (batch: ReadonlyArray<InputRecord>): InputRecord | undefined
  * a prompt is always the last member. Riders join whatever the lead is; before a driving member that differs, that is to
  * be retried alone, or whose metadata would conflict, selection stops.
  *
+ * Inputs that need more than `clearance` are passed over and keep their place, as one that waits for its retry. A suspect
+ * is the only member of its batch: a rider could be the culprit, and would not be charged. So no suspect rides, either.
+ *
  * The lanes are read only as far as the batch reaches.
  *
  * @since 0.1.0
  * @category accessors
  */
-export const selectBatch = (state: SessionState, now: number): ReadonlyArray<InputRecord> => {
+export const selectBatch = (
+  state: SessionState,
+  now: number,
+  limits: CrashLimits,
+  clearance: Clearance
+): ReadonlyArray<InputRecord> => {
   const retired = isRetired(state)
   if (!retired && state.ledger.driving === 0) return []
-  const steer = opening(visible(state, "steer", now), retired)
+  const rules: Rules = { now, retired, limits, clearance }
+  const steer = opening(visible(state, "steer", rules), retired)
   if (steer.lead !== undefined) {
-    return batchOf(steer.riders, steer.lead, whileJoins(steer.lead, steer.rest, retired, sameTurn))
+    return batchOf(steer.riders, steer.lead, whileJoins(steer.lead, steer.rest, rules, sameTurn), limits)
   }
-  const queue = opening(visible(state, "queue", now), retired)
+  const queue = opening(visible(state, "queue", rules), retired)
   if (queue.lead === undefined) {
     return []
   }
@@ -76,9 +88,9 @@ export const selectBatch = (state: SessionState, now: number): ReadonlyArray<Inp
   const prompt = riders.findIndex(isPrompt)
   const held = riders[prompt]
   return held === undefined
-    ? batchOf(riders, queue.lead, whileJoins(queue.lead, queue.rest, retired, sameQueueTurn))
+    ? batchOf(riders, queue.lead, whileJoins(queue.lead, queue.rest, rules, sameQueueTurn), limits)
     // a prompt shares its batch with no prompt and is its last member: a held one runs before what stands behind it
-    : batchOf(riders.slice(0, prompt), held, [])
+    : batchOf(riders.slice(0, prompt), held, [], limits)
 }
 
 /**
@@ -113,8 +125,19 @@ const lanes: ReadonlyArray<Lane> = ["steer", "queue"]
 
 const isPrompt = (record: InputRecord): boolean => record.kind === "prompt"
 
-const visible = (state: SessionState, lane: Lane, now: number): Iterator<InputRecord> =>
-  Iterable.filter(Ledger.lazyLane(state.ledger, lane), (record) => isVisible(record, now))[Symbol.iterator]()
+/** What one selection goes by. */
+interface Rules {
+  readonly now: number
+  readonly retired: boolean
+  readonly limits: CrashLimits
+  readonly clearance: Clearance
+}
+
+const visible = (state: SessionState, lane: Lane, { clearance, limits, now }: Rules): Iterator<InputRecord> =>
+  Iterable.filter(
+    Ledger.lazyLane(state.ledger, lane),
+    (record) => isVisible(record, now) && mayRun(record, limits, clearance)
+  )[Symbol.iterator]()
 
 /** What stands in front of the first driving input of a lane, that input, and what follows it, not read yet. */
 interface Opening {
@@ -151,7 +174,7 @@ const sameQueueTurn: Joins = (lead, next, driving) =>
 function* whileJoins(
   lead: InputRecord,
   rest: Iterator<InputRecord>,
-  retired: boolean,
+  { limits, retired }: Rules,
   joins: Joins
 ): Generator<InputRecord> {
   if (lead.solo) {
@@ -159,7 +182,7 @@ function* whileJoins(
   }
   for (let item = rest.next(); item.done !== true; item = rest.next()) {
     const driving = drives(item.value, retired)
-    if ((driving && item.value.solo) || !joins(lead, item.value, driving)) {
+    if ((driving && item.value.solo) || isSuspect(item.value, limits) || !joins(lead, item.value, driving)) {
       return
     }
     yield item.value
@@ -167,17 +190,20 @@ function* whileJoins(
 }
 
 /**
- * The lead decides the metadata: a rider in front of it that would conflict goes on waiting for a batch it fits, since
- * it must not hold up what drives. Behind the lead, the first conflict ends the batch.
+ * The lead decides the metadata: a rider in front of it that would conflict waits for a batch it fits, since it must not
+ * hold up what drives. Behind the lead, the first conflict ends the batch.
  */
 const batchOf = (
   riders: Iterable<InputRecord>,
   first: InputRecord,
-  followers: Iterable<InputRecord>
+  followers: Iterable<InputRecord>,
+  limits: CrashLimits
 ): ReadonlyArray<InputRecord> => {
+  if (isSuspect(first, limits)) return [first]
   const batch: Array<InputRecord> = []
   let metadata = Metadata.memberMetadata(first)
   for (const rider of riders) {
+    if (isSuspect(rider, limits)) continue
     const merged = Metadata.merge(metadata, Metadata.memberMetadata(rider))
     if (Either.isRight(merged)) {
       metadata = merged.right

@@ -64,7 +64,7 @@ const reason = (rejection: Rejection): string => {
   }
 }
 
-const inline = acceptAndStage({ input: prompt(9), keyFact: null, knownTerminal: false }, runId(9))
+const inline = acceptAndStage({ input: prompt(9), keyFact: null, knownTerminal: false }, runId(9), "none")
 const stageAgain = staging(2)
 
 describe("combinations that are refused", () => {

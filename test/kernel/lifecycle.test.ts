@@ -315,7 +315,7 @@ describe("unregister", () => {
       setSilentIntents([]),
       prepareBindings(1),
       beginServiceTurn({ runId: runId(2) }),
-      acceptAndStage({ input: prompt(2), keyFact: null, knownTerminal: false }, runId(2))
+      acceptAndStage({ input: prompt(2), keyFact: null, knownTerminal: false }, runId(2), "none")
     ]
     for (const command of others) {
       const rejection = refused(leaving, command)

@@ -7,6 +7,7 @@ import type { RuntimeImage } from "../../src/domain/RuntimeCommit.js"
 import { initial, SessionToolVisibilityState } from "../../src/domain/ToolVisibility.js"
 import { violations } from "../../src/kernel/invariants.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
+import { planOpening } from "../../src/kernel/opening.js"
 import { visibilitySlice } from "../../src/kernel/toolVisibility.js"
 import { event, held, inputId, operation, prompt, record, runId } from "../support/inputs.js"
 import {
@@ -21,6 +22,8 @@ import {
   plan,
   play,
   recordOf,
+  requestId,
+  sessionId,
   staging,
   take
 } from "../support/kernel.js"
@@ -108,8 +111,10 @@ describe("opening a session", () => {
     assert.deepInclude(recordOf(state, 2), { crashed: 1, solo: true })
   })
 
-  it("D10 an input whose crash budget is used up is given up in the opening commit", () => {
-    const { commit, report, state } = opened(imageWith([staged(1, { attempts: 3, crashed: 2 }), staged(2, {}, 2)]))
+  it("D10 the opening commit abandons a suspect when it ran alone", () => {
+    const status = { type: "staged", runId: runId(1), alone: true } as const
+    const suspect = staged(1, { attempts: 3, crashed: 2, status })
+    const { commit, report, state } = opened(imageWith([suspect, staged(2, {}, 2)]))
     assert.isUndefined(recordOf(state, 1))
     assert.deepInclude(recordOf(state, 2), { crashed: 1 })
     assert.deepStrictEqual(report.inputsAbandoned, [inputId(1)])
@@ -119,6 +124,33 @@ describe("opening a session", () => {
       outcome: { _tag: "Abandoned", reason: "its run ended with the process 3 times" },
       crashed: 3
     })
+  })
+
+  it("D10 the opening requeues a suspect when it did not run alone, and never lowers its charges", () => {
+    const reopened = (crashed: number, crashBudget: number) => {
+      const image = imageWith([staged(1, { attempts: crashed + 1, crashed })])
+      const request = {
+        sessionId,
+        image,
+        requestId,
+        epochCandidate,
+        now: 2_000,
+        limits: { ...env().limits, crashBudget }
+      }
+      const { commit, value } = Either.getOrThrow(planOpening(request))
+      assert.deepStrictEqual(value.report.inputsAbandoned, [])
+      assert.deepStrictEqual(commit.inputs.map(({ _tag }) => _tag), ["Update"])
+      return recordOf(value.state, 1)?.crashed
+    }
+    assert.deepStrictEqual([reopened(1, 3), reopened(2, 3), reopened(4, 2)], [2, 2, 4])
+    assert.deepStrictEqual([reopened(0, 1), reopened(1, 1), reopened(0, 0)], [1, 1, 1])
+  })
+
+  it("D10 a suspect that ran alone is requeued when the crash budget was raised since", () => {
+    const status = { type: "staged", runId: runId(1), alone: true } as const
+    const { report, state } = opened(imageWith([staged(1, { attempts: 2, crashed: 1, status })]))
+    assert.deepStrictEqual(report.inputsAbandoned, [])
+    assert.deepInclude(recordOf(state, 1), { crashed: 2, status: { type: "queued" } })
   })
 
   it("D11 what comes out of an image is staged by a hard commit, however often it was staged before", () => {

@@ -96,7 +96,7 @@ describe("staging", () => {
   })
 
   it("the loop of another attachment is refused", () => {
-    assert.isNotNull(refused(play(attached, take(prompt(1))), stage({ token: 7, runId: runId(1) })))
+    assert.isNotNull(refused(play(attached, take(prompt(1))), stage({ token: 7, runId: runId(1), clearance: "none" })))
     // the rows say so too, whoever fires them
     for (const state of [attached, play(play(attached, take(prompt(1))), retire)]) {
       const begin = (token: number) =>
@@ -281,7 +281,7 @@ describe("cancelled, requeued", () => {
 
 describe("acceptInputAndRun (D23)", () => {
   const inline = (n: number, parts = {}) =>
-    acceptAndStage({ input: prompt(n), keyFact: null, knownTerminal: false, ...parts }, runId(n))
+    acceptAndStage({ input: prompt(n), keyFact: null, knownTerminal: false, ...parts }, runId(n), "none")
 
   it("RUN-01 accepts and takes the run slot", () => {
     const { reply, state } = decide(fresh, inline(1))
@@ -310,7 +310,7 @@ describe("acceptInputAndRun (D23)", () => {
 
   it("RUN-05 RUN-06 the same call again takes what was put back from there; another id or another input does not", () => {
     const back = play(fresh, inline(1), requeueRun({ runId: runId(1) }))
-    const again = acceptAndStage({ input: prompt(1), keyFact: null, knownTerminal: false }, runId(2))
+    const again = acceptAndStage({ input: prompt(1), keyFact: null, knownTerminal: false }, runId(2), "none")
     const { emits, reply, state } = decide(back, again)
     assert.deepInclude(reply, { inputId: inputId(1), runId: runId(2), attempt: 2 })
     assert.isTrue(isHard(emits))

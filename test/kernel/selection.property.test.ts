@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
+import { defaults } from "../../services/MeerkatMachineConfig.js"
 import type { Input } from "../../src/domain/Input.js"
 import type { InputRecord } from "../../src/domain/InputRecord.js"
 import type { TurnMetadata } from "../../src/domain/Turn.js"
@@ -70,7 +71,7 @@ const check = (
 ) =>
   FastCheck.assert(
     FastCheck.property(records, lifecycle, (list, phase) => {
-      predicate(list, selectBatch(In.sessionWith(list, phase), now), phase === "retired")
+      predicate(list, selectBatch(In.sessionWith(list, phase), now, defaults, "alone"), phase === "retired")
     }),
     { numRuns: 2_000 }
   )
@@ -152,7 +153,7 @@ describe("batch properties", () => {
         const taken: Array<InputRecord> = []
         const left = () => list.filter((record) => !taken.includes(record))
         for (let n = 0; n <= list.length; n++) {
-          taken.push(...selectBatch(In.sessionWith(left(), phase), now))
+          taken.push(...selectBatch(In.sessionWith(left(), phase), now, defaults, "alone"))
         }
         const driving = (lane: string) => taken.filter((record) => record.lane === lane && drives(record, retired))
         expect(driving("queue")).toEqual(sorted(driving("queue")))

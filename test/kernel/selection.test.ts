@@ -1,4 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
+import { defaults } from "../../services/MeerkatMachineConfig.js"
 import type { InputRecord } from "../../src/domain/InputRecord.js"
 import type { TurnMetadata } from "../../src/domain/Turn.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
@@ -27,7 +28,7 @@ const batches = (
   const out: Array<ReadonlyArray<number>> = []
   let left = records
   for (;;) {
-    const batch = selectBatch(In.sessionWith(left, lifecycle), now)
+    const batch = selectBatch(In.sessionWith(left, lifecycle), now, defaults, "alone")
     if (batch.length === 0) {
       return out
     }
@@ -156,7 +157,7 @@ describe("selectBatch", () => {
   it("reads no more of a long lane than the batch needs", () => {
     const state = In.sessionWith(Array.from({ length: 10_000 }, (_, index) => counted(prompt(index))))
     reads.count = 0
-    expect(numbers(selectBatch(state, 0))).toEqual([0])
+    expect(numbers(selectBatch(state, 0, defaults, "alone"))).toEqual([0])
     expect(isQuiescent(state)).toBe(false)
     expect(reads.count).toBeLessThan(5)
   })
@@ -165,7 +166,11 @@ describe("selectBatch", () => {
     const riders = Array.from({ length: 100 }, (_, index) => counted(later(progress(index), 10)))
     const state = In.sessionWith(riders)
     reads.count = 0
-    expect([selectBatch(state, 0), nextReadyAt(state, 0), isQuiescent(state)]).toEqual([[], null, true])
+    expect([selectBatch(state, 0, defaults, "alone"), nextReadyAt(state, 0), isQuiescent(state)]).toEqual([
+      [],
+      null,
+      true
+    ])
     expect(reads.count).toBe(0)
     expect(nextReadyAt(In.sessionWith(riders, "retired"), 0)).toBe(10)
   })

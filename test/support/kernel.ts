@@ -6,6 +6,7 @@ import * as Ids from "../../src/domain/Ids.js"
 import type { Input } from "../../src/domain/Input.js"
 import type { InputRecord } from "../../src/domain/InputRecord.js"
 import type { RuntimeCommit, RuntimeImage } from "../../src/domain/RuntimeCommit.js"
+import type { Clearance } from "../../src/domain/RuntimeState.js"
 import type { Env, SessionState } from "../../src/domain/SessionState.js"
 import type { AcceptRequest } from "../../src/kernel/commands/accept.js"
 import { accept } from "../../src/kernel/commands/accept.js"
@@ -73,7 +74,7 @@ export const take = (input: Input, request: Partial<AcceptRequest> = {}) =>
 
 export const attaching: ReadonlyArray<Command<unknown>> = [beginAttach(1), publishAttachment(1)]
 
-export const staging = (n = 1) => stage({ token: 1, runId: runId(n) })
+export const staging = (n = 1, clearance: Clearance = "alone") => stage({ token: 1, runId: runId(n), clearance })
 
 export const done: CompletionOutcome = { _tag: "Completed", result: { text: "ok" } }
 

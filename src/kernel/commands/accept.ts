@@ -11,12 +11,14 @@ import type { Input } from "../../domain/Input.js"
 import { kindOf } from "../../domain/Input.js"
 import type { InputFacts, InputRecord } from "../../domain/InputRecord.js"
 import type { KeyFact } from "../../domain/RuntimeCommit.js"
+import type { Clearance } from "../../domain/RuntimeState.js"
 import type { Env, KernelLimits, SessionState } from "../../domain/SessionState.js"
 import { endedRow } from "../facts.js"
 import * as Ledger from "../Ledger.js"
 import type { PolicyResolution } from "../policy.js"
 import { resolvePolicy } from "../policy.js"
 import { replacedBy } from "../scope.js"
+import { isSuspect } from "../suspicion.js"
 import type { Fold, Step } from "../table.js"
 import * as Table from "../table.js"
 import { validateInput } from "../validateInput.js"
@@ -68,7 +70,8 @@ export interface InlineRun extends StagedRun {
  */
 export const acceptAndStage = (
   request: Omit<AcceptRequest, "wake" | "expectedRunId">,
-  runId: RunId
+  runId: RunId,
+  clearance: Clearance
 ): Command<InlineRun> =>
   external("acceptAndStage", (fold, env) =>
     Either.flatMap(admissible(fold, { ...request, wake: true }), (entered) => {
@@ -77,7 +80,7 @@ export const acceptAndStage = (
       const again = putBack(entered.state, request.input)
       return again === null
         ? Either.left(invalid(fold, { _tag: "DeduplicationUnsupported", existingId: existing.id }))
-        : inlineAgain(entered, env, again, runId)
+        : inlineAgain(entered, env, again, { runId, clearance })
     }))
 
 // --- internal ---
@@ -247,18 +250,31 @@ const inline = (fold: Fold, env: Env, request: AcceptRequest, runId: RunId): Rul
     return Either.left(invalid(fold, { _tag: "InvalidInput", detail: `a ${record.kind} input is no work to run` }))
   }
   const enqueued = Table.fire(freed(fold, request), "Enqueue", { inputId: record.inputId, record })
-  return begunInline(enqueued, env, record, runId)
+  return begunInline(enqueued, env, record, { runId, clearance: "none" })
 }
 
-const inlineAgain = (fold: Fold, env: Env, record: InputRecord, runId: RunId): Ruling<InlineRun> =>
+/** The run that an inline caller asked for, and what the machine granted it. */
+interface Granted {
+  readonly runId: RunId
+  readonly clearance: Clearance
+}
+
+const inlineAgain = (fold: Fold, env: Env, record: InputRecord, granted: Granted): Ruling<InlineRun> =>
   Ledger.size(fold.state.ledger) > 1
     ? Either.left(Table.refuse(fold, "no_open_inputs"))
-    : begunInline(Either.right(fold), env, record, runId)
+    : begunInline(Either.right(fold), env, record, granted)
 
-const begunInline = (queued: Step, env: Env, record: InputRecord, runId: RunId): Ruling<InlineRun> => {
+/** A suspect without the clearance is staged all the same, but not as one that ran alone: no crash gives it up. */
+const begunInline = (
+  queued: Step,
+  env: Env,
+  record: InputRecord,
+  { clearance, runId }: Granted
+): Ruling<InlineRun> => {
   const { inputId } = record
+  const alone = clearance === "alone" && isSuspect(record, env.limits)
   const begun = Table.thenFire(queued, "BeginInline", beginning(runId, [record], env))
-  return answered(Table.thenFire(begun, "Stage", { inputId, runId, at: env.now }), ({ emits, state }) => ({
+  return answered(Table.thenFire(begun, "Stage", { inputId, runId, at: env.now, alone }), ({ emits, state }) => ({
     ...stagedRun(state, emits, runId),
     inputId
   }))

@@ -10,34 +10,46 @@ import type { CompletionOutcome } from "../../domain/Completion.js"
 import type { RunId } from "../../domain/Ids.js"
 import type { AbandonReason, InputRecord } from "../../domain/InputRecord.js"
 import type { RunBoundaryReceipt } from "../../domain/Receipt.js"
-import type { Running } from "../../domain/RuntimeState.js"
+import type { Clearance, Running } from "../../domain/RuntimeState.js"
 import type { Env, KernelLimits, SessionState } from "../../domain/SessionState.js"
 import { loopOf, membersOf, runOf } from "../facts.js"
 import { setAgentApplied } from "../feed.js"
 import { charged, isRetired, lead, selectBatch } from "../selection.js"
+import { clearanceOfBatch } from "../suspicion.js"
 import type { Fold, Step } from "../table.js"
 import * as Table from "../table.js"
 import { answered, external, internal } from "./command.js"
 import type { Staged } from "./staging.js"
 import { beginning, stagedRun } from "./staging.js"
 
+/** What a loop stages its next batch with. @since 0.1.0 @category models */
+export interface StageOptions {
+  /** the attachment that asks */
+  readonly token: number
+  readonly runId: RunId
+  /** what the machine grants: inputs that need more are passed over */
+  readonly clearance: Clearance
+}
+
 /**
- * Stages the next batch for a run of the loop that holds `token`; null when nothing is to be run now, be it because no
- * input drives, somebody else has the run slot, or the session is being taken down.
+ * Stages the next batch for a run of the loop that holds `token`. It answers null when no batch may run now: no input
+ * drives under this clearance, another run has the slot, or the session is being taken down. The row of a suspect says
+ * that it runs alone.
  *
  * @since 0.1.0
  * @category commands
  */
-export const stage = (options: { readonly token: number; readonly runId: RunId }): Command<Staged | null> =>
+export const stage = (options: StageOptions): Command<Staged | null> =>
   internal("stage", (fold, env) => {
     const { lifecycle, registration } = fold.state
     if (lifecycle._tag === "Running" || registration._tag === "Draining") return Either.right(Table.answer(fold, null))
     if (loopOf(fold.state) !== options.token) return Either.left(Table.refuse(fold, "loop_live"))
-    const batch = selectBatch(fold.state, env.now)
+    const batch = selectBatch(fold.state, env.now, env.limits, options.clearance)
     if (batch.length === 0) return Either.right(Table.answer(fold, null))
+    const alone = clearanceOfBatch(batch, env.limits) === "alone"
     const begun = Table.fire(fold, "BeginRun", { ...beginning(options.runId, batch, env), token: options.token })
     return answered(
-      each(begun, "Stage", batch, ({ inputId }) => ({ inputId, runId: options.runId, at: env.now })),
+      each(begun, "Stage", batch, ({ inputId }) => ({ inputId, runId: options.runId, at: env.now, alone })),
       ({ emits, state }) => stagedRun(state, emits, options.runId)
     )
   })

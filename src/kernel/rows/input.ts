@@ -30,13 +30,14 @@ export interface InputTriggers {
     readonly record: InputRecord
     readonly outcome: CompletionOutcome
   }
-  readonly Stage: Touch & { readonly runId: RunId }
+  /** `alone` marks the run of a suspect that has its process to itself */
+  readonly Stage: Touch & { readonly runId: RunId; readonly alone?: boolean }
   /** back to its lane, uncharged */
   readonly Requeue: Touch
   /** back to its lane, charged with a failure (D10) */
   readonly Retry: Touch & { readonly notBefore: number; readonly solo: boolean }
-  /** back to its lane at recovery; `charged` for members whose presence made the lost run (D10) */
-  readonly RecoverInput: Touch & { readonly charged: boolean; readonly solo: boolean }
+  /** back to its lane at recovery: with its crash charges from now on, and whether it is retried without other drivers */
+  readonly RecoverInput: Touch & { readonly crashed: number; readonly solo: boolean }
   /** its run was committed; `sequence` names the receipt that holds the outcome, null when none was written */
   readonly Consume: Touch & { readonly sequence: number | null; readonly outcome: CompletionOutcome }
   readonly Coalesce: Touch & { readonly by: InputId }
@@ -111,11 +112,11 @@ export const inputRows: Table<InputTriggers> = {
     inputRow("recover", {
       from: ["staged"],
       to: ["queued"],
-      update: (state, { at, charged, inputId, solo }) =>
+      update: (state, { at, crashed, inputId, solo }) =>
         revised(state, inputId, (record) => ({
           status: queued,
-          crashed: charged ? record.crashed + 1 : record.crashed,
-          solo: record.solo || (charged && solo),
+          crashed,
+          solo: record.solo || solo,
           updatedAt: at
         })),
       emit: (next, { inputId }) => requeuedEmits(next, inputId)
@@ -214,9 +215,9 @@ const revised = (
   change: (record: InputRecord) => Partial<InputRecord>
 ): SessionState => clean(changed(state, id, change), id)
 
-const staged = (state: SessionState, { at, inputId, runId }: InputTriggers["Stage"]): SessionState =>
+const staged = (state: SessionState, { alone, at, inputId, runId }: InputTriggers["Stage"]): SessionState =>
   changed(state, inputId, (record) => ({
-    status: { type: "staged", runId },
+    status: alone === true ? { type: "staged", runId, alone } : { type: "staged", runId },
     attempts: record.attempts + 1,
     lastRunId: runId,
     updatedAt: at

@@ -285,8 +285,9 @@ const sound = ({ config, journal }: World, row: InputState): void => {
   if (end?.type === "abandoned" && end.reason.type === "max_attempts_exhausted" && row.charged !== config.maxAttempts) {
     say("13 attempts", `given up after ${row.charged} of ${config.maxAttempts}`)
   }
-  if (end?.type === "abandoned" && end.reason.type === "crash_budget_exhausted" && row.crashed !== config.crashBudget) {
-    say("13 crash budget", `given up after ${row.crashed} of ${config.crashBudget}`)
+  const budget = Math.max(2, config.crashBudget)
+  if (end?.type === "abandoned" && end.reason.type === "crash_budget_exhausted" && row.crashed !== budget) {
+    say("13 crash budget", `given up after ${row.crashed} of ${budget}`)
   }
   if (end?.type === "superseded") supersession(journal, row, end.by)
 }

@@ -12,6 +12,7 @@ import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import type { CoreExecutor, Turn } from "../../../services/CoreExecutor.js"
 import { runtimeIdOf } from "../../domain/Ids.js"
+import type { Clearance } from "../../domain/RuntimeState.js"
 import type { Applied } from "./Journal.js"
 import { count, note, violate } from "./Journal.js"
 import type { World } from "./World.js"
@@ -92,6 +93,7 @@ const begin = (
     mayRun(world, run, id)
     isStaged(world, run, id)
   }
+  for (const other of running) apart(world, run, journal.runs.get(other))
   journal.runs.set(turn.runId, run)
   running.add(turn.runId)
   return run
@@ -105,6 +107,27 @@ const beside = ({ config, journal }: World, run: Applied, other: Applied | undef
   if (other.isInterrupted() && run.since - other.since >= patience) other.stubborn = true
   if (other.stubborn) return
   violate(journal, "5 single flight", `${run.sessionId} runs ${run.runId} beside ${other.runId}`)
+}
+
+/** 13: a suspect runs alone among the inputs of its process that were charged with a crash. */
+const apart = (world: World, run: Applied, other: Applied | undefined): void => {
+  if (other === undefined || other.isInterrupted() || other.stubborn) return
+  const [one, two] = [chargesOf(world, run), chargesOf(world, other)]
+  if ((one !== "alone" || two === "none") && (two !== "alone" || one === "none")) return
+  violate(world.journal, "13 alone", `${run.runId} (${one}) runs beside ${other.runId} (${two})`)
+}
+
+/** What the stored rows of a run say; "none" as soon as they are not staged for it, or the session is given up. */
+const chargesOf = ({ opened, peek, reloading }: World, run: Applied): Clearance => {
+  const runtimeId = runtimeIdOf(run.sessionId)
+  const incarnation = opened.get(runtimeId)?.incarnation
+  if (incarnation !== undefined && reloading.has(incarnationOf(runtimeId, incarnation))) return "none"
+  const rows = run.inputs.flatMap((id) => {
+    const row = peek?.(runtimeId)?.open?.get(id)
+    return row?.status.type === "staged" && row.status.runId === run.runId ? [row] : []
+  })
+  if (rows.some(({ status }) => status.type === "staged" && status.alone === true)) return "alone"
+  return rows.some(({ crashed }) => crashed > 0) ? "shared" : "none"
 }
 
 /** 13, 28, and: nothing runs that has ended. */
@@ -121,7 +144,9 @@ const mayRun = (world: World, run: Applied, id: Applied["inputs"][number]): void
   if (input === undefined) return
   if (input.sessionId !== run.sessionId) say("isolation", `it belongs to ${input.sessionId}`)
   const driving = row !== undefined && !row.hold && row.kind !== "peer_response_progress"
-  if (driving && input.deaths > config.crashBudget) say("13 crash budget", `${input.deaths} processes died of it`)
+  if (driving && input.deaths > Math.max(2, config.crashBudget)) {
+    say("13 crash budget", `${input.deaths} processes died of it`)
+  }
   if (driving && input.failures >= config.maxAttempts + 3) say("13 attempts", `it failed ${input.failures} times`)
 }
 

@@ -90,7 +90,10 @@ const staged = ({ inputs }: RuntimeImage): ReadonlyArray<ReadonlyArray<InputReco
   return Array.from(runs.values())
 }
 
-/** 13, D10: each input that drove a run which ended with its process is charged for it once, and ends with its budget. */
+/**
+ * 13, D10: each input that drove a run which ended with its process is charged for it, at most up to where it is a suspect.
+ * Only a suspect that ran alone is abandoned, and it is.
+ */
 const crashed = (
   { config, journal }: World,
   image: RuntimeImage,
@@ -99,13 +102,23 @@ const crashed = (
 ): void => {
   const retired = image.lifecycle === "retired"
   const drivers = batch.filter(({ hold, kind }) => retired || (!hold && kind !== "peer_response_progress"))
-  for (const { crashed, inputId } of drivers) {
+  const most = Math.max(1, config.crashBudget - 1)
+  for (const { crashed, inputId, status } of drivers) {
+    const alone = status.type === "staged" && status.alone === true
+    if (alone && (batch.length > 1 || crashed < most)) {
+      violate(journal, "13 alone", `${inputId} ran alone beside ${batch.length - 1} others, after ${crashed} crashes`)
+    }
     const found = commit.inputs.filter((put) => put._tag === "Update" && put.facts.inputId === inputId)
     const after = found.flatMap((put) => put._tag === "Update" ? [put.facts.crashed] : [])
     const end = commit.inputs.find((put) => put._tag === "Terminal" && put.row.inputId === inputId)
     const isOver = end !== undefined && end._tag === "Terminal" && end.row.crashed === crashed + 1
-    if (crashed + 1 >= config.crashBudget ? isOver : after[after.length - 1] === crashed + 1) continue
-    violate(journal, "13 crash budget", `${inputId} lost its process ${crashed + 1} times, and it was not counted`)
+    const isOpen = end === undefined && after[after.length - 1] === Math.max(crashed, Math.min(crashed + 1, most))
+    if (alone && crashed >= most ? isOver : isOpen) continue
+    violate(
+      journal,
+      "13 crash budget",
+      `${inputId} lost its process after ${crashed} charges, and it was not accounted for`
+    )
   }
 }
 
@@ -124,6 +137,7 @@ const branches = <A>({ journal }: World, image: RuntimeImage, { commit }: Openin
   hit("staged inputs", staged.length > 0)
   hit("staged batch", staged.length > 1)
   hit("crash budget used up", ended > 0)
+  hit("suspect ran alone", staged.some(({ status }) => status.type === "staged" && status.alone === true))
   hit("process operations terminated", terminated > 0)
   hit(
     "external operations kept",

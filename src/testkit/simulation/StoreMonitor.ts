@@ -103,7 +103,7 @@ const putInput = ({ config, journal, ledger }: World, put: InputPut): void => {
   if (attempts < before.attempts || charged < before.charged || crashed < before.crashed) {
     violate(journal, "13 counts grow", `${inputId}: ${JSON.stringify(before)} became ${attempts}/${charged}/${crashed}`)
   }
-  if (charged > config.maxAttempts || crashed > config.crashBudget) {
+  if (charged > config.maxAttempts || crashed > Math.max(2, config.crashBudget)) {
     violate(journal, "13 attempts bounded", `${inputId} was charged ${charged} and crashed ${crashed} times`)
   }
   ledger.counts.set(inputId, { attempts, charged, crashed })

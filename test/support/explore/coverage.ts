@@ -209,7 +209,7 @@ const payloads: Payloads = {
   Stage: (state) => inputs(state).map((id) => ({ inputId: id, at, runId: run(state) })),
   Requeue: touches,
   Retry: (state) => inputs(state).map((id) => ({ inputId: id, at, notBefore: at, solo: false })),
-  RecoverInput: (state) => inputs(state).map((id) => ({ inputId: id, at, charged: true, solo: false })),
+  RecoverInput: (state) => inputs(state).map((id) => ({ inputId: id, at, crashed: 1, solo: false })),
   Consume: (state) => inputs(state).map((id) => ({ inputId: id, at, sequence: null, outcome: done })),
   Coalesce: replacing,
   Supersede: replacing,

@@ -94,7 +94,7 @@ export const attaching = (limits: KernelLimits): Offer =>
       as("abortAttach late", abortAttach(staleToken), "work"),
       as("detach late", detach(staleToken), "work"),
       as("endDrained late", endDrained(staleToken), "work"),
-      as("stage late", stage({ token: staleToken, runId: freshRun(node) }), "work")
+      as("stage late", stage({ token: staleToken, runId: freshRun(node), clearance: "alone" }), "work")
     ]
   })
 
@@ -104,7 +104,7 @@ export const running = (limits: KernelLimits): Offer =>
     const runId = live.lifecycle._tag === "Running" ? live.lifecycle.runId : staleRun
     const notBefore = node.now + 1_000
     return [
-      as("stage", stage({ token: tokenOf(live) ?? staleToken, runId: freshRun(node) }), "work"),
+      as("stage", stage({ token: tokenOf(live) ?? staleToken, runId: freshRun(node), clearance: "alone" }), "work"),
       as("commitRun", commitRun({ runId, output: output({ agentApplied: live.operations.epoch.lastSeq }) }), "work"),
       as("failRun, to be retried", failRun({ runId, failure: failure({ notBefore }) }), "work"),
       as("failRun, for good", failRun({ runId, failure: failure({ retryable: false }) }), "work"),
@@ -175,7 +175,11 @@ export const inline = (limits: KernelLimits, make: (n: number) => Input): Offer 
   offering(limits, (as, _, node) => [
     as(
       "acceptAndStage",
-      acceptAndStage({ input: make(numberOf(node.serial)), keyFact: null, knownTerminal: false }, freshRun(node))
+      acceptAndStage(
+        { input: make(numberOf(node.serial)), keyFact: null, knownTerminal: false },
+        freshRun(node),
+        "alone"
+      )
     )
   ])
 

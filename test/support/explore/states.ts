@@ -157,7 +157,10 @@ const stuckRun = (live: SessionState, node: Node, limits: KernelLimits): Readonl
 const refusedBatch = (live: SessionState, node: Node, limits: KernelLimits): ReadonlyArray<string> => {
   const { lifecycle, registration } = live
   const mayRun = lifecycle._tag === "Attached" || lifecycle._tag === "Retired"
-  if (registration._tag !== "Active" || !mayRun || selectBatch(live, node.now).length === 0) return []
-  const staged = stage({ token: registration.token, runId: freshRun(node) }).decide(live, envOf(node, limits))
+  if (registration._tag !== "Active" || !mayRun || selectBatch(live, node.now, limits, "alone").length === 0) return []
+  const staged = stage({ token: registration.token, runId: freshRun(node), clearance: "alone" }).decide(
+    live,
+    envOf(node, limits)
+  )
   return when(Either.isLeft(staged) || staged.right.reply === null, "no run was begun")
 }

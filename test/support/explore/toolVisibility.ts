@@ -136,7 +136,11 @@ const around = [as("destroy", destroy), unregister, crash]
 /** One input at a time: a run that a crash ended is begun again before another is accepted. */
 const runs = (node: Node, live: SessionState): ReadonlyArray<NodeMove> => {
   const runId = live.lifecycle._tag === "Running" ? live.lifecycle.runId : staleRun
-  const begin = as("stage", stage({ token: tokenOf(live) ?? staleToken, runId: freshRun(node) }), "work")
+  const begin = as(
+    "stage",
+    stage({ token: tokenOf(live) ?? staleToken, runId: freshRun(node), clearance: "alone" }),
+    "work"
+  )
   return [
     ...(live.lifecycle._tag !== "Attached"
       ? []

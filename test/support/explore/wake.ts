@@ -60,7 +60,7 @@ const runs = (node: Node, live: SessionState): ReadonlyArray<NodeMove> => {
   const runId = live.lifecycle._tag === "Running" ? live.lifecycle.runId : staleRun
   const given = live.operations.epoch.lastSeq
   return [
-    as("stage", stage({ token: tokenOf(live) ?? staleToken, runId: freshRun(node) }), "work"),
+    as("stage", stage({ token: tokenOf(live) ?? staleToken, runId: freshRun(node), clearance: "alone" }), "work"),
     as("commitRun, given the feed", commitRun({ runId, output: output({ agentApplied: given }) }), "work"),
     as("commitRun, given nothing", commitRun({ runId, output: output() }), "work"),
     as("requeueRun", requeueRun({ runId }), "work"),

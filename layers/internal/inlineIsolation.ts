@@ -1,0 +1,67 @@
+/**
+ * Inline runs of inputs that were charged with a crash: a caller who repeats `acceptInputAndRun` after its process died
+ * takes the input from its lane. Such a run asks the machine's isolation, as a run loop does. The inline run calls this
+ * module; an input without a charge costs a look-up of its record.
+ */
+import * as Effect from "effect/Effect"
+import type { IsolationPass } from "../../services/RuntimeLoop.js"
+import type { InputId, RunId } from "../../src/domain/Ids.js"
+import type { Clearance } from "../../src/domain/RuntimeState.js"
+import { runOf } from "../../src/kernel/facts.js"
+import * as Ledger from "../../src/kernel/Ledger.js"
+import { clearanceOf } from "../../src/kernel/suspicion.js"
+import type { Entry } from "./entry.js"
+import { isLeaving } from "./guest.js"
+import type { MachineParts } from "./machineParts.js"
+import { firstOf } from "./race.js"
+import { releasedWith } from "./releasedWith.js"
+
+/** What the call needs; "none" where the session would refuse it anyway. */
+const wantedOf = (parts: MachineParts, entry: Entry, inputId: InputId): Clearance => {
+  const { ledger, lifecycle } = entry.authority.unsafeState()
+  const record = Ledger.get(ledger, inputId)
+  if (record === undefined || record.status.type !== "queued") return "none"
+  if (lifecycle._tag !== "Idle" || isLeaving(entry)) return "none"
+  return entry.authority.unsafeHealth()._tag === "Ready" ? clearanceOf(record, parts.config) : "none"
+}
+
+/** Waits for the turn of the input; ends at once when the session would refuse the call by then. */
+const cleared = (
+  parts: MachineParts,
+  entry: Entry,
+  inputId: InputId,
+  pass: IsolationPass
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const state = entry.authority.unsafeState()
+    const wanted = wantedOf(parts, entry, inputId)
+    if (wanted === "none" || pass.take(wanted)) return Effect.void
+    return Effect.zipRight(
+      firstOf(pass.turn, entry.authority.changedFrom(state)),
+      cleared(parts, entry, inputId, pass)
+    )
+  })
+
+/** Runs with the clearance that the input needs, once it has it. Only the waiting can be interrupted. */
+export const isolated = <A, E, R>(
+  parts: MachineParts,
+  entry: Entry,
+  { inputId, runId }: { readonly inputId: InputId; readonly runId: RunId },
+  restore: <B, F>(effect: Effect.Effect<B, F>) => Effect.Effect<B, F>,
+  run: (clearance: Clearance) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    if (wantedOf(parts, entry, inputId) === "none") return run("none")
+    const pass = parts.attachments.isolation.pass()
+    let begun = false
+    return restore(cleared(parts, entry, inputId, pass)).pipe(
+      Effect.flatMap(() =>
+        releasedWith(entry.authority, pass, (state) => {
+          const runs = runOf(state, runId) !== undefined
+          begun ||= runs
+          return begun && !runs
+        }, Effect.suspend(() => run(pass.held())))
+      ),
+      Effect.ensuring(Effect.sync(pass.release))
+    )
+  })
