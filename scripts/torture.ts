@@ -1,6 +1,6 @@
 /**
  * Real processes and real files, treated badly: `npm run torture -- --kills 2000 [--seed S]
- * [--only kills|holders|vanishing|damage|space] [--rounds N] [--lanes N]`. The seed decides what is done and how long after;
+ * [--only kills|poison|holders|vanishing|damage|space] [--rounds N] [--lanes N]`. The seed decides what is done and how long after;
  * what a process is doing then, the machine decides. Prints what was done as JSON, and ends with 1 if anything that
  * was acknowledged got lost, doubled, or was served damaged.
  */
@@ -9,6 +9,7 @@ import { bundle } from "./torture/bundle.js"
 import { damaging } from "./torture/damage.js"
 import { holding } from "./torture/holders.js"
 import { killing } from "./torture/killing.js"
+import { poisoning } from "./torture/poison.js"
 import { filling } from "./torture/space.js"
 import { vanishing } from "./torture/vanishing.js"
 
@@ -35,6 +36,7 @@ const parts: Readonly<Record<string, () => Promise<Done>>> = {
       lanes: number("lanes", 1),
       say
     }),
+  poison: () => poisoning(programs, Math.max(2, Math.ceil(rounds / 6)), seed),
   holders: () => holding(programs, rounds, seed),
   vanishing: () => vanishing(programs, rounds, seed),
   damage: () => damaging(rounds * 5, seed),

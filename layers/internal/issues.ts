@@ -27,4 +27,5 @@ export const issuesOf = ({ issue }: ParseResult.ParseError, count = listed): str
 export const firstIssue = (error: ParseResult.ParseError): string => issuesOf(error, 1).replace(/\s+/g, " ")
 
 /** At most 200 characters, none of them cut in half. */
-export const clipped = (text: string): string => wellFormed(text.length > longest ? `${beginning(text, longest)}…` : text)
+export const clipped = (text: string): string =>
+  wellFormed(text.length > longest ? `${beginning(text, longest)}…` : text)

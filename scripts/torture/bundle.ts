@@ -13,6 +13,7 @@ export interface Programs {
   readonly driver: string
   readonly meerkat: string
   readonly puppet: string
+  readonly victim: string
   readonly agent: string
   readonly remove: () => void
 }
@@ -26,7 +27,8 @@ export const bundle = (): Programs => {
     entryPoints: {
       driver: join(root, "scripts/torture/driver.ts"),
       meerkat: join(root, "src/cli/main.ts"),
-      puppet: join(root, "scripts/torture/puppet.ts")
+      puppet: join(root, "scripts/torture/puppet.ts"),
+      victim: join(root, "scripts/torture/victim.ts")
     },
     outdir,
     bundle: true,
@@ -44,6 +46,7 @@ export const bundle = (): Programs => {
     driver: join(outdir, "driver.js"),
     meerkat: join(outdir, "meerkat.js"),
     puppet: join(outdir, "puppet.js"),
+    victim: join(outdir, "victim.js"),
     agent,
     remove: () => rmSync(outdir, { recursive: true, force: true })
   }
