@@ -30,6 +30,7 @@ const kills = [
   "K-accept-3",
   "K-accept-sup",
   "K-run-apply",
+  "K-run-poison",
   "K-run-2",
   "K-run-3",
   "K-run-4",

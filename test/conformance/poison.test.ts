@@ -108,7 +108,7 @@ describe("an input that kills its process", () => {
   }
 
   row(
-    "takes nobody along when it comes later than its neighbours and dies before its staging is stored",
+    "leaves its neighbours open when it comes later and dies before its staging is stored",
     (world) =>
       Effect.gen(function*() {
         const innocents = [1, 2, 3, 4]

@@ -3,6 +3,7 @@ import * as HashMap from "effect/HashMap"
 import type { InputRecord } from "../../src/domain/InputRecord.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
 import { deny, initial, noCatalogs } from "../../src/domain/ToolVisibility.js"
+import { endedRow } from "../../src/kernel/facts.js"
 import { invariants } from "../../src/kernel/invariants.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
 import * as Ops from "../../src/kernel/operations.js"
@@ -127,6 +128,18 @@ const badSteps: Readonly<Record<string, NodeStep>> = {
   "P13'": [nodeOf(queued), deed(), nodeOf(fresh)],
   P14: [nodeOf(fresh), deed(), nodeOf(queued, { ended: new Set([inputId(1)]) })],
   D10: [nodeOf(running), deed({ command: "failRun" }), nodeOf(queued)],
+  "D10'": [
+    nodeOf(null, { inputs: new Map([[inRun.inputId, inRun]]) }),
+    deed({
+      ended: [
+        endedRow(inRun, {
+          at: 0,
+          terminal: { type: "abandoned", reason: { type: "crash_budget_exhausted", crashes: 3 } }
+        })
+      ]
+    }),
+    nodeOf(fresh)
+  ],
   P28: [nodeOf(queued), deed(), nodeOf(fresh)],
   P29: [nodeOf(null, stored("destroyed")), deed(), nodeOf(null, stored("idle"))],
   STATES: [nodeOf(fresh), deed(), nodeOf({ ...attached, registration: { _tag: "Queuing" } })],

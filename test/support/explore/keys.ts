@@ -110,6 +110,7 @@ const factsOf = (record: InputRecord, imageSeq: number, now: number): string =>
     record.lane,
     record.durability[0],
     record.status.type,
+    record.status.type === "staged" && record.status.alone === true ? "a" : "",
     record.hold ? "h" : "",
     Math.min(record.attempts, 1),
     record.charged,

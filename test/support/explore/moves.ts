@@ -105,6 +105,11 @@ export const running = (limits: KernelLimits): Offer =>
     const notBefore = node.now + 1_000
     return [
       as("stage", stage({ token: tokenOf(live) ?? staleToken, runId: freshRun(node), clearance: "alone" }), "work"),
+      as(
+        "stage beside",
+        stage({ token: tokenOf(live) ?? staleToken, runId: freshRun(node), clearance: "none" }),
+        "work"
+      ),
       as("commitRun", commitRun({ runId, output: output({ agentApplied: live.operations.epoch.lastSeq }) }), "work"),
       as("failRun, to be retried", failRun({ runId, failure: failure({ notBefore }) }), "work"),
       as("failRun, for good", failRun({ runId, failure: failure({ retryable: false }) }), "work"),

@@ -55,6 +55,11 @@ export const nodeSteps: ReadonlyArray<NodeStep> = [
     check: (before, deed, after) => accounts(before, deed, after)
   },
   {
+    id: "D10'",
+    says: "a crash abandons an input only if its stored row says that it ran alone, and nothing was staged beside it",
+    check: (before, deed) => condemned(before, deed)
+  },
+  {
     id: "P28",
     says: "counters only grow: sequences, cursors, revisions, charges, stored revision",
     check: (before, deed, after) => monotone(before, deed, after)
@@ -208,6 +213,15 @@ const accounts = (before: Node, { command, ended }: Deed, after: Node): Readonly
   }
   return when(members.length > 0 && !members.some(isPaid), "nobody pays for it")
 }
+
+const condemned = ({ stored }: Node, { ended }: Deed): ReadonlyArray<string> =>
+  ended.flatMap(({ inputId, terminal }) => {
+    if (terminal.type !== "abandoned" || terminal.reason.type !== "crash_budget_exhausted") return []
+    const rows = Array.from(stored.inputs.values()).filter(({ status }) => status.type === "staged")
+    const alone = rows.length === 1 &&
+      rows.every((row) => row.inputId === inputId && row.status.type === "staged" && row.status.alone === true)
+    return when(!alone, `${inputId} was abandoned after a crash and had not run alone`)
+  })
 
 const monotone = (before: Node, _: Deed, after: Node): ReadonlyArray<string> => [
   ...when(after.stored.head.revision < before.stored.head.revision, "the stored revision went back"),
