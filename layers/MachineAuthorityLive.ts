@@ -1,4 +1,11 @@
-/** @since 0.1.0 */
+/**
+ * Opens sessions: reads what the store has, plans the recovery, and hands out the authority of the new incarnation.
+ *
+ * The machine calls it once per registration. What this process knows of its own earlier incarnations goes into the
+ * plan, so that only a run that ended with its process counts as crashed.
+ *
+ * @since 0.1.0
+ */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -19,6 +26,7 @@ import { isRetryable } from "../src/domain/StoreErrors.js"
 import { planOpening } from "../src/kernel/opening.js"
 import * as FreshIds from "./internal/freshIds.js"
 import { kernelLimits } from "./internal/limits.js"
+import * as Remembered from "./internal/remembered.js"
 import * as SessionAuthority from "./internal/sessionAuthority.js"
 import * as Spawn from "./internal/spawn.js"
 
@@ -39,6 +47,8 @@ const make = Effect.gen(function*() {
   const ids = FreshIds.make(yield* IdGen)
   const spawner = yield* Spawn.make
   const limits = kernelLimits(config)
+  const budget = Remembered.budget(config.maxKeptBytes)
+  const memory = Remembered.memory()
   const deps = {
     store,
     ids,
@@ -69,7 +79,8 @@ const make = Effect.gen(function*() {
             requestId,
             epochCandidate,
             now: clock.unsafeCurrentTimeMillis(),
-            limits
+            limits,
+            remembered: memory.get(sessionId)
           }),
           (opening) => ({
             commit: opening.commit,
@@ -77,6 +88,7 @@ const make = Effect.gen(function*() {
           })
         )
       const opened = yield* store.openRuntime(runtimeIdOf(sessionId), plan)
+      memory.delete(sessionId)
       const scope = yield* Effect.scope
       const authority = SessionAuthority.make({
         deps,
@@ -86,7 +98,10 @@ const make = Effect.gen(function*() {
         incarnation: opened.value.incarnation,
         revision: opened.ack.revision,
         stageFlushMs: Duration.toMillis(config.stageFlush),
-        eventBuffer: config.eventBuffer
+        eventBuffer: config.eventBuffer,
+        now: () => clock.unsafeCurrentTimeMillis(),
+        budget,
+        remember: (remembered) => memory.set(sessionId, remembered)
       })
       authorities.add(authority)
       yield* Scope.addFinalizer(

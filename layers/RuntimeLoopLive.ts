@@ -1,4 +1,11 @@
-/** @since 0.1.0 */
+/**
+ * The loop of one session: it stages a batch, runs it in a child fiber, settles it, and parks.
+ *
+ * `MeerkatMachineLive` starts one per attachment. At most one run is on its way; a run is settled before the next batch
+ * is staged; while the store says "not now" the result is kept and the loop waits.
+ *
+ * @since 0.1.0
+ */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -7,7 +14,6 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
-import type { TurnOutput } from "../services/CoreExecutor.js"
 import { IdGen } from "../services/IdGen.js"
 import type { SubmitError } from "../services/MachineAuthority.js"
 import type { MeerkatMachineOptions } from "../services/MeerkatMachineConfig.js"
@@ -15,29 +21,27 @@ import { MeerkatMachineConfig } from "../services/MeerkatMachineConfig.js"
 import type { LoopEnd, LoopOptions, RunControl } from "../services/RuntimeLoop.js"
 import { RuntimeLoop } from "../services/RuntimeLoop.js"
 import { RuntimeStore } from "../services/RuntimeStore.js"
-import type { RunOutput, StagedRun } from "../src/domain/Command.js"
+import type { StagedRun } from "../src/domain/Command.js"
 import type { RunId } from "../src/domain/Ids.js"
+import type { Clearance } from "../src/domain/RuntimeState.js"
 import type { SessionState } from "../src/domain/SessionState.js"
-import type { CommitTooLarge, CommitUnencodable } from "../src/domain/StoreErrors.js"
-import { isUnwritable } from "../src/domain/StoreErrors.js"
+import { isDefinite } from "../src/domain/StoreErrors.js"
 import { endDrained } from "../src/kernel/commands/attach.js"
-import { cancelRun, commitRun, requeueRun, stage } from "../src/kernel/commands/run.js"
+import { endUnstageable, stage } from "../src/kernel/commands/run.js"
 import { isDrained } from "../src/kernel/facts.js"
 import { nextReadyAt } from "../src/kernel/selection.js"
 import * as Blobs from "./internal/blobs.js"
-import { storeFailure } from "./internal/failing.js"
 import * as FreshIds from "./internal/freshIds.js"
 import * as Granted from "./internal/granted.js"
+import type { Insistence } from "./internal/insist.js"
+import { insist, insistOrReload, orReload } from "./internal/insist.js"
 import * as Metrics from "./internal/metrics.js"
 import { firstOf } from "./internal/race.js"
-import type { Failure } from "./internal/runFailure.js"
-import { ofCause, ofRefusal } from "./internal/runFailure.js"
+import { ofCause } from "./internal/runFailure.js"
 import type { RunEnd, RunFiber } from "./internal/runFiber.js"
 import { start } from "./internal/runFiber.js"
-import { toRunOutput } from "./internal/runOutput.js"
-import type { Insistence, OnReload } from "./internal/runSettlement.js"
-import { finalizationFailure, insist, insistOrReload, notBefore, orReload } from "./internal/runSettlement.js"
-import type { Refusal } from "./internal/stored.js"
+import type { End, Settling } from "./internal/settle.js"
+import { agentApplied, catchUp, settle, stagedRun } from "./internal/settle.js"
 
 interface LoopDeps {
   readonly store: RuntimeStore["Type"]
@@ -53,95 +57,40 @@ const owns = (state: SessionState, token: number): boolean =>
 const mayRun = ({ lifecycle }: SessionState): boolean =>
   lifecycle._tag === "Idle" || lifecycle._tag === "Attached" || lifecycle._tag === "Retired"
 
-/** Submits what a run came to. The pauses between tries end early when the session is being taken down (D21). */
-const insistence = ({ config }: LoopDeps, options: LoopOptions, onReload: OnReload = () => []): Insistence => ({
-  authority: options.authority,
-  config,
-  released: released(options),
-  onReload
-})
-
-/** Completes when the session no longer is this attachment's. */
-const released = (options: Pick<LoopOptions, "authority" | "token">): Effect.Effect<void> =>
+/** Completes when no further batch may begin for this attachment. */
+const released = (options: LoopOptions): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const state = options.authority.unsafeState()
-    return owns(state, options.token)
-      ? Effect.zipRight(options.authority.changedFrom(state), released(options))
+    const { authority } = options
+    const state = authority.unsafeState()
+    return owns(state, options.token) && !options.released() && authority.unsafeHealth()._tag === "Ready"
+      ? Effect.zipRight(authority.changedFrom(state), released(options))
       : Effect.void
   })
 
-const agentApplied = (staged: StagedRun): number => staged.completions[staged.completions.length - 1]?.seq ?? 0
-
-const refusalOf = (error: CommitTooLarge | CommitUnencodable): Refusal =>
-  error._tag === "CommitTooLarge"
-    ? { _tag: "TooLarge", bytes: error.bytes, limit: error.limit }
-    : { _tag: "Unstorable", detail: error.detail }
-
-/** The result is committed; what no commit can hold is a failed run. */
-const commit = (
-  deps: LoopDeps,
-  options: LoopOptions,
-  staged: StagedRun,
-  run: RunFiber,
-  given: TurnOutput
-): Effect.Effect<void, SubmitError> => {
-  const { runId } = staged
-  const { appends, head } = run.turn
-  const refused = (refusal: Refusal) => fail(deps, options, staged, ofRefusal(refusal, staged.records.length))
-  const committed = (output: RunOutput) => {
-    const how = insistence(deps, options, finalizationFailure(staged, output.outcome))
-    return Effect.catchAll(
-      insist(how, commitRun({ runId, output })),
-      (error) =>
-        error._tag === "CommitFailed" && isUnwritable(error.error)
-          ? refused(refusalOf(error.error))
-          : orReload(how)(error)
-    )
-  }
-  const context = { base: head, appends, agentApplied: agentApplied(staged), limit: deps.config.maxCommitBytes }
-  return Effect.matchEffect(toRunOutput(deps.blobs, given, context), { onFailure: refused, onSuccess: committed })
-}
-
-/** What a run failed of, with the time at which its inputs may run again (D10). */
-const fail = (
-  deps: LoopDeps,
-  options: LoopOptions,
-  staged: StagedRun,
-  failure: Failure
-): Effect.Effect<void, SubmitError> => {
-  const charged = staged.records.reduce((most, record) => Math.max(most, record.charged), 0)
-  const how = insistence(deps, options, finalizationFailure(staged, null))
-  return Effect.flatMap(
-    notBefore(deps.config, charged),
-    (later) => storeFailure(how, staged.runId, { ...failure, notBefore: later })
-  )
-}
-
-const settleRun = (
-  deps: LoopDeps,
-  options: LoopOptions,
-  staged: StagedRun,
-  run: RunFiber,
-  end: RunEnd
-): Effect.Effect<void, SubmitError> => {
-  const { runId } = staged
-  const how = insistence(deps, options, finalizationFailure(staged, null))
+/** What the end of a run's fiber means for its settlement. */
+const endOf = ({ config }: LoopDeps, staged: StagedRun, { turn }: RunFiber, end: RunEnd): End => {
   switch (end._tag) {
-    case "Output":
-      return commit(deps, options, staged, run, end.output)
+    case "Output": {
+      const { appends, head } = turn
+      const context = { base: head, appends, agentApplied: agentApplied(staged), limit: config.maxCommitBytes }
+      return { _tag: "Output", output: end.output, context }
+    }
     case "Failed":
-      return fail(deps, options, staged, end.failure)
+      return end
     case "Interrupted":
-      switch (end.reason) {
-        case "cancelled":
-          return insistOrReload(how, cancelRun({ runId, reason: "cancelled" }))
-        case "requeue":
-          return insistOrReload(how, requeueRun({ runId }))
-        case "destroyed":
-          return Effect.void
-      }
+      return { ...end, why: "cancelled" }
   }
 }
+
+const settlingOf = ({ blobs, config }: LoopDeps, { authority }: LoopOptions, staged: StagedRun): Settling => ({
+  authority,
+  config,
+  blobs,
+  runId: staged.runId,
+  endings: stagedRun(staged.runId),
+  records: staged.records,
+  ownResult: false
+})
 
 /** The handle that the attachment's owner has on the run in progress. */
 const makeControl = () => {
@@ -171,17 +120,6 @@ const makeControl = () => {
 
 type Control = ReturnType<typeof makeControl>
 
-/** What was asked between the staging and the start of the run found no fiber to end: it holds all the same. */
-const catchUp = (options: LoopOptions, run: RunFiber): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const state = options.authority.unsafeState()
-    const { lifecycle } = state
-    if (lifecycle._tag === "Destroyed") return run.interrupt("destroyed")
-    if (!owns(state, options.token)) return run.interrupt("requeue")
-    const cancelled = lifecycle._tag === "Running" && lifecycle.runId === run.runId && lifecycle.cancel !== null
-    return cancelled ? run.interrupt("cancelled") : Effect.void
-  })
-
 const runBatch = (
   deps: LoopDeps,
   options: LoopOptions,
@@ -193,18 +131,50 @@ const runBatch = (
     const mayStart = () => owns(options.authority.unsafeState(), options.token)
     const run = yield* start({ ...options, store: deps.store, blobs: deps.blobs, mayStart }, staged, options.onYield)
     control.begin(run)
-    yield* catchUp(options, run)
+    const state = options.authority.unsafeState()
+    yield* catchUp(state, run.runId, !owns(state, options.token), run.interrupt)
     const end = yield* restore(run.end).pipe(
       // The loop itself was interrupted: its run goes back into the queue, uncharged.
       Effect.onInterrupt(() => Effect.zipRight(run.interrupt("requeue"), run.end))
     )
-    // a mistake of ours in the end of one run is a failed run, and not the end of the loop (D8)
+    const settling = settlingOf(deps, options, staged)
+    // a defect of ours while a run ends is a failed run, and not the end of the loop (D8)
     yield* Effect.catchAllDefect(
-      Effect.suspend(() => settleRun(deps, options, staged, run, end)),
-      (defect) => fail(deps, options, staged, ofCause(Cause.die(defect)))
+      Effect.suspend(() => settle(settling, endOf(deps, staged, run, end))),
+      (defect) => settle(settling, { _tag: "Failed", failure: ofCause(Cause.die(defect)) })
     )
     yield* Metric.increment(Metrics.runs[end._tag])
   }).pipe(Effect.ensuring(Effect.sync(control.end)))
+
+/**
+ * Stages the next batch. While the store says "not now" the staging is tried again; null when nothing is staged.
+ *
+ * A staging that the store refuses for good is tried with the batch's lead alone. If that is refused as well, the lead
+ * ends: it would be selected again and again, and nothing behind it would ever run.
+ */
+const begin = (
+  { config }: LoopDeps,
+  options: LoopOptions,
+  runId: RunId,
+  clearance: Clearance
+): Effect.Effect<StagedRun | null, SubmitError> => {
+  const { authority, token } = options
+  const how: Insistence = { authority, config, released: released(options), onReload: () => [] }
+  const attempt = (leadOnly: boolean): Effect.Effect<StagedRun | null, SubmitError> =>
+    Effect.catchAll(
+      insist(how, stage({ token, runId, clearance, leadOnly }), { mayBeRefused: true }),
+      (error) => {
+        if (error._tag !== "CommitFailed" || !isDefinite(error.error)) return orReload(how, "the start of a run")(error)
+        if (!leadOnly) return attempt(true)
+        const detail = `${error.error._tag}: ${error.error.message}`
+        return Effect.zipRight(
+          Effect.logWarning(`session "${authority.sessionId}" ends an input that cannot be staged: ${detail}`),
+          Effect.as(insistOrReload(how, endUnstageable({ token, clearance, detail }), "the end of an input"), null)
+        )
+      }
+    )
+  return attempt(false)
+}
 
 /** Waits for another state, for the time at which a failed input may run again, or for the turn of a suspect. */
 const park = (
@@ -244,9 +214,7 @@ const loop = (
           continue
         }
         const runId = yield* deps.ids.run
-        // a store that refuses for the moment does not end the loop, and one that refuses for good is told to all
-        const begin = insistOrReload(insistence(deps, options), stage({ token: options.token, runId, clearance }))
-        const staged = yield* restore(begin)
+        const staged = yield* restore(begin(deps, options, runId, clearance))
         const run = staged === null ? Effect.void : runBatch(deps, options, control, staged, restore)
         yield* clearance === "none" ? run : granted.during(staged, run)
         yield* Effect.yieldNow()

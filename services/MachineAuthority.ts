@@ -7,7 +7,7 @@ import type * as Stream from "effect/Stream"
 import type { Command, Rejection } from "../src/domain/Command.js"
 import type { CompletionOutcome } from "../src/domain/Completion.js"
 import type { Destroyed, Internal, RecoveryCorruption, WatchClosed } from "../src/domain/Errors.js"
-import type { InputId, OperationId, SessionId } from "../src/domain/Ids.js"
+import type { InputId, OperationId, RunId, SessionId } from "../src/domain/Ids.js"
 import type { OperationOutcome } from "../src/domain/Operation.js"
 import type { RuntimeEvent, RuntimeEventEnvelope } from "../src/domain/RuntimeEvent.js"
 import type { SessionState } from "../src/domain/SessionState.js"
@@ -26,6 +26,27 @@ export type SubmitError =
 /** How a session's durability stands (D21). @since 0.1.0 @category models */
 export type Health = { readonly _tag: "Ready" } | { readonly _tag: "ReloadRequired"; readonly reason: string }
 
+/**
+ * The end of a run that the store has refused so far. The owner of the run keeps it and tries again; everything else
+ * of the session sees it here.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Kept {
+  readonly runId: RunId
+  /** size of the result in memory */
+  readonly bytes: number
+  /** why the store refused it the last time */
+  readonly error: () => CommitError
+  /** Tries at once. Answers the refusal; null when the run is settled, or lost with its session. */
+  readonly hurry: Effect.Effect<CommitError | null>
+  /** Ends the waiting: one last try, then the result is given up. */
+  readonly abandon: () => void
+  /** what those who wait for its inputs are told if the session must be reloaded meanwhile */
+  readonly onReload: (reason: string) => ReadonlyArray<readonly [InputId, CompletionOutcome]>
+}
+
 /** An event, or the news that some were missed. @since 0.1.0 @category models */
 export type SessionEvent =
   | { readonly _tag: "Event"; readonly envelope: RuntimeEventEnvelope }
@@ -38,6 +59,8 @@ export interface SubmitOptions<A> {
   readonly onSettled?: (reply: A) => void
   /** the caller was interrupted while the command was queued: it was taken back, nothing happened */
   readonly onWithdrawn?: () => void
+  /** a lone command that the store refuses as contradictory is answered so, and the session stays; else it is reloaded */
+  readonly mayBeRefused?: boolean
   /** what those who wait for these inputs are told if this command's outcome stays unknown (D21) */
   readonly onReload?: (reason: string) => ReadonlyArray<readonly [InputId, CompletionOutcome]>
 }
@@ -94,6 +117,12 @@ export interface SessionAuthority {
     reason: string,
     outcomes?: ReadonlyArray<readonly [InputId, CompletionOutcome]>
   ) => Effect.Effect<void>
+  /** Keeps the end of a run in memory; false when the machine keeps as many bytes as it may. */
+  readonly keep: (kept: Kept) => boolean
+  /** Lets go of it, stored or given up. */
+  readonly letGo: (kept: Kept) => void
+  /** ends of runs that wait for the store */
+  readonly kept: () => ReadonlyArray<Kept>
   /** wakes everybody who waits for another state, so that they look again */
   readonly nudge: Effect.Effect<void>
   /** refuses new commands, waits for the worker to end, and tells whoever waits or follows, now or later, of the end */

@@ -117,7 +117,8 @@ export interface SpineSnapshot {
   readonly messageCount: number
   /** the task that drains the peers' inbox */
   readonly drain: DrainSnapshot
-  readonly health: "ready" | "reloadRequired"
+  /** `storeRefuses`: the end of a run waits in memory; `reloadRequired`: nothing runs until it is registered again */
+  readonly health: "ready" | "storeRefuses" | "reloadRequired"
   /** broken predicates of the kernel; empty unless there is a bug */
   readonly violations: ReadonlyArray<{ readonly id: string; readonly detail: string }>
 }

@@ -35,9 +35,12 @@ export interface MeerkatMachineOptions {
   readonly drainIdleTimeout: Duration.Duration
   /** how long an unknown commit outcome is looked up before the session must be reloaded (D21) */
   readonly resolveTimeout: Duration.Duration
-  /** pauses between tries of a boundary commit that the store refused for the moment */
+  /** first pause before a refused boundary commit is tried again; doubles, jittered, up to `retryCap` */
   readonly commitRetryBase: Duration.Duration
+  /** such tries while the medium fails; while the store is only busy or full there is no limit */
   readonly commitRetryTimes: number
+  /** bytes of results that the machine keeps, over all sessions, while the store is busy or full */
+  readonly maxKeptBytes: number
   /** a terminal input keeps its idempotency key this long, and … (none = for ever) */
   readonly keyRetention: Option.Option<Duration.Duration>
   /** … while it is among this many newest (none = all) */
@@ -73,6 +76,7 @@ export const defaults: MeerkatMachineOptions = {
   resolveTimeout: Duration.seconds(10),
   commitRetryBase: Duration.millis(50),
   commitRetryTimes: 5,
+  maxKeptBytes: 64 * 1024 * 1024,
   keyRetention: Option.some(Duration.hours(24)),
   keyRetentionCount: Option.some(4096),
   terminalRetention: Option.none(),
@@ -129,6 +133,7 @@ export const config: Config.Config<MeerkatMachineOptions> = Config.all({
   resolveTimeout: duration("RESOLVE_TIMEOUT", defaults.resolveTimeout),
   commitRetryBase: duration("COMMIT_RETRY_BASE", defaults.commitRetryBase),
   commitRetryTimes: integer("COMMIT_RETRY_TIMES", defaults.commitRetryTimes),
+  maxKeptBytes: integer("MAX_KEPT_BYTES", defaults.maxKeptBytes),
   keyRetention: Config.option(Config.duration("KEY_RETENTION")).pipe(
     Config.map(Option.orElse(() => defaults.keyRetention))
   ),

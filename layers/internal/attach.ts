@@ -13,6 +13,7 @@ import type { SessionOperations } from "../../services/SessionOperations.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Internal, NotReady, sessionGone } from "../../src/domain/Errors.js"
 import type { RunId } from "../../src/domain/Ids.js"
+import type { RuntimeState } from "../../src/domain/RuntimeState.js"
 import { visible } from "../../src/domain/RuntimeState.js"
 import { abortAttach, beginAttach, detach, publishAttachment } from "../../src/kernel/commands/attach.js"
 import { driverError } from "./driverError.js"
@@ -21,8 +22,8 @@ import type { Attachment, Entry } from "./entry.js"
 import { insistence } from "./guest.js"
 import type { HookDeps } from "./hooks.js"
 import { callHook, logged, stopHookLogged } from "./hooks.js"
-import { insistOrReload } from "./runSettlement.js"
-import { unusable } from "./usable.js"
+import { insistOrReload } from "./insist.js"
+import { unusable, visibleOf } from "./usable.js"
 
 export interface AttachDeps extends HookDeps {
   readonly loops: RuntimeLoop["Type"]
@@ -102,8 +103,9 @@ const giveBack = (entry: Entry, attachment: Attachment): void => {
 }
 
 /**
- * Tells the session that its loop has ended. Where the store refuses that for good the session must be opened anew: it
- * would wait for ever for a loop that nobody runs (D21).
+ * Tells the session that its loop has ended. While the store says "not now" it is tried again, until the session leaves:
+ * then its teardown does the same. A store that refuses for good makes the session be reloaded, since it would wait for
+ * ever for a loop that is gone (D21).
  */
 export const detached = (
   deps: Pick<AttachDeps, "config">,
@@ -130,12 +132,23 @@ const lost = (deps: AttachDeps, entry: Entry, attachment: Attachment): Effect.Ef
     )
   })
 
+/** A session that waits for its reload has no loop from here on: its visible state says so, and an event. */
+const toldReloaded = (entry: Entry, from: RuntimeState): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const to = visibleOf(entry)
+    return entry.authority.unsafeHealth()._tag === "Ready" || from === to
+      ? Effect.void
+      : entry.authority.publish({ _tag: "StateChanged", from, to })
+  })
+
 /** What follows the end of a loop, for whatever reason it ended. */
 const afterLoop = (deps: AttachDeps, entry: Entry, attachment: Attachment, end: LoopEnd | null) =>
   Effect.gen(function*() {
     if (!attachment.givenBack) {
       if (isSomebodyElses(entry, attachment)) return
+      const before = visibleOf(entry)
       yield* lost(deps, entry, attachment)
+      yield* toldReloaded(entry, before)
     }
     yield* stopHookLogged(deps, entry, attachment, "runtime loop exited")
     if (end === null) {

@@ -22,17 +22,20 @@ export interface Pending {
   readonly decide: (state: SessionState, env: Env) => Either.Either<Step, Rejection>
   readonly fail: (error: SubmitError) => void
   readonly onReload: (reason: string) => ReadonlyArray<readonly [InputId, CompletionOutcome]>
+  /** alone in a round, it hears `CommitRefused` as its own answer */
+  readonly mayBeRefused: boolean
 }
 
 export const pending = <A>(
   command: Command<A>,
   answer: (reply: A) => void,
   fail: (error: SubmitError) => void,
-  onReload: Pending["onReload"]
+  { mayBeRefused = false, onReload = () => [] }: Partial<Pick<Pending, "mayBeRefused" | "onReload">>
 ): Pending => ({
   name: command.name,
   fail,
   onReload,
+  mayBeRefused,
   decide: (state, env) =>
     Either.map(command.decide(state, env), (decision): Step => ({
       state: decision.state,

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import type { SubmitError } from "../../services/MachineAuthority.js"
 import type { Env } from "../../src/domain/SessionState.js"
 import type { CommitError } from "../../src/domain/StoreErrors.js"
-import { isUnwritable } from "../../src/domain/StoreErrors.js"
+import { isDefinite } from "../../src/domain/StoreErrors.js"
 import * as Rounds from "../../src/kernel/round.js"
 import { isDirty } from "../../src/kernel/softFacts.js"
 import type { Pending, Round } from "./commitRound.js"
@@ -60,7 +60,7 @@ const refused = (
   error: CommitError,
   now: number
 ): Effect.Effect<void> => {
-  if (isUnwritable(error) && isDirty(cell.state)) return relieved(deps, cell, members, now)
+  if (isDefinite(error) && isDirty(cell.state)) return relieved(deps, cell, members, now)
   return members.length === 1 || isNobodys(error)
     ? unwritten(deps, cell, members, error, now)
     : Effect.forEach(members, (member) => runRound(deps, cell, [member]), { discard: true })
@@ -71,14 +71,14 @@ const commitRound = (deps: WorkerDeps, cell: Cell, folded: Round, now: number): 
   Effect.gen(function*() {
     const { commit, state } = yield* commitOf(deps, cell, folded, now)
     const round: Round = { ...folded, state }
-    const written = yield* write(deps, commit)
     const members = folded.members.map((member) => member.pending)
+    const written = yield* write(deps, commit, members.some(({ mayBeRefused }) => mayBeRefused))
     switch (written._tag) {
       case "Written":
         cell.revision = written.revision
         return settle(cell, round, now)
       case "Lost":
-        return cell.reload(written.reason, members)
+        return cell.reload(written.reason, members, commit)
       case "Refused":
         return yield* refused(deps, cell, members, written.error, now)
     }

@@ -33,7 +33,8 @@ export interface Cell {
   readonly incarnation: number
   readonly publish: (state: SessionState) => void
   readonly tell: (emit: Emit, at: number) => void
-  readonly reload: (reason: string, members: ReadonlyArray<Pending>) => void
+  /** `lost` is the commit whose outcome is not known, or that was refused along with the session */
+  readonly reload: (reason: string, members: ReadonlyArray<Pending>, lost?: RuntimeCommit) => void
 }
 
 export interface WorkerDeps {
@@ -55,14 +56,15 @@ const brings = ({ inputs }: RuntimeCommit, id: InputId): boolean =>
   inputs.some((put) => (put._tag === "Insert" || put._tag === "InsertTerminal") && inputIdOf(put) === id)
 
 /** Errors after which this incarnation cannot know where it stands, or was replaced. */
-const losesSession = (commit: RuntimeCommit, error: CommitError): boolean => {
+const losesSession = (commit: RuntimeCommit, error: CommitError, mayBeRefused: boolean): boolean => {
   switch (error._tag) {
     case "InputConflict":
       return !brings(commit, error.inputId)
+    case "CommitRefused":
+      return !mayBeRefused
     case "RuntimeFenced":
     case "WriterFenced":
     case "RevisionConflict":
-    case "CommitRefused":
     case "ReceiptConflict":
     case "StoreCorrupt":
     case "StoreLost":
@@ -113,8 +115,11 @@ const resolveUnknown = (deps: WorkerDeps, runtimeId: RuntimeId, commit: RuntimeC
     })
   )
 
-/** Writes a commit; what comes of it is known afterwards, or the session is lost. */
-export const write = (deps: WorkerDeps, commit: RuntimeCommit): Effect.Effect<Written> =>
+/**
+ * Writes a commit. Its outcome is known afterwards, or the session is lost. A command that may be refused hears
+ * `CommitRefused` as its answer; any other command loses the session by it.
+ */
+export const write = (deps: WorkerDeps, commit: RuntimeCommit, mayBeRefused = false): Effect.Effect<Written> =>
   Effect.matchCauseEffect(deps.store.commit(commit), {
     onSuccess: (ack) => Effect.succeed<Written>({ _tag: "Written", revision: ack.revision }),
     onFailure: (cause) => {
@@ -125,7 +130,7 @@ export const write = (deps: WorkerDeps, commit: RuntimeCommit): Effect.Effect<Wr
       const error = failure.left
       if (error._tag === "StoreOutcomeUnknown") return resolveUnknown(deps, commit.runtimeId, commit, error)
       return Effect.succeed<Written>(
-        losesSession(commit, error)
+        losesSession(commit, error, mayBeRefused)
           ? { _tag: "Lost", reason: `${error._tag}: ${textOf(error)}` }
           : { _tag: "Refused", error }
       )

@@ -8,22 +8,23 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type { InterruptReason } from "../../services/RuntimeLoop.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Destroyed, Internal, ResultNotCommitted, sessionGone, TurnCancelled } from "../../src/domain/Errors.js"
 import type { RunId } from "../../src/domain/Ids.js"
 import type { Running, RunOwner } from "../../src/domain/RuntimeState.js"
-import { cancelServiceTurn } from "../../src/kernel/commands/service.js"
 import { runOf } from "../../src/kernel/facts.js"
 import { reloadRequired } from "./driverError.js"
 import type { Entry, Guest } from "./entry.js"
 import type { HookDeps } from "./hooks.js"
 import { callHook, logged } from "./hooks.js"
+import type { Insistence } from "./insist.js"
 import type { EndDeps } from "./joining.js"
 import { leftBehind } from "./joining.js"
-import type { Insistence } from "./runSettlement.js"
-import { insistOrReload } from "./runSettlement.js"
+import type { Ending } from "./settle.js"
+import { cancel, catchUp, serviceTurn, stagedRun } from "./settle.js"
 import { completesWithin } from "./spawn.js"
 
 /** The run of somebody else that holds the slot. */
@@ -40,33 +41,61 @@ export const isLeaving = (entry: Entry): boolean =>
 export const mayWork = (entry: Entry, runId: RunId): boolean =>
   !isLeaving(entry) && runOf(entry.authority.unsafeState(), runId) !== undefined
 
-/** What was asked before the work was known found nothing to end: it holds all the same. */
-const catchUp = (entry: Entry, { interrupt, runId }: Guest): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const state = entry.authority.unsafeState()
-    if (state.lifecycle._tag === "Destroyed") return interrupt("destroyed")
-    if (isLeaving(entry)) return interrupt("requeue")
-    const cancelled = (runOf(state, runId)?.cancel ?? null) !== null
-    return cancelled ? interrupt("cancelled") : Effect.void
-  })
+/** The work of a run in a fiber of its caller. */
+export interface CallerRun<End> extends Pick<Guest, "interrupt" | "runId"> {
+  /** completes when the work has ended */
+  readonly end: Effect.Effect<End>
+}
 
-/** Makes the work known to whoever may have to end it, until the session was told how it ended. */
-export const hosted = <A, E>(
+type Restore = <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+
+/** Runs in a fiber of the session. `begun` completes with its end, or when the store makes it wait. */
+export const inSession = <A, E>(
+  deps: Pick<HookDeps, "spawner">,
   entry: Entry,
-  runId: RunId,
-  interrupt: Guest["interrupt"],
-  body: Effect.Effect<A, E>
-): Effect.Effect<A, E> =>
+  effect: (onPause: () => void) => Effect.Effect<A, E>
+): { readonly fiber: Fiber.RuntimeFiber<A, E>; readonly begun: Effect.Effect<void> } => {
+  const cell = Deferred.unsafeMake<void>(FiberId.none)
+  const begun = () => Deferred.unsafeDone(cell, Exit.void)
+  const fiber = deps.spawner.spawn(entry.scope, Effect.uninterruptible(Effect.suspend(() => effect(begun))))
+  fiber.addObserver(begun)
+  return { fiber, begun: Deferred.await(cell) }
+}
+
+/**
+ * Conducts a run whose work is in a fiber of its caller: makes it known to whoever may have to end it, waits for its end,
+ * and settles it.
+ *
+ * The settlement has a fiber of the session. An interruption of the caller ends the work, and is the caller's answer once
+ * the session was told; while the store makes the settlement wait the caller goes, and the result is stored without it.
+ */
+export const conduct = <End, A, E>(
+  deps: Pick<HookDeps, "spawner">,
+  entry: Entry,
+  restore: Restore,
+  run: CallerRun<End>,
+  settle: (end: End, onPause: () => void) => Effect.Effect<A, E>
+): Effect.Effect<A, E | RuntimeDriverError> =>
   Effect.suspend(() => {
-    const guest: Guest = { runId, interrupt, settled: Deferred.unsafeMake(FiberId.none) }
+    const guest: Guest = { runId: run.runId, interrupt: run.interrupt, settled: Deferred.unsafeMake(FiberId.none) }
     entry.guest = guest
-    return Effect.ensuring(
-      Effect.zipRight(catchUp(entry, guest), body),
-      Effect.sync(() => {
-        if (entry.guest === guest) entry.guest = null
-        Deferred.unsafeDone(guest.settled, Exit.void)
-      })
-    )
+    const leave = () => {
+      if (entry.guest === guest) entry.guest = null
+      Deferred.unsafeDone(guest.settled, Exit.void)
+    }
+    return Effect.gen(function*() {
+      yield* catchUp(entry.authority.unsafeState(), run.runId, isLeaving(entry), run.interrupt)
+      const waited = yield* Effect.exit(restore(run.end))
+      if (Exit.isFailure(waited)) yield* run.interrupt("requeue")
+      const end = Exit.isSuccess(waited) ? waited.value : yield* run.end
+      const { begun, fiber } = inSession(deps, entry, (onPause) => Effect.exit(settle(end, onPause)))
+      fiber.addObserver(leave)
+      yield* begun
+      if (Exit.isFailure(waited)) return yield* Effect.failCause(waited.cause)
+      const exit = yield* restore(Fiber.await(fiber))
+      // without an answer the fiber ended with the session
+      return yield* Exit.isSuccess(exit) ? exit.value : Effect.fail(sessionGone(entry.sessionId))
+    })
   })
 
 /** Interrupts the work and waits until its end was told, at most `teardownTimeout`; false when it was left behind. */
@@ -97,21 +126,25 @@ export const leaving = (entry: Entry): Effect.Effect<void> =>
       : Effect.zipRight(authority.changedFrom(authority.unsafeState()), leaving(entry))
   })
 
-/** How the end of a guest's run, or of a loop, is submitted: its pauses end when the session is on its way out, with one last try. */
-export const insistence = (
+/** How something of a session is submitted that its teardown does as well: pauses end when the session is leaving. */
+export const insistence = ({ config }: Pick<HookDeps, "config">, entry: Entry): Insistence => ({
+  authority: entry.authority,
+  config,
+  released: leaving(entry),
+  onReload: () => []
+})
+
+/** The end of a run that is a caller's, without its result. */
+export const endingOf = (
   { config }: Pick<HookDeps, "config">,
-  entry: Entry,
-  onReload: Insistence["onReload"] = () => []
-): Insistence => {
-  const { authority } = entry
-  const released: Effect.Effect<void> = Effect.suspend(() => {
-    const state = authority.unsafeState()
-    return state.registration._tag === "Draining" || entry.removed
-      ? Effect.void
-      : Effect.zipRight(authority.changedFrom(state), released)
-  })
-  return { authority, config, released, onReload }
-}
+  { authority }: Entry,
+  { owner, runId }: Pick<Running, "owner" | "runId">
+): Ending => ({
+  authority,
+  config,
+  runId,
+  endings: owner === "service" ? serviceTurn(runId) : stagedRun(runId)
+})
 
 /**
  * Carries a cancel to a run that is not the loop's (D17): the handle at once, the end after the grace, whatever became of
@@ -136,7 +169,7 @@ export const escortGuest = (
     const guest = known()
     if (guest !== null) return guest.interrupt("cancelled")
     return owner === "service"
-      ? Effect.ignore(insistOrReload(insistence(deps, entry), cancelServiceTurn({ runId, reason })))
+      ? Effect.ignore(cancel(endingOf(deps, entry, run), reason))
       : Effect.void
   })
   const grace = handle === null && (owner === "inline" || known() !== null) ? Duration.zero : deps.config.cancelGrace

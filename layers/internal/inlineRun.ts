@@ -8,31 +8,26 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import type { TurnOutput } from "../../services/CoreExecutor.js"
 import type { InlineTurn } from "../../services/SessionRuns.js"
-import type { RunOutput, StagedRun } from "../../src/domain/Command.js"
+import type { StagedRun } from "../../src/domain/Command.js"
 import type { RuntimeDriverError, TurnCancelled } from "../../src/domain/Errors.js"
 import { ExecutorFault, Internal } from "../../src/domain/Errors.js"
 import type { RunId } from "../../src/domain/Ids.js"
 import type { Input } from "../../src/domain/Input.js"
 import type { Clearance } from "../../src/domain/RuntimeState.js"
 import { acceptAndStage } from "../../src/kernel/commands/accept.js"
-import { cancelRun, commitRun, requeueRun } from "../../src/kernel/commands/run.js"
 import { runOf } from "../../src/kernel/facts.js"
 import * as Admission from "./admission.js"
 import { driverError, invalid, refusedError } from "./driverError.js"
 import type { Entry } from "./entry.js"
-import { storeFailure } from "./failing.js"
-import { hosted, insistence, mayWork, notCommitted, outsideError } from "./guest.js"
+import { conduct, endingOf, inSession, mayWork, notCommitted, outsideError } from "./guest.js"
 import { isolated } from "./inlineIsolation.js"
 import type { MachineParts } from "./machineParts.js"
 import * as Metrics from "./metrics.js"
 import { textOf } from "./rendering.js"
-import type { Failure } from "./runFailure.js"
-import { ofRefusal } from "./runFailure.js"
 import type { RunEnd, RunFiber } from "./runFiber.js"
 import { start } from "./runFiber.js"
-import { toRunOutput } from "./runOutput.js"
-import { finalizationFailure, insist, insistOrReload, notBefore } from "./runSettlement.js"
-import type { Refusal } from "./stored.js"
+import type { End, Settling } from "./settle.js"
+import { agentApplied, giveBack, settle } from "./settle.js"
 
 type Op<A, E, R> = (turn: InlineTurn) => Effect.Effect<readonly [A, TurnOutput], E, R>
 
@@ -46,9 +41,19 @@ interface Inline<A, E> {
 
 type Ended<A, E> = Effect.Effect<A, RuntimeDriverError | TurnCancelled | E>
 
-/** Puts the input back into its lane, uncharged; a run that is over already has nothing to put back. */
+/**
+ * Puts the input back that a run may have been begun for; a run that never began has none. The caller does not wait for a
+ * store that says "not now".
+ */
 const putBack = (parts: MachineParts, entry: Entry, runId: RunId): Effect.Effect<void> =>
-  Effect.ignore(insistOrReload(insistence(parts, entry), requeueRun({ runId })))
+  Effect.suspend(() =>
+    inSession(
+      parts,
+      entry,
+      (onPause) =>
+        Effect.ignore(giveBack({ ...endingOf(parts, entry, { owner: "inline", runId }), onPause }, "its caller left"))
+    ).begun
+  )
 
 const stage = (parts: MachineParts, entry: Entry, given: Input, runId: RunId, clearance: Clearance) =>
   Effect.gen(function*() {
@@ -69,47 +74,6 @@ const stage = (parts: MachineParts, entry: Entry, given: Input, runId: RunId, cl
     return staged
   })
 
-/** The result is committed with the input's end; if it cannot be, the input waits again and the value goes with the error. */
-const succeeded = <A, E>(inline: Inline<A, E>, run: RunFiber, given: TurnOutput, value: A): Ended<A, E> => {
-  const { entry, parts, staged } = inline
-  const { runId } = staged
-  const applied = staged.completions[staged.completions.length - 1]?.seq ?? 0
-  const { appends, head } = run.turn
-  const committed = (output: RunOutput) => {
-    const how = insistence(parts, entry, finalizationFailure(staged, output.outcome))
-    return insist(how, commitRun({ runId, output })).pipe(
-      Effect.as(value),
-      Effect.catchAll((error) =>
-        Effect.zipRight(
-          putBack(parts, entry, runId),
-          Effect.suspend(() => Effect.fail(notCommitted(value, driverError(entry.authority)(error))))
-        )
-      )
-    )
-  }
-  const context = { base: head, appends, agentApplied: applied, limit: parts.config.maxCommitBytes }
-  return Effect.matchEffect(toRunOutput(parts.blobs, given, context), {
-    onFailure: (refusal) => refused(inline, refusal),
-    onSuccess: committed
-  })
-}
-
-const failed = <A, E>(inline: Inline<A, E>, failure: Failure, error: Ended<never, E>): Ended<never, E> => {
-  const { entry, parts, staged } = inline
-  const charged = staged.records.reduce((most, record) => Math.max(most, record.charged), 0)
-  return Effect.flatMap(
-    notBefore(parts.config, charged),
-    (later) => storeFailure(insistence(parts, entry), staged.runId, { ...failure, notBefore: later })
-  ).pipe(
-    Effect.mapError(driverError(entry.authority)),
-    Effect.zipRight(error)
-  )
-}
-
-/** No commit can hold the output: the input has failed for good, and the caller knows why. */
-const refused = <A, E>(inline: Inline<A, E>, refusal: Refusal): Ended<never, E> =>
-  failed(inline, ofRefusal(refusal, 1), Effect.fail(refusedError(refusal)))
-
 /** A run that was to be cancelled and came to nothing is cancelled, whatever it says itself. */
 const cancelled = (entry: Entry, runId: RunId, end: RunEnd): RunEnd =>
   end._tag === "Failed" && (runOf(entry.authority.unsafeState(), runId)?.cancel ?? null) !== null
@@ -117,40 +81,61 @@ const cancelled = (entry: Entry, runId: RunId, end: RunEnd): RunEnd =>
     : end
 
 /** Tells the session how the run ended, and the caller what the session made of it. */
-const settle = <A, E>(inline: Inline<A, E>, run: RunFiber, end: RunEnd): Ended<A, E> => {
-  const { cell, entry, parts, staged } = inline
-  const { runId } = staged
+const settleInline = <A, E>(inline: Inline<A, E>, run: RunFiber, end: RunEnd, onPause: () => void): Ended<A, E> => {
+  const { cell: { exit }, entry, parts, staged } = inline
+  const settling: Settling = {
+    ...endingOf(parts, entry, { owner: "inline", runId: staged.runId }),
+    blobs: parts.blobs,
+    records: staged.records,
+    ownResult: true,
+    onPause
+  }
+  const fail = driverError(entry.authority)
   switch (end._tag) {
     case "Output": {
-      if (cell.exit === null || Exit.isFailure(cell.exit)) return noEnd(inline)
-      const [value] = cell.exit.value
-      return succeeded(inline, run, end.output, value)
+      if (exit === null || Exit.isFailure(exit)) return noEnd(inline)
+      const [value] = exit.value
+      return Effect.matchEffect(settle(settling, outputOf(inline, run, end.output)), {
+        // the value goes with the error: nobody else has it
+        onFailure: (error) => Effect.fail(notCommitted(value, fail(error))),
+        onSuccess: (settled) =>
+          settled._tag === "Refused" ? Effect.fail(refusedError(settled.refusal)) : Effect.succeed(value)
+      })
     }
     case "Failed": {
-      const { exit } = cell
-      return failed(
-        inline,
-        end.failure,
-        exit !== null && Exit.isFailure(exit) ? Effect.failCause(exit.cause) : noEnd(inline)
-      )
+      const own: Ended<never, E> = exit !== null && Exit.isFailure(exit)
+        ? Effect.failCause(exit.cause)
+        : noEnd(inline)
+      return Effect.zipRight(Effect.mapError(settle(settling, end), fail), own)
     }
     case "Interrupted": {
-      const { reason } = end
-      const why = runOf(entry.authority.unsafeState(), runId)?.cancel?.reason ?? "cancelled"
-      const told = reason === "cancelled"
-        ? Effect.ignore(insistOrReload(insistence(parts, entry), cancelRun({ runId, reason: why })))
-        : reason === "requeue"
-        ? putBack(parts, entry, runId)
-        : Effect.void
-      return Effect.zipRight(told, outsideError(entry, reason, why))
+      const why = runOf(entry.authority.unsafeState(), staged.runId)?.cancel?.reason ?? "cancelled"
+      return Effect.zipRight(
+        Effect.ignore(settle(settling, { ...end, why })),
+        outsideError(entry, end.reason, why)
+      )
     }
   }
 }
 
-/** The fiber was ended by a stranger before `op` came to anything. */
+const outputOf = <A, E>({ parts, staged }: Inline<A, E>, { turn }: RunFiber, output: TurnOutput): End => ({
+  _tag: "Output",
+  output,
+  context: {
+    base: turn.head,
+    appends: turn.appends,
+    agentApplied: agentApplied(staged),
+    limit: parts.config.maxCommitBytes
+  }
+})
+
+/** The fiber was interrupted from outside before `op` finished. */
 const noEnd = <A, E>({ entry }: Inline<A, E>): Effect.Effect<never, Internal> =>
   Effect.fail(
-    new Internal({ detail: `a run of session "${entry.sessionId}" was ended by a stranger`, retryable: true })
+    new Internal({
+      detail: `a run of session "${entry.sessionId}" was interrupted from outside before it finished: run it again`,
+      retryable: true
+    })
   )
 
 /** `op` as an executor: what it came to is kept with its own types, its failure is one of an executor. */
@@ -186,7 +171,7 @@ export const acceptAndRun = <A, E, R>(
         const runId = yield* parts.ids.run
         const run = (clearance: Clearance) =>
           Effect.gen(function*() {
-            // the commit may be under way, or done: nobody else would end the run that it begins
+            // the commit may be under way, or done: only this call ends the run that it begins
             const staged = yield* Effect.onInterrupt(
               restore(stage(parts, entry, valid, runId, clearance)),
               () => putBack(parts, entry, runId)
@@ -199,7 +184,7 @@ export const acceptAndRun = <A, E, R>(
       })
     ))
 
-/** Does the work of a staged run in a child of the calling fiber. */
+/** Does the work of a staged run in a child of the calling fiber, and settles it. */
 const worked = <A, E>(
   inline: Inline<A, E>,
   executor: ReturnType<typeof executorOf>,
@@ -216,23 +201,15 @@ const worked = <A, E>(
       staged,
       () => {}
     )
-    return yield* hosted(entry, runId, run.interrupt, ended(inline, run, restore))
+    return yield* conduct(parts, entry, restore, run, (end, onPause) =>
+      Effect.tapDefect(
+        Effect.suspend(() => ended(inline, run, end, onPause)),
+        // only this call can give the slot back
+        () => putBack(parts, entry, runId)
+      ))
   })
 
-const ended = <A, E>(
-  inline: Inline<A, E>,
-  run: RunFiber,
-  restore: <B, F>(effect: Effect.Effect<B, F>) => Effect.Effect<B, F>
-): Ended<A, E> =>
-  Effect.gen(function*() {
-    const { entry, staged } = inline
-    const waited = yield* Effect.exit(restore(run.end))
-    if (Exit.isFailure(waited)) yield* run.interrupt("requeue")
-    const end = cancelled(entry, staged.runId, Exit.isSuccess(waited) ? waited.value : yield* run.end)
-    yield* Metric.increment(Metrics.runs[end._tag])
-    const settled = Effect.suspend(() => settle(inline, run, end))
-    // nobody else would give the slot back
-    const result = yield* Effect.exit(Effect.tapDefect(settled, () => putBack(inline.parts, entry, staged.runId)))
-    // the caller's own interruption is its answer, whatever the session made of the run
-    return yield* Exit.isFailure(waited) ? Effect.failCause(waited.cause) : result
-  })
+const ended = <A, E>(inline: Inline<A, E>, run: RunFiber, end: RunEnd, onPause: () => void): Ended<A, E> => {
+  const known = cancelled(inline.entry, run.runId, end)
+  return Effect.zipRight(Metric.increment(Metrics.runs[known._tag]), settleInline(inline, run, known, onPause))
+}

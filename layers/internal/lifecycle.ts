@@ -11,6 +11,8 @@ import type { SubmitError } from "../../services/MachineAuthority.js"
 import type { EndReport } from "../../services/MeerkatMachine.js"
 import type { ControlFailed, RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Internal, sessionGone } from "../../src/domain/Errors.js"
+import type { SessionId } from "../../src/domain/Ids.js"
+import type { CommitError } from "../../src/domain/StoreErrors.js"
 import { destroy as destroyCommand, reasons, stop as stopCommand } from "../../src/kernel/commands/lifecycle.js"
 import { terminateOwner } from "../../src/kernel/operations.js"
 import type { AttachDeps } from "./attach.js"
@@ -21,12 +23,12 @@ import { endLoop, endOperations, seesToEnd } from "./endFibers.js"
 import type { Attachment, Entry } from "./entry.js"
 import { endGuest, insistence, isLeaving, leaving, strangerGone, strangerOf } from "./guest.js"
 import { cleanupHookLogged, stopHook, stopHookLogged } from "./hooks.js"
+import { insistOn, refusal } from "./insist.js"
 import * as ModelCell from "./modelCell.js"
 import * as OperationFibers from "./operations/fibers.js"
 import { withOperations } from "./operations/inParts.js"
 import { firstOf } from "./race.js"
 import { pretty, textOf } from "./rendering.js"
-import { insistOn } from "./runSettlement.js"
 import { endsWithin } from "./spawn.js"
 
 /** Ends an attachment whose loop has ended: nobody of it acts any more. */
@@ -41,14 +43,22 @@ const closeAttachment = (deps: AttachDeps, entry: Entry, attachment: Attachment)
 const isTakenAway = (entry: Entry): boolean =>
   isLeaving(entry) || entry.authority.unsafeState().lifecycle._tag === "Destroyed"
 
-/** The stop did not come about: the session goes on without a loop, its inputs stay queued (D25). */
+/**
+ * Gives the loop up after a failed stop: the session stays without a loop, its inputs stay queued (D25). A loop that still
+ * holds the result of a run is not given up: it stays attached and goes on.
+ */
 const stopFailed = (deps: AttachDeps, entry: Entry, attachment: Attachment): Effect.Effect<void> =>
-  Effect.suspend(() =>
-    isTakenAway(entry) ? Effect.void : Effect.zipRight(
+  Effect.suspend(() => {
+    if (isTakenAway(entry)) return Effect.void
+    if (attachment.loop.unsafePoll() === null && entry.authority.kept().length > 0) {
+      attachment.takenOver = false
+      return entry.authority.nudge
+    }
+    return Effect.zipRight(
       detached(deps, entry, attachment, { waiters: "runtime loop exited" }),
       closeAttachment(deps, entry, attachment)
     )
-  )
+  })
 
 /** Whoever was second is told the same, whether it came before the end of the first stop or after it. */
 const stoppedAlready = ({ authority, sessionId }: Entry) =>
@@ -56,23 +66,42 @@ const stoppedAlready = ({ authority, sessionId }: Entry) =>
     ? invalid({ _tag: "Conflict", detail: `session "${sessionId}" is stopped already` })
     : null
 
-/** How hard an end is tried: once if somebody hears that the store refused it. */
-type Effort = <A>(submission: Effect.Effect<A, SubmitError>) => Effect.Effect<A, SubmitError>
+/**
+ * Retry policy of an end. A caller that hears the error gets it after one try, and does not wait for an outage; without
+ * such a caller it is tried until the store takes it, or the session leaves.
+ */
+interface Effort {
+  readonly isHeard: boolean
+  readonly submit: <A>(submission: Effect.Effect<A, SubmitError>) => Effect.Effect<A, SubmitError>
+}
+
+/** Waits for the end of runs. Answers the refusal when a caller would wait for an outage: then nothing is stopped. */
+const unlessRefused = ({ authority }: Entry, { isHeard }: Effort, wait: Effect.Effect<void>) =>
+  isHeard ? firstOf(Effect.as(wait, null), refusal(authority, Duration.zero)) : Effect.as(wait, null)
+
+const notYet = (sessionId: SessionId, error: CommitError): Internal =>
+  new Internal({
+    detail: `session "${sessionId}" is not stopped: the store refuses the end of its run ` +
+      `(${error._tag}: ${error.message}); stop it again`,
+    cause: error,
+    retryable: true
+  })
 
 /** A run of somebody else ends as it would, like one of the loop; one that begins in between is waited for as well. */
 const submitStop = (
   entry: Entry,
   effort: Effort
 ): Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError> =>
-  Effect.zipRight(
-    strangerGone(entry),
-    Effect.catchAll(
-      effort(entry.authority.submit(stopCommand)),
-      (error) =>
-        error._tag === "Rejected" && strangerOf(entry) !== null && !isLeaving(entry)
-          ? submitStop(entry, effort)
-          : Effect.fail(stoppedAlready(entry) ?? driverError(entry.authority)(error))
-    )
+  Effect.flatMap(
+    unlessRefused(entry, effort, strangerGone(entry)),
+    (refused) =>
+      refused !== null ? Effect.fail(notYet(entry.sessionId, refused)) : Effect.catchAll(
+        effort.submit(entry.authority.submit(stopCommand)),
+        (error) =>
+          error._tag === "Rejected" && strangerOf(entry) !== null && !isLeaving(entry)
+            ? submitStop(entry, effort)
+            : Effect.fail(stoppedAlready(entry) ?? driverError(entry.authority)(error))
+      )
   )
 
 /** Completes when the loop has ended, or when somebody comes who ends it in his own way. */
@@ -88,8 +117,9 @@ const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, re
   Effect.gen(function*() {
     attachment.takenOver = true
     yield* entry.authority.nudge
-    yield* loopEnded(entry, attachment)
-    yield* strangerGone(entry)
+    const gone = Effect.zipRight(loopEnded(entry, attachment), strangerGone(entry))
+    const refused = yield* unlessRefused(entry, effort, gone)
+    if (refused !== null) return yield* Effect.fail(notYet(entry.sessionId, refused))
     if (isLeaving(entry)) return yield* Effect.fail(sessionGone(entry.sessionId))
     yield* Effect.catchAllCause(
       stopHook(deps, entry, attachment, reason),
@@ -147,8 +177,8 @@ const destroyNow = (deps: AttachDeps, entry: Entry) => (effort: Effort) =>
       if (entry.attachment !== null) entry.attachment.takenOver = true
     }
     const { authority } = entry
-    return withOperations(authority, effort(authority.submit(destroyCommand, { onSettled })), (atMost) =>
-      effort(authority.submit(terminateOwner(reasons.destroyed, { onlyProcessOwned: false, atMost })))).pipe(
+    return withOperations(authority, effort.submit(authority.submit(destroyCommand, { onSettled })), (atMost) =>
+      effort.submit(authority.submit(terminateOwner(reasons.destroyed, { onlyProcessOwned: false, atMost })))).pipe(
         Effect.mapBoth({
           onFailure: driverError(authority),
           onSuccess: ({ report }) =>
@@ -164,10 +194,10 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 
 type Work = (effort: Effort) => Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError>
 
-/** Nobody hears how it ends: it is insisted on, and what is refused all the same is at least to be read. */
+/** An end that no caller hears of: tried until the store takes it; a failure goes to the log. */
 const unheard = (deps: AttachDeps, entry: Entry, work: Work) =>
   Effect.tapError(
-    work((submission) => insistOn(insistence(deps, entry), submission)),
+    work({ isHeard: false, submit: (submission) => insistOn(insistence(deps, entry), submission) }),
     (error) =>
       Effect.logWarning(
         `the end that session "${entry.sessionId}" began from inside failed: ${error._tag}: ${error.message}`
@@ -186,7 +216,7 @@ const begun = (
 ): Effect.Effect<EndReport, RuntimeDriverError> =>
   Effect.flatMap(CurrentSession, (current): Effect.Effect<EndReport, RuntimeDriverError> => {
     const inside = current !== null && current.sessionId === entry.sessionId
-    const whole = inside ? unheard(deps, entry, work) : work((submission) => submission)
+    const whole = inside ? unheard(deps, entry, work) : work({ isHeard: true, submit: (submission) => submission })
     const fiber = deps.spawner.spawn(deps.home, Effect.uninterruptible(whole))
     seesToEnd(entry, fiber)
     if (inside) return Effect.succeed({ inputsAbandoned: 0, joined: false })

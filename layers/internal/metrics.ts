@@ -30,3 +30,13 @@ export const sessions = Metric.gauge("meerkat_sessions", { description: "session
 export const abandonedFibers = Metric.counter("meerkat_abandoned_fibers", {
   description: "fibers left behind at a teardown"
 })
+
+/** Results and other ends of runs that the store refuses for the moment, in every machine of the process. */
+export const keptResults = Metric.gauge("meerkat_kept_results", {
+  description: "ends of runs that wait in memory until the store takes them"
+})
+
+/** Sessions that lost their place in the store and must be registered again. */
+export const reloads = Metric.counter("meerkat_reloads", {
+  description: "sessions that must be registered again"
+})

@@ -119,7 +119,12 @@ export const unstored = (why: string): Failure => {
   return { detail, outcome: abandoned(detail), retryable: false }
 }
 
-/** The output cannot be stored. What several inputs say together may be too much: then each is tried alone. */
+/** A service turn that failed: its owner knows of what, and it has no inputs that could run again. */
+export const ofTurn = (detail: string): Failure => ({ detail, outcome: abandoned(detail), retryable: false })
+
+/**
+ * An output that no commit can hold. What several inputs said together may be too much: then each is tried alone.
+ */
 export const ofRefusal = (refusal: Refusal, members: number): Failure => {
   const detail = detailOf(
     refusal._tag === "TooLarge"

@@ -135,7 +135,16 @@ export interface RunContext {
   readonly limit: number
 }
 
-const fitting = (output: TurnOutput, { agentApplied, appends, base, limit }: RunContext) =>
+/** What is committed, and its size. */
+export interface Sized {
+  readonly made: RunOutput
+  readonly bytes: number
+}
+
+const fitting = (
+  output: TurnOutput,
+  { agentApplied, appends, base, limit }: RunContext
+): Either.Either<Sized, Refusal> =>
   Either.flatMap(
     Either.try({
       try: () => {
@@ -144,7 +153,8 @@ const fitting = (output: TurnOutput, { agentApplied, appends, base, limit }: Run
       },
       catch: (cause) => unstorable(textOf(cause))
     }),
-    ({ bytes, made }) => bytes > limit ? Either.left<Refusal>({ _tag: "TooLarge", bytes, limit }) : Either.right(made)
+    (sized) =>
+      sized.bytes > limit ? Either.left<Refusal>({ _tag: "TooLarge", bytes: sized.bytes, limit }) : Either.right(sized)
   )
 
 /**
@@ -156,7 +166,7 @@ export const toRunOutput = (
   blobs: Pick<Blobs, "ofOutput">,
   given: TurnOutput,
   context: RunContext
-): Effect.Effect<RunOutput, Refusal> =>
+): Effect.Effect<Sized, Refusal> =>
   Effect.flatMap(
     Either.mapLeft(check(given), unstorable),
     (output) => Effect.flatMap(blobs.ofOutput(whole(output, context.appends)), (kept) => fitting(kept, context))

@@ -29,15 +29,17 @@ import { readFailure } from "./admission.js"
 import { driverError, invalid, refusedError } from "./driverError.js"
 import type { EndedTurn, Entry } from "./entry.js"
 import { given } from "./given.js"
-import { hosted, insistence, mayWork, notCommitted, outsideError } from "./guest.js"
+import { conduct, endingOf, inSession, mayWork, notCommitted, outsideError } from "./guest.js"
 import type { MachineParts } from "./machineParts.js"
 import { submit, traced } from "./machineParts.js"
 import { pretty } from "./rendering.js"
+import { ofTurn } from "./runFailure.js"
 import { toRunOutput } from "./runOutput.js"
-import { insist, insistOrReload } from "./runSettlement.js"
+import type { End, Settling } from "./settle.js"
+import { giveBack, settle } from "./settle.js"
 import * as Stored from "./stored.js"
 
-type Parts = Pick<MachineParts, "blobs" | "config" | "ids" | "store">
+type Parts = Pick<MachineParts, "blobs" | "config" | "ids" | "spawner" | "store">
 
 /** The service turn that holds the slot. */
 const turnOf = ({ authority }: Entry): Running | null => {
@@ -94,7 +96,13 @@ const openNamed = ({ store }: Parts, entry: Entry, named: RunId) =>
 
 /** Gives the slot back without a word of the owner's. */
 const abandon = (parts: Parts, entry: Entry, runId: RunId, reason: string): Effect.Effect<void> =>
-  Effect.ignore(insistOrReload(insistence(parts, entry), cancelServiceTurn({ runId, reason })))
+  Effect.suspend(() =>
+    inSession(
+      parts,
+      entry,
+      (onPause) => Effect.ignore(giveBack({ ...endingOf(parts, entry, { owner: "service", runId }), onPause }, reason))
+    ).begun
+  )
 
 const interrupted = "its owner was interrupted"
 
@@ -115,14 +123,14 @@ const outputOf = (
   { authority }: Entry,
   given: TurnOutput
 ): Effect.Effect<RunOutput, RuntimeDriverError> =>
-  Effect.mapError(
+  Effect.mapBoth(
     toRunOutput(blobs, given, {
       base: authority.unsafeState().head,
       appends: [],
       agentApplied: 0,
       limit: config.maxCommitBytes
     }),
-    refusedError
+    { onFailure: refusedError, onSuccess: ({ made }) => made }
   )
 
 /** A turn of `run` ends with its effect: else the slot were free while somebody is still at work. */
@@ -193,67 +201,76 @@ interface Work<A, E> {
 
 type Ended<A, E> = Effect.Effect<A, RuntimeDriverError | TurnCancelled | E>
 
-const succeeded = <A, E>({ entry, fiber, options, parts, runId }: Work<A, E>, value: A): Ended<A, E> => {
-  const { output } = options
-  const given = output === undefined
-    ? Effect.succeed(completeServiceTurn({ runId }))
-    : Effect.map(
-      Effect.suspend(() => outputOf(parts, entry, output(value))),
-      (made) => completeServiceTurn({ runId, output: made })
-    )
-  const told = Effect.flatMap(
-    given,
-    (command) => Effect.mapError(insist(insistence(parts, entry), command), driverError(entry.authority))
-  )
-  return Effect.matchEffect(told, {
-    onSuccess: () => Effect.as(Fiber.inheritAll(fiber), value),
-    onFailure: (error) =>
-      Effect.zipRight(
-        abandon(parts, entry, runId, "its end could not be stored"),
-        Effect.fail(notCommitted(value, error))
-      )
-  })
-}
+/** What ends the turn; the output is made of the value here, so that a defect in it is the caller's. */
+const wellOf = <A, E>({ entry, options: { output }, parts, runId }: Work<A, E>, value: A): End =>
+  output === undefined
+    ? { _tag: "Done", command: completeServiceTurn({ runId }) }
+    : {
+      _tag: "Output",
+      output: output(value),
+      context: {
+        base: entry.authority.unsafeState().head,
+        appends: [],
+        agentApplied: 0,
+        limit: parts.config.maxCommitBytes
+      }
+    }
 
-const settle = <A, E>(work: Work<A, E>, exit: Exit.Exit<A, E>): Ended<A, E> => {
+const settleTurn = <A, E>(work: Work<A, E>, exit: Exit.Exit<A, E>, onPause: () => void): Ended<A, E> => {
   const { entry, parts, runId } = work
-  if (Exit.isSuccess(exit)) return succeeded(work, exit.value)
+  const settling: Settling = {
+    ...endingOf(parts, entry, { owner: "service", runId }),
+    blobs: parts.blobs,
+    records: [],
+    ownResult: true,
+    onPause
+  }
+  if (Exit.isSuccess(exit)) {
+    const lost = (error: RuntimeDriverError) => Effect.fail(notCommitted(exit.value, error))
+    return Effect.matchEffect(settle(settling, wellOf(work, exit.value)), {
+      onFailure: (error) => lost(driverError(entry.authority)(error)),
+      onSuccess: (settled) =>
+        settled._tag === "Refused" ? lost(refusedError(settled.refusal)) : Effect.succeed(exit.value)
+    })
+  }
   const cancel = runOf(entry.authority.unsafeState(), runId)?.cancel ?? null
   const reason = cancel === null ? work.ending.reason : "cancelled"
-  if (reason !== null) {
-    const why = cancel?.reason ?? interrupted
-    return Effect.zipRight(abandon(parts, entry, runId, why), outsideError(entry, reason, why))
+  if (reason === null) {
+    const detail = pretty(exit.cause)
+    return Effect.zipRight(
+      Effect.ignore(settle(settling, { _tag: "Failed", failure: ofTurn(detail) })),
+      Effect.failCause(exit.cause)
+    )
   }
-  const detail = pretty(exit.cause)
+  const why = cancel?.reason ?? interrupted
   return Effect.zipRight(
-    Effect.ignore(insistOrReload(insistence(parts, entry), failServiceTurn({ runId, detail }))),
-    Effect.failCause(exit.cause)
+    Effect.ignore(settle(settling, { _tag: "Interrupted", reason, why })),
+    outsideError(entry, reason, why)
   )
 }
 
 const worked = <A, E>(
   work: Work<A, E>,
   restore: <B, F>(effect: Effect.Effect<B, F>) => Effect.Effect<B, F>
-): Ended<A, E> =>
-  Effect.gen(function*() {
-    const interrupt = (why: InterruptReason) =>
-      Effect.suspend(() => {
-        work.ending.reason ??= why
-        return Fiber.interruptFork(work.fiber)
-      })
-    const body = Effect.gen(function*() {
-      const waited = yield* Effect.exit(restore(Fiber.await(work.fiber)))
-      if (Exit.isFailure(waited)) yield* interrupt("requeue")
-      const exit = yield* Fiber.await(work.fiber)
-      const settled = Effect.suspend(() => settle(work, exit))
-      // nobody else would give the slot back
-      const late = () => abandon(work.parts, work.entry, work.runId, "its end could not be told")
-      const result = yield* Effect.exit(Effect.tapDefect(settled, late))
-      // the caller's own interruption is its answer, whatever became of the turn
-      return yield* Exit.isFailure(waited) ? Effect.failCause(waited.cause) : result
+): Ended<A, E> => {
+  const { ending, entry, fiber, parts, runId } = work
+  const interrupt = (why: InterruptReason) =>
+    Effect.suspend(() => {
+      ending.reason ??= why
+      return Fiber.interruptFork(fiber)
     })
-    return yield* hosted(work.entry, work.runId, interrupt, body)
-  })
+  const settled = (exit: Exit.Exit<A, E>, onPause: () => void) =>
+    Effect.tapDefect(
+      Effect.suspend(() => settleTurn(work, exit, onPause)),
+      // nobody else would give the slot back
+      () => abandon(parts, entry, runId, "its end could not be told")
+    )
+  return Effect.zipLeft(
+    conduct(parts, entry, restore, { runId, interrupt, end: Fiber.await(fiber) }, settled),
+    // what the work left in its fiber's references is the caller's
+    Fiber.inheritAll(fiber)
+  )
+}
 
 const run = <A, E, R>(
   parts: Parts,

@@ -1,23 +1,35 @@
-/** @since 0.1.0 */
+/**
+ * The owner of one session's state: arrival queue, commit worker, published state, waiters, events.
+ *
+ * `MachineAuthorityLive` makes one per incarnation. Nothing that must be durable is published before it is; at most one
+ * commit is in flight; every submitter hears exactly one answer.
+ *
+ * @since 0.1.0
+ */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
-import type { SessionAuthority, SubmitError, SubmitOptions } from "../../services/MachineAuthority.js"
+import type { Kept, SessionAuthority, SubmitError, SubmitOptions } from "../../services/MachineAuthority.js"
 import type { Command, Emit } from "../../src/domain/Command.js"
 import type { CompletionOutcome } from "../../src/domain/Completion.js"
 import type { InputId } from "../../src/domain/Ids.js"
+import type { RunId } from "../../src/domain/Ids.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
 import { flushDirty } from "../../src/kernel/commands/flush.js"
+import type { Remembered } from "../../src/kernel/opening.js"
 import { isDirty } from "../../src/kernel/softFacts.js"
 import type { Pending } from "./commitRound.js"
 import { pending } from "./commitRound.js"
 import { runRound } from "./commitWorker.js"
 import type { Cell, WorkerDeps } from "./commitWrite.js"
 import * as EventHub from "./eventHub.js"
+import * as Metrics from "./metrics.js"
 import * as Watches from "./operations/watches.js"
+import type { Budget } from "./remembered.js"
+import { leftBy, runsOf } from "./remembered.js"
 import { logWarning, pretty } from "./rendering.js"
 import type { Spawner } from "./spawn.js"
 import * as Waiters from "./waiters.js"
@@ -31,6 +43,12 @@ export interface AuthorityOptions {
   readonly revision: number
   readonly stageFlushMs: number
   readonly eventBuffer: number
+  /** epoch milliseconds */
+  readonly now: () => number
+  /** of the machine: bytes of results that wait for the store */
+  readonly budget: Budget
+  /** told once, at the end, what this incarnation may leave staged */
+  readonly remember: (remembered: Remembered) => void
 }
 
 type Listener = (state: SessionState) => void
@@ -72,6 +90,10 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
   let worker: Fiber.RuntimeFiber<void> | null = null
   let flusher: Fiber.RuntimeFiber<boolean> | null = null
   let closed = false
+  let ended = false
+  /** made for the first result that waits, and for the first commit that is lost: most sessions have neither */
+  let kept: Set<Kept> | null = null
+  let lostRuns: Set<RunId> | null = null
 
   /** Nothing that was left here may stop the worker or keep another one from being told. */
   const guard: Guard = (call) =>
@@ -104,17 +126,34 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
       listeners.call(state, guard)
       if (isDirty(state)) scheduleFlush()
     },
-    reload: (reason, members) => {
-      if (cell.health._tag === "Ready") cell.health = { _tag: "ReloadRequired", reason }
+    reload: (reason, members, lost) => {
+      if (lost !== undefined) { for (const runId of runsOf(lost)) (lostRuns ??= new Set()).add(runId) }
+      if (cell.health._tag === "Ready") {
+        cell.health = { _tag: "ReloadRequired", reason }
+        announce(reason)
+      }
+      for (const { onReload } of kept ?? []) settleWith(() => onReload(reason))
       for (const member of members) {
-        const outcomes = Either.getOrElse(guard(() => member.onReload(reason)), () => [])
-        for (const [id, outcome] of outcomes) inputs.settle(id, Exit.succeed(outcome))
+        settleWith(() => member.onReload(reason))
         member.fail({ _tag: "ReloadRequired", reason })
       }
       inputs.close(Exit.succeed({ _tag: "RuntimeTerminated", reason: `session must be reloaded: ${reason}` }))
       watches.close(`session must be reloaded: ${reason}`)
       cell.publish({ ...cell.state })
     }
+  }
+  /** A waiter is told by the first outcome that names its input. */
+  const settleWith = (outcomes: () => ReadonlyArray<readonly [InputId, CompletionOutcome]>): void => {
+    for (const [id, outcome] of Either.getOrElse(guard(outcomes), () => [])) inputs.settle(id, Exit.succeed(outcome))
+  }
+  /** The session says once that it must be reloaded: an event, a metric, a line in the log. */
+  const announce = (reason: string): void => {
+    hub.offer(options.now(), { _tag: "ReloadRequired", reason })
+    Metrics.reloads.unsafeUpdate(1, [])
+    spawner.spawn(
+      scope,
+      Effect.logWarning(`session "${options.state.sessionId}" must be registered again: ${reason}`)
+    )
   }
 
   const drain: Effect.Effect<void> = Effect.suspend(() => {
@@ -156,7 +195,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
             onRight: () => Effect.succeed(reply)
           })),
         (error) => resume(Effect.fail(error)),
-        given?.onReload ?? (() => [])
+        given ?? {}
       ))
       return Effect.sync(() => {
         if (remove()) given?.onWithdrawn?.()
@@ -181,6 +220,9 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
     })
   }
   const end = (): void => {
+    const left = ended ? null : leftBy(cell.state, lostRuns ?? [])
+    ended = true
+    if (left !== null) options.remember(left)
     inputs.close(Exit.succeed(closedOutcome))
     watches.close(closedOutcome.reason)
     hub.close()
@@ -225,9 +267,22 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
     },
     requireReload: (reason, outcomes = []) =>
       Effect.sync(() => {
-        for (const [id, outcome] of outcomes) inputs.settle(id, Exit.succeed(outcome))
+        settleWith(() => outcomes)
         cell.reload(reason, [])
       }),
+    keep: (result) => {
+      if (!options.budget.take(result.bytes)) return false
+      ;(kept ??= new Set()).add(result)
+      cell.publish({ ...cell.state })
+      return true
+    },
+    letGo: (result) => {
+      if (kept?.delete(result) !== true) return
+      options.budget.give(result.bytes)
+      if (kept.size === 0) kept = null
+      cell.publish({ ...cell.state })
+    },
+    kept: () => kept === null ? [] : Array.from(kept),
     get nudge() {
       return Effect.sync(() => cell.publish({ ...cell.state }))
     },

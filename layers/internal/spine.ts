@@ -3,13 +3,13 @@ import type { Health } from "../../services/MachineAuthority.js"
 import type { SpineSnapshot } from "../../services/MeerkatMachine.js"
 import { modeOf } from "../../src/domain/DrainSlot.js"
 import { stateOfOpen } from "../../src/domain/InputRecord.js"
-import { visible } from "../../src/domain/RuntimeState.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
 import { drainViolations } from "../../src/kernel/drain.js"
 import { violations } from "../../src/kernel/invariants.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
 import { visibilityOf } from "../../src/kernel/toolVisibility.js"
 import type { Entry } from "./entry.js"
+import { visibleOf } from "./usable.js"
 
 /** The read model of a live session. */
 export const snapshotOf = (
@@ -24,7 +24,7 @@ export const snapshotOf = (
   const taskLive = task !== null
   return {
     sessionId: entry.sessionId,
-    state: visible(state.lifecycle),
+    state: visibleOf(entry, state),
     driver,
     epochId,
     incarnation: entry.authority.incarnation,
@@ -42,7 +42,11 @@ export const snapshotOf = (
     cursors,
     messageCount: state.head.messageCount,
     drain: { phase: drain.slot._tag, mode: modeOf(drain.slot), owner: drain.owner, taskLive },
-    health: health._tag === "Ready" ? "ready" : "reloadRequired",
+    health: health._tag === "ReloadRequired"
+      ? "reloadRequired"
+      : entry.authority.kept().length > 0
+      ? "storeRefuses"
+      : "ready",
     violations: [...violations(state), ...drainViolations(drain, taskLive)]
   }
 }

@@ -1,13 +1,24 @@
-/** @since 0.1.0 */
+/**
+ * The end of a registration (D7): what is ended, in which order, and what the caller is told.
+ *
+ * Unregistration, reload and the end of the machine use it. It runs in a fiber of the machine, so that no caller cuts it
+ * short. A step that fails leaves the entry registered; the next call repeats from the first step.
+ *
+ * @since 0.1.0
+ */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Scope from "effect/Scope"
 import type { UnregisterReport } from "../../services/MeerkatMachine.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
+import { Internal } from "../../src/domain/Errors.js"
+import type { SessionId } from "../../src/domain/Ids.js"
+import type { CommitError } from "../../src/domain/StoreErrors.js"
 import { beginUnregister, closeSession } from "../../src/kernel/commands/close.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
 import { terminateOwner } from "../../src/kernel/operations.js"
@@ -18,14 +29,14 @@ import type { Attachment, Entry } from "./entry.js"
 import { endGuest, strangerOf } from "./guest.js"
 import type { HookDeps } from "./hooks.js"
 import { stopHookLogged } from "./hooks.js"
+import type { Insistence } from "./insist.js"
+import { insist, patience, refusal } from "./insist.js"
 import { leftBehind } from "./joining.js"
 import * as ModelCell from "./modelCell.js"
 import { withOperations } from "./operations/inParts.js"
-import { within } from "./race.js"
+import { firstOf, within } from "./race.js"
 import type { Registry } from "./registry.js"
 import { machineClosed } from "./registry.js"
-import type { Insistence } from "./runSettlement.js"
-import { insist } from "./runSettlement.js"
 import { completesWithin } from "./spawn.js"
 
 export interface TeardownDeps extends HookDeps {
@@ -74,9 +85,47 @@ const slotFreed = (entry: Entry): Effect.Effect<void> =>
       : Effect.zipRight(entry.authority.changedFrom(state), slotFreed(entry))
   })
 
+/** Whether a fiber of users' code ended in time; or why the end of its run is not stored. */
+type Ended = Either.Either<boolean, CommitError>
+
+/**
+ * Waits for the owner of a run. A result that the store refuses as "not now" is tried at once, and for `patience`. Then an
+ * unregistration fails, and its caller may repeat it: the owner goes on trying. One that is not repeated gives it up.
+ */
+const unlessRefused = (
+  deps: TeardownDeps,
+  { authority, sessionId }: Entry,
+  mode: Mode,
+  end: Effect.Effect<boolean>
+): Effect.Effect<Ended> => {
+  const refused = refusal(authority, patience(deps.config))
+  const givenUp = Effect.flatMap(refused, (error) => {
+    const runs = authority.kept().map(({ abandon, runId }) => {
+      abandon()
+      return runId
+    })
+    return Effect.logWarning(
+      `session "${sessionId}" ends without the end of run ${runs.join(", ")}: ${error._tag}: ${error.message}`
+    )
+  })
+  const told: Effect.Effect<Ended> = mode === "unregister"
+    ? Effect.map(refused, Either.left)
+    : Effect.forever(givenUp)
+  return firstOf(Effect.map(end, (inTime): Ended => Either.right(inTime)), told)
+}
+
+/** Nothing is lost and nothing is over: the same call completes once the store takes the end of the run. */
+const notYet = (sessionId: SessionId, error: CommitError): Internal =>
+  new Internal({
+    detail: `session "${sessionId}" cannot be unregistered yet: the store refuses the end of its run ` +
+      `(${error._tag}: ${error.message}); unregister it again`,
+    cause: error,
+    retryable: true
+  })
+
 /** The closing commit; operations that it has no room for end before it. */
 const closed = (config: TeardownDeps["config"], { authority }: Entry) => {
-  const how: Insistence = { authority, config, released: Effect.never, onReload: () => [] }
+  const how: Insistence = { authority, config, released: Effect.sleep(patience(config)), onReload: () => [] }
   return Effect.map(
     withOperations(
       authority,
@@ -88,8 +137,8 @@ const closed = (config: TeardownDeps["config"], { authority }: Entry) => {
 }
 
 /**
- * Step 4. A store that refuses for the moment is asked again, since not everybody who unregisters could: the end of a scope
- * only logs what it hears. An outcome that stays unknown is left to the next opening, which fences this incarnation.
+ * Step 4. A closing commit that is refused as "not now" is tried for `patience`, since not every caller could repeat the
+ * call: the end of a scope only logs what it hears. An outcome that stays unknown is left to the next opening.
  */
 const closingCommit = (
   { config }: TeardownDeps,
@@ -142,11 +191,16 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     const attachment = entry.attachment ?? entry.left
     const running = Ledger.staged(authority.unsafeState().ledger)
     const [loopEnded, guestEnded, drainEnded, changesEnded] = yield* Effect.all([
-      attachment === null ? Effect.succeed(true) : releaseLoop(deps, attachment),
-      releaseGuest(deps, entry),
+      attachment === null
+        ? Effect.succeed<Ended>(Either.right(true))
+        : unlessRefused(deps, entry, mode, releaseLoop(deps, attachment)),
+      unlessRefused(deps, entry, mode, releaseGuest(deps, entry)),
       DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" }),
       ModelCell.end(deps, entry.model)
     ], { concurrency: "unbounded" })
+    for (const ended of [loopEnded, guestEnded]) {
+      if (Either.isLeft(ended)) return yield* Effect.fail(notYet(entry.sessionId, ended.left))
+    }
     const { ledger } = authority.unsafeState()
     const returned = running.filter(({ inputId }) => Ledger.get(ledger, inputId)?.status.type === "queued").length
     const operationsEnded = yield* endOperations(deps, entry)
@@ -158,7 +212,8 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     if (attachment !== null) yield* stopHookLogged(deps, entry, attachment, unregistered)
     yield* endsSeenTo(entry)
     const hooksEnded = yield* endHooks(deps, entry)
-    const fibersEnded = [loopEnded, guestEnded, drainEnded, changesEnded, claimEnded, operationsEnded, hooksEnded]
+    const ownersEnded = [loopEnded, guestEnded].every(Either.getOrElse(() => false))
+    const fibersEnded = [ownersEnded, drainEnded, changesEnded, claimEnded, operationsEnded, hooksEnded]
       .every((ended) => ended)
     const scopesClosed = yield* closeScopes(deps, entry, attachment)
     // what holds the scopes is counted already, or it is the release of something

@@ -32,6 +32,8 @@ export const RuntimeEvent = Schema.Union(
   }),
   /** the task that drains the peers' inbox ended by itself, or somebody noticed that it did */
   Schema.TaggedStruct("DrainExited", { reason: DrainExitReason }),
+  /** the session lost its place in the store: nothing runs until it is registered again */
+  Schema.TaggedStruct("ReloadRequired", { reason: Schema.String }),
   Schema.TaggedStruct("Custom", { kind: Schema.String, payload: Json })
 )
 /** @since 0.1.0 @category models */

@@ -188,3 +188,24 @@ export const isUnwritable = (error: CommitError): error is CommitTooLarge | Comm
  */
 export const isRetryable = (error: CommitError | ReadError): boolean =>
   error._tag === "StoreBusy" || error._tag === "StoreFull" || error._tag === "StoreIo" || error._tag === "BodyReplaced"
+
+/**
+ * Whether the store says "not now": it wrote nothing, the commit is sound, and what stops it passes by itself. A full
+ * disk or a held lock may last for days; the same commit is then right on the day it ends.
+ *
+ * `StoreIo` is no such answer. It is definite as well, but a medium that fails may never recover.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isNotNow = (error: { readonly _tag: string }): error is StoreBusy | StoreFull =>
+  error._tag === "StoreBusy" || error._tag === "StoreFull"
+
+/**
+ * Whether the commit itself is refused, so that the same commit is refused each time.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isDefinite = (error: CommitError): error is CommitTooLarge | CommitUnencodable | CommitRefused =>
+  isUnwritable(error) || error._tag === "CommitRefused"

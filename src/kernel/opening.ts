@@ -44,6 +44,19 @@ export interface OpeningReport {
   readonly operationsTerminated: ReadonlyArray<OperationId>
 }
 
+/**
+ * What the opening process knows of runs that it began itself in an earlier incarnation of the session.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Remembered {
+  /** runs that did not end with a process: their inputs are queued again, uncharged */
+  readonly runs: ReadonlySet<RunId>
+  /** inputs whose cancel was acknowledged and is not stored yet: they end here */
+  readonly cancelled: ReadonlySet<InputId>
+}
+
 /** What an opening has to go by. @since 0.1.0 @category models */
 export interface OpeningRequest {
   readonly sessionId: SessionId
@@ -54,6 +67,7 @@ export interface OpeningRequest {
   /** epoch milliseconds */
   readonly now: number
   readonly limits: KernelLimits
+  readonly remembered?: Remembered | undefined
 }
 
 /** A session to go on with. @since 0.1.0 @category models */
@@ -75,9 +89,9 @@ export const planOpening = (
   request: OpeningRequest
 ): Either.Either<Opening<OpenedSession>, RecoveryCorruption | Destroyed> =>
   Either.flatMap(sound(request), (operations) => {
-    const { image, limits, now, requestId } = request
+    const { image, now, requestId } = request
     const opened = opening(request, operations)
-    return Either.mapBoth(recovered(opened, image, limits, now), {
+    return Either.mapBoth(cancelled(recovered(opened, request), request), {
       // the checks above leave no row that could refuse; should one, the image contradicts itself
       onLeft: (rejection) => corruption(request, "input", "", `recovery was refused: ${rejection._tag}`),
       onRight: (fold) => ({
@@ -144,26 +158,47 @@ const opening = ({ image, sessionId }: OpeningRequest, { emits, operations }: Op
 const stored = (image: RuntimeImage): ReadonlyArray<InputRecord> =>
   image.inputs.filter(({ durability }) => durability !== "ephemeral")
 
-/** Ends every run that the last process left: its inputs are queued again, or abandoned (D10). */
-const recovered = (fold: Fold, image: RuntimeImage, limits: KernelLimits, now: number): Step => {
+/**
+ * Every run that the last incarnation left is over. Its inputs are queued again, or abandoned (D10); only a run that ended
+ * with its process is charged.
+ */
+const recovered = (fold: Fold, { image, limits, now, remembered }: OpeningRequest): Step => {
   const runs = new Map<RunId, ReadonlyArray<InputRecord>>()
   for (const record of stored(image)) {
     if (record.status.type === "staged") {
       runs.set(record.status.runId, [...(runs.get(record.status.runId) ?? []), record])
     }
   }
-  return Array.from(runs.values()).reduce<Step>(
-    (step, batch) => Either.flatMap(step, (rest) => recoverBatch(rest, batch, limits, now)),
+  return Array.from(runs).reduce<Step>(
+    (step, [runId, batch]) =>
+      Either.flatMap(step, (rest) => {
+        const accounts = remembered?.runs.has(runId) === true ? [] : charged(batch, isRetired(rest.state))
+        return recoverBatch(rest, batch, new Set(accounts), limits, now)
+      }),
     Either.right(fold)
   )
 }
+
+/** A cancel that was acknowledged holds, although its commit is lost: the inputs of its run do not run again. */
+const cancelled = (step: Step, { now, remembered }: OpeningRequest): Step =>
+  Either.flatMap(step, (fold) => {
+    const open = Array.from(remembered?.cancelled ?? []).filter((id) => Ledger.get(fold.state.ledger, id) !== undefined)
+    const reason: AbandonReason = { type: "cancelled" }
+    const outcome: CompletionOutcome = { _tag: "Cancelled" }
+    return Table.fireEach(fold, "Abandon", open.map((inputId) => ({ inputId, at: now, reason, outcome })))
+  })
 
 /**
  * The driving members of a lost run are charged with the crash. Only a suspect that ran alone is given up: any other
  * input may have died of its neighbours, so it is queued again, at most as a suspect.
  */
-const recoverBatch = (fold: Fold, batch: ReadonlyArray<InputRecord>, limits: KernelLimits, now: number): Step => {
-  const accounts = new Set(charged(batch, isRetired(fold.state)))
+const recoverBatch = (
+  fold: Fold,
+  batch: ReadonlyArray<InputRecord>,
+  accounts: ReadonlySet<InputRecord>,
+  limits: KernelLimits,
+  now: number
+): Step => {
   const doomed = batch.filter((record) => accounts.has(record) && isGivenUp(record, limits))
   const crashesOf = (record: InputRecord): number =>
     !accounts.has(record)

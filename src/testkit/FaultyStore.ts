@@ -27,7 +27,7 @@ import * as Stream from "effect/Stream"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { RuntimeId } from "../domain/Ids.js"
 import type { RuntimeCommit, RuntimeImage } from "../domain/RuntimeCommit.js"
-import type { CommitError, ReadError } from "../domain/StoreErrors.js"
+import type { CommitError, ReadError, StoreBusy, StoreFull, StoreIo } from "../domain/StoreErrors.js"
 import { StoreOutcomeUnknown } from "../domain/StoreErrors.js"
 
 type Store = RuntimeStore["Type"]
@@ -64,6 +64,11 @@ export interface FaultyStore {
   /** what was asked to be committed, in order */
   readonly commits: () => ReadonlyArray<RuntimeCommit>
   readonly failCommit: (error: CommitError, where?: Where) => void
+  /**
+   * Refuses every commit and opening with this error, of one runtime or of all, until the returned function is called
+   * or `heal` runs: a full disk, a lock that another program holds.
+   */
+  readonly outage: (error: StoreBusy | StoreFull | StoreIo, where?: Pick<Where, "runtimeId">) => () => void
   /** the commit happens, and the answer is that nobody knows */
   readonly loseAck: (where?: Omit<Where, "when">) => void
   readonly failOpen: (error: CommitError | ReadError, where?: Where) => void
@@ -103,6 +108,12 @@ interface Counted {
   left: number
 }
 
+/** Refuses every write of one runtime, or of all. */
+interface Outage {
+  readonly runtimeId: RuntimeId | undefined
+  readonly error: StoreBusy | StoreFull | StoreIo
+}
+
 const counted = (where: Where) => ({ where, left: where.nth ?? 1 })
 
 /** Those whose turn it is; they are used up. */
@@ -133,7 +144,16 @@ const unsafeMake = (): FaultyStore => {
   const onOpen: Array<Rule<RuntimeId, CommitError | ReadError>> = []
   const onRead = new Map<ReadVerb, Array<Rule<ReadVerb, ReadError>>>()
   const changes: Array<Change> = []
+  const outages = new Set<Outage>()
   const parked = new Set<Effect.Latch>()
+  /** A write, refused as long as an outage lasts. */
+  const written = <A, E>(id: RuntimeId, self: Effect.Effect<A, E>): Effect.Effect<A, E | Outage["error"]> =>
+    Effect.suspend((): Effect.Effect<A, E | Outage["error"]> => {
+      for (const { error, runtimeId } of outages) {
+        if (runtimeId === undefined || runtimeId === id) return Effect.fail(error)
+      }
+      return self
+    })
   const calls = (verb: Verb): number => counts.get(verb) ?? 0
   const count = (verb: Verb): void => void counts.set(verb, calls(verb) + 1)
   const readRules = (verb: ReadVerb): Array<Rule<ReadVerb, ReadError>> => {
@@ -169,13 +189,13 @@ const unsafeMake = (): FaultyStore => {
           runtimeId,
           (image) => plan(shown.reduce((changed, { change }) => change(changed), image))
         )
-        return around(onOpen, runtimeId, runtimeId, open)
+        return around(onOpen, runtimeId, runtimeId, written(runtimeId, open))
       }),
     commit: (commit) =>
       Effect.suspend(() => {
         count("commit")
         commits.push(commit)
-        return around(onCommit, commit, commit.runtimeId, store.commit(commit))
+        return around(onCommit, commit, commit.runtimeId, written(commit.runtimeId, store.commit(commit)))
       }),
     witness: (id) => read("witness", id)(store.witness(id)),
     terminalInput: (id, inputId) => read("terminalInput", id)(store.terminalInput(id, inputId)),
@@ -197,6 +217,11 @@ const unsafeMake = (): FaultyStore => {
     writes: () => calls("commit") + calls("openRuntime"),
     commits: () => commits.slice(),
     failCommit: (error, where = {}) => void onCommit.push({ ...counted(where), act: () => Effect.fail(error) }),
+    outage: (error, { runtimeId } = {}) => {
+      const outage: Outage = { runtimeId, error }
+      outages.add(outage)
+      return () => void outages.delete(outage)
+    },
     loseAck: (where = {}) =>
       void onCommit.push({
         ...counted({ ...where, when: "after" }),
@@ -209,6 +234,7 @@ const unsafeMake = (): FaultyStore => {
     tamper: (change, where = {}) => void changes.push({ ...counted(where), change }),
     heal: Effect.suspend(() => {
       for (const rules of [onCommit, onOpen, changes, ...onRead.values()]) rules.length = 0
+      outages.clear()
       return Effect.forEach(parked, (gate) => gate.open, { discard: true })
     }),
     decorate

@@ -5,8 +5,9 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as IdGenLive from "../../layers/IdGenLive.js"
 import type { Entry } from "../../layers/internal/entry.js"
-import { hosted } from "../../layers/internal/guest.js"
+import { conduct } from "../../layers/internal/guest.js"
 import { entryOf } from "../../layers/internal/registry.js"
+import * as Spawn from "../../layers/internal/spawn.js"
 import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import { MachineAuthority } from "../../services/MachineAuthority.js"
@@ -36,7 +37,9 @@ const interruptedAfter = (happened: (entry: Entry) => Effect.Effect<unknown, unk
     yield* happened(entry)
     const reasons: Array<InterruptReason> = []
     const interrupt = (reason: InterruptReason) => Effect.sync(() => void reasons.push(reason))
-    yield* hosted(entry, runId(1), interrupt, Effect.sync(() => assert.isNotNull(entry.guest)))
+    const end = Effect.sync(() => assert.isNotNull(entry.guest))
+    const spawner = yield* Spawn.make
+    yield* conduct({ spawner }, entry, (effect) => effect, { runId: runId(1), interrupt, end }, () => Effect.void)
     assert.isNull(entry.guest)
     return reasons
   }).pipe(Effect.scoped, Effect.provide(authorities))

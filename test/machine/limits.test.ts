@@ -11,8 +11,9 @@ import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
 import * as Turn from "../../services/Turn.js"
 import { ApplyFailed } from "../../src/domain/Errors.js"
-import { SessionId } from "../../src/domain/Ids.js"
-import { CommitTooLarge, CommitUnencodable, StoreBusy } from "../../src/domain/StoreErrors.js"
+import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
+import type { CommitError } from "../../src/domain/StoreErrors.js"
+import { CommitRefused, CommitTooLarge, CommitUnencodable, StoreBusy } from "../../src/domain/StoreErrors.js"
 import { FaultyStore } from "../../src/testkit/index.js"
 
 const id = SessionId.make("s")
@@ -144,33 +145,46 @@ describe("a turn that the store cannot write down", () => {
 })
 
 /** The first run fails, so that its input is staged a second time, and that has to be written. */
-const retried = (faults: FaultyStore.FaultyStore, error: StoreBusy | CommitTooLarge) =>
+const retried = (faults: FaultyStore.FaultyStore, errors: ReadonlyArray<CommitError>) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine
     const runs = { count: 0 }
     const executor = yield* make(() =>
       Effect.suspend(() => {
         if (runs.count++ > 0) return Effect.succeed(Turn.reply("answer"))
-        faults.failCommit(error, { nth: 2 })
+        errors.forEach((error, n) => faults.failCommit(error, { nth: 2 + n }))
         return Effect.fail(new ApplyFailed({ cause: "RuntimeTurn", detail: "no" }))
       })
     )
     yield* machine.ensureSessionWithExecutor(id, executor)
     const { completion } = yield* machine.session(id).prompt("hello")
     const waiting = yield* Effect.fork(completion.wait)
-    return yield* later(Fiber.join(waiting))
+    const behind = yield* machine.session(id).prompt("behind", { hold: true })
+    const told = yield* later(Fiber.join(waiting))
+    yield* machine.session(id).promote(behind.completion.inputId)
+    const next = yield* later(machine.session(id).ask("next"))
+    return { told: told._tag, next: next.text, state: yield* machine.runtimeState(id) }
   })
+
+const tooLarge = new CommitTooLarge({ bytes: 2, limit: 1 })
+const contradictory = new CommitRefused({ runtimeId: runtimeIdOf(id), detail: "no" })
+const unencodable = new CommitUnencodable({ detail: "no" })
 
 describe("the beginning of a run that the store refuses", () => {
   const ends = {
-    "for the moment is tried again": [new StoreBusy({ operation: "commit", waitedMs: 1 }), "Completed"],
-    "for good is told to who waits": [new CommitTooLarge({ bytes: 2, limit: 1 }), "RuntimeTerminated"]
+    "for the moment is tried again": [[new StoreBusy({ operation: "commit", waitedMs: 1 })], "Completed"],
+    // once: without the inputs that ride along it may be written
+    "once is tried with the input alone": [[tooLarge], "Completed"],
+    "each time as too large ends its input": [[tooLarge, tooLarge], "Abandoned"],
+    "each time as contradictory ends its input": [[contradictory, contradictory], "Abandoned"],
+    "each time as unencodable ends its input": [[unencodable, unencodable], "Abandoned"]
   } as const
-  for (const [how, [error, expected]] of Object.entries(ends)) {
-    it.effect(how, () =>
+  for (const [how, [errors, expected]] of Object.entries(ends)) {
+    it.effect(`${how}, and the next input runs`, () =>
       Effect.flatMap(FaultyStore.make, (faults) =>
         Effect.gen(function*() {
-          assert.strictEqual((yield* retried(faults, error))._tag, expected)
+          const came = yield* retried(faults, errors)
+          assert.deepStrictEqual(came, { told: expected, next: "answer", state: "attached" })
         }).pipe(
           Effect.provide(MeerkatMachineLive.layer),
           Effect.provide(FaultyStore.layer(faults)),

@@ -13,12 +13,14 @@ import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import { RuntimeLoop } from "../../services/RuntimeLoop.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import type { CommitError } from "../../src/domain/StoreErrors.js"
-import { StoreBusy, StoreFull } from "../../src/domain/StoreErrors.js"
+import { StoreBusy, StoreFull, StoreIo } from "../../src/domain/StoreErrors.js"
 import { FaultyStore, LatchedExecutor } from "../../src/testkit/index.js"
 
 const id = SessionId.make("s")
 const busy = new StoreBusy({ operation: "commit", waitedMs: 1 })
 const full = new StoreFull({ operation: "commit", detail: "no room" })
+
+const broken = new StoreIo({ operation: "commit", code: "EIO", detail: "the medium failed" })
 
 /** Loops that die when this is opened, in the middle of whatever they do. */
 const mortal = (death: Effect.Latch) =>
@@ -70,8 +72,15 @@ describe("a loop that dies in the middle of a run", () => {
   it.effect("while the store refuses for the moment: who attaches another one waits", () =>
     Effect.map(again([busy]), (came) => assert.deepStrictEqual(came, { told: "attached", stops: 1 })))
 
-  it.effect("while the store refuses for good: the session must be registered again, and can be", () =>
-    Effect.map(again(Array.from({ length: 20 }, () => full)), ({ stops, told }) => {
+  // a full disk does not cost the session its place any more: the end of the loop is tried until it is stored
+  it.effect("while the disk is full: who attaches another one waits for as long", () =>
+    Effect.map(
+      again(Array.from({ length: 8 }, () => full)),
+      (came) => assert.deepStrictEqual(came, { told: "attached", stops: 1 })
+    ))
+
+  it.effect("while the medium fails: the session must be registered again, and can be", () =>
+    Effect.map(again(Array.from({ length: 20 }, () => broken)), ({ stops, told }) => {
       assert.include(told, "must be registered again")
       assert.strictEqual(stops, 1)
     }))

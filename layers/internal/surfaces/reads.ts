@@ -9,13 +9,13 @@ import { runtimeIdOf } from "../../../src/domain/Ids.js"
 import { stateOfOpen, stateOfTerminal } from "../../../src/domain/InputRecord.js"
 import type { Message } from "../../../src/domain/Message.js"
 import type { RuntimeState } from "../../../src/domain/RuntimeState.js"
-import { visible } from "../../../src/domain/RuntimeState.js"
 import type { SessionState } from "../../../src/domain/SessionState.js"
 import * as Ledger from "../../../src/kernel/Ledger.js"
 import * as Admission from "../admission.js"
 import type { Entry } from "../entry.js"
 import type { MachineParts, Resolve } from "../machineParts.js"
 import { snapshotOf } from "../spine.js"
+import { visibleOf } from "../usable.js"
 
 /**
  * The read model of a state: of the published one, or of the one an event stream begins with. Everything else is read in
@@ -59,8 +59,8 @@ export const history = ({ store }: MachineParts, resolve: Resolve): Stream.Strea
   )
 
 /** The visible state of each snapshot and of each change; what a slow reader missed is made up for by the next snapshot. */
-const stateOf = (item: SessionEvent): Option.Option<RuntimeState> => {
-  if (item._tag === "Snapshot") return Option.some(visible(item.state.lifecycle))
+const stateOf = (entry: Entry, item: SessionEvent): Option.Option<RuntimeState> => {
+  if (item._tag === "Snapshot") return Option.some(visibleOf(entry, item.state))
   if (item._tag === "Lagged") return Option.none()
   const { event } = item.envelope
   return event._tag === "StateChanged" ? Option.some(event.to) : Option.none()
@@ -84,10 +84,11 @@ export const reads = (
 > => {
   const { registry, store } = parts
   return {
-    runtimeState: (sessionId) =>
-      Effect.map(registry.lookup(sessionId), (entry) => visible(entry.authority.unsafeState().lifecycle)),
+    runtimeState: (sessionId) => Effect.map(registry.lookup(sessionId), (entry) => visibleOf(entry)),
     runtimeStateChanges: (sessionId) =>
-      Stream.changes(Stream.filterMap(eventsOf(registry.lookup(sessionId)), ({ event }) => stateOf(event))),
+      Stream.changes(
+        Stream.filterMap(eventsOf(registry.lookup(sessionId)), ({ entry, event }) => stateOf(entry, event))
+      ),
     inputState: (sessionId, inputId) =>
       Effect.flatMap(registry.lookup(sessionId), (entry) => {
         const { ledger, runtimeId } = entry.authority.unsafeState()

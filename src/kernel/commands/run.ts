@@ -29,6 +29,8 @@ export interface StageOptions {
   readonly runId: RunId
   /** what the machine grants: inputs that need more are passed over */
   readonly clearance: Clearance
+  /** only the lead of the batch, since the store refused the batch as a whole */
+  readonly leadOnly?: boolean
 }
 
 /**
@@ -44,7 +46,8 @@ export const stage = (options: StageOptions): Command<Staged | null> =>
     const { lifecycle, registration } = fold.state
     if (lifecycle._tag === "Running" || registration._tag === "Draining") return Either.right(Table.answer(fold, null))
     if (loopOf(fold.state) !== options.token) return Either.left(Table.refuse(fold, "loop_live"))
-    const batch = selectBatch(fold.state, env.now, env.limits, options.clearance)
+    const selected = selectBatch(fold.state, env.now, env.limits, options.clearance)
+    const batch = options.leadOnly === true ? leadOf(selected) : selected
     if (batch.length === 0) return Either.right(Table.answer(fold, null))
     const alone = clearanceOfBatch(batch, env.limits) === "alone"
     const begun = Table.fire(fold, "BeginRun", { ...beginning(options.runId, batch, env), token: options.token })
@@ -52,6 +55,32 @@ export const stage = (options: StageOptions): Command<Staged | null> =>
       each(begun, "Stage", batch, ({ inputId }) => ({ inputId, runId: options.runId, at: env.now, alone })),
       ({ emits, state }) => stagedRun(state, emits, options.runId)
     )
+  })
+
+/**
+ * Ends the lead of the next batch, which the store refuses to stage: what is queued behind it can run then. Does nothing
+ * when nothing would be staged.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
+export const endUnstageable = (
+  options: Pick<StageOptions, "token" | "clearance"> & { readonly detail: string }
+): Command<void> =>
+  internal("endUnstageable", (fold, env) => {
+    const { lifecycle, registration } = fold.state
+    const isFree = lifecycle._tag !== "Running" && registration._tag !== "Draining" &&
+      loopOf(fold.state) === options.token
+    const doomed = isFree ? leadOf(selectBatch(fold.state, env.now, env.limits, options.clearance)) : []
+    const reason: AbandonReason = { type: "failed" }
+    const outcome: CompletionOutcome = { _tag: "Abandoned", reason: `its run cannot be stored: ${options.detail}` }
+    const abandoned = each(
+      Either.right(fold),
+      "Abandon",
+      doomed,
+      ({ inputId }) => ({ inputId, at: env.now, reason, outcome })
+    )
+    return answered(abandoned, () => undefined)
   })
 
 /**
@@ -177,6 +206,11 @@ export const requestYield = (
 const batchOf = (state: SessionState, runId: RunId): ReadonlyArray<InputRecord> => {
   const run = runOf(state, runId)
   return run === undefined ? [] : membersOf(state, run)
+}
+
+const leadOf = (batch: ReadonlyArray<InputRecord>): ReadonlyArray<InputRecord> => {
+  const first = lead(batch)
+  return first === undefined ? [] : [first]
 }
 
 const each = <K extends keyof Table.Triggers>(
