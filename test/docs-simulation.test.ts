@@ -27,6 +27,6 @@ describe("docs/verification/simulation.md", () => {
       readFileSync("docs/verification/simulation.md", "utf8").matchAll(/^\| (\d+) /gm),
       ([, n]) => Number(n)
     )
-    assert.deepStrictEqual(rows, Array.from({ length: 30 }, (_, i) => i + 1))
+    assert.deepStrictEqual(rows, Array.from({ length: 31 }, (_, i) => i + 1))
   })
 })

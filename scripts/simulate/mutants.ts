@@ -15,7 +15,7 @@ export interface Patch {
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 const commitWorker = "layers/internal/commitWorker.ts"
-const write = "    const written = yield* write(deps, commit)\n"
+const write = "    const written = yield* write(deps, commit, members.some(({ mayBeRefused }) => mayBeRefused))\n"
 const suspicion = "src/kernel/suspicion.ts"
 const rows = "src/kernel/rows/input.ts"
 const run = "src/kernel/commands/run.ts"
@@ -36,6 +36,25 @@ export const mutants: Readonly<Record<string, ReadonlyArray<Patch>>> = {
       file: "layers/internal/commitWrite.ts",
       from: "return resolveUnknown(deps, commit.runtimeId, commit, error)",
       to: "return Effect.succeed({ _tag: \"Refused\", error: didNotHappen(error) })"
+    }
+  ],
+  "not now is tried for a while only": [
+    {
+      file: "layers/internal/insist.ts",
+      from: "  if (isNotNow(error.error)) return true\n",
+      to: "  if (isNotNow(error.error)) return effort.failures++ < effort.how.config.commitRetryTimes\n"
+    },
+    {
+      file: "layers/internal/insist.ts",
+      from: "error._tag !== \"CommitFailed\" || isNotNow(error.error)\n",
+      to: "error._tag !== \"CommitFailed\"\n"
+    }
+  ],
+  "a reload in the living process charges a crash": [
+    {
+      file: "layers/MachineAuthorityLive.ts",
+      from: "remembered: memory.get(sessionId)",
+      to: "remembered: undefined"
     }
   ],
   "fence not checked": [

@@ -62,6 +62,7 @@ describe("the result of a run while the store refuses it for the moment", () => 
             assert.strictEqual(yield* healthOf(one.machine), "storeRefuses")
             yield* later(length)
             end()
+            yield* later(Duration.times(Duration.decode(retryCap), 2))
             assert.strictEqual((yield* soon(completion.wait))._tag, "Completed")
             assert.strictEqual(counts().apply, 1)
             assert.strictEqual(yield* receipts(one), 1)

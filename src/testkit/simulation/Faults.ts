@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
@@ -89,10 +90,31 @@ const pause = (world: World, verb: string, when: "before" | "after"): Effect.Eff
     return Effect.sleep(1 + world.dice.below(Math.max(1, delayMs)))
   })
 
+/** Begins an outage, or answers with the one that lasts. It dies with the process, and when everything is to come to rest. */
+const outage = (world: World, now: number): StoreErrors.StoreBusy | StoreErrors.StoreFull | null => {
+  const { dice } = world
+  const faults = world.faults()
+  if (faults.outage === 0) return null
+  if (world.outage !== null && now < world.outage.until) return world.outage.error
+  world.outage = null
+  if (!dice.hit(faults.outage)) return null
+  const error = dice.hit(0.5)
+    ? new StoreErrors.StoreFull({ operation: "outage", detail: "simulated" })
+    : new StoreErrors.StoreBusy({ operation: "outage", waitedMs: 1 })
+  world.outage = { until: now + 1 + dice.below(faults.outageMs), error }
+  count(world.journal, "outage", error._tag)
+  return error
+}
+
 const refusal = (world: World, verb: string, runtimeId: RuntimeId): Effect.Effect<void, CommitError> =>
-  Effect.suspend(() => {
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
     const { dice } = world
     const faults = world.faults()
+    const over = outage(world, now)
+    if (over !== null) {
+      injected(world, verb, `outage.${over._tag}`)
+      return Effect.fail(over)
+    }
     if (dice.hit(faults.refuse)) {
       const error = dice.pick(refusals)(verb)
       injected(world, verb, error._tag)
@@ -110,6 +132,7 @@ const committing = (world: World, store: Store, commit: RuntimeCommit): Effect.E
   const incarnation = incarnationOf(commit.runtimeId, commit.incarnation)
   const { dice } = world
   const unknown = Effect.suspend(() => {
+    world.troubled.add(incarnation)
     world.doubtful.add(incarnation)
     return Effect.fail(new StoreErrors.StoreOutcomeUnknown({ requestId: commit.requestId, detail: "simulated" }))
   })
@@ -119,6 +142,7 @@ const committing = (world: World, store: Store, commit: RuntimeCommit): Effect.E
     yield* pause(world, "commit", "before")
     yield* Effect.tapError(refusal(world, "commit", commit.runtimeId), (error) =>
       Effect.sync(() => {
+        if (!StoreErrors.isNotNow(error)) world.troubled.add(incarnation)
         if (!StoreErrors.isRetryable(error)) world.doubtful.add(incarnation)
       }))
     const faults = world.faults()
@@ -127,7 +151,11 @@ const committing = (world: World, store: Store, commit: RuntimeCommit): Effect.E
       return yield* unknown
     }
     if (dice.hit(faults.defect)) return yield* deadCommit(world, "commit.before", incarnation)
-    const ack = yield* Effect.tapError(store.commit(commit), () => Effect.sync(() => world.doubtful.add(incarnation)))
+    const ack = yield* Effect.tapError(store.commit(commit), () =>
+      Effect.sync(() => {
+        world.troubled.add(incarnation)
+        world.doubtful.add(incarnation)
+      }))
     StoreMonitor.written(world, commit)
     yield* pause(world, "commit", "after")
     if (dice.hit(world.faults().lostAck)) {
@@ -142,7 +170,13 @@ const committing = (world: World, store: Store, commit: RuntimeCommit): Effect.E
 }
 
 const deadCommit = (world: World, verb: string, incarnation: string): Effect.Effect<never> =>
-  Effect.zipRight(Effect.sync(() => world.doubtful.add(incarnation)), defect(world, verb))
+  Effect.zipRight(
+    Effect.sync(() => {
+      world.troubled.add(incarnation)
+      world.doubtful.add(incarnation)
+    }),
+    defect(world, verb)
+  )
 
 const defect = (world: World, verb: string): Effect.Effect<never> =>
   Effect.suspend(() => {

@@ -92,6 +92,7 @@ const begin = (
   for (const id of run.inputs) {
     mayRun(world, run, id)
     isStaged(world, run, id)
+    notAgain(world, run, id)
   }
   for (const other of running) apart(world, run, journal.runs.get(other))
   journal.runs.set(turn.runId, run)
@@ -148,6 +149,19 @@ const mayRun = (world: World, run: Applied, id: Applied["inputs"][number]): void
     say("13 crash budget", `${input.deaths} processes died of it`)
   }
   if (driving && input.failures >= config.maxAttempts + 3) say("13 attempts", `it failed ${input.failures} times`)
+}
+
+/** 31: "not now" is no reason to run again what was handed over in this process. */
+const notAgain = (
+  { doubtful, handed, journal, troubled }: World,
+  run: Applied,
+  id: Applied["inputs"][number]
+) => {
+  const before = handed.get(id)
+  if (before === undefined) return
+  const { incarnation, runId } = before
+  if (doubtful.has(incarnation) || troubled.has(incarnation)) return
+  violate(journal, "31 kept results", `${id} runs again in ${run.runId} although ${runId} handed its result over`)
 }
 
 /** Another process has taken the session over: this one runs on until its next commit tells it so. */

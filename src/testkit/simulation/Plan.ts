@@ -51,7 +51,22 @@ const baseFaults: StoreFaults = {
   fatal: 0.006,
   defect: 0.005,
   refuseRead: 0.07,
-  corruptImage: 0.02
+  corruptImage: 0.02,
+  outage: 0,
+  outageMs: 0
+}
+
+/**
+ * Outages of a seed: in a third of the seeds, from some seconds to ten minutes, so longer than all bounded retries. They
+ * have dice of their own: the other decisions of a seed stay what they are.
+ */
+const outagesOf = (seed: number): Pick<StoreFaults, "outage" | "outageMs"> => {
+  const dice = Dice.make(Math.imul(seed, 0x85ebca6b) ^ 0x27d4eb2f)
+  return dice.pick([
+    { outage: 0, outageMs: 0 },
+    { outage: 0, outageMs: 0 },
+    { outage: 0.01 + 0.04 * dice.next(), outageMs: dice.pick([5_000, 60_000, 600_000]) }
+  ])
 }
 
 const limits = (dice: Dice.Dice): Partial<MeerkatMachineOptions> => ({
@@ -84,7 +99,7 @@ export const make = (seed: number, given: Partial<Omit<Plan, "seed">> = {}): Pla
     haste: dice.pick([0, 0, 0.02]),
     thinkMs: dice.pick([8, 40, 120]),
     rival: dice.pick([0, 0, 0.2]),
-    faults: Faults.scale(baseFaults, dice.weighted(intensities)),
+    faults: { ...Faults.scale(baseFaults, dice.weighted(intensities)), ...outagesOf(seed) },
     ...given,
     limits: { ...limits(dice), ...given.limits },
     preempt

@@ -95,11 +95,15 @@ const staged = ({ inputs }: RuntimeImage): ReadonlyArray<ReadonlyArray<InputReco
  * Only a suspect that ran alone is abandoned, and it is.
  */
 const crashed = (
-  { config, journal }: World,
+  world: World,
   image: RuntimeImage,
   batch: ReadonlyArray<InputRecord>,
   commit: RuntimeCommit
 ): void => {
+  const { config, journal, staged } = world
+  if (batch.some(({ status }) => status.type === "staged" && staged.has(status.runId))) {
+    return uncharged(world, batch, commit)
+  }
   const retired = image.lifecycle === "retired"
   const drivers = batch.filter(({ hold, kind }) => retired || (!hold && kind !== "peer_response_progress"))
   const most = Math.max(1, config.crashBudget - 1)
@@ -119,6 +123,18 @@ const crashed = (
       "13 crash budget",
       `${inputId} lost its process after ${crashed} charges, and it was not accounted for`
     )
+  }
+}
+
+/** 13: a run that this process began did not end with a process. */
+const uncharged = ({ journal }: World, batch: ReadonlyArray<InputRecord>, { inputs }: RuntimeCommit): void => {
+  count(journal, "recovery", "staged by this process")
+  for (const { crashed, inputId } of batch) {
+    for (const put of inputs) {
+      const facts = put._tag === "Update" ? put.facts : put._tag === "Terminal" ? put.row : null
+      if (facts?.inputId !== inputId || facts.crashed === crashed) continue
+      violate(journal, "13 no crash in a living process", `${inputId} was charged although its process lives`)
+    }
   }
 }
 

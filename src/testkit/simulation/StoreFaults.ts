@@ -19,6 +19,9 @@ export interface StoreFaults {
   readonly refuseRead: number
   /** an opening is shown a row that cannot be read */
   readonly corruptImage: number
+  /** from this write on the store is full or busy, for up to `outageMs` */
+  readonly outage: number
+  readonly outageMs: number
 }
 
 /** @since 0.1.0 @category constructors */
@@ -31,7 +34,9 @@ export const none: StoreFaults = {
   fatal: 0,
   defect: 0,
   refuseRead: 0,
-  corruptImage: 0
+  corruptImage: 0,
+  outage: 0,
+  outageMs: 0
 }
 
 /** The same faults, all of them more or less likely. @since 0.1.0 @category combinators */
@@ -44,5 +49,7 @@ export const scale = (faults: StoreFaults, factor: number): StoreFaults => ({
   fatal: faults.fatal * factor,
   defect: faults.defect * factor,
   refuseRead: faults.refuseRead * factor,
-  corruptImage: faults.corruptImage * factor
+  corruptImage: faults.corruptImage * factor,
+  outage: faults.outage * factor,
+  outageMs: faults.outageMs
 })

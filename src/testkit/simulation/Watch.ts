@@ -69,7 +69,7 @@ const watched = (world: World, incarnation: string, authority: SessionAuthority)
     ...authority,
     submit: (command, options) =>
       Effect.tapError(
-        authority.submit(observed(world, view, command), options),
+        authority.submit(observed(world, view, command, incarnation), options),
         (error) => Effect.sync(() => denied(world, error))
       ),
     requireReload: (reason, outcomes) =>
@@ -106,7 +106,7 @@ const inOrder = ({ journal }: World, view: View, state: SessionState, command: s
 }
 
 /** The same command; what it decides is counted, and what it stages is looked at. */
-const observed = <A>(world: World, view: View, command: Command<A>): Command<A> => ({
+const observed = <A>(world: World, view: View, command: Command<A>, incarnation: string): Command<A> => ({
   name: command.name,
   decide: (state, env) => {
     inOrder(world, view, state, command.name)
@@ -115,6 +115,7 @@ const observed = <A>(world: World, view: View, command: Command<A>): Command<A> 
     else {
       count(world.journal, "command", command.name)
       for (const row of decided.right.rows ?? []) count(world.journal, "row", row)
+      handedOver(world, state, command.name, incarnation)
       const run = stagedBy(decided.right)
       const { lifecycle } = decided.right.state
       if (run !== null) remember(world, state, run)
@@ -125,12 +126,21 @@ const observed = <A>(world: World, view: View, command: Command<A>): Command<A> 
   }
 })
 
+/** 31: a result was handed over. A run that fails afterwards had one that no commit can hold. */
+const handedOver = ({ handed }: World, { lifecycle }: SessionState, command: string, incarnation: string): void => {
+  if (lifecycle._tag !== "Running") return
+  const { inputIds, runId } = lifecycle
+  if (command === "commitRun") { for (const id of inputIds) handed.set(id, { runId, incarnation }) }
+  if (command === "failRun") { for (const id of inputIds) handed.delete(id) }
+}
+
 const isStagedRun = (reply: unknown): reply is StagedRun =>
   typeof reply === "object" && reply !== null && "records" in reply && "completions" in reply && "runId" in reply
 
 const stagedBy = <A>({ reply }: Decision<A>): StagedRun | null => isStagedRun(reply) ? reply : null
 
-const remember = ({ journal, ledger }: World, { sessionId }: SessionState, run: StagedRun): void => {
+const remember = ({ journal, ledger, staged }: World, { sessionId }: SessionState, run: StagedRun): void => {
+  staged.add(run.runId)
   const ids = run.records.map(({ inputId }) => inputId)
   ledger.staged.set(run.runId, { inputs: ids, completions: run.completions })
   note(journal, `${sessionId} staged ${ids.join()} for ${run.runId}`)

@@ -3,6 +3,7 @@ import * as Option from "effect/Option"
 import type { Tables } from "../../../layers/internal/memory/tables.js"
 import type { MeerkatMachineOptions } from "../../../services/MeerkatMachineConfig.js"
 import type { InputId, RunId, RuntimeId, SessionId } from "../../domain/Ids.js"
+import type { StoreBusy, StoreFull } from "../../domain/StoreErrors.js"
 import type { Dice } from "./Dice.js"
 import type { Journal } from "./Journal.js"
 import type { StoreFaults } from "./StoreFaults.js"
@@ -29,6 +30,14 @@ export interface World {
   readonly peek: ((runtimeId: RuntimeId) => Tables | undefined) | null
   /** commits that the store has not answered, by `<runtime> <incarnation>` */
   readonly inFlight: Map<string, number>
+  /** the store is full or busy until then */
+  outage: { readonly until: number; readonly error: StoreBusy | StoreFull } | null
+  /** runs that this process staged: they cannot have ended with another one */
+  readonly staged: Set<RunId>
+  /** inputs whose result the machine tried to commit, with the incarnation */
+  readonly handed: Map<InputId, { readonly runId: RunId; readonly incarnation: string }>
+  /** incarnations that the store answered something else than "not now" */
+  readonly troubled: Set<string>
   /** incarnations that were told less than is stored */
   readonly doubtful: Set<string>
   /** incarnations whose last commit failed */
@@ -56,6 +65,10 @@ type Shared = "journal" | "ledger" | "dice" | "config" | "punctual" | "faults" |
 /** What dies with a process, before anything has happened in it. @since 0.1.0 @category constructors */
 export const mortal = (): Omit<World, Shared> => ({
   inFlight: new Map(),
+  outage: null,
+  staged: new Set(),
+  handed: new Map(),
+  troubled: new Set(),
   doubtful: new Set(),
   untidy: new Set(),
   reloading: new Set(),
