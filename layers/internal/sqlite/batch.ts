@@ -14,13 +14,7 @@ import * as Option from "effect/Option"
 import type { RuntimeId } from "../../../src/domain/Ids.js"
 import { sessionIdOf } from "../../../src/domain/Ids.js"
 import type { CommitAck, RuntimeImage } from "../../../src/domain/RuntimeCommit.js"
-import {
-  type CommitError,
-  CommitRefused,
-  StoreIo,
-  type StoreLost,
-  StoreOutcomeUnknown
-} from "../../../src/domain/StoreErrors.js"
+import { type CommitError, CommitRefused, StoreIo, StoreOutcomeUnknown } from "../../../src/domain/StoreErrors.js"
 import {
   type CommitView,
   type RuntimeHead,
@@ -31,6 +25,7 @@ import {
 import * as Recent from "../recent.js"
 import type { Member, MemberError } from "../storeMember.js"
 import { type Accepted, apply } from "./apply.js"
+import * as CommitEnd from "./commitEnd.js"
 import type { SqlFault } from "./database.js"
 import { encode, type Encoded } from "./encode.js"
 import * as Lookup from "./lookup.js"
@@ -110,7 +105,10 @@ const begin = (cells: Cells, restore: Transaction.Restore): Effect.Effect<void, 
   Effect.suspend(() =>
     cells.broken === undefined
       ? Effect.mapError(
-        Effect.catchAll(Transaction.begin(cells.file.writer, cells.patience, restore), unlessLost(cells)),
+        Effect.catchAll(
+          Transaction.begin(cells.file.writer, cells.patience, restore),
+          CommitEnd.unlessLost(cells.file)
+        ),
         faultOf
       )
       : Effect.fail(cells.broken)
@@ -128,10 +126,6 @@ const write = (cells: Cells, members: ReadonlyArray<Member<Encoded>>): Effect.Ef
         : Effect.succeed(members.map((member): Answer => Exit.fail(answerOf(fault, member))))
     )
   )
-
-/** What fails on files that lost their names fails for that reason. */
-const unlessLost = (cells: Cells) => <E>(fault: E): Effect.Effect<never, E | StoreLost> =>
-  Effect.zipRight(cells.file.verify, Effect.fail(fault))
 
 /** Inside an uninterruptible batch there is nothing to restore. */
 const withoutPause: Transaction.Restore = (self) => self
@@ -171,11 +165,9 @@ const attempt = (
     else yield* finish(cells, written, heads)
     return members.map((member) => answers.get(member) ?? Exit.die("a member of a batch was forgotten"))
   }).pipe(
-    Effect.catchIf(isOfFile, unlessLost(cells)),
+    Effect.catchIf(CommitEnd.isOfFile, CommitEnd.unlessLost(cells.file)),
     Effect.tapErrorCause((cause) => undone(cells, cause))
   )
-
-const isOfFile = (fault: Fault): boolean => fault._tag === "StoreIo" || fault._tag === "StoreCorrupt"
 
 /** Nothing was written, or nobody knows what was: what memory says of the file is read again. */
 const undone = (cells: Cells, cause: Cause.Cause<Fault>): Effect.Effect<unknown> =>
@@ -357,7 +349,7 @@ const finish = (
 ): Effect.Effect<void, Fault> =>
   cells.quarantine.write(cells.file.writer).pipe(
     Effect.zipRight(Transaction.commit(cells.file.writer, cells.patience)),
-    Effect.catchTag("CommitAmbiguous", ({ fault }) => resolve(cells, written, fault)),
+    Effect.catchTag("CommitAmbiguous", ({ fault }) => CommitEnd.resolve(cells.file, written, fault)),
     Effect.zipRight(cells.file.verify),
     Effect.zipRight(Effect.suspend(() => {
       cells.commitSeq++
@@ -370,35 +362,6 @@ const finish = (
       return cells.file.acknowledged(cells.commitSeq)
     }))
   )
-
-/**
- * What became of a COMMIT that failed. After an error of the medium this connection cannot tell: the file is opened
- * again before anything else is read, and the outcome is for the caller to look up. Else the rows tell, and a commit
- * that did not happen failed with what COMMIT said: a full medium is full, and smaller batches may fit.
- */
-const resolve = (cells: Cells, written: ReadonlyArray<Accepted>, fault: SqlFault): Effect.Effect<void, Fault> => {
-  const last = written[written.length - 1]
-  if (last === undefined) return Effect.void
-  const { requestId } = last.commit
-  const unknown = Effect.zipRight(
-    reopened(cells),
-    new StoreOutcomeUnknown({ requestId, detail: Transaction.describe(fault) })
-  )
-  if (Transaction.isOfMedium(fault)) return unknown
-  return cells.file.writer.all("SELECT last_request_id FROM runtime WHERE rt = ?", [last.rt]).pipe(
-    Effect.matchEffect({
-      onFailure: () => unknown,
-      onSuccess: (rows) => rows[0]?.["last_request_id"] === requestId ? Effect.void : Effect.fail(fault)
-    })
-  )
-}
-
-/** A file that cannot be opened again now is opened by the next call that needs it. */
-const reopened = (cells: Cells): Effect.Effect<void, StoreLost> =>
-  Effect.catchAll(cells.file.reopen, (fault) =>
-    fault._tag === "StoreLost"
-      ? Effect.fail(fault)
-      : Effect.logWarning(`the store ${cells.file.path} cannot be opened again yet: ${Transaction.describe(fault)}`))
 
 const faultOf = (fault: SqlFault): MemberError =>
   fault._tag === "ConstraintFailed"
