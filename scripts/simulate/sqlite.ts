@@ -7,6 +7,7 @@
 import * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -18,7 +19,9 @@ import { join } from "node:path"
 import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as IdGenLive from "../../layers/IdGenLive.js"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
+import { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { Backend } from "../../src/testkit/Simulation.js"
+import { random } from "../torture/random.js"
 
 const attempt = <A>(method: string, path: string, call: () => A): Effect.Effect<A, PlatformError.PlatformError> =>
   Effect.try({
@@ -48,7 +51,13 @@ const files = FileSystem.layerNoop({
   rename: (from, to) => attempt("rename", from, () => fs.renameSync(from, to)),
   readLink: (path) => attempt("readLink", path, () => fs.readlinkSync(path)),
   readFileString: (path) => attempt("readFileString", path, () => fs.readFileSync(path, "utf8")),
-  writeFileString: (path, data) => attempt("writeFileString", path, () => fs.writeFileSync(path, data))
+  readDirectory: (path) => attempt("readDirectory", path, () => fs.readdirSync(path)),
+  writeFileString: (path, data, options) =>
+    attempt(
+      "writeFileString",
+      path,
+      () => fs.writeFileSync(path, data, { flag: options?.flag ?? "w", mode: options?.mode ?? 0o666 })
+    )
 })
 
 const infoOf = (stats: fs.Stats): FileSystem.File.Info => ({
@@ -71,27 +80,114 @@ const infoOf = (stats: fs.Stats): FileSystem.File.Info => ({
 /** What a process that dies leaves of a store; its locks die with it. */
 const left = ["", "-wal", ".anchor"]
 
-/** A store in a folder of its own; each death moves on to a copy of the files. */
-export const backend = (): Backend => {
+/** What happens to the files of a store under its process; none of it opens them here. */
+const damages: readonly [Damage, ...ReadonlyArray<Damage>] = [
+  (db) => fs.renameSync(db, `${db}.gone`),
+  (db) => fs.renameSync(`${db}-wal`, `${db}-wal.gone`),
+  (db) => {
+    fs.renameSync(db, `${db}.gone`)
+    execFileSync("cp", [`${db}.gone`, db])
+  },
+  (db) => {
+    fs.renameSync(db, `${db}.gone`)
+    fs.symlinkSync(`${db}.gone`, db)
+  }
+]
+
+type Damage = (db: string) => void
+
+/** Before a process that dies could find out: so nothing was lost, since nothing was told. */
+const undo = (db: string): void => {
+  for (const name of [db, `${db}-wal`]) {
+    if (fs.existsSync(`${name}.gone`)) fs.renameSync(`${name}.gone`, name)
+  }
+}
+
+/** The life of one process with the files. */
+interface Life {
+  /** which commit finds its files damaged, counted from 1; 0 for none */
+  readonly damagedAt: number
+  readonly damage: Damage
+  commits: number
+  damaged: boolean
+  /** the file that a store which was lost was saved as */
+  rescued: string | undefined
+  readonly wrong: Array<string>
+}
+
+/** Damages the files before one of its commits; from then on no commit may be acknowledged. */
+const watched = (life: Life, db: string) => (store: RuntimeStore["Type"]): RuntimeStore["Type"] => ({
+  ...store,
+  commit: (commit) =>
+    Effect.suspend(() => {
+      if (++life.commits === life.damagedAt) {
+        life.damage(db)
+        life.damaged = true
+      }
+      if (!life.damaged) return store.commit(commit)
+      return Effect.tapBoth(store.commit(commit), {
+        onSuccess: () => Effect.sync(() => life.wrong.push(`${commit.requestId} was acknowledged without its file`)),
+        onFailure: (error) =>
+          Effect.sync(() => {
+            if (error._tag !== "StoreLost") return
+            if (error.rescued === undefined) life.wrong.push(error.message)
+            life.rescued = error.rescued
+          })
+      })
+    })
+})
+
+/** Moves what a process left on to the next generation: its rescued file, or a copy of its files. */
+const handOver = (life: Life, from: string, to: string): void => {
+  if (life.rescued !== undefined) return fs.renameSync(life.rescued, to)
+  if (life.damaged) undo(from)
+  // existence only: nothing is opened
+  const found = left.filter((suffix) => fs.existsSync(`${from}${suffix}`))
+  if (found.length === 0) return
+  execFileSync("/bin/sh", ["-c", found.map((suffix) => `cp '${from}${suffix}' '${to}${suffix}'`).join(" && ")])
+}
+
+/**
+ * A store in a folder of its own; each death moves on to a copy of the files. In some lives the files go away under the
+ * process: then the next one goes on with what was rescued.
+ */
+export const backend = (seed: number): Backend => {
   const folder = fs.mkdtempSync(join(tmpdir(), "meerkat-simulated-"))
+  const chance = random(seed)
   let generation = 0
   const file = () => join(folder, `${generation}.db`)
+  const live = (last: boolean): Life => ({
+    damagedAt: !last && chance.chance(0.5) ? 1 + chance.below(12) : 0,
+    damage: chance.pick(damages),
+    commits: 0,
+    damaged: false,
+    rescued: undefined,
+    wrong: []
+  })
+  let life = live(true)
   return {
-    store: () =>
-      RuntimeStoreSqlite.layerNoDeps({ filename: file() }).pipe(
+    store: ({ last }) => {
+      life = live(last)
+      const store = RuntimeStoreSqlite.layerNoDeps({ filename: file() }).pipe(
         Layer.provide(Layer.mergeAll(files, Path.layer, HandoverLive.layerYield, IdGenLive.layer)),
         Layer.orDie
-      ),
+      )
+      return Layer.map(
+        store,
+        (context) => Context.make(RuntimeStore, watched(life, file())(Context.get(context, RuntimeStore)))
+      )
+    },
     peek: null,
+    isLost: () => life.rescued !== undefined,
     ended: (end) => {
-      if (end !== "crash") return
+      // closed in order, it is rescued then at the latest
+      const saved = `${file()}.rescued-1`
+      if (life.damaged && life.rescued === undefined && fs.existsSync(saved)) life.rescued = saved
+      if (end !== "crash" && !life.damaged) return life.wrong
       const from = file()
       generation++
-      // existence only: nothing is opened
-      const found = left.filter((suffix) => fs.existsSync(`${from}${suffix}`))
-      if (found.length === 0) return
-      const copies = found.map((suffix) => `cp '${from}${suffix}' '${file()}${suffix}'`)
-      execFileSync("/bin/sh", ["-c", copies.join(" && ")])
+      handOver(life, from, file())
+      return life.wrong
     },
     close: () => fs.rmSync(folder, { recursive: true, force: true })
   }

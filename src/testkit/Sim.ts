@@ -40,6 +40,8 @@ export interface SimOptions {
   readonly haste?: number
   /** the world stops dead after this many steps: no finaliser runs, nothing is flushed */
   readonly crashAt?: number
+  /** asked before every step; true stops the world dead as `crashAt` does */
+  readonly dies?: () => boolean
   /** a run that takes longer is given up; 1,000,000 if absent */
   readonly maxSteps?: number
   /** epoch milliseconds at the beginning */
@@ -49,7 +51,7 @@ export interface SimOptions {
 }
 
 /**
- * How a run ended: with the effect; with nothing left that could ever run; at `crashAt`; because `check` objected; at
+ * How a run ended: with the effect; with nothing left that could ever run; at `crashAt` or `dies`; because `check` objected; at
  * `maxSteps`.
  *
  * @since 0.1.0
@@ -227,10 +229,10 @@ const clockOf = (world: World): Clock.Clock => {
 const drive = <A, E>(
   world: World,
   fiber: Fiber.RuntimeFiber<A, E>,
-  { check, crashAt = Infinity, haste = 0, maxSteps = 1_000_000 }: SimOptions
+  { check, crashAt = Infinity, dies, haste = 0, maxSteps = 1_000_000 }: SimOptions
 ): readonly [SimEnd, violation: string | null] => {
   while (fiber.unsafePoll() === null) {
-    if (world.steps >= crashAt) return ["crash", null]
+    if (world.steps >= crashAt || dies?.() === true) return ["crash", null]
     if (world.steps >= maxSteps) return ["stepLimit", null]
     const hasty = haste > 0 && world.timers.size > 0 && world.choose() < haste
     if (hasty || !runOne(world)) {

@@ -52,12 +52,14 @@ export type {
 
 /** Where the lives of one seed keep what they store. @since 0.1.0 @category models */
 export interface Backend {
-  /** the store as the next process finds it; asked once per life */
-  readonly store: () => Layer.Layer<RuntimeStore>
+  /** the store as the next process finds it; asked once per life. Nothing may happen to the medium of the last life. */
+  readonly store: (life: { readonly last: boolean }) => Layer.Layer<RuntimeStore>
   /** rows that can be looked at from outside; null when they cannot */
   readonly peek: ((runtimeId: RuntimeId) => Tables | undefined) | null
-  /** a process ended: what it left behind is what the next one finds */
-  readonly ended: (end: Sim.SimEnd) => void
+  /** Whether the store of this life is lost and says so: the process dies a little later. Absent: never. */
+  readonly isLost?: () => boolean
+  /** A process ended: what it left behind is what the next one finds. Returns what the store did wrong, if anything. */
+  readonly ended: (end: Sim.SimEnd) => ReadonlyArray<string> | void
   /** the seed is done with */
   readonly close: () => void
 }
@@ -69,7 +71,7 @@ export interface SimulationOptions {
   /** executors to try; absent: scripted ones, which do whatever an executor can do */
   readonly executorFor?: ExecutorFor
   /** absent: memory */
-  readonly backend?: () => Backend
+  readonly backend?: (seed: number) => Backend
   /** scheduler steps of one life, after which it is given up as one that never comes to rest (`stepLimit`); 3,000,000 if absent */
   readonly maxSteps?: number
   /** collects lines of what happened */
@@ -112,7 +114,7 @@ export const simulate = (seed: number, options: SimulationOptions = {}): Simulat
 export const simulatePlan = (plan: Plan, options: SimulationOptions = {}): SimulationReport => {
   const journal = Journal.make({ trace: options.trace ?? false })
   const ledger = StoreLedgers.make()
-  const backend = (options.backend ?? memory)()
+  const backend = (options.backend ?? memory)(plan.seed)
   const lives = plan.crashes.length + 1
   const progress: Progress = { steps: 0, trace: 0, now: undefined, budget: { left: plan.clients * plan.operations } }
   try {
@@ -190,6 +192,9 @@ interface Progress {
   readonly budget: { left: number }
 }
 
+/** Scheduler steps between the loss of a store and the end of its process. */
+const stepsAfterLoss = 400
+
 /** The first rule that broke; a violation reads `<rule>: <detail>`. */
 const ruleOf = ({ violations }: SimulationReport): string | null => violations[0]?.split(":")[0] ?? null
 
@@ -213,7 +218,7 @@ const live = (plan: Plan, options: SimulationOptions, lives: Lives): void => {
   let steps = 0
   const program = Life.program({
     world,
-    store: backend.store(),
+    store: backend.store({ last }),
     sessions: plan.sessions,
     clients: plan.clients,
     budget: progress.budget,
@@ -227,6 +232,7 @@ const live = (plan: Plan, options: SimulationOptions, lives: Lives): void => {
     steps: () => steps
   })
   const crashAt = plan.crashes[life]
+  let lostFor = 0
   const result = Sim.run(program, {
     seed: Math.imul(plan.seed + 1, 7919) + life,
     preempt: plan.preempt,
@@ -237,13 +243,16 @@ const live = (plan: Plan, options: SimulationOptions, lives: Lives): void => {
       steps++
       return journal.violations[0] ?? null
     },
+    // long enough that everyone who waits can be told
+    dies: () => backend.isLost?.() === true && ++lostFor > stepsAfterLoss,
     ...(progress.now === undefined ? {} : { start: progress.now }),
     ...(crashAt === undefined ? {} : { crashAt })
   })
   progress.steps += result.steps
   progress.trace = (Math.imul(progress.trace, 31) + result.trace) | 0
   progress.now = result.now + 1000
-  backend.ended(result.end)
+  if (backend.isLost?.() === true) Journal.count(journal, "fault", "store.lost")
+  for (const what of backend.ended(result.end) ?? []) Journal.violate(journal, "lost store is told", what)
   ended(world, result, last)
 }
 

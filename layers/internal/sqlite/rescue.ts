@@ -9,6 +9,7 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { closeSync, fsyncSync, openSync } from "node:fs"
 import { dirname, join, parse } from "node:path"
 import type { Database } from "./database.js"
 import * as Place from "./place.js"
@@ -82,7 +83,7 @@ const saveIn = (folder: string, path: string, mode: number, writer: Database) =>
       }
       return yield* fill(writer, draft).pipe(
         Effect.zipRight(Effect.mapError(fs.rename(draft, saved), String)),
-        Effect.zipRight(Effect.ignore(sync(folder))),
+        Effect.zipRight(Effect.ignore(durable(folder))),
         Effect.tapError(() => Effect.ignore(fs.remove(draft))),
         Effect.as(saved)
       )
@@ -96,11 +97,16 @@ const isTaken = (path: string): boolean => Place.named(path)._tag !== "Missing"
 
 const fill = (writer: Database, draft: string) =>
   Effect.mapError(writer.once(`VACUUM INTO '${draft.replaceAll("'", "''")}'`), describe).pipe(
-    Effect.zipRight(Effect.mapError(sync(draft), String))
+    Effect.zipRight(Effect.mapError(durable(draft), String))
   )
 
-/** The copy is no store of this process yet: opening it drops no lock. */
-const sync = (path: string) =>
-  Effect.scoped(
-    Effect.flatMap(FileSystem.FileSystem, (fs) => Effect.flatMap(fs.open(path, { flag: "r" }), (file) => file.sync))
+/**
+ * Waits until a file or a folder is on the medium. The copy is no store of this process yet: opening it drops no lock.
+ * It is synchronous like the VACUUM before it; nothing else may happen until the store is safe.
+ */
+const durable = (path: string) =>
+  Effect.acquireUseRelease(
+    Effect.try({ try: () => openSync(path, "r"), catch: String }),
+    (descriptor) => Effect.try({ try: () => fsyncSync(descriptor), catch: String }),
+    (descriptor) => Effect.sync(() => closeSync(descriptor))
   )

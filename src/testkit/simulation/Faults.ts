@@ -61,7 +61,11 @@ const faulty = (world: World, store: Store): Store => {
   const read = readFaults(world)
   return {
     kind: store.kind,
-    lost: store.lost,
+    // the machine gives up every session that is open
+    lost: Effect.tapError(store.lost, () =>
+      Effect.sync(() => {
+        for (const [id, { incarnation }] of world.opened) world.reloading.add(incarnationOf(id, incarnation))
+      })),
     commit: (commit) => committing(world, store, commit),
     openRuntime: (id, plan) => opening(world, store, id, plan),
     witness: (id) => read.effect("witness", store.witness(id)),
