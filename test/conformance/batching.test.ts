@@ -1,3 +1,4 @@
+/** BAT: which queued inputs share a run, and in which order. */
 import { assert, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { Input } from "../../src/domain/Input.js"
@@ -7,7 +8,7 @@ import { continuation, flowStep, inputId, message, peer, progress, prompt, silen
 import type { World } from "../support/rows.js"
 import { attach, row, scripted, settled, sid, until } from "../support/rows.js"
 
-/** What the runs are made of when all of these are queued before the loop begins. */
+/** Queues all inputs before the loop begins, and checks which inputs each run contains. */
 const batches = (world: World, inputs: ReadonlyArray<Input>, expected: ReadonlyArray<ReadonlyArray<number>>) =>
   Effect.gen(function*() {
     const runs = scripted()
@@ -25,38 +26,38 @@ const batches = (world: World, inputs: ReadonlyArray<Input>, expected: ReadonlyA
 const silent = (n: number) => peer(n, silentRequest)
 
 describe("batching", () => {
-  row("BAT-01 the steer lane goes first", (world) => batches(world, [prompt(1), continuation(2)], [[2], [1]]))
+  row("BAT-01 the loop takes the steer lane first", (world) => batches(world, [prompt(1), continuation(2)], [[2], [1]]))
 
   row(
-    "BAT-02 alike steer inputs share a run",
+    "BAT-02 equal steer inputs share a run",
     (world) => batches(world, [continuation(1), continuation(2), continuation(3)], [[1, 2, 3]])
   )
 
   row(
-    "BAT-03 a steer batch ends before what differs",
+    "BAT-03 a steer batch ends before an input of another kind",
     (world) => batches(world, [continuation(1), continuation(2), prompt(3, { handlingMode: "steer" })], [[1, 2], [3]])
   )
 
   row(
-    "BAT-04 silent inputs ride in front of the first prompt",
+    "BAT-04 silent inputs join the batch of the first prompt, in front of it",
     (world) => batches(world, [silent(1), silent(2), prompt(3), prompt(4)], [[1, 2, 3], [4]])
   )
 
   row(
-    "BAT-06 what drives and is no prompt stops before a prompt",
+    "BAT-06 a batch of driving inputs other than prompts ends before a prompt",
     (world) => batches(world, [peer(1, message), peer(2, message), prompt(3)], [[1, 2], [3]])
   )
 
   row("BAT-07 a prompt closes its batch", (world) => batches(world, [prompt(1), prompt(2)], [[1], [2]]))
 
-  // D13: waiting progress inputs are the context of the next driven batch, and drive nothing themselves
+  // A waiting progress input drives no run. It is the context of the next driven batch (D13).
   row(
-    "BAT-07 progress inputs wait for a batch, in front of it",
+    "BAT-07 progress inputs wait for the next batch and stand in front of it",
     (world) => batches(world, [peer(1, progress), prompt(2)], [[1, 2]])
   )
 
-  // D15: the situation cannot be built, since a conflict is never selected
-  row("BAT-09 no batch has members that contradict each other, in whatever setting", (world) =>
+  // This situation cannot be built, since the loop never selects members that conflict (D15).
+  row("BAT-09 no batch contains members with conflicting settings", (world) =>
     Effect.gen(function*() {
       const settings: ReadonlyArray<readonly [TurnMetadata, TurnMetadata]> = [
         [{ model: "a" }, { model: "b" }],
@@ -74,7 +75,7 @@ describe("batching", () => {
         const together = runs.batches().some((batch) => [2 * n + 1, 2 * n + 2].every((m) => batch.includes(inputId(m))))
         assert.isFalse(together, `pair ${n} ran in one batch`)
       })
-      // nobody was refused, rolled back or tried again
+      // The session refused, rolled back and retried no input.
       assert.deepStrictEqual(runs.batches().flat(), inputs.map(({ header }) => header.id))
       assert.deepStrictEqual(new Set(runs.turns.map(({ attempt }) => attempt)), new Set([1]))
     }))
@@ -90,7 +91,7 @@ describe("batching", () => {
       assert.deepStrictEqual(runs.turns.map(({ attempt }) => attempt), [1, 1])
     }))
 
-  row("BAT-13 a prompt is one user message, word for word", (world) =>
+  row("BAT-13 a prompt becomes one user message with the same text", (world) =>
     Effect.gen(function*() {
       const text = "  what \n stands   here "
       const runs = yield* batches(world, [{ _tag: "Prompt", header: prompt(1).header, text }], [[1]])
@@ -100,7 +101,7 @@ describe("batching", () => {
     }))
 
   row(
-    "BAT-18 the lanes are the queued inputs, in admission order, after any calls",
+    "BAT-18 the lanes hold exactly the queued inputs in admission order after any calls",
     (world) =>
       Effect.gen(function*() {
         yield* world.machine.registerSession(sid)

@@ -1,4 +1,4 @@
-/** Bindings of a session, and the turns that their owner runs in its run slot (D26). */
+/** Bindings of a session, and the service turns that their owner runs in its run slot (D26). */
 import { assert, describe } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -18,7 +18,7 @@ const disk = new StoreIo({ operation: "commit", code: "EIO", detail: "the medium
 
 const bound = ({ machine }: Lab) => machine.prepareBindings(A)
 
-/** Bound, with an executor attached. */
+/** Binds a session with an attached executor. */
 const attached = (lab: Lab) =>
   Effect.gen(function*() {
     const latched = yield* lab.executor()
@@ -26,14 +26,14 @@ const attached = (lab: Lab) =>
     return { latched, bindings: yield* bound(lab) }
   })
 
-/** A turn in progress that its owner says nothing more of. */
+/** Begins a service turn that its owner does not end. */
 const begun = (lab: Lab) =>
   Effect.gen(function*() {
     const bindings = yield* bound(lab)
     return { bindings, run: yield* bindings.turn.begin() }
   })
 
-/** Work that waits in a turn of `run`, and the fiber of its caller. */
+/** Runs work that waits in a service turn. Returns the fiber of the caller as well. */
 const working = (lab: Lab) =>
   Effect.gen(function*() {
     const bindings = yield* bound(lab)
@@ -50,8 +50,8 @@ const working = (lab: Lab) =>
     return { bindings, caller, calls, open: latch.open }
   })
 
-/** The session takes its next turn as if nothing had been. */
-const goesOn = (lab: Lab) =>
+/** Checks that the session can run its next service turn as usual. */
+const stillRuns = (lab: Lab) =>
   Effect.gen(function*() {
     const { turn } = yield* bound(lab)
     const before = yield* stateOf(lab, A)
@@ -61,7 +61,7 @@ const goesOn = (lab: Lab) =>
   })
 
 describe("BND", () => {
-  row("BND-01 of an unknown session: it is registered, and nothing is attached", {
+  row("BND-01 binding an unknown session registers it without an executor", {
     given: nothing,
     when: bound,
     then: (lab, bindings) =>
@@ -74,7 +74,7 @@ describe("BND", () => {
       })
   })
 
-  row("BND-02 BND-04 REG-02 asked again it is the same bundle, with the machine's own registry", {
+  row("BND-02 BND-04 REG-02 repeated calls return the same bindings, with the operation registry of the machine", {
     given: ({ machine }) => machine.registerSession(A),
     when: (lab) =>
       Effect.gen(function*() {
@@ -94,7 +94,7 @@ describe("BND", () => {
       })
   })
 
-  row("BND-03 REG-04 two sessions have nothing in common", {
+  row("BND-03 REG-04 bindings of two sessions share nothing", {
     given: nothing,
     when: (lab) => Effect.all([bound(lab), lab.machine.prepareBindings(B)]),
     then: (_, [a, b]) =>
@@ -106,13 +106,13 @@ describe("BND", () => {
       })
   })
 
-  row("BND-07 of a destroyed session", {
+  row("BND-07 binding a destroyed session fails with Destroyed", {
     given: ({ machine }) => Effect.zipRight(machine.registerSession(A), machine.destroyRuntime(A)),
     when: (lab) => Effect.all([failing(bound(lab)), failing(lab.machine.prepareLocalSessionBindings(A))]),
     then: (_, errors) => Effect.sync(() => assert.deepStrictEqual(errors, ["Destroyed", "Destroyed"]))
   })
 
-  row("BND-08 a registration that fails is told as what it is", {
+  row("BND-08 bindings fail with the error of the registration when the registration fails", {
     given: (lab) => Effect.sync(() => lab.faults.failOpen(disk)),
     when: (lab) => Effect.flip(bound(lab)),
     then: (lab, error) =>
@@ -120,11 +120,11 @@ describe("BND", () => {
         assert.deepInclude(error, { _tag: "Internal", retryable: true })
         assert.isFalse(yield* lab.machine.containsSession(A))
         yield* bound(lab)
-        yield* goesOn(lab)
+        yield* stillRuns(lab)
       })
   })
 
-  row("BND-10 after a restart the epoch is the stored one, the bundle a new one", {
+  row("BND-10 a restart keeps the epoch and makes new bindings", {
     given: bound,
     when: (lab) => Effect.flatMap(lab.boot, (process) => process.machine.prepareBindings(A)),
     then: (_, next, first) =>
@@ -135,7 +135,7 @@ describe("BND", () => {
       })
   })
 
-  row("D7 handles stay with their incarnation", {
+  row("D7 bindings of an earlier incarnation fail with NotReady", {
     given: begun,
     when: (lab) => Effect.zipRight(lab.machine.unregisterSession(A), bound(lab)),
     then: (lab, next, { bindings, run }) =>
@@ -157,7 +157,7 @@ describe("BND", () => {
       })
   })
 
-  row("bundles cannot be forged", {
+  row("verifyBindings refuses forged bindings", {
     given: nothing,
     when: bound,
     then: ({ machine }, bindings) =>
@@ -172,7 +172,7 @@ describe("BND", () => {
       })
   })
 
-  row("D26 without a binding no turn begins; a reset takes the binding away", {
+  row("D26 a turn needs a binding, and a reset removes the binding", {
     given: ({ machine }) => machine.prepareLocalSessionBindings(A),
     when: (lab, { turn }) =>
       Effect.gen(function*() {
@@ -189,7 +189,7 @@ describe("BND", () => {
 
 describe("service turns", () => {
   for (const where of ["idle", "attached"] as const) {
-    row(`LOOP-28 a turn that began while ${where} returns there; no batch starts meanwhile`, {
+    row(`LOOP-28 a turn that began while ${where} returns there, and no batch starts during it`, {
       given: (lab) => where === "attached" ? Effect.map(attached(lab), (_) => _.bindings) : bound(lab),
       when: (lab, { turn }) =>
         Effect.gen(function*() {
@@ -215,7 +215,7 @@ describe("service turns", () => {
     })
   }
 
-  row("LOOP-28 D24 a session that is retired during the turn is retired after it", {
+  row("LOOP-28 D24 a session retires after the turn when it is retired during the turn", {
     given: begun,
     when: (lab, { bindings }) =>
       Effect.gen(function*() {
@@ -231,7 +231,7 @@ describe("service turns", () => {
       })
   })
 
-  row("D26 what is no service turn in progress cannot be completed", {
+  row("D26 commitServiceTurnTerminalReceipt fails when no service turn is in progress", {
     given: (lab) => attached(lab),
     when: (lab, { bindings }) =>
       Effect.gen(function*() {
@@ -264,7 +264,7 @@ describe("service turns", () => {
       )
   })
 
-  row("D26 named turns: calls may be repeated, and those of another turn are refused", {
+  row("D26 calls of a named turn may be repeated, and calls of another turn are refused", {
     given: bound,
     when: (lab, { turn }) =>
       Effect.gen(function*() {
@@ -299,7 +299,7 @@ describe("service turns", () => {
       })
   })
 
-  row("D21 an output that cannot be stored leaves the turn as it is; the call may be repeated", {
+  row("D21 a turn stays open and complete may be repeated when its output cannot be stored", {
     given: begun,
     when: (lab, { bindings }) =>
       Effect.gen(function*() {
@@ -314,11 +314,11 @@ describe("service turns", () => {
         assert.deepInclude(error, { _tag: "Internal", retryable: true })
         assert.strictEqual(during, "running")
         assert.strictEqual((yield* snapshotOf(lab, A)).messageCount, 1)
-        yield* goesOn(lab)
+        yield* stillRuns(lab)
       })
   })
 
-  row("D26 run completes, fails and dies as its effect does", {
+  row("D26 run succeeds, fails and dies as its effect does", {
     given: bound,
     when: (lab, { turn }) =>
       Effect.gen(function*() {
@@ -330,11 +330,11 @@ describe("service turns", () => {
     then: (lab, told) =>
       Effect.gen(function*() {
         assert.deepStrictEqual(told, { value: 3, error: "no", defect: Exit.die("boom"), count: 1 })
-        yield* goesOn(lab)
+        yield* stillRuns(lab)
       })
   })
 
-  row("D26 run is cancelled when its caller is interrupted, and ends with its effect only", {
+  row("D26 interrupting the caller of run cancels the turn, which no other call can end", {
     given: working,
     when: (_, { bindings, caller }) =>
       Effect.gen(function*() {
@@ -346,11 +346,11 @@ describe("service turns", () => {
         assert.strictEqual(foreign, "ValidationFailed")
         assert.isTrue(Exit.isInterrupted(exit))
         assert.strictEqual(calls.interrupted, 1)
-        yield* goesOn(lab)
+        yield* stillRuns(lab)
       })
   })
 
-  row("D26 interrupted at any moment run gives the slot back", {
+  row("D26 run releases the slot when its caller is interrupted at any moment", {
     given: bound,
     when: (lab, { turn }) =>
       Effect.gen(function*() {
@@ -361,10 +361,10 @@ describe("service turns", () => {
           assert.strictEqual(yield* stateOf(lab, A), "idle", `after ${turns} turns`)
         }
       }),
-    then: goesOn
+    then: stillRuns
   }, { seeds: 5 })
 
-  row("D26 a named begin, a bind and an end interrupted at any moment may be called again", {
+  row("D26 a bind, a named begin and an end may be repeated after an interruption at any moment", {
     given: nothing,
     when: ({ machine }) =>
       Effect.gen(function*() {
@@ -386,7 +386,7 @@ describe("service turns", () => {
     then: nothing
   }, { seeds: 5 })
 
-  row("D21 what run came to goes with the error when it cannot be stored", {
+  row("D21 the error of run carries its result when the result cannot be stored", {
     given: working,
     when: (lab, { caller, open }) =>
       Effect.gen(function*() {
@@ -399,11 +399,11 @@ describe("service turns", () => {
       Effect.gen(function*() {
         assert.deepInclude(error, { _tag: "Internal", retryable: true })
         assert.deepStrictEqual(uncommittedResult(error), Option.some("done"))
-        yield* goesOn(lab)
+        yield* stillRuns(lab)
       })
   })
 
-  row("D17 a cancel interrupts run; a turn whose owner is unknown loses the slot after the grace", {
+  row("D17 a cancel interrupts run; a turn without a caller loses the slot after the grace", {
     given: working,
     when: (lab, { bindings, caller }) =>
       Effect.gen(function*() {
@@ -431,10 +431,10 @@ describe("service turns", () => {
 
   const ends: ReadonlyArray<readonly [string, string, (lab: Lab) => Effect.Effect<unknown, RuntimeDriverError>]> = [
     ["an unregistration", "NotReady{destroyed}", ({ machine }) => machine.unregisterSession(A)],
-    ["a destruction", "Destroyed", ({ machine }) => machine.destroyRuntime(A)]
+    ["a destroy", "Destroyed", ({ machine }) => machine.destroyRuntime(A)]
   ]
   for (const [name, expected, end] of ends) {
-    row(`D7 D25 ${name} ends a turn, whether its owner comes back or not`, {
+    row(`D7 D25 ${name} ends a turn with or without a caller`, {
       given: working,
       when: (lab, { calls }) => Effect.map(end(lab), (report) => ({ report, interrupted: calls.interrupted })),
       then: (lab, { interrupted, report }, { bindings, caller }) =>
@@ -444,17 +444,17 @@ describe("service turns", () => {
           assert.strictEqual(yield* failing(Fiber.join(caller)), expected)
           assert.strictEqual(yield* failing(bindings.turn.complete()), expected)
           yield* lab.machine.unregisterSession(A).pipe(Effect.ignore)
-          if (name === "a destruction") return
+          if (name === "a destroy") return
           const again = yield* begun(lab)
           assert.deepInclude(yield* end(lab), { joined: true, requeued: 0 })
           assert.strictEqual(yield* failing(again.bindings.turn.complete()), expected)
-          yield* goesOn(lab)
+          yield* stillRuns(lab)
         })
     })
   }
 
   for (const where of ["idle", "attached"] as const) {
-    row(`D25 a stop of a session that was ${where} waits for the turn`, {
+    row(`D25 stopping a session that was ${where} waits for the turn`, {
       given: (lab) =>
         Effect.gen(function*() {
           const latched = yield* lab.executor()
@@ -498,14 +498,14 @@ describe("service turns", () => {
 })
 
 describe("prepared interrupt handles", () => {
-  /** A handle that says for which run it was called, and why. */
+  /** A handle that reports the run and the reason of its call. */
   const handle = Effect.map(Deferred.make<string>(), (called) => ({
     called: Deferred.await(called),
     handle: (request: { readonly runId: string; readonly reason: string }) =>
       Effect.asVoid(Deferred.succeed(called, `${request.runId} ${request.reason}`))
   }))
 
-  row("INT-07 a prepared handle is called for a turn, once, and the grace goes by it", {
+  row("INT-07 a cancel calls the prepared handle once and interrupts the turn after the grace", {
     given: (lab) => Effect.zip(working(lab), handle),
     when: (lab, [{ bindings, caller }, prepared]) =>
       Effect.gen(function*() {
@@ -521,7 +521,7 @@ describe("prepared interrupt handles", () => {
       Effect.sync(() => assert.deepStrictEqual([called, waited, ended], [expected, true, "TurnCancelled"]))
   })
 
-  row("INT-07 a prepared handle reaches acceptInputAndRun; one that hangs holds up nobody", {
+  row("INT-07 a prepared handle that hangs delays no cancel of acceptInputAndRun", {
     given: ({ machine }) => machine.registerSession(A),
     when: (lab) =>
       Effect.gen(function*() {
@@ -540,7 +540,7 @@ describe("prepared interrupt handles", () => {
       Effect.sync(() => assert.deepStrictEqual(told, ["TurnCancelled", Option.some({ _tag: "Cancelled" })]))
   })
 
-  row("INT-07 attaching clears it: the executor's own handle counts, and another is refused", {
+  row("INT-07 attaching an executor removes the prepared handle, and another one is refused", {
     given: (lab) =>
       Effect.gen(function*() {
         const calls = { prepared: 0 }
@@ -560,7 +560,7 @@ describe("prepared interrupt handles", () => {
         yield* lab.settle
         yield* lab.advance("31 seconds")
         const outcome = yield* completion.wait
-        // without the loop there is no handle at all: the prepared one does not come back
+        // The end of the loop does not bring the prepared handle back: no handle is left.
         yield* killLoop(lab)
         const { turn } = yield* bound(lab)
         const caller = yield* Effect.fork(turn.run(Effect.never))
@@ -576,7 +576,7 @@ describe("prepared interrupt handles", () => {
       })
   })
 
-  row("INT-03 D16 a cancel whose caller is interrupted ends the run all the same, or not at all", {
+  row("INT-03 D16 a cancel whose caller is interrupted ends the run completely or not at all", {
     given: working,
     when: (lab, { caller }) =>
       Effect.gen(function*() {
@@ -590,7 +590,7 @@ describe("prepared interrupt handles", () => {
     then: (_, error) => Effect.sync(() => assert.strictEqual(error, "TurnCancelled"))
   })
 
-  row("INT-07 there is none for a session that is over or unknown", {
+  row("INT-07 a prepared handle is refused for a destroyed or unknown session", {
     given: ({ machine }) => Effect.zipRight(machine.registerSession(A), machine.destroyRuntime(A)),
     when: ({ machine }) =>
       Effect.forEach([A, B], (id) => failing(machine.installPreparedSessionInterruptHandle(id, () => Effect.void))),

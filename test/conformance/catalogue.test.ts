@@ -1,14 +1,14 @@
 // @effect-diagnostics nodeBuiltinImport:off
 /**
- * The catalogue of behaviours, by id. Each is named by tests, at least one of which runs over memory and over SQLite; what a
- * decision overrides says so beside the test.
+ * The catalogue of behaviours, by id. Tests name each row in their titles. At least one test of a row runs over memory
+ * and over SQLite. Where a decision overrides a row, a comment beside the test names the decision.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
-/** Rows per table. */
+/** The row numbers of each table. */
 const catalogue: Readonly<Record<string, string>> = {
   REG: "01 02 03 04 05 06 07 08 09 13 14 15 16 17 18 20 21 23",
   ENS: "01 02 03 04 05 06 07 08 09 10 11 12 13 15 16 17 19 20",
@@ -85,7 +85,7 @@ const overridden: Readonly<Record<string, string>> = {
   "SNP-11": "D17"
 }
 
-/** Rows that are about one store only, or about none, and why. */
+/** Rows that concern a single store or no store, with the reason. */
 const oneStore: Readonly<Record<string, string>> = {
   "CMP-11": "a schedule",
   "ING-36": "a schedule",
@@ -100,9 +100,9 @@ interface Title {
   readonly file: string
   readonly text: string
   readonly ids: ReadonlyArray<string>
-  /** runs over both stores */
+  /** whether the test runs over both stores */
   readonly both: boolean
-  /** the lines before it, and its own */
+  /** the lines around the test: the first 8 of the file, the 9 before the title, and the title */
   readonly around: string
 }
 
@@ -121,7 +121,7 @@ const titlesOf = (file: string): ReadonlyArray<Title> => {
       text,
       ids: Array.from(lead.matchAll(/[A-Z]{3,4}-\d{2}/g), ([id]) => id),
       both: how === "row" || stores,
-      // a comment stands before the test, before the loop that makes it, or at the beginning of its file
+      // A comment can stand before the test, before the loop that makes it, or at the beginning of its file.
       around: [...before.slice(0, 8), ...before.slice(-9), whole].join("\n")
     }
   })
@@ -147,7 +147,7 @@ describe("catalogue", () => {
     )
   })
 
-  it("what is overridden names the decision beside a test", () => {
+  it("every overridden row has its decision beside a test", () => {
     const silent = Object.entries(overridden).filter(([id, decision]) =>
       named(id).length > 0 && !named(id).some(({ around }) => new RegExp(`\\b${decision}\\b`).test(around))
     )

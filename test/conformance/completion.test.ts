@@ -1,3 +1,4 @@
+/** CMP: what a waiter of an input is told, when, and how often. */
 import { assert, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -25,7 +26,7 @@ import {
   untilPhase
 } from "../support/rows.js"
 
-/** What the waiter of a prompt is told when its turn ends like this. */
+/** Returns the outcome of a prompt whose turn ends with `output`. */
 const told = (world: World, output: TurnOutput) =>
   Effect.gen(function*() {
     yield* attach(world, scripted({ apply: () => Effect.succeed(output) }))
@@ -39,7 +40,7 @@ const told = (world: World, output: TurnOutput) =>
 const terminated = (reason: string): CompletionOutcome => ({ _tag: "RuntimeTerminated", reason })
 
 describe("completions", () => {
-  row("CMP-01 everyone who waits for a member of the batch gets its result", (world) =>
+  row("CMP-01 every waiter of a batch member receives the result of the batch", (world) =>
     Effect.gen(function*() {
       const result = { text: "done", data: { n: 1 }, usage: { inputTokens: 3 } }
       yield* world.machine.registerSession(sid)
@@ -52,25 +53,25 @@ describe("completions", () => {
       assert.strictEqual(runs.turns.length, 1)
     }))
 
-  row("CMP-02 a turn without a result", (world) =>
+  row("CMP-02 a turn without a result ends as CompletedWithoutResult", (world) =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* told(world, Turns.consume), { _tag: "CompletedWithoutResult" })
     }))
 
-  row("CMP-02 a turn without a pending boundary", (world) =>
+  row("CMP-02 a turn without a pending boundary ends as CompletedWithoutResult", (world) =>
     Effect.gen(function*() {
       const outcome = yield* told(world, { session: { _tag: "None" }, terminal: { _tag: "NoPendingBoundary" } })
       assert.deepStrictEqual(outcome, { _tag: "CompletedWithoutResult" })
     }))
 
-  row("CMP-03 a turn that ends at a tool of somebody else", (world) =>
+  row("CMP-03 a turn that ends at a tool of the host ends as CallbackPending", (world) =>
     Effect.gen(function*() {
       const outcome = yield* told(world, Turns.callback("ask", { question: "why?" }))
       assert.deepStrictEqual(outcome, { _tag: "CallbackPending", toolName: "ask", args: { question: "why?" } })
     }))
 
-  // D19: `prompt` gives the stored outcome instead (ING-12)
-  row("CMP-05 no handle for what is terminal already", (world) =>
+  // `prompt` returns the stored outcome instead (ING-12, D19).
+  row("CMP-05 an input that has ended gets no completion handle", (world) =>
     Effect.gen(function*() {
       yield* attach(world, scripted())
       const ignored = yield* world.machine.acceptInputWithCompletion(sid, operation(1))
@@ -85,7 +86,7 @@ describe("completions", () => {
       assert.isTrue(Option.isNone(again.completion))
     }))
 
-  row("CMP-06 who stops waiting disturbs nobody", (world) =>
+  row("CMP-06 interrupting a waiter leaves the run and the other waiters alone", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true })
       yield* attach(world, runs)
@@ -113,7 +114,7 @@ describe("completions", () => {
     ["retire without a loop", "retired without runtime loop", ({ machine }) => machine.retireRuntime(sid)]
   ]
   for (const [name, reason, end] of ends) {
-    row(`CMP-07 what a waiter is told at ${name}`, (world) =>
+    row(`CMP-07 a waiter receives the reason of the end on ${name}`, (world) =>
       Effect.gen(function*() {
         yield* world.machine.registerSession(sid)
         const waiters = yield* Effect.forEach([prompt(1), continuation(2)], (input) => accepted(world, input))
@@ -123,7 +124,7 @@ describe("completions", () => {
       }))
   }
 
-  row("CMP-08 recycle and recover leave waiters waiting", (world) =>
+  row("CMP-08 recycle and recover keep waiters waiting", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       const completion = yield* accepted(world, prompt(1))
@@ -138,8 +139,8 @@ describe("completions", () => {
       assert.strictEqual((yield* Fiber.join(waiting))._tag, "Completed")
     }))
 
-  // a waiter of an input that is no longer open cannot be built: it is told in the commit that ends the input
-  row("CMP-09 no waiter outlives its input", (world) =>
+  // A waiter of an ended input cannot exist: the commit that ends the input also answers its waiters.
+  row("CMP-09 every waiter is answered when its input ends", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true })
       yield* attach(world, runs)
@@ -156,7 +157,7 @@ describe("completions", () => {
       assert.deepStrictEqual(outcomes.map(({ _tag }) => _tag), ["Completed", "Cancelled"])
     }))
 
-  row("CMP-10 nobody is told before it is durable", (world) =>
+  row("CMP-10 a waiter is told only after the commit is durable", (world) =>
     Effect.gen(function*() {
       yield* attach(world, scripted())
       const latch = yield* Effect.makeLatch(false)
@@ -177,7 +178,7 @@ describe("completions", () => {
       assert.strictEqual((yield* Fiber.join(waiting))._tag, "Completed")
     }))
 
-  memoryRow("CMP-11 after any calls every waiter was told once, and what is stored", (world) =>
+  memoryRow("CMP-11 every waiter is told once, and what is stored, after any calls", (world) =>
     Effect.gen(function*() {
       let seed = 11
       const draw = (below: number) => {
@@ -249,7 +250,7 @@ describe("completions", () => {
       }
     }))
 
-  row("CMP-12 what was reported as abandoned never runs again", (world) =>
+  row("CMP-12 an input reported as abandoned never runs again", (world) =>
     Effect.gen(function*() {
       const runs = scripted({
         apply: (turn, n) =>

@@ -1,3 +1,4 @@
+/** CTL: retire, recycle, reset, recover and destroy through the control plane. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -22,7 +23,7 @@ import {
 
 const retire = (lab: Lab) => lab.control.retire(rid(A))
 
-row("CTL-01 a session without a loop abandons its queue when it is retired", {
+row("CTL-01 retire abandons the queue when the session has no loop", {
   given: idleWith(prompt(1), prompt(2), prompt(3)),
   when: retire,
   then: (lab, report, waiters) =>
@@ -34,7 +35,7 @@ row("CTL-01 a session without a loop abandons its queue when it is retired", {
     })
 })
 
-row("CTL-02 with a loop what never woke it is drained", {
+row("CTL-02 retire drains inputs that never woke the loop", {
   given: (lab) =>
     Effect.gen(function*() {
       const executor = yield* lab.executor()
@@ -68,7 +69,7 @@ row("CTL-04 a stopped session cannot be retired", {
     })
 })
 
-row("CTL-05 a retired session accepts nothing", {
+row("CTL-05 a retired session accepts no input", {
   given: ({ machine }) => Effect.zipRight(machine.registerSession(A), machine.retireRuntime(A)),
   when: ({ control, machine }) =>
     Effect.all([failing(machine.acceptInput(A, prompt(1))), failing(control.ingest(rid(A), prompt(1)))]),
@@ -79,7 +80,7 @@ row("CTL-05 a retired session accepts nothing", {
     })
 })
 
-row("CTL-06 two retirements are one", {
+row("CTL-06 two concurrent retirements are stored once", {
   given: (lab) => Effect.map(idleWith(prompt(1))(lab), () => lab.faults.writes()),
   when: (lab) => Effect.all([retire(lab), retire(lab)], { concurrency: "unbounded" }),
   then: (lab, reports, before) =>
@@ -90,7 +91,7 @@ row("CTL-06 two retirements are one", {
     })
 })
 
-row("CTL-07 a retirement that cannot be written did not happen", {
+row("CTL-07 retire changes nothing when its commit fails", {
   given: idleWith(prompt(1), prompt(2)),
   when: (lab) => {
     lab.faults.failCommit(ioError)
@@ -107,7 +108,7 @@ row("CTL-07 a retirement that cannot be written did not happen", {
     })
 })
 
-row("CTL-08 with a loop silent inputs are drained too", {
+row("CTL-08 retire drains silent inputs when the session has a loop", {
   given: (lab) =>
     Effect.gen(function*() {
       const executor = yield* lab.executor()
@@ -130,7 +131,7 @@ row("CTL-08 with a loop silent inputs are drained too", {
 const queuedIds = (lab: Lab) =>
   Effect.map(snapshotOf(lab, A), ({ queue }) => queue.map((input) => [input.inputId, input.phase]))
 
-row("CTL-09 recycling keeps the queue, its order and its waiters", {
+row("CTL-09 recycle keeps the queue, its order and its waiters", {
   given: idleWith(prompt(2), prompt(1)),
   when: ({ control }) => control.recycle(rid(A)),
   then: (lab, report, waiters) =>
@@ -147,7 +148,7 @@ row("CTL-09 recycling keeps the queue, its order and its waiters", {
     })
 })
 
-row("CTL-09 a retired session comes back with what it had not drained", {
+row("CTL-09 recycle queues the undrained inputs of a retired session", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* runningWith([prompt(2), prompt(1)])(lab)
@@ -168,8 +169,8 @@ row("CTL-09 a retired session comes back with what it had not drained", {
     })
 })
 
-// D24: the phase of a session whose loop is live is `attached`
-row("CTL-09 an attached session stays attached and runs what it had", {
+// The phase of a session with a live loop is `attached` (D24).
+row("CTL-09 recycle leaves an attached session attached, and its inputs run", {
   given: (lab) => Effect.zipRight(Effect.flatMap(lab.executor(), (executor) => ensure(lab, executor)), lab.settle),
   when: (lab) => Effect.zip(lab.control.recycle(rid(A)), stateOf(lab, A)),
   then: (lab, answer) =>
@@ -179,7 +180,7 @@ row("CTL-09 an attached session stays attached and runs what it had", {
     })
 })
 
-row("CTL-11 neither a running nor a destroyed session is recycled", {
+row("CTL-11 recycle is refused for a running or destroyed session", {
   given: (lab) => runningWith()(lab),
   when: (lab, { executor }) =>
     Effect.gen(function*() {
@@ -195,7 +196,7 @@ row("CTL-11 neither a running nor a destroyed session is recycled", {
     )
 })
 
-row("CTL-12 a recycling that cannot be written leaves the session retired", {
+row("CTL-12 the session stays retired when the commit of recycle fails", {
   given: ({ machine }) => Effect.zipRight(machine.registerSession(A), machine.retireRuntime(A)),
   when: (lab) => {
     lab.faults.failCommit(ioError)
@@ -212,8 +213,8 @@ row("CTL-12 a recycling that cannot be written leaves the session retired", {
 })
 
 for (const phase of ["idle", "attached"] as const) {
-  // D24 overrides the row: an attached session stays attached
-  row(`CTL-13 a reset abandons both lanes (${phase})`, {
+  // An attached session stays attached, which overrides the row (D24).
+  row(`CTL-13 reset abandons both lanes (${phase})`, {
     given: (lab) =>
       Effect.gen(function*() {
         const executor = yield* lab.executor()
@@ -239,8 +240,8 @@ for (const phase of ["idle", "attached"] as const) {
   })
 }
 
-// D24 overrides the row: a session with a live loop comes back attached
-row("CTL-15 a reset brings a retired session back", {
+// A session with a live loop comes back attached, which overrides the row (D24).
+row("CTL-15 reset makes a retired session usable again", {
   given: ({ machine }) => Effect.zipRight(machine.registerSession(A), machine.retireRuntime(A)),
   when: (lab) => Effect.zipRight(lab.control.reset(rid(A)), stateOf(lab, A)),
   then: (lab, state) =>
@@ -251,7 +252,7 @@ row("CTL-15 a reset brings a retired session back", {
 })
 
 for (const phase of ["idle", "running", "retired"] as const) {
-  row(`CTL-17 destroying ends everything (${phase})`, {
+  row(`CTL-17 destroy ends every input (${phase})`, {
     given: (lab) =>
       Effect.gen(function*() {
         if (phase === "idle") return yield* idleWith(prompt(1), prompt(2))(lab)
@@ -272,7 +273,7 @@ for (const phase of ["idle", "running", "retired"] as const) {
   })
 }
 
-row("CTL-18 nobody sees a destruction before it is durable", {
+row("CTL-18 a destroy becomes visible only after its commit is durable", {
   given: (lab) => idleWith(prompt(1))(lab),
   when: (lab, waiters) =>
     Effect.gen(function*() {
@@ -293,7 +294,7 @@ row("CTL-18 nobody sees a destruction before it is durable", {
     })
 })
 
-row("CTL-19 a destruction that cannot be written did not happen", {
+row("CTL-19 destroy changes nothing when its commit fails", {
   given: (lab) => Effect.zipLeft(runningWith([prompt(1), prompt(2)])(lab), lab.advance("1 second")),
   when: (lab) => {
     lab.faults.failCommit(ioError)
@@ -312,7 +313,7 @@ row("CTL-19 a destruction that cannot be written did not happen", {
     })
 })
 
-row("CTL-20 destroying ends the run, joins the loop and calls the hooks once", {
+row("CTL-20 destroy ends the run, joins the loop and calls each hook once", {
   given: (lab) => runningWith([prompt(1), prompt(2)])(lab),
   when: (lab) =>
     Effect.gen(function*() {
@@ -331,7 +332,7 @@ row("CTL-20 destroying ends the run, joins the loop and calls the hooks once", {
     })
 })
 
-row("CTL-24 an unknown runtime id is not found, whatever is asked", {
+row("CTL-24 every command fails with NotFound when the runtime id is unknown", {
   given: nothing,
   when: ({ control }) =>
     Effect.all([
@@ -360,7 +361,7 @@ const races: Record<string, Race> = {
 }
 
 for (const [name, race] of Object.entries(races)) {
-  row(`CTL-25 a retirement beside ${name} loses no waiter`, {
+  row(`CTL-25 retire beside ${name} answers every waiter`, {
     given: (lab) => runningWith([prompt(1), prompt(2)])(lab),
     when: (lab, { executor }) =>
       Effect.gen(function*() {
@@ -380,7 +381,7 @@ for (const [name, race] of Object.entries(races)) {
 }
 
 for (const verb of ["reset", "recover", "recycle", "retire"] as const) {
-  row(`CTL-28 a ${verb} beside the beginning of a run comes before it or after it`, {
+  row(`CTL-28 ${verb} beside the begin of a run takes effect before it or after it`, {
     given: (lab) =>
       Effect.gen(function*() {
         const executor = yield* lab.executor({ held: true })
@@ -402,7 +403,7 @@ for (const verb of ["reset", "recover", "recycle", "retire"] as const) {
       Effect.gen(function*() {
         yield* lab.settle
         const { apply } = executor.counts()
-        // the only way in which the accept fails is that the session was retired before it
+        // The accept fails only if the session was retired before it.
         if (Either.isLeft(result)) return assert.deepStrictEqual([verb, apply], ["retire", 0])
         const { answer, outcome, snapshot } = result.right
         assert.include(["success", "InvalidState{running}"], answer)

@@ -1,3 +1,4 @@
+/** DRN: the drain of a session's peer inbox, its slot, and its ends. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -26,7 +27,7 @@ const update = (lab: Lab, commsRuntime?: CommsRuntime, keepAlive = true) =>
 const claim = (lab: Lab, commsRuntime: CommsRuntime, mobId: string) =>
   lab.machine.updatePeerIngressContext(A, { keepAlive: true, commsRuntime, mobId })
 
-/** An inbox whose receipts are kept. */
+/** An inbox that records its receipts. */
 const inbox = Effect.suspend(() => {
   const receipts: Array<readonly [string, CommsReceipt["_tag"]]> = []
   return Effect.map(
@@ -40,7 +41,7 @@ const inbox = Effect.suspend(() => {
   )
 })
 
-/** A registered session that drains an inbox. */
+/** Registers a session that drains an inbox. */
 const draining = (lab: Lab) =>
   Effect.gen(function*() {
     const made = yield* inbox
@@ -54,10 +55,10 @@ const queueOf = (lab: Lab) => Effect.map(snapshotOf(lab, A), ({ queue }) => queu
 
 const idsOf = (...ns: ReadonlyArray<number>) => ns.map(inputId)
 
-/** An inbox that fails, or dies, when it is asked. */
+/** An inbox whose `next` is the given failure or defect. */
 const broken = (next: Effect.Effect<never, CommsFailed>): CommsRuntime => ({ next, confirm: () => Effect.void })
 
-/** An inbox over a list that its owner keeps: two of them may share one. */
+/** An inbox over a list. Two inboxes may share one list. */
 const shared = (inputs: Array<Input>, gate: Effect.Latch): CommsRuntime => ({
   next: Effect.suspend(() => {
     const [head] = inputs
@@ -69,7 +70,7 @@ const shared = (inputs: Array<Input>, gate: Effect.Latch): CommsRuntime => ({
     })
 })
 
-row("DRN-01 a session drains the inbox it is given", {
+row("DRN-01 a session drains the inbox that it is given", {
   given: ({ machine }) => Effect.zipRight(machine.registerSession(A), inbox),
   when: (lab, { mailbox }) =>
     Effect.gen(function*() {
@@ -93,7 +94,7 @@ row("DRN-01 a session drains the inbox it is given", {
     })
 })
 
-row("DRN-02 without keepAlive, or without a runtime, nothing is spawned", {
+row("DRN-02 an update without keepAlive or without a runtime spawns no drain", {
   given: (lab) =>
     Effect.gen(function*() {
       const { executor } = yield* lab.executor()
@@ -127,7 +128,7 @@ row("DRN-02 without keepAlive, or without a runtime, nothing is spawned", {
     })
 })
 
-row("DRN-03 the same call again changes nothing", {
+row("DRN-03 a repeated update changes nothing", {
   given: draining,
   when: (lab, { mailbox }) =>
     Effect.gen(function*() {
@@ -139,7 +140,7 @@ row("DRN-03 the same call again changes nothing", {
       yield* Fiber.interrupt(waiter)
       return { again, waiting }
     }),
-  // who waited for the task still waits: it is the same one
+  // The waiter still waits, so the task is the same.
   then: (lab, outcome) =>
     Effect.gen(function*() {
       assert.deepStrictEqual(outcome, { again: false, waiting: true })
@@ -147,7 +148,7 @@ row("DRN-03 the same call again changes nothing", {
     })
 })
 
-row("DRN-04 another runtime: the old drain ends before the new one takes anything", {
+row("DRN-04 the old drain ends before the new one takes an input, when another runtime is bound", {
   given: (lab) =>
     Effect.gen(function*() {
       const gate = yield* lab.latch
@@ -160,7 +161,7 @@ row("DRN-04 another runtime: the old drain ends before the new one takes anythin
     }),
   when: (lab, { gate, second }) =>
     Effect.gen(function*() {
-      // the first drain is in the middle of the first commit when it is replaced
+      // The first drain is replaced during its first commit.
       const parked = lab.faults.park("commit")
       yield* gate.open
       yield* parked.reached
@@ -184,7 +185,7 @@ row("DRN-04 another runtime: the old drain ends before the new one takes anythin
     })
 })
 
-row("DRN-04 a runtime that is silent is let go when another takes its place", {
+row("DRN-04 the drain of a silent runtime ends when another runtime is bound", {
   given: draining,
   when: (lab) =>
     Effect.gen(function*() {
@@ -207,7 +208,7 @@ row("DRN-04 a runtime that is silent is let go when another takes its place", {
     })
 })
 
-row("DRN-05 without keepAlive the drain ends and the inbox is given up", {
+row("DRN-05 an update without keepAlive ends the drain and releases the inbox", {
   given: draining,
   when: (lab, { mailbox }) =>
     Effect.gen(function*() {
@@ -233,7 +234,7 @@ row("DRN-05 without keepAlive the drain ends and the inbox is given up", {
     })
 })
 
-row("DRN-06 a mob takes over what a session owns", {
+row("DRN-06 a mob takes over an inbox that a session owns", {
   given: draining,
   when: (lab, { mailbox }) => claim(lab, mailbox, "swarm"),
   then: (lab, spawned) =>
@@ -244,7 +245,7 @@ row("DRN-06 a mob takes over what a session owns", {
     })
 })
 
-row("DRN-07 nobody takes anything from a mob", {
+row("DRN-07 no other owner takes an inbox from a mob", {
   given: (lab) =>
     Effect.gen(function*() {
       const { mailbox } = yield* inbox
@@ -262,7 +263,7 @@ row("DRN-07 nobody takes anything from a mob", {
       failing(lab.machine.updatePeerIngressContext(A, { keepAlive: true, mobId: "swarm" })),
       claim(lab, mailbox, "swarm")
     ]),
-  // the seed answers false where the claim is refused; here the refusal is a typed error (D1)
+  // The refusal is a typed error here; the original answers false (D1).
   then: (lab, answers, { drain }) =>
     Effect.gen(function*() {
       const refused = "ValidationFailed"
@@ -271,7 +272,7 @@ row("DRN-07 nobody takes anything from a mob", {
     })
 })
 
-row("DRN-11 a persistent host that failed is spawned again by the next update", {
+row("DRN-11 the next update respawns a persistent host that failed", {
   given: ({ machine }) => machine.registerSession(A),
   when: (lab) =>
     Effect.gen(function*() {
@@ -321,7 +322,7 @@ row("DRN-13 a drain that dies is recorded as failed", {
     )
 })
 
-row("DRN-15 everybody who waits wakes when the drain is aborted", {
+row("DRN-15 every waiter wakes when the drain is aborted", {
   given: draining,
   when: (lab) =>
     Effect.gen(function*() {
@@ -353,7 +354,7 @@ row("DRN-16 an update beside an unregistration leaves no drain behind", {
       yield* Fiber.join(gone)
       return yield* Fiber.join(spawned)
     }),
-  // spawned before the teardown began, and ended by it; or refused
+  // The update spawned a drain that the teardown ended, or it was refused.
   then: (lab, spawned) =>
     Effect.gen(function*() {
       if (Either.isLeft(spawned)) assert.strictEqual(spawned.left._tag, "NotReady")
@@ -363,7 +364,7 @@ row("DRN-16 an update beside an unregistration leaves no drain behind", {
     })
 })
 
-row("UNR-04 a live drain ends with its session", {
+row("UNR-04 unregistering a session ends its drain", {
   given: draining,
   when: (lab, { mailbox }) =>
     Effect.gen(function*() {
@@ -374,7 +375,7 @@ row("UNR-04 a live drain ends with its session", {
       yield* mailbox.send(peer(1))
       return { report, again: yield* failing(update(lab, mailbox)) }
     }),
-  // the seed answers false afterwards; here the call says why (D1)
+  // A later update fails with the reason here; the original answers false (D1).
   then: (lab, { again, report }, { mailbox }) =>
     Effect.gen(function*() {
       assert.isFalse(report.forced)
@@ -385,9 +386,9 @@ row("UNR-04 a live drain ends with its session", {
     })
 })
 
-// --- beyond the catalogue: drains ---
+// --- Drains, beyond the catalogue ---
 
-row("a dismissed session is stopped once its inbox is empty; its cleanup may unregister it", {
+row("a dismissed session stops once its inbox is empty, and its cleanup may unregister it", {
   given: (lab) =>
     Effect.gen(function*() {
       const made = yield* inbox
@@ -418,7 +419,7 @@ row("a dismissed session is stopped once its inbox is empty; its cleanup may unr
     })
 })
 
-row("a refused input is told and dropped; the next one is taken", {
+row("a drain reports a refused input, drops it and takes the next one", {
   given: draining,
   when: (lab, { mailbox }) =>
     Effect.gen(function*() {
@@ -442,7 +443,7 @@ row("a refused input is told and dropped; the next one is taken", {
     })
 })
 
-row("a timed drain ends when nothing comes for drainIdleTimeout", {
+row("a timed drain ends when no input arrives for drainIdleTimeout", {
   given: (lab) =>
     Effect.gen(function*() {
       const { mailbox } = yield* inbox
@@ -466,7 +467,7 @@ row("a timed drain ends when nothing comes for drainIdleTimeout", {
     })
 }, { config: { drainIdleTimeout: Duration.seconds(31) } })
 
-row("a persistent host waits as long as nothing comes", {
+row("a persistent host waits without limit for the next input", {
   given: draining,
   when: (lab, { mailbox }) =>
     Effect.gen(function*() {
@@ -481,7 +482,7 @@ row("a persistent host waits as long as nothing comes", {
     })
 }, { config: { drainIdleTimeout: Duration.seconds(31) } })
 
-row("a receipt has a completion to wait for, if anybody asked and the end is not over yet", {
+row("a receipt has a completion while its input is open and no completion once it has ended", {
   given: (lab) =>
     Effect.gen(function*() {
       const waits: Array<boolean> = []
@@ -504,7 +505,7 @@ row("a receipt has a completion to wait for, if anybody asked and the end is not
   then: (_lab, _, { waits }) => Effect.sync(() => assert.deepStrictEqual(waits, [true, false]))
 })
 
-row("a drain cannot wait for itself, and can abort itself", {
+row("a drain cannot wait for itself, but can abort itself", {
   given: ({ machine }) => machine.registerSession(A),
   when: (lab) =>
     Effect.gen(function*() {
@@ -527,7 +528,7 @@ row("a drain cannot wait for itself, and can abort itself", {
     })
 })
 
-row("a drain that ignores interruption is left behind, fenced", {
+row("a drain that ignores interruption is abandoned and can no longer admit inputs", {
   given: (lab) =>
     Effect.gen(function*() {
       const latch = yield* lab.latch
@@ -569,7 +570,7 @@ const aborts: Readonly<Record<string, (lab: Lab) => Effect.Effect<unknown, Runti
 }
 
 for (const [name, abort] of Object.entries(aborts)) {
-  row(`${name} can be given up while it waits for a drain that ignores it; the drain is over all the same`, {
+  row(`${name} can be interrupted while a drain ignores its interruption, and the drain still ends`, {
     given: (lab) =>
       Effect.gen(function*() {
         const latch = yield* lab.latch
@@ -598,7 +599,7 @@ for (const [name, abort] of Object.entries(aborts)) {
   })
 }
 
-row("aborting a drain that never was changes nothing; destroying a session ends its drain", {
+row("abortCommsDrain changes nothing without a drain, and destroying a session ends its drain", {
   given: draining,
   when: (lab) =>
     Effect.gen(function*() {
@@ -618,7 +619,7 @@ row("aborting a drain that never was changes nothing; destroying a session ends 
     })
 })
 
-row("abortCommsDrains ends all; a notified exit ends the task that is still there", {
+row("abortCommsDrains ends every drain, and notifyCommsDrainExited ends a live task", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* draining(lab)
@@ -642,7 +643,7 @@ row("abortCommsDrains ends all; a notified exit ends the task that is still ther
     )
 })
 
-row("abortCommsDrains waits for every drain; it counts the one that ignores it, and not the one that ended", {
+row("abortCommsDrains waits for every drain and counts as abandoned only the drain that ignores its interruption", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* draining(lab)
@@ -674,7 +675,7 @@ row("abortCommsDrains waits for every drain; it counts the one that ignores it, 
     })
 }, { config: { teardownTimeout: Duration.seconds(10) }, abandons: 1 })
 
-row("an input that comes while its session is being destroyed stays in the inbox, unanswered", {
+row("an input that arrives while its session is destroyed stays in the inbox without a receipt", {
   given: draining,
   when: (lab, { mailbox }) =>
     Effect.gen(function*() {
@@ -694,7 +695,7 @@ row("an input that comes while its session is being destroyed stays in the inbox
     })
 })
 
-describe("the slot of drains", () => {
+describe("the drain slot", () => {
   const slots = (mode: DrainMode): ReadonlyArray<DrainSlot> => [
     { _tag: "Inactive" },
     { _tag: "Starting", mode, runtimeId: "c1" },
@@ -721,7 +722,7 @@ describe("the slot of drains", () => {
       ].join(": ")
     )
 
-  it("of a persistent host", () => {
+  it("steps by its table when the drain is a persistent host", () => {
     assert.deepStrictEqual(table("persistentHost", [...slots("persistentHost"), respawnable]), [
       "Inactive: Star - - - - - -",
       "Starting: - Star - Runn Exit Stop Stop",
@@ -731,7 +732,7 @@ describe("the slot of drains", () => {
     ])
   })
 
-  it("of a timed drain", () => {
+  it("steps by its table when the drain is timed", () => {
     assert.deepStrictEqual(table("timed", slots("timed")), [
       "Inactive: Star - - - - - -",
       "Starting: - Star - Runn Stop Stop Stop",
@@ -740,7 +741,7 @@ describe("the slot of drains", () => {
     ])
   })
 
-  it("a running drain of another mode is not rebound", () => {
+  it("refuses to rebind a running drain in another mode", () => {
     const slot: DrainSlot = { _tag: "Running", mode: "timed", runtimeId: "c1" }
     assert.isTrue(Either.isLeft(step(slot, { _tag: "Rebind", mode: "persistentHost", runtimeId: "c2" })))
   })

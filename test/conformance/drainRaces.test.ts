@@ -1,4 +1,4 @@
-/** Drains beside each other and beside their senders: what the fault register numbers DRN-14 and above. */
+/** Races of drains with each other and with their senders: DRN-14 and the rows from DRN-17 on. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -11,7 +11,7 @@ const drainOf = (lab: Lab) => Effect.map(snapshotOf(lab, A), ({ drain }) => drai
 
 const registered = (lab: Lab) => Effect.zipRight(lab.machine.registerSession(A), CommsRuntimeMailbox.make())
 
-row("DRN-14 of updates beside each other one spawns, and one drain runs", {
+row("DRN-14 one of several concurrent updates spawns, and one drain runs", {
   given: registered,
   when: (lab, inbox) =>
     Effect.gen(function*() {
@@ -30,7 +30,7 @@ row("DRN-14 of updates beside each other one spawns, and one drain runs", {
     })
 })
 
-row("DRN-17 what was given up is free: another mob may claim it at once", {
+row("DRN-17 another mob may claim an inbox as soon as its owner releases it", {
   given: (lab) =>
     Effect.gen(function*() {
       const inbox = yield* registered(lab)
@@ -56,7 +56,7 @@ row("DRN-17 what was given up is free: another mob may claim it at once", {
     })
 })
 
-row("DRN-18 an abort beside an update leaves one of the two, whole", {
+row("DRN-18 an abort beside an update leaves a running drain or a stopped one", {
   given: registered,
   when: (lab, inbox) =>
     Effect.gen(function*() {
@@ -71,17 +71,17 @@ row("DRN-18 an abort beside an update leaves one of the two, whole", {
   then: (lab, attached) =>
     Effect.gen(function*() {
       const { phase, taskLive } = yield* drainOf(lab)
-      // the abort came first and the session drains again, or it came last and ended the drain that was there
+      // Either the abort came first and the session drains again, or it came last and ended the drain.
       assert.deepStrictEqual([phase, taskLive], attached ? ["Running", true] : ["Stopped", false])
     })
 })
 
-row("DRN-20 a drain that falls asleep misses no input that comes in the same moment", {
+row("DRN-20 a drain that begins to wait misses no input that arrives at the same moment", {
   given: (lab) => Effect.tap(registered(lab), (inbox) => lab.machine.session(A).comms.attach(inbox)),
   when: (lab, inbox) =>
     Effect.gen(function*() {
       const numbers = Array.from({ length: 12 }, (_, at) => at + 1)
-      // each sender waits for nobody, so that some of them meet the drain between looking and sleeping
+      // The senders do not wait for each other, so that some of them meet the drain between its look and its wait.
       yield* Effect.forEach(
         [0, 1, 2],
         (sender) =>

@@ -1,3 +1,4 @@
+/** ENS: attaching an executor to a session, alone and in a race. */
 import { assert } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -22,7 +23,7 @@ import {
   storedState
 } from "./driver.js"
 
-/** An executor that is built by a factory which tells what became of it. */
+/** An executor whose factory counts how often it was built and released. */
 const built = (lab: Lab, options?: LatchedExecutor.LatchedOptions) =>
   Effect.gen(function*() {
     const latched = yield* lab.executor(options)
@@ -44,7 +45,7 @@ const built = (lab: Lab, options?: LatchedExecutor.LatchedOptions) =>
 const ensure = (lab: Lab, { executor }: LatchedExecutor.LatchedExecutor) =>
   lab.machine.ensureSessionWithExecutor(A, executor)
 
-/** Accepts a prompt and waits for its end. */
+/** Accepts a prompt and waits for its outcome. */
 const finished = (lab: Lab, n: number): Effect.Effect<CompletionOutcome["_tag"], unknown> =>
   Effect.flatMap(lab.machine.acceptInputWithCompletion(A, prompt(n)), ({ completion }) =>
     Option.match(completion, {
@@ -54,7 +55,7 @@ const finished = (lab: Lab, n: number): Effect.Effect<CompletionOutcome["_tag"],
 
 const broken = new StoreIo({ operation: "open", code: "EIO", detail: "the disk is gone" })
 
-row("ENS-01 an unknown session is registered and attached", {
+row("ENS-01 ensure registers and attaches an unknown session", {
   given: (lab) => lab.executor(),
   when: ensure,
   then: (lab, outcome) =>
@@ -66,7 +67,7 @@ row("ENS-01 an unknown session is registered and attached", {
     })
 })
 
-row("ENS-02 what was queued is run", {
+row("ENS-02 an attachment runs the queued inputs", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -83,7 +84,7 @@ row("ENS-02 what was queued is run", {
     })
 })
 
-row("ENS-03 registering and attaching race", {
+row("ENS-03 a registration and an attachment that race share one incarnation and one loop", {
   given: (lab) => lab.executor(),
   when: (lab, executor) =>
     Effect.zipRight(
@@ -99,7 +100,7 @@ row("ENS-03 registering and attaching race", {
     })
 })
 
-row("ENS-04 the first executor stays", {
+row("ENS-04 a second attachment leaves the first executor in place", {
   given: (lab) =>
     Effect.gen(function*() {
       const first = yield* lab.executor()
@@ -122,9 +123,8 @@ row("ENS-04 the first executor stays", {
     })
 })
 
-// as it is read here: losers await the winner
-// D6: the losers of the race wait for the winner
-row("ENS-05 sixteen at once attach one", {
+// The losers of the race wait for the winner, which is how this test reads the row (D6).
+row("ENS-05 one of sixteen concurrent attachments wins", {
   given: (lab) => Effect.replicateEffect(lab.executor(), 16),
   when: (lab, executors) =>
     Effect.gen(function*() {
@@ -146,7 +146,7 @@ row("ENS-05 sixteen at once attach one", {
     })
 })
 
-row("ENS-06 an interrupted attachment gives the slot back", {
+row("ENS-06 an interrupted attachment releases the slot", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -173,9 +173,9 @@ row("ENS-06 an interrupted attachment gives the slot back", {
     })
 })
 
-// as it is read here: phase and loop never disagree, so that the phase beside a dead loop is idle
+// This test reads the row as: phase and loop never disagree, so a session with a dead loop is idle.
 for (const how of ["fails", "is interrupted"] as const) {
-  row(`ENS-05 when the first of a race ${how} the second takes over, and the session stays`, {
+  row(`ENS-05 the second attachment takes over when the first of a race ${how}, and the session stays registered`, {
     given: nothing,
     when: (lab) =>
       Effect.gen(function*() {
@@ -199,7 +199,7 @@ for (const how of ["fails", "is interrupted"] as const) {
   })
 }
 
-row("ENS-06 an interrupted sessionScoped does not wait for its executor, and takes down what it registered", {
+row("ENS-06 an interrupted sessionScoped does not wait for its factory, and unregisters the session it registered", {
   given: nothing,
   when: (lab) =>
     Effect.gen(function*() {
@@ -219,8 +219,8 @@ row("ENS-06 an interrupted sessionScoped does not wait for its executor, and tak
     })
 })
 
-// D5 overrides the row: a session whose loop has ended is idle; phase and loop never disagree
-row("ENS-07 a dead loop is replaced", {
+// A session whose loop has ended is idle, since phase and loop never disagree. This overrides the row (D5).
+row("ENS-07 an attachment replaces a dead loop", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* ensure(lab, yield* lab.executor({ stop: Effect.dieMessage("boom") }))
@@ -240,7 +240,7 @@ row("ENS-07 a dead loop is replaced", {
     })
 })
 
-row("ENS-08 an input right after the attachment needs no other stimulus", {
+row("ENS-08 an input right after the attachment runs without another stimulus", {
   given: (lab) => Effect.zipRight(lab.machine.registerSession(A), lab.executor()),
   when: (lab, executor) => Effect.zipRight(ensure(lab, executor), finished(lab, 1)),
   then: (_, outcome, executor) =>
@@ -250,7 +250,7 @@ row("ENS-08 an input right after the attachment needs no other stimulus", {
     })
 })
 
-row("ENS-09 no wake is lost while attaching", {
+row("ENS-09 no wake is lost during an attachment", {
   given: (lab) => Effect.zipRight(lab.machine.registerSession(A), lab.executor()),
   when: (lab, executor) =>
     Effect.all([ensure(lab, executor), finished(lab, 1), finished(lab, 2)], { concurrency: "unbounded" }),
@@ -263,7 +263,7 @@ row("ENS-09 no wake is lost while attaching", {
     })
 })
 
-row("ENS-10 a destroyed session takes no executor", {
+row("ENS-10 a destroyed session refuses an executor", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -280,10 +280,11 @@ row("ENS-10 a destroyed session takes no executor", {
     })
 })
 
-// as it is read here: "retired" without pending inputs; with some a loop drains them
+// This test reads "retired" as: without pending inputs. With pending inputs, a loop drains them.
 for (const state of ["retired", "stopped"] as const) {
-  // D5 overrides the row for a retired session with pending inputs, which gets a loop that drains them; this one has none
-  row(`ENS-11 a ${state} session takes no executor`, {
+  // A retired session with pending inputs gets a loop that drains them, which overrides the row (D5). This session has
+  // no pending inputs.
+  row(`ENS-11 a ${state} session refuses an executor`, {
     given: (lab) =>
       Effect.gen(function*() {
         yield* lab.machine.registerSession(A)
@@ -305,8 +306,8 @@ for (const state of ["retired", "stopped"] as const) {
   })
 }
 
-// D6 overrides the row: `NotReady{destroyed}`
-row("ENS-12 a late attachment does not touch the successor", {
+// A late attachment fails with `NotReady{destroyed}`, which overrides the row (D6).
+row("ENS-12 a late attachment does not change the next incarnation", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -336,7 +337,7 @@ row("ENS-12 a late attachment does not touch the successor", {
     })
 })
 
-row("ENS-13 an executor whose handles cannot be read gives the slot back", {
+row("ENS-13 an attachment releases the slot when the handles of its executor cannot be read", {
   given: (lab) => lab.machine.registerSession(A),
   when: ({ machine }) => {
     const broken: Pick<CoreExecutor.CoreExecutor, "stop"> = {
@@ -356,9 +357,9 @@ row("ENS-13 an executor whose handles cannot be read gives the slot back", {
     })
 })
 
-// D12 overrides the row: what is accepted without wake is held, and what is held drives nothing, an attachment no
-// more than a loop; it goes before the first input that drives
-row("ENS-15 an attachment looks at the queue, and what is held waits for what drives", {
+// An input accepted without wake is held: it drives no run, and runs in front of the next driving input. An attachment
+// looks at the queue and begins no run for held inputs alone. This overrides the row (D12).
+row("ENS-15 an attachment looks at the queue, and a held input waits for a driving one", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -381,7 +382,7 @@ row("ENS-15 an attachment looks at the queue, and what is held waits for what dr
     })
 })
 
-row("ENS-16 a cold attachment goes on with the stored epoch", {
+row("ENS-16 an attachment after a restart keeps the stored epoch", {
   given: (lab) =>
     Effect.gen(function*() {
       const begin: LatchedExecutor.LatchedOptions["begin"] = ({ operations }) =>
@@ -409,7 +410,7 @@ row("ENS-16 a cold attachment goes on with the stored epoch", {
     })
 })
 
-row("ENS-17 an attachment is not durable", {
+row("ENS-17 an attachment is not stored", {
   given: (lab) => lab.executor(),
   when: ensure,
   then: (lab) =>
@@ -419,7 +420,7 @@ row("ENS-17 an attachment is not durable", {
     })
 })
 
-row("ENS-19 a failed recovery is the error of the attachment", {
+row("ENS-19 an attachment fails with the error of a failed recovery", {
   given: (lab) => Effect.zipRight(Effect.sync(() => lab.faults.failOpen(broken)), built(lab)),
   when: ({ machine }, { make }) => Effect.flip(machine.ensureSessionWithExecutorFactory(A, make)),
   then: (lab, error, { log }) =>
@@ -431,7 +432,7 @@ row("ENS-19 a failed recovery is the error of the attachment", {
     })
 })
 
-row("ENS-19 a corrupt session is the error of the attachment", {
+row("ENS-19 an attachment fails with RecoveryCorruption when the session is corrupt", {
   given: (lab) =>
     Effect.gen(function*() {
       const corrupt = [{ table: "input", key: inputId(1), detail: "cannot be read" }]
@@ -447,8 +448,8 @@ row("ENS-19 a corrupt session is the error of the attachment", {
     })
 })
 
-// as it is read here: a defect of `apply` does not kill the loop (D8); the loop's fiber is interrupted instead
-row("ENS-20 a loop that is killed ends after its run has, and whoever waited is told", {
+// This test reads the row as: the fiber of the loop is interrupted. A defect of `apply` does not end the loop (D8).
+row("ENS-20 a loop that is interrupted ends after its run, and its waiters are told", {
   given: (lab) =>
     Effect.gen(function*() {
       const began = yield* lab.latch
@@ -483,7 +484,7 @@ row("ENS-20 a loop that is killed ends after its run has, and whoever waited is 
     })
 })
 
-row("ENS-20 what a dead loop left staged is queued again", {
+row("ENS-20 inputs that a dead loop left staged are queued again", {
   given: (lab) =>
     Effect.gen(function*() {
       const first = yield* lab.executor({ held: true })

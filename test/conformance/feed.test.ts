@@ -1,4 +1,4 @@
-// FEED: the completion feed of a session, and the wake of an idle one
+// FEED: the completion feed of a session, and the wake of an idle session.
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -15,7 +15,7 @@ import { broken, member, ops, registered, running } from "./operationRows.js"
 
 const seqs = (entries: ReadonlyArray<CompletionEntry>) => entries.map(({ seq }) => seq)
 
-/** What a follower got, in short. */
+/** The items that a follower received, in short form. */
 const said = (items: Iterable<FeedItem>) =>
   Array.from(
     items,
@@ -30,7 +30,7 @@ const complete = (lab: Process, ...ns: ReadonlyArray<number>) =>
 
 const cursors = (lab: Process) => ops(lab).cursors
 
-/** Attached, idle, with this many external operations running. */
+/** Attaches an idle session with `n` running external operations. */
 const idle = (n: number, held = false) => (lab: Lab) =>
   Effect.gen(function*() {
     const executor = yield* lab.executor({ held })
@@ -75,7 +75,7 @@ row("FEED-01 every end has the next sequence", {
     })
 })
 
-row("FEED-02 a reader gets what comes after its cursor", {
+row("FEED-02 listSince returns the entries after the cursor", {
   given: (lab) => Effect.zipRight(registered(5)(lab), complete(lab, 1, 2, 3, 4, 5)),
   when: (lab) => Effect.forEach([-1, 0, 2, 5, 9], (after) => ops(lab).listSince(after)),
   then: (_, batches) =>
@@ -85,7 +85,7 @@ row("FEED-02 a reader gets what comes after its cursor", {
     })
 })
 
-row("FEED-04 a follower misses nothing and gets nothing twice, whenever it comes and goes on", {
+row("FEED-04 a follower receives every entry once, whenever it starts and resumes", {
   given: registered(6),
   when: (lab) =>
     Effect.all([
@@ -104,7 +104,7 @@ row("FEED-04 a follower misses nothing and gets nothing twice, whenever it comes
     })
 }, { seeds: 60 })
 
-row("FEED-04 a follower is told of what it came too late for", {
+row("FEED-04 a follower receives a gap for the entries that were dropped before it started", {
   given: (lab) => Effect.zipRight(registered(20)(lab), complete(lab, ...Array.from({ length: 12 }, (_, i) => i + 1))),
   when: (lab) => Effect.all([taken(lab, 9), taken(lab, 3, 9), Effect.map(ops(lab).listSince(0), ({ gap }) => gap)]),
   then: (lab, [all, late, gap]) =>
@@ -118,7 +118,7 @@ row("FEED-04 a follower is told of what it came too late for", {
     })
 }, { config: { feedRetention: 2, maxCompletedOperations: 2 } })
 
-row("FEED-04 a slow follower that was overtaken is told, and goes on", {
+row("FEED-04 a slow follower receives a gap and continues when entries were dropped ahead of it", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(12)(lab)
@@ -142,7 +142,7 @@ row("FEED-04 a slow follower that was overtaken is told, and goes on", {
   then: (_, items) => Effect.sync(() => assert.deepStrictEqual(items, [1, "gap 1-4", 5, 6, 7, 8, 9, 10, 11, 12]))
 }, { config: { feedRetention: 2 } })
 
-row("FEED-04 a follower ends with the session, after its last entry", {
+row("FEED-04 a follower ends after the last entry when the session is destroyed", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(1)(lab)
@@ -159,7 +159,7 @@ row("FEED-04 a follower ends with the session, after its last entry", {
 // the wake
 // ---------------------------------------------------------------------------------------------------------------------
 
-row("FEED-07 an idle session is woken once by a background operation", {
+row("FEED-07 a background operation wakes an idle session once", {
   given: idle(1),
   when: (lab) => Effect.zipRight(complete(lab, 1), Effect.zipRight(lab.settle, lab.advance("1 hour"))),
   then: (lab, _, executor) =>
@@ -181,7 +181,7 @@ row("FEED-07 an idle session is woken once by a background operation", {
     })
 })
 
-row("FEED-08 five ends before the loop turns are one wake", {
+row("FEED-08 five ends in one round wake the session once", {
   given: (lab) =>
     Effect.gen(function*() {
       const executor = yield* idle(5)(lab)
@@ -206,7 +206,7 @@ row("FEED-08 five ends before the loop turns are one wake", {
     })
 })
 
-row("FEED-09 the end of a member child wakes nobody, and is observed", {
+row("FEED-09 the end of a member child is observed and wakes no session", {
   given: (lab) =>
     Effect.gen(function*() {
       const executor = yield* idle(0)(lab)
@@ -221,7 +221,7 @@ row("FEED-09 the end of a member child wakes nobody, and is observed", {
     })
 })
 
-row("FEED-10 what ends during a run wakes after it, once", {
+row("FEED-10 an operation that ends during a run wakes the session once, after that run", {
   given: (lab) =>
     Effect.gen(function*() {
       const executor = yield* idle(1, true)(lab)
@@ -248,8 +248,8 @@ row("FEED-10 what ends during a run wakes after it, once", {
     })
 })
 
-// D29 overrides the row: no re-checks at all, the session looks again when its state changes
-row("FEED-12 a wake that has to wait costs nothing until the session is quiescent", {
+// The session makes no periodic checks; it looks again when its state changes. This overrides the row (D29).
+row("FEED-12 a deferred wake costs nothing until the session is quiescent", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(1)(lab)
@@ -276,7 +276,7 @@ row("FEED-12 a wake that has to wait costs nothing until the session is quiescen
     })
 })
 
-row("FEED-12 a retired session is not woken", {
+row("FEED-12 an end wakes no retired session until it is recycled", {
   given: (lab) => Effect.tap(registered(1)(lab), () => lab.machine.retireRuntime(A)),
   when: (lab) => complete(lab, 1),
   then: (lab) =>
@@ -288,7 +288,7 @@ row("FEED-12 a retired session is not woken", {
     })
 })
 
-row("FEED-13 a wake that cannot be stored is not lost", {
+row("FEED-13 a wake is repeated when it could not be stored", {
   given: (lab) => Effect.tap(idle(1)(lab), () => lab.advance("1 second")),
   when: (lab) =>
     Effect.gen(function*() {
@@ -309,7 +309,7 @@ row("FEED-13 a wake that cannot be stored is not lost", {
     })
 })
 
-row("FEED-13 a wake whose run fails is given the same entries again", {
+row("FEED-13 a wake receives the same entries again when its run fails", {
   given: (lab) => Effect.tap(idle(1, true)(lab), () => lab.advance("1 second")),
   when: (lab, executor) =>
     Effect.gen(function*() {
@@ -325,7 +325,7 @@ row("FEED-13 a wake whose run fails is given the same entries again", {
     Effect.sync(() => assert.deepStrictEqual(executor.turns().map((turn) => seqs(turn.completions)), [[1], [1]]))
 })
 
-row("FEED-15 a wake that did not run before the process died runs once after it", {
+row("FEED-15 a wake that did not run before the process died runs once in the next process", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(1)(lab)
@@ -348,7 +348,7 @@ row("FEED-15 a wake that did not run before the process died runs once after it"
     })
 })
 
-row("FEED-15 whenever the process dies, each end is told of in the next one's committed turns at most once", {
+row("FEED-15 each end is told at most once in the committed turns of the next process, whenever the process dies", {
   given: idle(3),
   when: (lab) =>
     Effect.gen(function*() {
@@ -368,7 +368,7 @@ row("FEED-15 whenever the process dies, each end is told of in the next one's co
   then: (lab, { executor, next }, before) =>
     Effect.gen(function*() {
       const [old, fresh] = [before, executor].map((one) => one.turns().flatMap((turn) => seqs(turn.completions)))
-      assert.strictEqual(new Set(fresh).size, fresh?.length, "no entry twice in one process")
+      assert.strictEqual(new Set(fresh).size, fresh?.length, "a process tells an entry once")
       assert.deepStrictEqual([...new Set([...old ?? [], ...fresh ?? []])].sort(), [1, 2, 3])
       assert.deepStrictEqual(yield* cursors(next), {
         agentApplied: 3,

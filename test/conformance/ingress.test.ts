@@ -1,3 +1,4 @@
+/** ING: which inputs a session accepts, refuses or deduplicates, and when they are durable. */
 import { assert, describe } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -43,7 +44,10 @@ import {
   untilState
 } from "../support/rows.js"
 
-/** What is refused at every door: an error here, an outcome on the control plane, and nothing is left of it. */
+/**
+ * Checks that every entry point refuses the input: with an error here, with an outcome on the control plane. The store
+ * keeps no trace of it.
+ */
 const refused = (world: World, input: Input, tag: string) =>
   Effect.gen(function*() {
     const error = yield* Effect.flip(world.machine.acceptInput(sid, input))
@@ -61,7 +65,7 @@ const refused = (world: World, input: Input, tag: string) =>
 const keyed = (n: number, key = "k") => prompt(n, undefined, { idempotencyKey: key })
 const replaceable = (n: number) => peer(n, progress, undefined, { supersessionKey: "k" })
 
-/** Every order in which two effects can begin, as far as turns of the scheduler tell. */
+/** Delays an effect by `n` turns of the scheduler. Different delays make two effects begin in different orders. */
 const yields = (n: number) => Effect.repeatN(Effect.yieldNow(), n)
 
 describe("ingress", () => {
@@ -79,7 +83,7 @@ describe("ingress", () => {
       assert.strictEqual(yield* world.machine.runtimeState(sid), "idle")
     }))
 
-  row("ING-04 lanes are disjoint and in admission order", (world) =>
+  row("ING-04 the lanes are disjoint and in admission order", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       yield* Effect.forEach([prompt(1), continuation(2), peer(3, progress)], (input) =>
@@ -94,7 +98,7 @@ describe("ingress", () => {
       assert.deepStrictEqual(snapshot.steer.map((_) => _.inputId), [inputId(2), inputId(3)])
     }))
 
-  row("ING-05 an operation input is consumed as it is accepted", (world) =>
+  row("ING-05 an operation input is consumed by the commit that accepts it", (world) =>
     Effect.gen(function*() {
       const runs = scripted()
       yield* attach(world, runs)
@@ -110,7 +114,7 @@ describe("ingress", () => {
       assert.strictEqual(yield* phaseOf(world, inputId(1)), "consumed")
     }))
 
-  row("ING-06 a progress input has no handling mode", (world) =>
+  row("ING-06 a progress input with a handling mode is refused", (world) =>
     Effect.zipRight(
       world.machine.registerSession(sid),
       Effect.forEach(
@@ -120,7 +124,7 @@ describe("ingress", () => {
       )
     ))
 
-  row("ING-07 a terminal response names its request", (world) =>
+  row("ING-07 a terminal response without a request id is refused", (world) =>
     Effect.zipRight(
       world.machine.registerSession(sid),
       refused(
@@ -130,7 +134,7 @@ describe("ingress", () => {
       )
     ))
 
-  row("ING-08 somebody's words are never derived", (world) =>
+  row("ING-08 a derived prompt, flow step or peer message is refused", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       const fields = { durability: "derived", source: { type: "system" } } as const
@@ -141,7 +145,7 @@ describe("ingress", () => {
       yield* refused(world, peer(5, terminal, undefined, fields), "DurabilityViolation")
     }))
 
-  row("ING-09 nothing from outside is derived, whatever its kind", (world) =>
+  row("ING-09 a derived input from outside is refused, whatever its kind", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       const sources = [
@@ -159,7 +163,7 @@ describe("ingress", () => {
       }
     }))
 
-  row("ING-11 a known key is no second input and no second write", (world) =>
+  row("ING-11 an input with a known key is deduplicated without a write", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       yield* world.machine.acceptInput(sid, keyed(1))
@@ -172,22 +176,25 @@ describe("ingress", () => {
       assert.strictEqual(yield* phaseOf(world, inputId(2)), null)
     }))
 
-  // D18, D19: `prompt` gives a completion of the finished duplicate all the same, from the store
-  row("ING-12 a known key of a finished input: no handle, but its stored outcome", (world) =>
-    Effect.gen(function*() {
-      yield* attach(world, scripted())
-      const session = world.machine.session(sid)
-      const first = yield* session.prompt("hello", { idempotencyKey: "k" })
-      const told = yield* first.completion.wait
-      const { completion, outcome } = yield* world.machine.acceptInputWithCompletion(sid, keyed(2))
-      const existingId = first.completion.inputId
-      assert.deepStrictEqual(outcome, { _tag: "Deduplicated", inputId: inputId(2), existingId })
-      assert.isTrue(Option.isNone(completion))
-      const again = yield* session.prompt("other words", { idempotencyKey: "k" })
-      assert.deepStrictEqual(yield* again.completion.wait, told)
-    }))
+  // `prompt` returns a completion of the finished duplicate from the store (D18, D19).
+  row(
+    "ING-12 a known key of a finished input gives no handle, but its stored outcome",
+    (world) =>
+      Effect.gen(function*() {
+        yield* attach(world, scripted())
+        const session = world.machine.session(sid)
+        const first = yield* session.prompt("hello", { idempotencyKey: "k" })
+        const told = yield* first.completion.wait
+        const { completion, outcome } = yield* world.machine.acceptInputWithCompletion(sid, keyed(2))
+        const existingId = first.completion.inputId
+        assert.deepStrictEqual(outcome, { _tag: "Deduplicated", inputId: inputId(2), existingId })
+        assert.isTrue(Option.isNone(completion))
+        const again = yield* session.prompt("other words", { idempotencyKey: "k" })
+        assert.deepStrictEqual(yield* again.completion.wait, told)
+      })
+  )
 
-  row("ING-13 duplicates of an open input share its end", (world) =>
+  row("ING-13 duplicates of an open input share its outcome", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       const first = yield* accepted(world, keyed(1))
@@ -215,27 +222,30 @@ describe("ingress", () => {
       assert.deepStrictEqual(ended, { _tag: "Deduplicated", inputId: inputId(3), existingId: inputId(1) })
     }))
 
-  row("ING-16 a silent intent wakes nobody and joins the next driven run in front", (world) =>
-    Effect.gen(function*() {
-      yield* world.machine.registerSession(sid)
-      yield* world.machine.setSessionSilentIntents(sid, ["hush"])
-      const runs = scripted()
-      const idle = yield* world.machine.acceptInput(sid, peer(1, silentRequest))
-      assert.strictEqual(idle._tag === "Accepted" ? idle.state.phase : "", "queued")
-      yield* attach(world, runs)
-      yield* world.machine.acceptInput(sid, peer(2, silentRequest))
-      const snapshot = yield* world.snapshot
-      assert.deepStrictEqual(snapshot.queue.map((_) => [_.inputId, _.hold]), [[inputId(1), true], [inputId(2), true]])
-      yield* anHour
-      assert.strictEqual(runs.turns.length, 0)
-      yield* world.machine.acceptInput(sid, prompt(3))
-      const turn = yield* runs.started(1)
-      assert.deepStrictEqual(turn.inputs.map((_) => _.header.id), [inputId(1), inputId(2), inputId(3)])
-      assert.strictEqual(textOf(turn.appends.at(-1)?.blocks ?? []), "prompt 3")
-      assert.strictEqual(turn.appends.length + turn.contexts.length, 3)
-    }))
+  row(
+    "ING-16 a silent intent wakes no loop and joins the next driven run, in front",
+    (world) =>
+      Effect.gen(function*() {
+        yield* world.machine.registerSession(sid)
+        yield* world.machine.setSessionSilentIntents(sid, ["hush"])
+        const runs = scripted()
+        const idle = yield* world.machine.acceptInput(sid, peer(1, silentRequest))
+        assert.strictEqual(idle._tag === "Accepted" ? idle.state.phase : "", "queued")
+        yield* attach(world, runs)
+        yield* world.machine.acceptInput(sid, peer(2, silentRequest))
+        const snapshot = yield* world.snapshot
+        assert.deepStrictEqual(snapshot.queue.map((_) => [_.inputId, _.hold]), [[inputId(1), true], [inputId(2), true]])
+        yield* anHour
+        assert.strictEqual(runs.turns.length, 0)
+        yield* world.machine.acceptInput(sid, prompt(3))
+        const turn = yield* runs.started(1)
+        assert.deepStrictEqual(turn.inputs.map((_) => _.header.id), [inputId(1), inputId(2), inputId(3)])
+        assert.strictEqual(textOf(turn.appends.at(-1)?.blocks ?? []), "prompt 3")
+        assert.strictEqual(turn.appends.length + turn.contexts.length, 3)
+      })
+  )
 
-  row("ING-18 a newer progress input takes the place of the older", (world) =>
+  row("ING-18 a newer progress input coalesces the older one", (world) =>
     Effect.gen(function*() {
       const runs = scripted()
       yield* world.machine.registerSession(sid)
@@ -250,8 +260,8 @@ describe("ingress", () => {
       assert.deepStrictEqual(runs.batches(), [[inputId(2), inputId(3)]])
     }))
 
-  // D9: `Abandoned{"coalesced into <id>"}` at once; no policy of version 1 supersedes
-  row("ING-21 who waits for a coalesced input is told at once", (world) =>
+  // The waiter receives `Abandoned{"coalesced into <id>"}` at once. No policy of version 1 supersedes (D9).
+  row("ING-21 the waiter of a coalesced input is told at once", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       const waiting = yield* accepted(world, replaceable(1))
@@ -260,7 +270,7 @@ describe("ingress", () => {
       assert.deepStrictEqual((yield* world.snapshot).waiters, [])
     }))
 
-  row("ING-22 a steering prompt runs at once, once, and cancels nothing", (world) =>
+  row("ING-22 a steering prompt runs at once, once, and cancels no run", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true, hardCancel: Effect.void })
       yield* attach(world, runs)
@@ -275,27 +285,30 @@ describe("ingress", () => {
       assert.deepStrictEqual([runs.calls.hardCancel, runs.calls.cancelAfterBoundary], [[], []])
     }))
 
-  row("ING-24 accepted without wake: queued until something else drives", (world) =>
-    Effect.gen(function*() {
-      const runs = scripted()
-      yield* world.machine.registerSession(sid)
-      yield* world.machine.acceptInputWithoutWake(sid, prompt(1))
-      assert.strictEqual(yield* world.machine.runtimeState(sid), "idle")
-      yield* attach(world, runs)
-      yield* world.machine.acceptInputWithoutWake(sid, peer(2, message))
-      yield* anHour
-      assert.strictEqual(runs.turns.length, 0)
-      assert.deepStrictEqual([yield* phaseOf(world, inputId(1)), yield* phaseOf(world, inputId(2))], [
-        "queued",
-        "queued"
-      ])
-      yield* world.machine.acceptInput(sid, prompt(3))
-      yield* untilPhase(world, inputId(3), "consumed")
-      assert.deepStrictEqual(runs.batches().flat(), [inputId(1), inputId(2), inputId(3)])
-    }))
+  row(
+    "ING-24 an input accepted without wake stays queued until another input drives a run",
+    (world) =>
+      Effect.gen(function*() {
+        const runs = scripted()
+        yield* world.machine.registerSession(sid)
+        yield* world.machine.acceptInputWithoutWake(sid, prompt(1))
+        assert.strictEqual(yield* world.machine.runtimeState(sid), "idle")
+        yield* attach(world, runs)
+        yield* world.machine.acceptInputWithoutWake(sid, peer(2, message))
+        yield* anHour
+        assert.strictEqual(runs.turns.length, 0)
+        assert.deepStrictEqual([yield* phaseOf(world, inputId(1)), yield* phaseOf(world, inputId(2))], [
+          "queued",
+          "queued"
+        ])
+        yield* world.machine.acceptInput(sid, prompt(3))
+        yield* untilPhase(world, inputId(3), "consumed")
+        assert.deepStrictEqual(runs.batches().flat(), [inputId(1), inputId(2), inputId(3)])
+      })
+  )
 
   row(
-    "ING-26 a prompt accepted during a run is the next run, with no further stimulus",
+    "ING-26 a prompt accepted during a run is the next run, without another stimulus",
     (world) =>
       Effect.gen(function*() {
         const runs = scripted({ park: true })
@@ -311,7 +324,7 @@ describe("ingress", () => {
       })
   )
 
-  row("ING-30 accepted means durable", (world) =>
+  row("ING-30 an input is durable when it is accepted", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       const latch = yield* Effect.makeLatch(false)
@@ -328,7 +341,7 @@ describe("ingress", () => {
       assert.deepStrictEqual(yield* world.machine.listActiveInputs(sid), [inputId(1)])
     }))
 
-  row("ING-31 a refused write leaves nothing, not even the key", (world) =>
+  row("ING-31 a refused write leaves neither the input nor its key", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       world.tap.onCommit = (_, n) => n === 1 ? fail : pass
@@ -341,7 +354,7 @@ describe("ingress", () => {
       assert.strictEqual((yield* world.machine.acceptInput(sid, keyed(2)))._tag, "Accepted")
     }))
 
-  row("ING-32 once the row is durable the input runs, even if its caller is gone", (world) =>
+  row("ING-32 a durable input runs when its caller has been interrupted", (world) =>
     Effect.gen(function*() {
       const runs = scripted()
       yield* attach(world, runs)
@@ -387,7 +400,7 @@ describe("ingress", () => {
       }
     }))
 
-  row("ING-41 an accept that found the old session never reaches it", (world) =>
+  row("ING-41 an accept that found the old session does not reach the new one", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       const asked = yield* Deferred.make<void>()

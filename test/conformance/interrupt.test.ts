@@ -1,3 +1,4 @@
+/** INT: cancelling a run and asking it to yield. */
 import { assert, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -24,7 +25,7 @@ import {
 const outcomeOf = (error: RuntimeDriverError): string =>
   error._tag === "NotReady" ? `NotReady{${error.state}}` : error._tag
 
-/** What both requests are answered. */
+/** Returns the errors of both requests, a hard cancel and a yield. */
 const both = ({ machine }: World) =>
   Effect.all([
     Effect.map(Effect.flip(machine.hardCancelCurrentRun(sid, "x")), outcomeOf),
@@ -32,23 +33,24 @@ const both = ({ machine }: World) =>
   ])
 
 describe("interrupt", () => {
-  row("INT-01 nothing to cancel in an idle session", (world) =>
+  row("INT-01 both requests are refused in an idle or unknown session", (world) =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* both(world), ["NotReady{destroyed}", "NotReady{destroyed}"])
       yield* world.machine.registerSession(sid)
       assert.deepStrictEqual(yield* both(world), ["NotReady{idle}", "NotReady{idle}"])
     }))
 
-  row("INT-02 nothing to cancel in a destroyed session", (world) =>
+  row("INT-02 both requests are refused in a destroyed session", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       yield* world.machine.destroyRuntime(sid)
       assert.deepStrictEqual(yield* both(world), ["Destroyed", "Destroyed"])
     }))
 
-  // D17: records the cancel for this run, calls the handle, returns; the run is interrupted after `cancelGrace`
+  // The request records the cancel for this run, calls the handle and returns. The run is interrupted after
+  // `cancelGrace` (D17).
   row(
-    "INT-03 a cancel calls the handle, waits for nobody, and interrupts after the grace",
+    "INT-03 a cancel calls the handle without waiting for it, and interrupts the run after the grace",
     (world) =>
       Effect.gen(function*() {
         const runs = scripted({ park: true, hardCancel: Effect.void })
@@ -82,7 +84,7 @@ describe("interrupt", () => {
       })
   )
 
-  row("INT-03 without a handle there is no grace", (world) =>
+  row("INT-03 a cancel interrupts the run at once when there is no handle", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true })
       yield* attach(world, runs)
@@ -92,8 +94,8 @@ describe("interrupt", () => {
       assert.deepStrictEqual(yield* completion.wait, { _tag: "Cancelled" })
     }))
 
-  // D17: a result that was handed over counts, whatever comes after it
-  row("INT-03 a result handed over before the interrupt is kept", (world) =>
+  // A result that the executor handed over counts, whatever happens afterwards (D17).
+  row("INT-03 a result handed over before the interruption is kept", (world) =>
     Effect.gen(function*() {
       const runs = scripted({
         apply: (turn) => Effect.zipRight(turn.finish(Turns.reply("handed over")), Effect.never)
@@ -106,7 +108,7 @@ describe("interrupt", () => {
       assert.deepStrictEqual(yield* completion.wait, { _tag: "Completed", result: { text: "handed over" } })
     }))
 
-  // D17: a drain run looks retired and can be cancelled all the same
+  // A drain run can be cancelled, although its session looks retired (D17).
   row("INT-03 a drain run can be cancelled", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true })
@@ -119,7 +121,7 @@ describe("interrupt", () => {
       assert.deepStrictEqual(yield* completion.wait, { _tag: "Cancelled" })
     }))
 
-  // D16: the request belongs to its run; there is no second, in-loop delivery
+  // The request belongs to its run; the loop does not deliver it a second time (D16).
   row("INT-09 a request to yield is delivered at once, and once", (world) =>
     Effect.gen(function*() {
       const runs = scripted({
@@ -136,7 +138,7 @@ describe("interrupt", () => {
       assert.deepStrictEqual(runs.calls.cancelAfterBoundary, ["others wait"])
     }))
 
-  row("INT-11 a request without a run is refused and leaks into no other", (world) =>
+  row("INT-11 a request without a run is refused and does not affect a later run", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ hardCancel: Effect.void })
       yield* attach(world, runs)
@@ -147,7 +149,7 @@ describe("interrupt", () => {
       assert.deepStrictEqual([runs.calls.hardCancel, runs.calls.cancelAfterBoundary], [[], []])
     }))
 
-  row("INT-12 a cancel of a run that ended first does not reach the next", (world) =>
+  row("INT-12 a cancel of a run that ended first does not reach the next run", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true, hardCancel: Effect.void })
       yield* attach(world, runs)
@@ -169,7 +171,7 @@ describe("interrupt", () => {
       assert.deepStrictEqual([runs.calls.hardCancel, runs.calls.cancelAfterBoundary], [["x"], ["y"]])
     }))
 
-  row("INT-13 a hundred requests to one run are one", (world) =>
+  row("INT-13 the executor receives one of a hundred requests to the same run", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true, hardCancel: Effect.void })
       yield* attach(world, runs)
@@ -190,7 +192,7 @@ describe("interrupt", () => {
     "cannot be interrupted": (gate: Effect.Latch) => Effect.uninterruptible(gate.await)
   }
   for (const [name, waits] of Object.entries(stuck)) {
-    row(`INT-14 a handle that ${name} holds up nobody`, (world) =>
+    row(`INT-14 a handle that ${name} delays no other call`, (world) =>
       Effect.gen(function*() {
         const gate = yield* Effect.makeLatch(false)
         const runs = scripted({ park: true, hardCancel: waits(gate) })
@@ -209,7 +211,7 @@ describe("interrupt", () => {
       }))
   }
 
-  row("INT-14 a handle that hangs does not keep the run alive", (world) =>
+  row("INT-14 a handle that hangs does not extend the run beyond the grace", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true, hardCancel: Effect.never })
       yield* attach(world, runs)

@@ -1,3 +1,4 @@
+/** LLM: changing the model of a session through its host, with rollback when a step fails. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -35,7 +36,7 @@ const inOrder: ReadonlyArray<Call> = [
 
 const refusal = (detail: string) => new Internal({ detail, retryable: false })
 
-/** A bound session that speaks to a model that sees, at a host that keeps a visibility of it. */
+/** Binds a session to a model that sees, at a host that keeps the visibility of its tools. */
 const bound = (lab: Lab, sessionId: SessionId = A) =>
   Effect.gen(function*() {
     const mock = yield* LlmHost.make({ initial: { identity: seeing, visibility: Option.some(initial) } })
@@ -53,7 +54,7 @@ const errorOf = <A>(effect: Effect.Effect<A, RuntimeDriverError>) =>
 
 const toolsOf = (lab: Lab, sessionId = A) => lab.machine.session(sessionId).tools.state
 
-/** What every change leaves behind: all of it, or nothing, here and at the host, live and stored. */
+/** Checks that a change took effect completely or not at all: in the session and at the host, live and stored. */
 const whole = (lab: Lab, mock: LlmHost.LlmHost, expected: SessionLlmIdentity) =>
   Effect.gen(function*() {
     const tools = yield* toolsOf(lab)
@@ -69,7 +70,7 @@ const whole = (lab: Lab, mock: LlmHost.LlmHost, expected: SessionLlmIdentity) =>
 const surfaceOf = (model: string) =>
   LlmHost.defaultRegistry.find((entry) => entry.model === model)?.capabilities ?? noCapabilities
 
-row("LLM-01 without a host no model can be changed", {
+row("LLM-01 a change is refused when the machine has no host", {
   given: (lab) => Effect.zipRight(lab.machine.registerSession(A), lab.machine.prepareBindings(A)),
   when: (lab) => errorOf(change(lab)),
   then: (_, error) =>
@@ -79,7 +80,7 @@ row("LLM-01 without a host no model can be changed", {
     })
 }, { seeds: 1 })
 
-row("LLM-03 an attached session: the host is told in order, and the report says what changed", {
+row("LLM-03 a change of an attached session calls the host in order, and its report lists the changes", {
   given: (lab) =>
     Effect.gen(function*() {
       const { executor } = yield* lab.executor()
@@ -113,7 +114,7 @@ row("LLM-03 an attached session: the host is told in order, and the report says 
     })
 })
 
-row("LLM-04 a running session: the run goes on under the same id", {
+row("LLM-04 a change of a running session leaves the run alone", {
   given: (lab) =>
     Effect.gen(function*() {
       const latched = yield* lab.executor({ held: true })
@@ -139,7 +140,7 @@ row("LLM-04 a running session: the run goes on under the same id", {
 })
 
 for (const failed of ["applyLiveSessionToolVisibilityState", "persistLiveSession"] as const) {
-  row(`LLM-07 ${failed} fails: identity and visibility are restored, and the host's error returned`, {
+  row(`LLM-07 identity and visibility are restored and the host's error is returned when ${failed} fails`, {
     given: (lab) =>
       Effect.gen(function*() {
         const mock = yield* bound(lab)
@@ -169,7 +170,7 @@ for (const failed of ["applyLiveSessionToolVisibilityState", "persistLiveSession
   })
 }
 
-row("LLM-08 the rollback fails too: the live session is dropped once, and nothing is known of its model", {
+row("LLM-08 the live session is discarded once and its model is unknown when the rollback fails too", {
   given: (lab) =>
     Effect.tap(bound(lab), (mock) =>
       Effect.sync(() => {
@@ -193,7 +194,7 @@ row("LLM-08 the rollback fails too: the live session is dropped once, and nothin
     })
 })
 
-/** Holds the host in a call: `reached` once it is there, before its work is done or after it. */
+/** Holds the host in a call, before or after the work of that call. `reached` completes once the host is there. */
 const holding = (lab: Lab, mock: LlmHost.LlmHost, name: Call, when: "before" | "after") =>
   Effect.gen(function*() {
     const latch = yield* lab.latch
@@ -211,7 +212,7 @@ const holding = (lab: Lab, mock: LlmHost.LlmHost, name: Call, when: "before" | "
 
 for (const call of inOrder) {
   for (const when of ["before", "after"] as const) {
-    row(`LLM-10 the caller is interrupted ${when} ${call} has done its work: all of it, or nothing`, {
+    row(`LLM-10 a change applies completely or not at all when its caller is interrupted ${when} the work of ${call}`, {
       given: (lab) =>
         Effect.gen(function*() {
           const mock = yield* bound(lab)
@@ -221,7 +222,7 @@ for (const call of inOrder) {
         Effect.gen(function*() {
           const caller = yield* Effect.fork(change(lab))
           yield* held.reached
-          // it does not wait for the host
+          // The interruption does not wait for the host.
           yield* Fiber.interrupt(caller)
           yield* held.open
           yield* lab.settle
@@ -233,7 +234,7 @@ for (const call of inOrder) {
           assert.strictEqual(begun, inOrder.indexOf(call) >= 2)
           if (begun) yield* whole(lab, mock, blind)
           else assert.deepStrictEqual(mock.live(A).identity, seeing)
-          // the same call repeated succeeds
+          // A repeated call succeeds.
           assert.deepStrictEqual((yield* change(lab)).newIdentity, blind)
           yield* whole(lab, mock, blind)
         })
@@ -241,7 +242,7 @@ for (const call of inOrder) {
   }
 }
 
-row("a session that is retired before the host is told: it is not told", {
+row("a change is not applied at the host when the session is retired before that", {
   given: (lab) =>
     Effect.gen(function*() {
       const mock = yield* bound(lab)
@@ -262,7 +263,7 @@ row("a session that is retired before the host is told: it is not told", {
     })
 })
 
-row("a host that is replaced in the middle sees the change through", {
+row("a change finishes at its host when that host is replaced meanwhile", {
   given: (lab) =>
     Effect.gen(function*() {
       const mock = yield* bound(lab)
@@ -288,7 +289,7 @@ row("a host that is replaced in the middle sees the change through", {
 // beyond the catalogue
 // ---------------------------------------------------------------------------------------------------------------------
 
-row("D26 a session without a binding, or in another state, refuses", {
+row("D26 a change is refused when the session has no binding or is retired", {
   given: (lab) =>
     Effect.gen(function*() {
       const mock = yield* bound(lab, B)
@@ -309,7 +310,7 @@ row("D26 a session without a binding, or in another state, refuses", {
     })
 })
 
-row("changes of one session come one after another, those of two sessions side by side", {
+row("changes of one session run one after another, changes of two sessions run side by side", {
   given: (lab) =>
     Effect.gen(function*() {
       const mock = yield* bound(lab)
@@ -332,7 +333,7 @@ row("changes of one session come one after another, those of two sessions side b
     Effect.gen(function*() {
       assert.strictEqual(meanwhile, 1)
       assert.deepStrictEqual(other.newIdentity, blind)
-      // the second one saw what the first had made
+      // The second change saw the result of the first.
       assert.deepStrictEqual(reports.map(({ previousIdentity }) => previousIdentity), [seeing, blind])
       assert.deepStrictEqual(reports.map(({ newIdentity }) => newIdentity), [blind, seeing])
       yield* whole(lab, mock, seeing)
@@ -340,7 +341,7 @@ row("changes of one session come one after another, those of two sessions side b
     })
 })
 
-row("a caller that waits for its turn takes its request back", {
+row("a queued change is withdrawn when its caller is interrupted", {
   given: (lab) =>
     Effect.gen(function*() {
       const mock = yield* bound(lab)
@@ -366,7 +367,7 @@ row("a caller that waits for its turn takes its request back", {
 
 for (const end of ["unregisterSession", "destroyRuntime"] as const) {
   for (const call of inOrder) {
-    row(`${end} while the host is in ${call}: what was begun is undone, and nothing is left behind`, {
+    row(`${end} during ${call} of the host undoes the change and leaves nothing behind`, {
       given: (lab) =>
         Effect.gen(function*() {
           const mock = yield* bound(lab)
@@ -378,7 +379,7 @@ for (const end of ["unregisterSession", "destroyRuntime"] as const) {
           yield* held.reached
           const report = yield* lab.machine[end](A)
           const told = yield* Fiber.join(caller)
-          // whoever brings the word of the end is gone a few steps after it
+          // The fiber that reports the end finishes a few steps after it.
           yield* lab.settle
           return { report, told, active: yield* lab.machine.fiberCount }
         }),
@@ -406,9 +407,9 @@ const faults = {
 for (const [how, fault] of Object.entries(faults)) {
   for (const call of inOrder) {
     for (const when of ["before", "after"] as const) {
-      // a call that fails says that it has done nothing
+      // A call that fails has changed nothing by contract, so a failure after the work is not tested.
       if (how === "fails" && when === "after") continue
-      row(`the host ${how} ${when} ${call} has done its work: nothing is changed`, {
+      row(`nothing is changed when the host ${how} ${when} the work of ${call}`, {
         given: (lab) =>
           Effect.tap(bound(lab), (mock) =>
             Effect.sync(() => {
@@ -443,7 +444,7 @@ for (const [how, fault] of Object.entries(faults)) {
 
 const refusedByMedium = new StoreIo({ operation: "commit", code: "EIO", detail: "the medium failed" })
 
-row("the store refuses the visibility: the host is brought back, what it stored as well", {
+row("the host is rolled back, live and stored, when the store refuses the visibility", {
   given: (lab) => bound(lab),
   when: (lab, mock) =>
     Effect.gen(function*() {
@@ -465,7 +466,7 @@ row("the store refuses the visibility: the host is brought back, what it stored 
     })
 })
 
-row("tools that change while the host is told: it is told anew", {
+row("the host is called again when the tools change during the change", {
   given: (lab) => bound(lab),
   when: (lab, mock) =>
     Effect.gen(function*() {
@@ -497,7 +498,7 @@ row("tools that change while the host is told: it is told anew", {
     })
 })
 
-row("a host that asks for a change of the session it is changing is told that it would wait for itself", {
+row("a host that changes the session it is already changing is refused with a deadlock error", {
   given: (lab) =>
     Effect.gen(function*() {
       const mock = yield* bound(lab)
@@ -518,7 +519,7 @@ row("a host that asks for a change of the session it is changing is told that it
     })
 })
 
-row("a host that may unregister the session it is changing", {
+row("a host may unregister the session that it is changing", {
   given: (lab) =>
     Effect.tap(bound(lab), (mock) =>
       Effect.sync(() => {
@@ -540,7 +541,7 @@ row("a host that may unregister the session it is changing", {
     })
 })
 
-row("a host that ignores its interruption is left behind, and its session dropped there", {
+row("a host that ignores its interruption is abandoned, and its live session is discarded", {
   given: (lab) =>
     Effect.gen(function*() {
       const mock = yield* bound(lab)
@@ -570,7 +571,7 @@ row("a host that ignores its interruption is left behind, and its session droppe
     })
 }, { abandons: 1 })
 
-row("a visibility that the host has and the session cannot take is the host's fault", {
+row("a visibility of the host that the session cannot take is reported as an error of the host", {
   given: (lab) =>
     Effect.gen(function*() {
       const mock = yield* LlmHost.make({
@@ -594,9 +595,9 @@ row("a visibility that the host has and the session cannot take is the host's fa
     })
 })
 
-row("a bad request reaches the host's rules and nothing else", {
+row("a request that the host's rules refuse calls no later step of the host", {
   given: (lab) => bound(lab),
-  when: (lab) => errorOf(change(lab, A, { model: "blind", provider: "nobody" })),
+  when: (lab) => errorOf(change(lab, A, { model: "blind", provider: "unknown" })),
   then: (_, error, mock) =>
     Effect.sync(() => {
       assert.strictEqual(error._tag === "ValidationFailed" && error.detail._tag, "InvalidReconfigure")
@@ -604,7 +605,7 @@ row("a bad request reaches the host's rules and nothing else", {
     })
 })
 
-row("unknown and destroyed sessions", {
+row("a change of an unknown or destroyed session is refused", {
   given: (lab) => bound(lab),
   when: (lab) =>
     Effect.gen(function*() {
@@ -616,7 +617,7 @@ row("unknown and destroyed sessions", {
     Effect.sync(() => assert.deepStrictEqual(told, ["NotReady{destroyed}", "NotReady{destroyed}", "Destroyed"]))
 }, { seeds: 1 })
 
-it.effect("a host that is provided with the machine's layer is found", () =>
+it.effect("a host that is provided with the machine's layer is used", () =>
   Effect.gen(function*() {
     const mock = yield* LlmHost.make()
     const error = yield* Effect.flatMap(MeerkatMachine, (machine) =>
@@ -624,6 +625,6 @@ it.effect("a host that is provided with the machine's layer is found", () =>
         machine.registerSession(A),
         errorOf(machine.reconfigureSessionLlmIdentity(A, toBlind))
       )).pipe(Effect.provide(Layer.fresh(MeerkatMachineLive.layerEphemeral).pipe(Layer.provide(LlmHost.layer(mock)))))
-    // past the question for the host
+    // The machine has found the host: the error is about the binding.
     assert.strictEqual(error._tag === "ValidationFailed" && error.detail._tag, "NoBinding")
   }))

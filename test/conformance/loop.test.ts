@@ -1,3 +1,4 @@
+/** LOOP: how the loop runs batches, retries failed attempts, commits results, drains and ends. */
 import { assert, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -32,7 +33,7 @@ import {
 const ordinary = new ApplyFailed({ cause: "RuntimeTurn", detail: "no" })
 const steering = (n: number) => prompt(n, { handlingMode: "steer" })
 
-/** What the session went through, as its subscribers see it. */
+/** The state changes of the session, as its subscribers see them. */
 const states = (world: World) =>
   Effect.gen(function*() {
     const seen: Array<string> = []
@@ -55,12 +56,12 @@ const exhausted = (world: World, runs: Scripted) =>
     assert.deepStrictEqual(runs.turns.map(({ attempt }) => attempt), [1, 2, 3])
   })
 
-/** Waits while time passes: for what a pause lies before. */
+/** Waits for a phase that lies behind a pause, while time passes. */
 const untilTime = (world: World, n: number, phase: string) =>
   Effect.repeat(Effect.delay(phaseOf(world, inputId(n)), "100 millis"), { until: (found) => found === phase })
 
 describe("runtime loop", () => {
-  row("LOOP-01 a prompt takes the session through a run and back", (world) =>
+  row("LOOP-01 a prompt takes the session through a run and back to attached", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true })
       yield* attach(world, runs)
@@ -81,7 +82,7 @@ describe("runtime loop", () => {
       assert.strictEqual(runs.turns.length, 1)
     }))
 
-  // D9 overrides the row: nothing is final before the last attempt
+  // No failure is final before the last attempt, which overrides the row (D9).
   row("LOOP-03 an input that always fails is never left staged", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ apply: () => Effect.fail(ordinary) })
@@ -96,8 +97,8 @@ describe("runtime loop", () => {
       assert.strictEqual(yield* world.machine.runtimeState(sid), "attached")
     }))
 
-  // D9: the waiter is told when the input is terminal, never at a failed attempt
-  row("LOOP-04 three attempts, then one answer", (world) =>
+  // The waiter is told when the input is terminal, never at a failed attempt (D9).
+  row("LOOP-04 an input that always fails gets three attempts, then one answer", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ apply: () => Effect.fail(ordinary) })
       yield* attach(world, runs)
@@ -117,7 +118,7 @@ describe("runtime loop", () => {
       assert.deepStrictEqual(yield* completion.wait, told)
     }))
 
-  row("LOOP-05 others run while one fails", (world) =>
+  row("LOOP-05 other inputs run while one input fails", (world) =>
     Effect.gen(function*() {
       const runs = scripted({
         apply: (turn) =>
@@ -134,7 +135,7 @@ describe("runtime loop", () => {
       assert.deepStrictEqual(yield* committed(world), [inputId(2), inputId(3)])
     }))
 
-  row("LOOP-06 a failed input is tried again without a wake", (world) =>
+  row("LOOP-06 the loop retries a failed input without a wake", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ apply: (turn, n) => n === 1 ? Effect.fail(ordinary) : Effect.succeed(echo(turn)) })
       yield* attach(world, runs)
@@ -143,7 +144,7 @@ describe("runtime loop", () => {
       assert.strictEqual(runs.turns.length, 2)
     }))
 
-  row("LOOP-07 a turn that ends as cancelled is not repeated", (world) =>
+  row("LOOP-07 a turn that ends as cancelled is not retried", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ apply: () => Effect.fail(new TurnCancelled({ detail: "enough" })) })
       yield* attach(world, runs)
@@ -158,8 +159,8 @@ describe("runtime loop", () => {
       assert.deepStrictEqual(Array.from(stored, ({ lifecycle }) => lifecycle), ["idle"])
     }))
 
-  // D10: at once, because this cause is not worth a retry; else with the last cause, at the end
-  row("LOOP-08 a typed terminal failure reaches the waiter as it was", (world) =>
+  // The failure is told at once, since this cause is not retried. Otherwise the last cause is told, at the end (D10).
+  row("LOOP-08 a typed terminal failure reaches the waiter unchanged", (world) =>
     Effect.gen(function*() {
       const failure = new TerminalFailure({
         outcome: "budget_exhausted",
@@ -195,9 +196,9 @@ describe("runtime loop", () => {
       })
   )
 
-  // D8, D9: a defect is a failed run like any other; the loop lives on, the waiter is told at the end
+  // A defect is a failed run like any other: the loop survives, and the waiter is told at the end (D8, D9).
   for (const [name, end] of [["dies", Effect.dieMessage("boom")], ["is interrupted", Effect.interrupt]] as const) {
-    row(`LOOP-10 an executor that ${name} ends its run, not the loop`, (world) =>
+    row(`LOOP-10 the run ends and the loop survives when the executor ${name}`, (world) =>
       Effect.gen(function*() {
         const runs = scripted({
           apply: (turn) => turn.inputs.some(({ header }) => header.id === inputId(1)) ? end : Effect.succeed(echo(turn))
@@ -217,31 +218,34 @@ describe("runtime loop", () => {
       }))
   }
 
-  // D21: the session must be registered again; the input is queued and runs then, so nobody is told "abandoned"
-  row("LOOP-11 a turn without a result whose commit fails for good", (world) =>
-    Effect.gen(function*() {
-      const runs = scripted({ apply: () => Effect.succeed(Turns.consume) })
-      yield* attach(world, runs)
-      world.tap.onCommit = ({ receipt }) => receipt === undefined ? pass : fail
-      const completion = yield* accepted(world, prompt(1))
-      const told = yield* inTime(completion.wait)
-      assert.strictEqual(told._tag, "RuntimeTerminated")
-      assert.match(told._tag === "RuntimeTerminated" ? told.reason : "", /^session must be reloaded: /)
-      yield* until("the stop hook", Effect.sync(() => runs.calls.stop.length === 1))
-      const refused = yield* Effect.flip(world.machine.acceptInput(sid, prompt(2)))
-      assert.isTrue(refused._tag === "Internal" && !refused.retryable)
-      assert.strictEqual((yield* world.snapshot).health, "reloadRequired")
-      assert.isFalse(yield* world.machine.sessionHasExecutor(sid))
-      world.tap.onCommit = () => pass
-      yield* world.machine.registerSession(sid)
-      assert.strictEqual(yield* phaseOf(world, inputId(1)), "queued")
-      yield* attach(world, runs)
-      yield* inTime(untilTime(world, 1, "consumed"))
-      assert.deepStrictEqual(yield* committed(world), [inputId(1)])
-    }))
+  // The session must be registered again. The input is queued and runs then, so it is not abandoned (D21).
+  row(
+    "LOOP-11 the session must be reloaded when the commit of a turn without a result keeps failing",
+    (world) =>
+      Effect.gen(function*() {
+        const runs = scripted({ apply: () => Effect.succeed(Turns.consume) })
+        yield* attach(world, runs)
+        world.tap.onCommit = ({ receipt }) => receipt === undefined ? pass : fail
+        const completion = yield* accepted(world, prompt(1))
+        const told = yield* inTime(completion.wait)
+        assert.strictEqual(told._tag, "RuntimeTerminated")
+        assert.match(told._tag === "RuntimeTerminated" ? told.reason : "", /^session must be reloaded: /)
+        yield* until("the stop hook", Effect.sync(() => runs.calls.stop.length === 1))
+        const refused = yield* Effect.flip(world.machine.acceptInput(sid, prompt(2)))
+        assert.isTrue(refused._tag === "Internal" && !refused.retryable)
+        assert.strictEqual((yield* world.snapshot).health, "reloadRequired")
+        assert.isFalse(yield* world.machine.sessionHasExecutor(sid))
+        world.tap.onCommit = () => pass
+        yield* world.machine.registerSession(sid)
+        assert.strictEqual(yield* phaseOf(world, inputId(1)), "queued")
+        yield* attach(world, runs)
+        yield* inTime(untilTime(world, 1, "consumed"))
+        assert.deepStrictEqual(yield* committed(world), [inputId(1)])
+      })
+  )
 
-  // D21: the outcome of the row holds; the input is queued again after the reload
-  row("LOOP-12 a result is not kept from its waiter when its commit fails for good", (world) =>
+  // The outcome of the row holds. The input is queued again after the reload (D21).
+  row("LOOP-12 the waiter receives the result when its commit keeps failing", (world) =>
     Effect.gen(function*() {
       yield* attach(world, scripted())
       world.tap.onCommit = ({ receipt }) => receipt === undefined ? pass : fail
@@ -256,9 +260,9 @@ describe("runtime loop", () => {
       assert.strictEqual(yield* phaseOf(world, inputId(1)), "queued")
     }))
 
-  // D21: the pauses are the loop's; the state is running, the result is kept
+  // The loop makes the pauses. Meanwhile the state is running and the result is kept (D21).
   row(
-    "LOOP-12 a boundary commit that fails for a while is repeated, the turn is not",
+    "LOOP-12 a boundary commit that fails for a while is retried without another turn",
     (world) =>
       Effect.gen(function*() {
         const runs = scripted()
@@ -275,9 +279,9 @@ describe("runtime loop", () => {
       })
   )
 
-  // D11: exactly one commit holds the receipt, at most one stages before it
-  // D20: the kernel numbers receipts; what an executor returns has no place for one
-  row("LOOP-14 an executor cannot say which receipt its run gets", (world) =>
+  // Exactly one commit holds the receipt; at most one commit stages before it (D11).
+  // The kernel numbers receipts, and the output of an executor has no field for them (D20).
+  row("LOOP-14 an executor cannot choose the receipt of its run", (world) =>
     Effect.gen(function*() {
       const forged = { ...Turns.reply("mine"), receipt: { runId: runId(9), sequence: 7, contributingInputIds: [] } }
       const runs = scripted({ apply: () => Effect.succeed(forged) })
@@ -290,8 +294,8 @@ describe("runtime loop", () => {
       assert.deepInclude(stored?.receipt, { runId: turn.runId, sequence: 0, contributingInputIds: [inputId(1)] })
     }))
 
-  // D11 overrides the row: at most one commit for the staging beside the one that holds the receipt
-  row("LOOP-16 a turn is one acceptance and one boundary commit", (world) =>
+  // At most one commit stages, beside the one that holds the receipt. This overrides the row (D11).
+  row("LOOP-16 a turn makes one admission commit and one boundary commit", (world) =>
     Effect.gen(function*() {
       yield* attach(world, scripted())
       const before = world.tap.commits.length
@@ -307,7 +311,7 @@ describe("runtime loop", () => {
       assert.deepStrictEqual(boundary?.inputs.map((put) => put._tag), ["Terminal"])
     }))
 
-  row("LOOP-16 a slow turn has one commit more, for its staging", (world) =>
+  row("LOOP-16 a slow turn makes one more commit, for its staging", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true })
       yield* attach(world, runs)
@@ -325,7 +329,7 @@ describe("runtime loop", () => {
       assert.deepStrictEqual(commits.map(({ receipt }) => receipt !== undefined), [false, false, true])
     }))
 
-  row("LOOP-18 an idle loop does nothing at all", (world) =>
+  row("LOOP-18 an idle loop makes no store call", (world) =>
     Effect.gen(function*() {
       const runs = scripted()
       yield* attach(world, runs)
@@ -338,24 +342,27 @@ describe("runtime loop", () => {
       assert.strictEqual(runs.turns.length, 1)
     }))
 
-  memoryRow("LOOP-20 a steer input at any moment of a queue batch's staging", (world) =>
-    Effect.gen(function*() {
-      const runs = scripted()
-      yield* attach(world, runs)
-      for (let late = 0; late < 20; late++) {
-        const [queued, steer] = [late * 2 + 1, late * 2 + 2]
-        const [first, second] = yield* Effect.all([
-          accepted(world, prompt(queued)),
-          Effect.zipRight(Effect.repeatN(Effect.yieldNow(), late), accepted(world, steering(steer)))
-        ], { concurrency: "unbounded" })
-        const told = yield* Effect.all([first.wait, second.wait])
-        assert.deepStrictEqual(told.map(({ _tag }) => _tag), ["Completed", "Completed"])
-        const batches = runs.batches().slice(late * 2)
-        assert.deepStrictEqual(batches.flat().toSorted(), [inputId(queued), inputId(steer)])
-      }
-    }))
+  memoryRow(
+    "LOOP-20 a steer input at any moment of the staging of a queue batch runs once",
+    (world) =>
+      Effect.gen(function*() {
+        const runs = scripted()
+        yield* attach(world, runs)
+        for (let late = 0; late < 20; late++) {
+          const [queued, steer] = [late * 2 + 1, late * 2 + 2]
+          const [first, second] = yield* Effect.all([
+            accepted(world, prompt(queued)),
+            Effect.zipRight(Effect.repeatN(Effect.yieldNow(), late), accepted(world, steering(steer)))
+          ], { concurrency: "unbounded" })
+          const told = yield* Effect.all([first.wait, second.wait])
+          assert.deepStrictEqual(told.map(({ _tag }) => _tag), ["Completed", "Completed"])
+          const batches = runs.batches().slice(late * 2)
+          assert.deepStrictEqual(batches.flat().toSorted(), [inputId(queued), inputId(steer)])
+        }
+      })
+  )
 
-  row("LOOP-21 a stop that is pending goes before queued work", (world) =>
+  row("LOOP-21 a pending stop goes before queued work", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true })
       yield* attach(world, runs)
@@ -374,7 +381,7 @@ describe("runtime loop", () => {
     }))
 
   row(
-    "LOOP-24 a retired session drains what nothing drove, and looks retired all the while",
+    "LOOP-24 a retired session drains held inputs and looks retired meanwhile",
     (world) =>
       Effect.gen(function*() {
         const runs = scripted({ park: true })
@@ -398,7 +405,7 @@ describe("runtime loop", () => {
       })
   )
 
-  row("LOOP-25 a run and what waits behind it drain after a retire", (world) =>
+  row("LOOP-25 a run and the inputs behind it drain after a retire", (world) =>
     Effect.gen(function*() {
       const runs = scripted({ park: true })
       yield* attach(world, runs)
@@ -412,26 +419,29 @@ describe("runtime loop", () => {
       assert.strictEqual(yield* world.machine.runtimeState(sid), "retired")
     }))
 
-  row("LOOP-26 what a wake finds", (world) =>
-    Effect.gen(function*() {
-      const { machine } = world
-      const unknown = yield* Effect.flip(machine.wakeRuntimeIfActiveInputs(sid))
-      assert.strictEqual(unknown._tag === "NotReady" ? unknown.state : "", "destroyed")
-      yield* machine.registerSession(sid)
-      assert.isFalse(yield* machine.wakeRuntimeIfActiveInputs(sid))
-      yield* machine.acceptInput(sid, prompt(1))
-      const noLoop = yield* Effect.flip(machine.wakeRuntimeIfActiveInputs(sid))
-      assert.strictEqual(noLoop._tag === "NotReady" ? noLoop.state : "", "idle")
-      assert.strictEqual(yield* machine.runtimeState(sid), "idle")
-      const runs = scripted({ park: true })
-      yield* attach(world, runs)
-      yield* runs.started(1)
-      assert.isTrue(yield* machine.wakeRuntimeIfActiveInputs(sid))
-      assert.strictEqual(yield* machine.runtimeState(sid), "running")
-    }))
+  row(
+    "LOOP-26 a wake returns whether a loop with work exists, and fails without a loop",
+    (world) =>
+      Effect.gen(function*() {
+        const { machine } = world
+        const unknown = yield* Effect.flip(machine.wakeRuntimeIfActiveInputs(sid))
+        assert.strictEqual(unknown._tag === "NotReady" ? unknown.state : "", "destroyed")
+        yield* machine.registerSession(sid)
+        assert.isFalse(yield* machine.wakeRuntimeIfActiveInputs(sid))
+        yield* machine.acceptInput(sid, prompt(1))
+        const noLoop = yield* Effect.flip(machine.wakeRuntimeIfActiveInputs(sid))
+        assert.strictEqual(noLoop._tag === "NotReady" ? noLoop.state : "", "idle")
+        assert.strictEqual(yield* machine.runtimeState(sid), "idle")
+        const runs = scripted({ park: true })
+        yield* attach(world, runs)
+        yield* runs.started(1)
+        assert.isTrue(yield* machine.wakeRuntimeIfActiveInputs(sid))
+        assert.strictEqual(yield* machine.runtimeState(sid), "running")
+      })
+  )
 
-  // a run from idle has no loop: acceptInputAndRun
-  row("LOOP-28 a run returns to where it began", (world) =>
+  // A run from idle has no loop: see acceptInputAndRun.
+  row("LOOP-28 a session returns to the state in which its run began", (world) =>
     Effect.gen(function*() {
       const runs = scripted()
       yield* attach(world, runs)
@@ -444,11 +454,11 @@ describe("runtime loop", () => {
       assert.strictEqual(yield* world.machine.runtimeState(sid), "retired")
     }))
 
-  row("LOOP-30 after the end of a loop the next one can begin", (world) =>
+  row("LOOP-30 another executor can be attached after a loop has ended", (world) =>
     Effect.gen(function*() {
       const first = scripted()
       yield* world.machine.registerSession(sid)
-      // a drain-only loop ends itself
+      // A drain-only loop ends itself.
       yield* attach(world, first)
       yield* world.machine.acceptInputWithoutWake(sid, prompt(1))
       yield* world.machine.retireRuntime(sid)
@@ -461,7 +471,7 @@ describe("runtime loop", () => {
       assert.strictEqual(yield* attach(world, second), "attached")
       yield* (yield* accepted(world, prompt(2))).wait
       assert.deepStrictEqual([first.batches(), second.batches()], [[[inputId(1)]], [[inputId(2)]]])
-      // a stop ends it too
+      // A stop ends the loop too.
       yield* world.machine.stopRuntimeExecutor(sid, "enough")
       assert.isFalse(yield* world.machine.sessionHasExecutor(sid))
       assert.deepStrictEqual(second.calls.stop, ["enough"])
@@ -472,7 +482,7 @@ describe("runtime loop", () => {
       assert.deepStrictEqual(third.batches(), [[inputId(3)]])
     }))
 
-  memoryRow("LOOP-33 the loop parks exactly when nothing is selectable", (world) =>
+  memoryRow("LOOP-33 the loop waits exactly when no input is selectable", (world) =>
     Effect.gen(function*() {
       const runs = scripted()
       yield* attach(world, runs)

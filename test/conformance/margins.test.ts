@@ -1,4 +1,4 @@
-/** Moments in which two things meet, and what is done only then. */
+/** Rare overlaps of two calls, and the paths that only such an overlap takes. */
 import { assert } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -20,7 +20,7 @@ const registered = ({ machine }: Lab) => machine.registerSession(A)
 
 const disk = new StoreIo({ operation: "commit", code: "EIO", detail: "the medium failed" })
 
-/** A run of a caller that holds the slot until it is let go. */
+/** An inline run that holds the run slot until its gate opens. */
 const inline = (lab: Lab) =>
   Effect.gen(function*() {
     yield* registered(lab)
@@ -37,9 +37,9 @@ const inline = (lab: Lab) =>
     return { caller, calls, gate }
   })
 
-// --- unregistering ---
+// --- Unregistering ---
 
-row("D7 an unregistration gives a run of somebody else its grace, and takes what comes of it", {
+row("D7 an unregistration grants an inline run its grace and commits its result", {
   given: inline,
   when: (lab, { caller, calls, gate }) =>
     Effect.gen(function*() {
@@ -61,7 +61,7 @@ row("D7 an unregistration gives a run of somebody else its grace, and takes what
     })
 }, { config: { unregisterGrace: Duration.seconds(20) } })
 
-row("D7 D21 an unregistration whose last commit stays unknown ends; the next opening finds out", {
+row("D7 D21 an unregistration ends when its last commit stays unknown, and the next opening resolves it", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(lab)
@@ -84,7 +84,7 @@ row("D7 D21 an unregistration whose last commit stays unknown ends; the next ope
     Effect.sync(() => assert.deepStrictEqual(outcome, { told: "success", asked: true, there: false, again: "success" }))
 })
 
-row("D7 a loop that ends after its teardown was given up has no say in what waiters are told", {
+row("D7 a loop that ends after its teardown was given up does not change the outcome of waiters", {
   given: (lab) =>
     Effect.gen(function*() {
       const { executor, open, started } = yield* lab.executor({ held: true, stubborn: true })
@@ -119,9 +119,9 @@ row("D7 a loop that ends after its teardown was given up has no say in what wait
     )
 }, { config: { teardownTimeout: Duration.seconds(10) }, abandons: 1 })
 
-// --- ends ---
+// --- Ends ---
 
-row("D25 D28 a destruction waits until the work of operations has ended", {
+row("D25 D28 a destroy waits until the work of operations has ended", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(lab)
@@ -144,7 +144,7 @@ row("D25 D28 a destruction waits until the work of operations has ended", {
   then: (_, outcome) => Effect.sync(() => assert.deepStrictEqual(outcome, { waits: true, ended: 1 }))
 })
 
-row("D28 D7 work whose end cannot be stored is tried once more when the session goes, not for ever", {
+row("D28 D7 an end of work that could not be stored is retried once when the session unregisters", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(lab)
@@ -168,9 +168,9 @@ row("D28 D7 work whose end cannot be stored is tried once more when the session 
   then: (_, outcome) => Effect.sync(() => assert.deepStrictEqual(outcome, { forced: false, tries: 2 }))
 }, { config: { commitRetryBase: Duration.hours(1), retryCap: Duration.hours(1) } })
 
-// --- attaching ---
+// --- Attaching ---
 
-row("D5 an executor whose session ended while it was made was never there: its stop hook is not called", {
+row("D5 the stop hook of an executor is not called when its session ended before the attachment", {
   given: (lab) => Effect.zipRight(registered(lab), lab.latch),
   when: (lab, latch) =>
     Effect.gen(function*() {
@@ -190,7 +190,7 @@ row("D5 an executor whose session ended while it was made was never there: its s
   then: (_, outcome) => Effect.sync(() => assert.deepStrictEqual(outcome, { told: "Destroyed", stops: 0 }))
 })
 
-row("D5 D23 an executor that cannot be made beside a run of somebody else leaves the place to the next one", {
+row("D5 D23 an executor whose factory fails beside an inline run leaves the slot to the next executor", {
   given: inline,
   when: (lab, { caller, gate }) =>
     Effect.gen(function*() {
@@ -204,7 +204,7 @@ row("D5 D23 an executor that cannot be made beside a run of somebody else leaves
   then: (_, outcome) => Effect.sync(() => assert.deepStrictEqual(outcome, { failed: "NoKey", attached: "attached" }))
 })
 
-row("D26 bindings that cannot be made leave a session as it is", {
+row("D26 bindings that cannot be made leave the session registered", {
   given: registered,
   when: (lab) =>
     Effect.gen(function*() {
@@ -220,9 +220,9 @@ row("D26 bindings that cannot be made leave a session as it is", {
   then: (_, outcome) => Effect.sync(() => assert.deepStrictEqual(outcome, { told: "Destroyed", there: true }))
 })
 
-// --- runs ---
+// --- Runs ---
 
-row("D7 what has ended can be waited for from inside a run", {
+row("D7 a run may wait for an input that has ended", {
   given: (lab) =>
     Effect.gen(function*() {
       const told: Array<CompletionOutcome> = []
@@ -244,7 +244,7 @@ row("D7 what has ended can be waited for from inside a run", {
   then: (_, __, told) => Effect.sync(() => assert.deepStrictEqual(told, [{ _tag: "Cancelled" }]))
 })
 
-row("D16 a run is asked to yield once, whatever happens in its session meanwhile", {
+row("D16 a run is asked to yield once, whatever its session admits meanwhile", {
   given: (lab) =>
     Effect.gen(function*() {
       const latched = yield* lab.executor({ held: true })
@@ -264,9 +264,9 @@ row("D16 a run is asked to yield once, whatever happens in its session meanwhile
   then: (_, asked) => Effect.sync(() => assert.strictEqual(asked, 1))
 })
 
-// --- operations, models ---
+// --- Operations, models ---
 
-row("D28 an operation says whose child session it is about", {
+row("D28 an operation carries the id of its child session", {
   given: registered,
   when: (lab) =>
     Effect.gen(function*() {
@@ -280,7 +280,7 @@ row("D28 an operation says whose child session it is about", {
   then: (lab, children) => Effect.sync(() => assert.deepStrictEqual(children, [String(A), "none"], lab.backend))
 })
 
-row("LLM-07 what the host stored once is stored again as it was, though a later word of it was refused", {
+row("LLM-07 the host stores the old model again when a later call of the change was refused", {
   given: (lab) =>
     Effect.gen(function*() {
       const llm = yield* LlmHost.make()
@@ -296,7 +296,7 @@ row("LLM-07 what the host stored once is stored again as it was, though a later 
       script({
         before: ({ name }) =>
           Effect.suspend(() => name === "persistLiveSession" && ++persisted === 2 ? Effect.fail(refusal) : Effect.void),
-        // the tools change after the host has stored them once, so that it has to be told anew
+        // The tools change after the host has stored them once, so the host must be called again.
         after: ({ name }) =>
           name === "persistLiveSession" && persisted === 1
             ? Effect.asVoid(lab.machine.stagePersistentFilter(A, deny("shell"), { shell }))

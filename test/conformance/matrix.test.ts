@@ -1,6 +1,7 @@
 /**
- * The outcome matrix of the catalogue (conformance 0.1): every operation in every phase, unknown and destroyed sessions
- * included. A cell says how the call ends and, after an arrow, what the session is once nothing is under way any more.
+ * The outcome matrix of the catalogue (conformance 0.1): every operation in every phase, also for unknown and
+ * destroyed sessions. A cell says how the call ends and, after an arrow, the state of the session once nothing is
+ * under way.
  */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -16,7 +17,7 @@ type Failure = { readonly _tag: string }
 const phases = ["unknown", "idle", "attached", "running", "retired", "stopped", "destroyed"] as const
 type Phase = typeof phases[number]
 
-/** Brings the session into a phase; what was held there is let go by `release`. */
+/** Brings the session into a phase. `release` lets a held run end. */
 const enter = (lab: Lab, phase: Phase): Effect.Effect<{ readonly release: Effect.Effect<void> }, Failure> =>
   Effect.gen(function*() {
     const latched = yield* lab.executor({ held: phase === "running" })
@@ -34,7 +35,7 @@ const enter = (lab: Lab, phase: Phase): Effect.Effect<{ readonly release: Effect
     return { release: latched.open }
   })
 
-/** How a call ends, and what the session is afterwards. */
+/** Returns how a call ends and the state of the session afterwards. */
 const outcome = (lab: Lab, call: Effect.Effect<unknown, Failure>, release: Effect.Effect<void>) =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(failing(call))
@@ -73,7 +74,7 @@ const unchanged = (cells: Partial<Cells>): Cells => ({
   ...cells
 })
 
-/** The same, addressed by runtime id. */
+/** The same cells for calls that are addressed by runtime id. */
 const controlled = (cells: Partial<Cells>): Cells =>
   unchanged({ unknown: "NotFound -> unknown", destroyed: "InvalidState{destroyed} -> destroyed", ...cells })
 
@@ -82,7 +83,7 @@ operation("registerSession", ({ machine }) => machine.registerSession(A), unchan
 operation(
   "ensureSessionWithExecutor",
   (lab) => Effect.flatMap(lab.executor(), ({ executor }) => lab.machine.ensureSessionWithExecutor(A, executor)),
-  // D5: a retired session with pending inputs gets a drain-only loop; this one has none (ENS-11)
+  // A retired session with pending inputs gets a drain-only loop (D5). This session has no pending inputs (ENS-11).
   unchanged({
     unknown: "ok -> attached",
     idle: "ok -> attached",
@@ -101,7 +102,7 @@ operation("unregisterSession", ({ machine }) => machine.unregisterSession(A), {
   destroyed: "ok -> unknown"
 })
 
-// D26: binding writes the binding, never the phase
+// A call of prepareBindings writes the binding and leaves the phase alone (D26).
 operation("prepareBindings", ({ machine }) => machine.prepareBindings(A), unchanged({ unknown: "ok -> idle" }))
 operation(
   "prepareLocalSessionBindings",
@@ -112,7 +113,7 @@ operation(
 operation(
   "acceptInputAndRun",
   ({ machine }) => machine.acceptInputAndRun(A, prompt(2), () => Effect.succeed([1, Turns.consume] as const)),
-  // D23: beside a loop it is refused
+  // The call is refused beside a loop (D23).
   unchanged({
     attached: "NotReady{attached} -> attached",
     running: "NotReady{running} -> attached",
@@ -142,7 +143,7 @@ operation(
 const needsRun: Partial<Cells> = {
   idle: "NotReady{idle} -> idle",
   attached: "NotReady{attached} -> attached",
-  // D17: a drain run can be cancelled; this retired session has none
+  // A drain run can be cancelled (D17). This retired session has no drain run.
   ...refusing
 }
 
@@ -152,7 +153,7 @@ operation("cancelAfterBoundary", ({ machine }) => machine.cancelAfterBoundary(A,
 operation(
   "stopRuntimeExecutor",
   ({ machine }) => machine.stopRuntimeExecutor(A, "enough"),
-  // D24: stop on retired ends the loop and abandons the queue; the session stays retired
+  // Stopping a retired session ends its loop and abandons its queue; the session stays retired (D24).
   unchanged({
     idle: "ok -> stopped",
     attached: "ok -> stopped",
@@ -175,7 +176,7 @@ operation(
 operation(
   "reset",
   ({ control }) => control.reset(rid(A)),
-  // D24: "idle" is attached while a loop is live
+  // In place of "idle", the state is attached while a loop is live (D24).
   controlled({
     running: "InvalidState{running} -> attached",
     retired: "ok -> idle",
@@ -211,7 +212,7 @@ operation(
   })
 )
 
-/** The row is about phases, so whatever can have a binding has one. */
+/** Binds every session that can have a binding, since the row is about phases. */
 const reconfigure = (lab: Lab) =>
   Effect.gen(function*() {
     const mock = yield* LlmHost.make()
@@ -224,7 +225,7 @@ const reconfigure = (lab: Lab) =>
 operation(
   "reconfigureSessionLlmIdentity",
   reconfigure,
-  // D26: allowed when idle, if there is a binding
+  // The call is allowed in an idle session that has a binding (D26).
   unchanged(refusing)
 )
 operation(

@@ -1,4 +1,4 @@
-// What rows about operations have in common
+// Helpers that the rows about operations share. The OPS, FEED and D28 tests use them.
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -23,11 +23,11 @@ export const done = (content: string): OperationOutcome => ({
   result: { content, isError: false, durationMs: 0, tokensUsed: 0 }
 })
 
-/** Durations depend on the clock of the world; nothing else does. */
+/** An outcome with its duration set to 0. Only durations depend on the clock of the world. */
 export const timeless = (outcome: OperationOutcome): OperationOutcome =>
   outcome._tag === "Completed" ? { ...outcome, result: { ...outcome.result, durationMs: 0 } } : outcome
 
-/** External operations 1 to n, running. */
+/** Starts external operations 1 to n. */
 export const running = (lab: Process, n: number, options: Partial<OperationOptions> = {}) =>
   Effect.forEach(
     Array.from({ length: n }, (_, i) => i + 1),

@@ -1,4 +1,4 @@
-// D28: operations that a process owns, who may speak for a session's operations, and callers that are interrupted
+// Operations that a process owns, the validity of registries and handles, and interrupted callers (D28).
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -11,7 +11,7 @@ import type { Lab } from "./driver.js"
 import { A, B, failing, row, snapshotOf } from "./driver.js"
 import { broken, done, member, ops, registered, statuses, statusOf, table, timeless } from "./operationRows.js"
 
-/** An operation whose work waits for a latch; it notes how it ended. */
+/** An operation whose work waits for a latch and logs how it ended. */
 const working = (lab: Lab) =>
   Effect.gen(function*() {
     yield* lab.machine.registerSession(A)
@@ -26,7 +26,7 @@ const working = (lab: Lab) =>
     return { id, gate, log }
   })
 
-row("D28 a cancelled operation ends as its canceller says, and its work is interrupted", {
+row("D28 cancelling an operation interrupts its work and stores the canceller's reason", {
   given: working,
   when: (lab, { id }) => ops(lab).cancel(id, "not needed"),
   then: (lab, record, { id, log }) =>
@@ -40,7 +40,7 @@ row("D28 a cancelled operation ends as its canceller says, and its work is inter
     })
 })
 
-row("D28 of an end and a cancellation the first that is committed is the one", {
+row("D28 the first of an end and a cancellation to be committed wins", {
   given: working,
   when: (lab, { gate, id }) =>
     Effect.all([Effect.exit(ops(lab).cancel(id, "race")), gate.open, ops(lab).watch(id)], { concurrency: "unbounded" }),
@@ -53,7 +53,7 @@ row("D28 of an end and a cancellation the first that is committed is the one", {
     })
 }, { seeds: 40 })
 
-row("D28 work that succeeds, fails, dies and interrupts itself", {
+row("D28 an operation ends by the exit of its work: success, failure, defect or interruption", {
   given: ({ machine }) => machine.registerSession(A),
   when: (lab) =>
     Effect.forEach([
@@ -73,7 +73,7 @@ row("D28 work that succeeds, fails, dies and interrupts itself", {
     )
 })
 
-row("D28 what work came to is stored when the store takes it again", {
+row("D28 the result of work is stored once the store takes commits again", {
   given: working,
   when: (lab, { gate, id }) =>
     Effect.gen(function*() {
@@ -106,7 +106,7 @@ row("D28 an operation may wait for a turn of its own session", {
   then: (_, outcome) => Effect.sync(() => assert.deepStrictEqual(timeless(outcome), done("answer 2")))
 })
 
-row("D28 there is one registry per registration, and it owns nothing of the next", {
+row("D28 each registration has its own operation registry, and an old registry is closed", {
   given: (lab) => Effect.zipRight(registered(1)(lab), lab.executor()),
   when: ({ machine }, { executor }) =>
     Effect.gen(function*() {
@@ -132,7 +132,7 @@ row("D28 there is one registry per registration, and it owns nothing of the next
     })
 })
 
-row("D28 a handle of one incarnation does not follow the next, one by id does", {
+row("D28 a handle of one incarnation does not reach the next, but a handle by id does", {
   given: (lab) => lab.executor(),
   when: ({ machine }, { executor }) =>
     Effect.gen(function*() {
@@ -169,11 +169,11 @@ const calls: Readonly<Record<string, (own: SessionOperations) => Effect.Effect<u
   watch: (own) => Effect.timeoutOption(own.watch(opId(1)), "10 millis")
 }
 
-/** What a call that comes after one that was carried out may be told. */
+/** The errors that a repeated call may return when the first call was carried out. */
 const known = new Set(["OpInvalidTransition", "OpAlreadyRegistered", "OpAlreadyPeerReady"])
 
 for (const [name, call] of Object.entries(calls)) {
-  row(`D28 a caller of ${name} who is interrupted leaves it done or undone`, {
+  row(`D28 interrupting the caller of ${name} leaves the call done or undone`, {
     given: registered(1, member),
     when: (lab) =>
       Effect.gen(function*() {
@@ -182,7 +182,7 @@ for (const [name, call] of Object.entries(calls)) {
         yield* Fiber.interrupt(fiber)
         yield* lab.settle
         const before = yield* statuses(ops(lab))
-        // under the test's clock nothing but a forked call can be waited for while time passes
+        // With the test clock, only a forked call can be awaited while time passes.
         const again = yield* Effect.forkScoped(failing(Effect.mapError(call(ops(lab)), tagged)))
         yield* lab.settle
         yield* lab.advance("1 second")

@@ -1,4 +1,4 @@
-// OPS: the operations of a session, through its handle and the registry behind it
+// OPS: the operations of a session, through its handle and the registry behind it.
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -55,7 +55,7 @@ const every: ReadonlyArray<OperationStatus> = [
   "terminated"
 ]
 
-row("OPS-01 what the table allows happens, everything else changes nothing", {
+row("OPS-01 a change that the table allows is made, and every other change is refused without effect", {
   given: ({ machine }) => machine.registerSession(A),
   when: (lab) =>
     Effect.forEach(
@@ -101,7 +101,7 @@ row("OPS-02 an id is registered once", {
     })
 })
 
-row("OPS-03 nothing can be done to an operation that is not known", {
+row("OPS-03 every call for an unknown operation fails with OpNotFound", {
   given: ({ machine }) => machine.registerSession(A),
   when: (lab) =>
     Effect.forEach(
@@ -111,7 +111,7 @@ row("OPS-03 nothing can be done to an operation that is not known", {
   then: (_, errors) => Effect.sync(() => assert.deepStrictEqual([...new Set(errors)], ["OpNotFound"]))
 })
 
-row("OPS-04 no more operations are active at once than allowed", {
+row("OPS-04 the limit of active operations is enforced", {
   given: registered(2),
   when: (lab) => Effect.flip(ops(lab).register({ displayName: "third" })),
   then: (lab, error) =>
@@ -127,7 +127,7 @@ row("OPS-04 no more operations are active at once than allowed", {
     })
 }, { config: { maxConcurrentOperations: Option.some(2) } })
 
-row("OPS-04 without a limit any number is", {
+row("OPS-04 any number of operations is active when there is no limit", {
   given: ({ machine }) => machine.registerSession(A),
   when: (lab) => running(lab, 300),
   then: (lab) => Effect.map(ops(lab).list, (list) => assert.strictEqual(list.length, 300))
@@ -137,7 +137,7 @@ row("OPS-04 without a limit any number is", {
 // waiting
 // ---------------------------------------------------------------------------------------------------------------------
 
-row("OPS-08 all watchers are told the same", {
+row("OPS-08 all watchers receive the same outcome", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(1)(lab)
@@ -157,7 +157,7 @@ row("OPS-08 all watchers are told the same", {
     })
 })
 
-row("OPS-09 a late watcher is told at once", {
+row("OPS-09 a late watcher receives the outcome at once", {
   given: registered(1),
   when: (lab) =>
     Effect.zipRight(
@@ -173,7 +173,7 @@ row("OPS-09 a late watcher is told at once", {
     )
 })
 
-row("OPS-11 the owner's end ends what is live, once", {
+row("OPS-11 terminateOwner ends every live operation, once", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(2)(lab)
@@ -199,14 +199,14 @@ row("OPS-11 the owner's end ends what is live, once", {
     })
 })
 
-row("OPS-12 the oldest that ended are forgotten", {
+row("OPS-12 the oldest ended operations are evicted beyond the limit", {
   given: registered(3),
   when: (lab) => Effect.forEach([opId(2), opId(1), opId(3)], (id) => ops(lab).complete(id, "done")),
   then: (lab) =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* statuses(ops(lab)), ["op 1: completed", "op 3: completed"])
       assert.deepStrictEqual((yield* storedOperations(lab)).map(({ spec }) => spec.id), [opId(1), opId(3)])
-      // its entry is still there, and there an id names one operation
+      // The feed still has its entry, and an id names only one operation of a feed.
       assert.strictEqual(
         yield* failing(ops(lab).register({ displayName: "again", id: opId(2) })),
         "OpAlreadyRegistered"
@@ -219,7 +219,7 @@ row("OPS-12 the oldest that ended are forgotten", {
     })
 }, { config: { maxCompletedOperations: 2, feedRetention: 1 } })
 
-row("OPS-13 what ended is collected once", {
+row("OPS-13 collectCompleted returns each end once", {
   given: (lab) =>
     Effect.zipRight(registered(3)(lab), Effect.forEach([opId(3), opId(1)], (id) => ops(lab).complete(id, "done"))),
   when: (lab) => Effect.all([ops(lab).collectCompleted, ops(lab).collectCompleted]),
@@ -233,7 +233,7 @@ row("OPS-13 what ended is collected once", {
     })
 })
 
-row("OPS-14 outcomes come in the order asked for, whatever the order of the ends", {
+row("OPS-14 waitAll returns outcomes in the order of its ids, whatever the order of the ends", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(3)(lab)
@@ -244,7 +244,7 @@ row("OPS-14 outcomes come in the order asked for, whatever the order of the ends
   when: (lab, wait) =>
     Effect.gen(function*() {
       for (const [n, word] of [[2, "b"], [3, "c"]] as const) yield* ops(lab).complete(opId(n), word)
-      // a member that is forgotten by then is remembered by the wait
+      // The wait keeps the outcome of a member that is evicted meanwhile.
       yield* ops(lab).collectCompleted
       assert.isTrue(unresolved(wait))
       yield* ops(lab).complete(opId(1), "a")
@@ -260,7 +260,7 @@ row("OPS-14 outcomes come in the order asked for, whatever the order of the ends
     })
 })
 
-row("OPS-16 an unknown member, or one that is named twice, leaves no barrier", {
+row("OPS-16 waitAll leaves no barrier when a member is unknown or named twice", {
   given: registered(1),
   when: (lab) =>
     Effect.forEach(
@@ -278,7 +278,7 @@ row("OPS-16 an unknown member, or one that is named twice, leaves no barrier", {
     })
 })
 
-row("OPS-19 an interrupted wait leaves no barrier, wherever it was interrupted", {
+row("OPS-19 waitAll leaves no barrier when it is interrupted at any moment", {
   given: registered(1),
   when: (lab) =>
     Effect.gen(function*() {
@@ -297,8 +297,8 @@ row("OPS-19 an interrupted wait leaves no barrier, wherever it was interrupted",
     })
 }, { seeds: 60 })
 
-// D28 overrides the row: an unregistration and a destruction end the wait
-row("OPS-20 a wait outlives every change of the session but its end", {
+// An unregistration and a destroy end the wait, which overrides the row (D28).
+row("OPS-20 waitAll outlives every change of the session except its end", {
   given: registered(6),
   when: (lab) =>
     Effect.gen(function*() {
@@ -327,7 +327,7 @@ row("OPS-20 a wait outlives every change of the session but its end", {
     }),
   then: (lab, outcomes) =>
     Effect.gen(function*() {
-      // as it is read here: destroying the session ends its operations, and with them the wait
+      // This test reads the row as: destroying the session ends its operations, and with them the wait.
       assert.deepStrictEqual(outcomes.map(([, outcome]) => outcome._tag), ["Terminated"])
       assert.strictEqual(yield* failing(ops(lab).register({ displayName: "late" })), "OpOwnerRetired")
     })
@@ -337,8 +337,8 @@ row("OPS-20 a wait outlives every change of the session but its end", {
 // durability
 // ---------------------------------------------------------------------------------------------------------------------
 
-// D29 overrides the row: rows of the store instead of a snapshot of everything
-row("OPS-22 an end is one commit: the operation, its entry, the epoch", {
+// The end is stored as rows instead of a snapshot of everything, which overrides the row (D29).
+row("OPS-22 an end is one commit with the operation, its feed entry and the epoch", {
   given: (lab) => Effect.tap(registered(1)(lab), () => lab.advance("1 second")),
   when: (lab) =>
     Effect.gen(function*() {
@@ -353,12 +353,12 @@ row("OPS-22 an end is one commit: the operation, its entry, the epoch", {
       assert.deepStrictEqual(commit?.operations.map(({ spec, status }) => [spec.id, status]), [[opId(1), "completed"]])
       assert.deepStrictEqual(commit?.feed.map(({ operationId, seq }) => [operationId, seq]), [[opId(1), 1]])
       assert.deepInclude(commit?.epoch, { lastSeq: 1 })
-      // the wake that it is due, and the cursor that says so, are in it (D29)
+      // The commit also contains the wake that is due and the cursor that records it (D29).
       assert.deepStrictEqual([commit?.inputs.length, commit?.epoch?.cursors.injected], [1, 1])
     })
 })
 
-row("OPS-24 OPS-25 what cannot be stored has not happened, and can be done again", {
+row("OPS-24 OPS-25 a change whose commit fails has no effect and may be repeated", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(1)(lab)
@@ -384,7 +384,7 @@ row("OPS-24 OPS-25 what cannot be stored has not happened, and can be done again
     })
 })
 
-row("OPS-26 nobody sees an end before it is durable, and nobody waits for it who need not", {
+row("OPS-26 an end becomes visible once it is durable, and other sessions do not wait for it", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(1)(lab)
@@ -413,7 +413,7 @@ row("OPS-26 nobody sees an end before it is durable, and nobody waits for it who
     })
 })
 
-row("OPS-27 fifty ends at once are all there after a restart", {
+row("OPS-27 fifty concurrent ends are all stored after a restart", {
   given: registered(50),
   when: (lab) =>
     Effect.gen(function*() {
@@ -435,8 +435,9 @@ row("OPS-27 fifty ends at once are all there after a restart", {
     })
 }, { seeds: 5 })
 
-// D28 overrides the row: what the process owned is terminated in the feed, what is external stays as it is
-row("OPS-28 a restart ends what the process owned, and nothing else", {
+// The feed records the operations of the process as terminated; external operations stay as they are. This overrides
+// the row (D28).
+row("OPS-28 a restart ends the operations of the process and keeps external ones", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* registered(3)(lab)
@@ -469,7 +470,7 @@ row("OPS-28 a restart ends what the process owned, and nothing else", {
     })
 })
 
-row("OPS-30 ends are durable without an executor", {
+row("OPS-30 ends are durable in a session without an executor", {
   given: registered(2),
   when: (lab) =>
     Effect.gen(function*() {

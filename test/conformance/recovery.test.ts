@@ -1,3 +1,4 @@
+/** RCV: what a registration makes of the rows that an earlier process left behind. */
 import { assert, describe } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -30,7 +31,7 @@ import {
   untilPhase
 } from "../support/rows.js"
 
-/** Rows that a process left behind. */
+/** Stores rows as an earlier process would have left them. */
 const stored = (world: World, records: ReadonlyArray<InputRecord>, parts: Partial<RuntimeCommit> = {}) =>
   Commits.open(sid, { inputs: records.map(Commits.insert), lifecycle: "idle", ...parts }).pipe(
     Effect.provideService(RuntimeStore, world.store)
@@ -42,7 +43,10 @@ const staged = (n: number, facts: Partial<InputRecord> = {}) =>
 const inputStates = (world: World) =>
   Effect.map(Stream.runCollect(world.store.inputs(runtimeId)), (states) => Array.from(states))
 
-/** A registration that fails leaves no session behind and writes nothing. */
+/**
+ * Checks that the registration fails with RecoveryCorruption, leaves no session behind and writes nothing. Returns the
+ * error.
+ */
 const corrupt = (world: World) =>
   Effect.gen(function*() {
     const before = yield* inputStates(world)
@@ -63,8 +67,8 @@ const without = (n: number) => (image: RuntimeImage): RuntimeImage => ({
 })
 
 /**
- * Three inputs from a new process on, which ends at its n-th commit; then another process, which finishes the work.
- * False when the first one got through without that many.
+ * Sends three inputs in one process and ends that process at its n-th commit; a second process finishes the work.
+ * Returns false when the first process made fewer commits.
  */
 const crashAt = (world: World, point: number, verdict: Verdict) =>
   Effect.gen(function*() {
@@ -92,7 +96,7 @@ const crashAt = (world: World, point: number, verdict: Verdict) =>
     yield* world.crash
     const second = scripted()
     yield* attach(world, second)
-    // what the crash left runs again at once
+    // The inputs that the crash left run again at once.
     assert.include(["attached", "running"], yield* world.machine.runtimeState(sid))
     for (const n of ids) yield* world.machine.acceptInput(sid, prompt(n))
     yield* Effect.forEach(ids, (n) => untilPhase(world, inputId(n), "consumed"))
@@ -110,8 +114,8 @@ const crashAt = (world: World, point: number, verdict: Verdict) =>
   })
 
 describe("recovery", () => {
-  // rows of phase Accepted (RCV-02, RCV-03) or Applied (RCV-05 to RCV-07) are never written: an input is inserted
-  // queued, and a run ends in the commit that holds its receipt
+  // Rows of phase Accepted (RCV-02, RCV-03) or Applied (RCV-05 to RCV-07) are never written. An input is inserted
+  // queued, and a run ends in the commit that holds its receipt.
   row("RCV-01 a queued input stays queued", (world) =>
     Effect.gen(function*() {
       yield* stored(world, [record(prompt(1))])
@@ -122,7 +126,7 @@ describe("recovery", () => {
       assert.strictEqual(world.tap.commits.length, 0)
     }))
 
-  // D10: the attempt is kept, the crash is counted, in the opening commit
+  // The opening commit keeps the attempt and counts the crash (D10).
   row("RCV-04 a staged input is queued again", (world) =>
     Effect.gen(function*() {
       yield* stored(world, [staged(1)])
@@ -138,7 +142,7 @@ describe("recovery", () => {
       assert.strictEqual(turn.attempt, 2)
     }))
 
-  // D20: nothing ephemeral is ever written
+  // Ephemeral inputs are never written (D20).
   memoryRow("RCV-08 an ephemeral input ends with its process", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
@@ -150,7 +154,7 @@ describe("recovery", () => {
       assert.deepStrictEqual(yield* world.machine.listActiveInputs(sid), [inputId(2)])
     }))
 
-  row("RCV-11 lanes come back in admission order, not in order of ids", (world) =>
+  row("RCV-11 recovery orders the lanes by admission, not by id", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       yield* Effect.forEach([prompt(9), continuation(8), prompt(3), continuation(2), prompt(5)], (input) =>
@@ -167,8 +171,8 @@ describe("recovery", () => {
       assert.deepStrictEqual(steer.map((_) => _.inputId), [8, 2].map(inputId))
     }))
 
-  // D1 overrides the row: a typed error that names table, row and reason
-  row("RCV-12 a row without its words fails the session and names itself", (world) =>
+  // The error is typed and names the table, the row and the reason, which overrides the row (D1).
+  row("RCV-12 a registration fails and names the row when a payload is missing", (world) =>
     Effect.gen(function*() {
       yield* stored(world, [record(prompt(1))])
       world.tap.onImage = without(1)
@@ -176,8 +180,8 @@ describe("recovery", () => {
       assert.deepStrictEqual([error.table, error.key, error.reason], ["input", inputId(1), "its words are missing"])
     }))
 
-  // D1 overrides the row: a typed error that names table, row and reason
-  row("RCV-16 one bad row of three: no part of the session comes up", (world) =>
+  // The error is typed and names the table, the row and the reason, which overrides the row (D1).
+  row("RCV-16 a registration fails as a whole when one of three rows is unreadable", (world) =>
     Effect.gen(function*() {
       yield* stored(world, [staged(1), record(prompt(2)), record(prompt(3))])
       world.tap.onImage = without(3)
@@ -188,7 +192,7 @@ describe("recovery", () => {
     }))
 
   for (const lifecycle of ["stopped", "destroyed"] as const) {
-    row(`RCV-17 a ${lifecycle} session has no open inputs`, (world) =>
+    row(`RCV-17 a registration fails when a ${lifecycle} session has open inputs`, (world) =>
       Effect.gen(function*() {
         yield* stored(world, [record(prompt(1)), record(prompt(2))])
         world.tap.onImage = (image) => ({ ...image, lifecycle })
@@ -198,23 +202,26 @@ describe("recovery", () => {
       }))
   }
 
-  // as it is read here: `openRuntime` is the write of a registration
-  // D3 overrides the row: the opening is the write of a registration
-  row("RCV-18 the opening write fails: no session, and nothing of its recovery", (world) =>
-    Effect.gen(function*() {
-      yield* stored(world, [staged(1)])
-      world.tap.onOpen = Effect.fail(ioError)
-      const error = yield* Effect.flip(world.machine.registerSession(sid))
-      assert.isTrue(error._tag === "Internal" && error.retryable)
-      assert.isFalse(yield* world.machine.containsSession(sid))
-      const [row] = yield* inputStates(world)
-      assert.deepStrictEqual([row?.phase, row?.crashed], ["staged", 0])
-      world.tap.onOpen = Effect.void
-      yield* world.machine.registerSession(sid)
-      assert.strictEqual(yield* phaseOf(world, inputId(1)), "queued")
-    }))
+  // This test reads the row as: `openRuntime` is the write of a registration.
+  // The opening is the write of a registration, which overrides the row (D3).
+  row(
+    "RCV-18 a registration leaves no session and no recovered input when its opening write fails",
+    (world) =>
+      Effect.gen(function*() {
+        yield* stored(world, [staged(1)])
+        world.tap.onOpen = Effect.fail(ioError)
+        const error = yield* Effect.flip(world.machine.registerSession(sid))
+        assert.isTrue(error._tag === "Internal" && error.retryable)
+        assert.isFalse(yield* world.machine.containsSession(sid))
+        const [row] = yield* inputStates(world)
+        assert.deepStrictEqual([row?.phase, row?.crashed], ["staged", 0])
+        world.tap.onOpen = Effect.void
+        yield* world.machine.registerSession(sid)
+        assert.strictEqual(yield* phaseOf(world, inputId(1)), "queued")
+      })
+  )
 
-  row("RCV-22 recovering a live session changes nothing of it", (world) =>
+  row("RCV-22 recovering a live session changes nothing", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       const completion = yield* accepted(world, prompt(1))
@@ -227,14 +234,14 @@ describe("recovery", () => {
       assert.strictEqual((yield* completion.wait)._tag, "Completed")
     }))
 
-  row("RCV-24 an unreadable live row is never dropped in silence", (world) =>
+  row("RCV-24 an unreadable live row fails the registration", (world) =>
     Effect.gen(function*() {
       yield* stored(world, [record(prompt(1)), record(prompt(2)), record(prompt(3))])
       world.tap.onImage = without(2)
       assert.strictEqual((yield* corrupt(world)).key, inputId(2))
     }))
 
-  // D10: once while its staging was soft, and as often as the budget says
+  // The first crash is free while the staging is still a deferred write; then the budget counts (D10).
   row("RCV-29 an input that kills the process runs at most 1 + crashBudget times", (world) =>
     Effect.gen(function*() {
       const turns: Array<number> = []
@@ -275,7 +282,7 @@ describe("recovery", () => {
       assert.deepStrictEqual(turns, [1, 1, 1, 0, 0, 0])
     }))
 
-  row("RCV-29 runs that were taken down in order are charged to nobody", (world) =>
+  row("RCV-29 an orderly teardown charges no input", (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
       yield* world.machine.acceptInput(sid, prompt(1))
@@ -292,10 +299,10 @@ describe("recovery", () => {
       yield* untilPhase(world, inputId(1), "consumed")
     }))
 
-  // the whole life of three inputs, ended at every commit, before and after it is durable
+  // The whole life of three inputs, ended at every commit: before it is durable, and after.
   for (const when of ["CrashBefore", "CrashAfter"] as const) {
     row(
-      `RCV-29 ${when}: accepted once acknowledged, run until its receipt, never after it`,
+      `RCV-29 ${when}: an acknowledged input survives and runs until its receipt, never after it`,
       (world) =>
         Effect.gen(function*() {
           let points = 0
@@ -309,7 +316,7 @@ describe("recovery", () => {
     )
   }
 
-  // D21: the store's own answer decides; what did not happen is tried again, with the result that is there
+  // The answer of the store decides. A commit that did not happen is repeated with the result at hand (D21).
   for (const happened of [true, false]) {
     row(
       `RCV-29 a commit of unknown outcome that ${happened ? "happened" : "did not happen"} is looked up`,
@@ -344,7 +351,7 @@ describe("recovery", () => {
     reset: ({ machine }: World) => machine.resetRuntime(sid),
     destroy: ({ machine }: World) => machine.destroyRuntime(sid)
   }
-  // what a registration finds: [before it was durable, after it was durable], as state and open inputs
+  // The state and the number of open inputs after a crash: [before the commit was durable, after it was durable].
   const found: Record<End, readonly [string, string]> = {
     stop: ["idle 1", "idle 0"],
     retire: ["idle 1", "retired 0"],
@@ -353,7 +360,7 @@ describe("recovery", () => {
     destroy: ["idle 1", "Destroyed"]
   }
   for (const name of ["stop", "retire", "recycle", "reset", "destroy"] as const) {
-    row(`RCV-29 the process ends in a ${name}`, (world) =>
+    row(`RCV-29 a crash during ${name} leaves it done or undone`, (world) =>
       Effect.gen(function*() {
         for (const [index, when] of (["CrashBefore", "CrashAfter"] as const).entries()) {
           yield* world.machine.registerSession(sid)

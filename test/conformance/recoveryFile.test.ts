@@ -1,5 +1,8 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** Recovery of files whose bytes were changed: what cannot be trusted fails its session, and only that one. */
+/**
+ * Recovery of files whose bytes were changed. A session with rows that cannot be trusted is refused; other sessions
+ * open.
+ */
 import { assert, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import * as Effect from "effect/Effect"
@@ -18,14 +21,14 @@ import { inputId, prompt } from "../support/inputs.js"
 const A = SessionId.make("A")
 const other = SessionId.make("other")
 
-/** A machine of its own on a file, closed at the end. */
+/** Runs the body in a machine of its own on a file. The machine closes at the end. */
 const process_ = <X, E>(filename: string, body: Effect.Effect<X, E, MeerkatMachine>) =>
   body.pipe(
     Effect.provide(Layer.fresh(Layer.provide(MeerkatMachineLive.layer, RuntimeStoreSqlite.layer({ filename })))),
     Effect.provide(Logger.remove(Logger.defaultLogger))
   )
 
-/** A file with three queued inputs in a session, and another session beside it. */
+/** A file with a session of three queued inputs, and another session. */
 const written = Effect.gen(function*() {
   const filename = join(fs.mkdtempSync(join(tmpdir(), "meerkat-recovery-")), "s.db")
   yield* process_(
@@ -56,7 +59,10 @@ const rowsOf = (filename: string) =>
     return rows
   })
 
-/** The session is refused whole, its rows stay as they are, the one beside it comes up. */
+/**
+ * Checks that the session is refused as a whole and its rows stay as they are, while the other session registers.
+ * Returns the error.
+ */
 const refused = (filename: string) =>
   Effect.gen(function*() {
     const before = yield* rowsOf(filename)
@@ -75,8 +81,8 @@ const refused = (filename: string) =>
     return error._tag === "RecoveryCorruption" ? error : yield* Effect.dieMessage(error._tag)
   })
 
-// the text of the row is overridden: a typed error that names table, row and reason
-it.live("RCV-12 in the file: an open input without its words", () =>
+// The text of the row is overridden: the error is typed and names the table, the row and the reason.
+it.live("RCV-12 in the file: an open input without its payload is refused", () =>
   Effect.gen(function*() {
     const filename = yield* written
     yield* edit(filename, (db) => db.exec(`UPDATE input_open SET payload = '' WHERE input_id = '${inputId(2)}'`))
@@ -84,7 +90,7 @@ it.live("RCV-12 in the file: an open input without its words", () =>
     assert.deepStrictEqual([error.table, error.key], ["input_open", inputId(2)])
   }))
 
-it.live("RCV-16 in the file: the third of three rows has a flipped bit", () =>
+it.live("RCV-16 in the file: a session is refused when its third row has a flipped bit", () =>
   Effect.gen(function*() {
     const filename = yield* written
     const bytes = fs.readFileSync(filename)
@@ -96,11 +102,12 @@ it.live("RCV-16 in the file: the third of three rows has a flipped bit", () =>
   }))
 
 for (const lifecycle of ["stopped", "destroyed"] as const) {
-  it.live(`RCV-17 in the file: a ${lifecycle} session with open inputs`, () =>
+  it.live(`RCV-17 in the file: a ${lifecycle} session with open inputs is refused`, () =>
     Effect.gen(function*() {
       const filename = yield* written
       yield* edit(filename, (db) => {
-        // somebody who knows the sums wrote this row: it is that of the columns before it
+        // The changed row gets a correct checksum, as if its author knew the format. The sum covers the columns before
+        // it.
         const columns = db.pragma("table_info(runtime)") as ReadonlyArray<{ readonly name: string }>
         const all = columns.map(({ name }) => name)
         const names = all.slice(0, all.indexOf("sum"))
@@ -119,7 +126,7 @@ for (const lifecycle of ["stopped", "destroyed"] as const) {
     }))
 }
 
-it.live("RCV-24 in the file: one row that cannot be decoded is never dropped in silence", () =>
+it.live("RCV-24 in the file: a row that cannot be decoded fails the registration", () =>
   Effect.gen(function*() {
     const filename = yield* written
     yield* edit(filename, (db) => db.exec(`UPDATE input_open SET facts = '{"at"' WHERE input_id = '${inputId(2)}'`))

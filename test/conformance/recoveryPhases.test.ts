@@ -1,7 +1,7 @@
 /**
- * Rows of the recovery table that speak of phases which are never stored here (D11, D20 override them): an input is
- * inserted queued, and its run ends in the commit that holds the receipt. Their images are in `test/kernel/opening`;
- * these are the crashes that would have left them.
+ * Rows of the recovery table about phases that this store never contains (D11 and D20 override them). An input is
+ * inserted queued, and its run ends in the commit that holds the receipt. `test/kernel/opening` tests the images; this
+ * file tests the crashes that would have left such phases.
  */
 import { assert } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
@@ -15,13 +15,13 @@ import { attach, committed, pass, phaseOf, row, scripted, settled, sid, untilPha
 
 interface Crash {
   readonly when: "CrashBefore" | "CrashAfter"
-  /** the commit in which the process ends */
+  /** selects the commit in which the process ends */
   readonly commit: (commit: RuntimeCommit) => boolean
 }
 
 const boundary = ({ receipt }: RuntimeCommit) => receipt !== undefined
 
-/** The process ends in the middle of the work, and another one registers the session. */
+/** Ends the process at the selected commit, and registers the session in another process. */
 const crashing = <E>(world: World, { commit, when }: Crash, work: Effect.Effect<unknown, E>) =>
   Effect.gen(function*() {
     world.tap.onCommit = (handed) => commit(handed) ? { _tag: when } : pass
@@ -33,7 +33,7 @@ const crashing = <E>(world: World, { commit, when }: Crash, work: Effect.Effect<
     yield* world.machine.registerSession(sid)
   })
 
-row("RCV-02 an input that was accepted and no more is queued", (world) =>
+row("RCV-02 an accepted input is queued after a crash", (world) =>
   Effect.gen(function*() {
     yield* world.machine.registerSession(sid)
     yield* crashing(world, { when: "CrashAfter", commit: () => true }, world.machine.acceptInput(sid, prompt(1)))
@@ -43,7 +43,7 @@ row("RCV-02 an input that was accepted and no more is queued", (world) =>
   }))
 
 row(
-  "RCV-03 an input that its policy drops is consumed in the commit that accepts it",
+  "RCV-03 an input that its policy ignores is consumed in the commit that accepts it",
   (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
@@ -53,7 +53,7 @@ row(
     })
 )
 
-/** What a crash in the boundary commit of the first run leaves; then an executor is attached. */
+/** Crashes in the boundary commit of the first run, attaches a second executor, and returns what the crash left. */
 const afterBoundary = (world: World, when: Crash["when"], inputs: ReadonlyArray<number>) =>
   Effect.gen(function*() {
     yield* world.machine.registerSession(sid)
@@ -70,7 +70,7 @@ const afterBoundary = (world: World, when: Crash["when"], inputs: ReadonlyArray<
     return { phases, active, again: second.batches() }
   })
 
-row("RCV-05 a run whose receipt is stored is over", (world) =>
+row("RCV-05 a run whose receipt is stored does not run again", (world) =>
   Effect.gen(function*() {
     const left = yield* afterBoundary(world, "CrashAfter", [1])
     assert.deepStrictEqual(left, { phases: ["consumed"], active: [], again: [] })
@@ -84,7 +84,7 @@ row("RCV-06 a run whose receipt is not stored runs again", (world) =>
     assert.deepStrictEqual([state.charged, state.crashed], [0, 0])
   }))
 
-row("RCV-07 all members of a batch whose receipt is stored are over", (world) =>
+row("RCV-07 no member of a batch whose receipt is stored runs again", (world) =>
   Effect.gen(function*() {
     const left = yield* afterBoundary(world, "CrashAfter", [1, 2])
     assert.deepStrictEqual(left, { phases: ["consumed", "consumed"], active: [], again: [] })

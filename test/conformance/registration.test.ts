@@ -1,3 +1,4 @@
+/** REG: registering a session: its opening in the store, its errors, and races of registrations. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -22,7 +23,7 @@ row("REG-01 a new session is idle", {
     })
 })
 
-row("REG-02 registering again does nothing", {
+row("REG-02 a repeated registration changes nothing", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -37,9 +38,9 @@ row("REG-02 registering again does nothing", {
     })
 })
 
-// as it is read here: the write of a registration is its opening
-// D3 overrides the row: the opening is the write of a registration, no commit follows it
-row("REG-03 one opening and no other commit", {
+// This test reads the row as: the write of a registration is its opening.
+// The opening is the write of a registration, and no commit follows it. This overrides the row (D3).
+row("REG-03 a registration makes one opening and no other commit", {
   given: nothing,
   when: ({ machine }) => machine.registerSession(A),
   then: (lab) =>
@@ -75,13 +76,13 @@ row("REG-04 sessions do not wait for each other", {
     })
 })
 
-row("REG-05 an unknown session has no state", {
+row("REG-05 runtimeState of an unknown session fails", {
   given: nothing,
   when: ({ control, machine }) => Effect.all([failing(machine.runtimeState(A)), failing(control.runtimeState(rid(A)))]),
   then: (_, errors) => Effect.sync(() => assert.deepStrictEqual(errors, ["NotReady{destroyed}", "NotFound"]))
 })
 
-row("REG-06 an unknown session takes no input", {
+row("REG-06 an unknown session refuses an input", {
   given: nothing,
   when: ({ machine }) => failing(machine.acceptInput(A, prompt(1))),
   then: (lab, error) =>
@@ -91,7 +92,7 @@ row("REG-06 an unknown session takes no input", {
     })
 })
 
-row("REG-07 a bare session id is no runtime id", {
+row("REG-07 a bare session id is no valid runtime id", {
   given: ({ machine }) => machine.registerSession(A),
   when: ({ control }) =>
     Effect.all([
@@ -111,7 +112,7 @@ row("REG-07 a bare session id is no runtime id", {
     })
 })
 
-row("REG-08 destroyed in this process", {
+row("REG-08 a session destroyed in this process cannot be registered", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -127,8 +128,8 @@ row("REG-08 destroyed in this process", {
     })
 })
 
-// D4: nothing of a destroyed session comes up again
-row("REG-09 destroyed in the store", {
+// A destroyed session is never recovered (D4).
+row("REG-09 a session destroyed in the store cannot be registered", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -146,7 +147,7 @@ row("REG-09 destroyed in the store", {
     })
 })
 
-row("REG-13 a failed opening is tried again", {
+row("REG-13 a registration may be repeated after a failed opening", {
   given: (lab) => Effect.sync(() => lab.faults.failOpen(broken)),
   when: (lab) =>
     Effect.gen(function*() {
@@ -164,9 +165,9 @@ row("REG-13 a failed opening is tried again", {
     })
 })
 
-// as it is read here: `RecoveryCorruption` names the row and the reason
-// D1 overrides the row: a typed `RecoveryCorruption` that names the row and the reason
-row("REG-14 an unusable row fails the registration whole", {
+// This test reads the row as: `RecoveryCorruption` names the row and the reason.
+// The error is a typed `RecoveryCorruption` that names the row and the reason, which overrides the row (D1).
+row("REG-14 a registration fails as a whole when one row is unusable", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -187,8 +188,8 @@ row("REG-14 an unusable row fails the registration whole", {
     })
 })
 
-// as it is read here: one opening instead of one lifecycle commit
-// D3 overrides the row: one opening, and no other commit
+// This test reads the row as: one opening instead of one lifecycle commit.
+// There is one opening and no other commit, which overrides the row (D3).
 row("REG-15 concurrent registrations share one recovery", {
   given: (lab) =>
     Effect.gen(function*() {
@@ -208,8 +209,8 @@ row("REG-15 concurrent registrations share one recovery", {
 })
 
 for (const when of ["before", "after"] as const) {
-  // D3: an opening that has begun finishes and is closed again
-  row(`REG-16 an interrupted registration leaves nothing (${when} the opening is written)`, {
+  // An opening that has begun finishes, and is closed again (D3).
+  row(`REG-16 an interrupted registration leaves nothing behind (${when} the opening is written)`, {
     given: (lab) =>
       Effect.gen(function*() {
         const parked = lab.faults.park("openRuntime", { when })
@@ -234,7 +235,7 @@ for (const when of ["before", "after"] as const) {
   })
 }
 
-row("REG-16 interrupted at any moment, before its first step too, it keeps nobody from registering", {
+row("REG-16 a registration interrupted at any moment does not block the next registration", {
   given: nothing,
   when: ({ machine }) =>
     Effect.gen(function*() {
@@ -249,7 +250,7 @@ row("REG-16 interrupted at any moment, before its first step too, it keeps nobod
   then: (lab) => Effect.map(lab.machine.containsSession(A), (contained) => assert.isFalse(contained))
 }, { seeds: 5 })
 
-row("REG-17 unreadable operations fail the registration", {
+row("REG-17 a registration fails when its operations are unreadable", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -284,7 +285,7 @@ row("REG-18 the epoch is durable from the registration on", {
     })
 })
 
-row("REG-20 a dead loop is cleared", {
+row("REG-20 a registration clears a dead loop", {
   given: (lab) =>
     Effect.gen(function*() {
       const { executor } = yield* lab.executor()
@@ -308,7 +309,7 @@ row("REG-21 silent intents are a sorted set", {
     Effect.map(snapshotOf(lab, A), ({ silentIntents }) => assert.deepStrictEqual(silentIntents, ["a", "b"]))
 })
 
-row("REG-23 silent intents of no session", {
+row("REG-23 silent intents of an unknown or destroyed session are refused", {
   given: ({ machine }) => Effect.zipRight(machine.registerSession(B), machine.destroyRuntime(B)),
   when: ({ machine }) =>
     Effect.all([

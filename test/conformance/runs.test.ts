@@ -1,4 +1,4 @@
-/** Runs that their caller runs: `acceptInputAndRun` (D23), and what ends them from outside. */
+/** Inline runs, which their caller runs with `acceptInputAndRun` (D23), and what ends them from outside. */
 import { assert, describe } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -21,7 +21,7 @@ const registered = ({ machine }: Lab) => machine.registerSession(A)
 
 const answer = (value: string): readonly [string, TurnOutput] => [value, Turns.reply(value)]
 
-/** An `op` that tells of its start and waits to be let go. */
+/** An `op` that reports its start and waits until it is opened. */
 const held = <E = never>(end: Effect.Effect<readonly [string, TurnOutput], E> = Effect.succeed(answer("done"))) =>
   Effect.gen(function*() {
     const started = yield* Deferred.make<InlineTurn>()
@@ -38,7 +38,7 @@ const held = <E = never>(end: Effect.Effect<readonly [string, TurnOutput], E> = 
     return { op, calls, started: Deferred.await(started), open: latch.open }
   })
 
-/** A parked run, and the fiber of its caller. */
+/** An inline run that waits, and the fiber of its caller. */
 const parked = (lab: Lab, input: Input = prompt(1)) =>
   Effect.gen(function*() {
     yield* registered(lab)
@@ -54,8 +54,8 @@ const disk = new StoreIo({ operation: "commit", code: "EIO", detail: "the medium
 
 const again = (lab: Lab, n = 1) => lab.machine.acceptInputAndRun(A, prompt(n), () => Effect.succeed(answer("again")))
 
-/** The session takes the next run as if nothing had been. */
-const goesOn = (lab: Lab, n = 1) =>
+/** Checks that the session takes the next inline run as usual. */
+const stillRuns = (lab: Lab, n = 1) =>
   Effect.gen(function*() {
     assert.strictEqual(yield* stateOf(lab, A), "idle")
     assert.strictEqual(yield* again(lab, n), "again")
@@ -64,7 +64,7 @@ const goesOn = (lab: Lab, n = 1) =>
   })
 
 describe("RUN", () => {
-  row("RUN-01 runs the input where it is accepted, and commits what came of it with its end", {
+  row("RUN-01 an inline run commits its input and its result with the end of the run", {
     given: registered,
     when: ({ machine }) =>
       Effect.gen(function*() {
@@ -94,7 +94,7 @@ describe("RUN", () => {
       })
   })
 
-  row("RUN-01 whoever waits for the same input is told, and the run may use the session", {
+  row("RUN-01 a waiter of the same input is told when the inline run ends", {
     given: (lab) => parked(lab, prompt(1, {}, { idempotencyKey: "k" })),
     when: (lab, given) =>
       Effect.gen(function*() {
@@ -107,7 +107,7 @@ describe("RUN", () => {
       Effect.sync(() => assert.deepStrictEqual(told, ["done", { _tag: "Completed", result: { text: "done" } }]))
   })
 
-  row("RUN-02 an input that repeats another is refused, and op is not called", {
+  row("RUN-02 a duplicate input is refused without a call of op", {
     given: (lab) =>
       Effect.gen(function*() {
         yield* registered(lab)
@@ -136,7 +136,7 @@ describe("RUN", () => {
       })
   })
 
-  row("RUN-03 beside other open inputs, or another run, it is refused and nothing is staged", {
+  row("RUN-03 an inline run is refused beside other open inputs, and nothing is staged", {
     given: (lab) => Effect.zipRight(registered(lab), lab.machine.acceptInput(A, prompt(1))),
     when: (lab) => failing(again(lab, 2)),
     then: (lab, error) =>
@@ -144,11 +144,11 @@ describe("RUN", () => {
         assert.strictEqual(error, "NotReady{idle}")
         assert.deepStrictEqual(yield* storedPhases(lab, A), ["queued"])
         yield* lab.machine.retractInput(A, inputId(1))
-        yield* goesOn(lab, 2)
+        yield* stillRuns(lab, 2)
       })
   })
 
-  row("RUN-03 D23 beside a loop, and while another has the slot, it is refused", {
+  row("RUN-03 D23 an inline run is refused beside a loop or another run", {
     given: (lab) => parked(lab),
     when: (lab, given) =>
       Effect.gen(function*() {
@@ -166,19 +166,19 @@ describe("RUN", () => {
       })
   })
 
-  row("RUN-04 refused in a session that is retired", {
+  row("RUN-04 an inline run is refused in a retired session", {
     given: (lab) => Effect.zipRight(registered(lab), lab.machine.retireRuntime(A)),
     when: (lab) => failing(again(lab)),
     then: (_, told) => Effect.sync(() => assert.strictEqual(told, "NotReady{retired}"))
   })
 
-  row("RUN-04 refused in a session that is destroyed", {
+  row("RUN-04 an inline run is refused in a destroyed session", {
     given: (lab) => Effect.zipRight(registered(lab), lab.machine.destroyRuntime(A)),
     when: (lab) => failing(again(lab)),
     then: (_, told) => Effect.sync(() => assert.strictEqual(told, "Destroyed"))
   })
 
-  row("RUN-05 op's own error is returned, the input is charged and waits, and the same call goes on with it", {
+  row("RUN-05 an error of op reaches the caller, charges the input and requeues it for the same call", {
     given: registered,
     when: ({ machine }) =>
       Effect.flip(
@@ -190,11 +190,11 @@ describe("RUN", () => {
         assert.deepStrictEqual(yield* storedPhases(lab, A), ["queued"])
         const state = Option.getOrThrow(yield* lab.machine.inputState(A, inputId(1)))
         assert.deepInclude(state, { attempts: 1, charged: 1 })
-        yield* goesOn(lab)
+        yield* stillRuns(lab)
       })
   })
 
-  row("RUN-05 an input that failed as often as it may is abandoned", {
+  row("RUN-05 the input is abandoned after its last attempt", {
     given: registered,
     when: ({ machine }) =>
       Effect.forEach([1, 2, 3], (n) => Effect.flip(machine.acceptInputAndRun(A, prompt(1), () => Effect.fail(n)))),
@@ -206,11 +206,11 @@ describe("RUN", () => {
           type: "abandoned",
           reason: { type: "max_attempts_exhausted", attempts: 3 }
         })
-        yield* goesOn(lab, 2)
+        yield* stillRuns(lab, 2)
       })
   })
 
-  row("RUN-06 a defect is accounted for like a failure", {
+  row("RUN-06 a defect charges the input like a failure", {
     given: registered,
     when: ({ machine }) => Effect.exit(machine.acceptInputAndRun(A, prompt(1), () => Effect.die("boom"))),
     then: (lab, exit) =>
@@ -218,11 +218,11 @@ describe("RUN", () => {
         assert.deepStrictEqual(exit, Exit.die("boom"))
         const state = Option.getOrThrow(yield* lab.machine.inputState(A, inputId(1)))
         assert.deepInclude(state, { phase: "queued", charged: 1 })
-        yield* goesOn(lab)
+        yield* stillRuns(lab)
       })
   })
 
-  row("RUN-06 the caller's interruption ends op, frees the slot, and charges nobody", {
+  row("RUN-06 interrupting the caller ends op and frees the slot without a charge", {
     given: parked,
     when: (_, { caller }) => Fiber.interrupt(caller),
     then: (lab, exit, { calls }) =>
@@ -231,11 +231,11 @@ describe("RUN", () => {
         assert.deepStrictEqual(calls, { op: 1, interrupted: 1 })
         const state = Option.getOrThrow(yield* lab.machine.inputState(A, inputId(1)))
         assert.deepInclude(state, { phase: "queued", charged: 0, attempts: 1 })
-        yield* goesOn(lab)
+        yield* stillRuns(lab)
       })
   })
 
-  row("RUN-06 interrupted at any moment it leaves nothing behind that keeps the same call from going on", {
+  row("RUN-06 the same call may be repeated after an interruption at any moment", {
     given: registered,
     when: (lab) =>
       Effect.gen(function*() {
@@ -248,13 +248,13 @@ describe("RUN", () => {
           assert.strictEqual(yield* stateOf(lab, A), "idle", `after ${turns} turns`)
           const known = yield* outcomeOf(lab, turns + 1)
           if (Exit.isSuccess(exit) || known !== null) assert.strictEqual(known?._tag, "Completed")
-          else yield* goesOn(lab, turns + 1)
+          else yield* stillRuns(lab, turns + 1)
         }
       }),
     then: nothing
   }, { seeds: 5 })
 
-  row("RUN-07 D21 a result is kept while the store refuses for the moment", {
+  row("RUN-07 D21 a result is kept while the store refuses commits for a while", {
     given: (lab) => parked(lab),
     when: (lab, given) =>
       Effect.gen(function*() {
@@ -273,7 +273,7 @@ describe("RUN", () => {
       })
   })
 
-  row("RUN-07 a result that cannot be stored goes with the error; the input waits again", {
+  row("RUN-07 the error carries a result that cannot be stored, and the input is queued again", {
     given: (lab) => parked(lab),
     when: (lab, given) =>
       Effect.gen(function*() {
@@ -287,11 +287,11 @@ describe("RUN", () => {
         assert.deepInclude(error, { _tag: "Internal", retryable: true })
         assert.deepStrictEqual(uncommittedResult(error), Option.some("done"))
         assert.deepStrictEqual(yield* storedPhases(lab, A), ["queued"])
-        yield* goesOn(lab)
+        yield* stillRuns(lab)
       })
   })
 
-  row("RUN-07 D21 when nothing can be stored the session must be registered again, and the input runs again", {
+  row("RUN-07 D21 the session must be registered again when nothing can be stored, and the input runs then", {
     given: (lab) => parked(lab),
     when: (lab, given) =>
       Effect.gen(function*() {
@@ -306,11 +306,11 @@ describe("RUN", () => {
     then: (lab, error) =>
       Effect.gen(function*() {
         assert.deepStrictEqual([error._tag, uncommittedResult(error)], ["Internal", Option.some("done")])
-        yield* goesOn(lab)
+        yield* stillRuns(lab)
       })
   })
 
-  row("D17 a cancel interrupts op; the input ends cancelled", {
+  row("D17 a cancel interrupts op, and the input ends cancelled", {
     given: (lab) => parked(lab),
     when: (lab, { caller }) =>
       Effect.zipRight(lab.machine.hardCancelCurrentRun(A, "too slow"), Effect.flip(Fiber.join(caller))),
@@ -319,13 +319,13 @@ describe("RUN", () => {
         assert.deepInclude(error, { _tag: "TurnCancelled", detail: "too slow" })
         assert.deepStrictEqual(calls, { op: 1, interrupted: 1 })
         assert.deepStrictEqual(yield* outcomeOf(lab), { _tag: "Cancelled" })
-        yield* goesOn(lab, 2)
+        yield* stillRuns(lab, 2)
       })
   })
 
   const ends: ReadonlyArray<readonly [string, string, (lab: Lab) => Effect.Effect<unknown, RuntimeDriverError>]> = [
     ["an unregistration", "NotReady{destroyed}", ({ machine }) => machine.unregisterSession(A)],
-    ["a destruction", "Destroyed", ({ machine }) => machine.destroyRuntime(A)]
+    ["a destroy", "Destroyed", ({ machine }) => machine.destroyRuntime(A)]
   ]
   for (const [name, expected, end] of ends) {
     row(`D7 D25 ${name} interrupts op and joins it`, {
@@ -336,17 +336,17 @@ describe("RUN", () => {
           assert.deepInclude(report, { joined: true })
           assert.deepStrictEqual(calls, { op: 1, interrupted: 1 })
           assert.strictEqual(yield* failing(Fiber.join(caller)), expected)
-          const phase = name === "a destruction" ? "abandoned" : "queued"
+          const phase = name === "a destroy" ? "abandoned" : "queued"
           assert.deepStrictEqual(yield* storedPhases(lab, A), [phase])
           if (phase === "abandoned") return
           assert.deepInclude(report, { requeued: 1, forced: false })
           yield* registered(lab)
-          yield* goesOn(lab)
+          yield* stillRuns(lab)
         })
     })
   }
 
-  row("D7 an op that cannot be interrupted is left behind, and what it comes to is refused", {
+  row("D7 an op that ignores interruption is abandoned, and its result is refused", {
     given: (lab) =>
       Effect.gen(function*() {
         yield* registered(lab)
@@ -368,13 +368,13 @@ describe("RUN", () => {
     then: (lab, [report, error]) =>
       Effect.gen(function*() {
         assert.deepInclude(report, { requeued: 1, forced: true })
-        // it was interrupted, so that what it would have come to is lost even to its caller
+        // The op was interrupted, so that even its caller does not receive the result.
         assert.strictEqual(error, "NotReady{destroyed}")
         assert.deepStrictEqual(yield* storedPhases(lab, A), ["queued"])
       })
   }, { abandons: 1 })
 
-  row("D7 a result that is there when the session is taken down is committed first", {
+  row("D7 a finished result is committed before the session is unregistered", {
     given: (lab) => parked(lab),
     when: (lab, given) =>
       Effect.gen(function*() {
@@ -394,7 +394,7 @@ describe("RUN", () => {
       })
   })
 
-  row("D7 op may take its own session down; it does not wait for itself", {
+  row("D7 op may unregister its own session, which does not wait for op", {
     given: registered,
     when: ({ machine }) =>
       Effect.gen(function*() {
@@ -414,7 +414,7 @@ describe("RUN", () => {
       })
   })
 
-  row("D25 a stop waits for the run", {
+  row("D25 a stop waits for the inline run", {
     given: (lab) => parked(lab),
     when: (lab, given) =>
       Effect.gen(function*() {
@@ -433,7 +433,7 @@ describe("RUN", () => {
       })
   })
 
-  row("D24 a session that is retired during the run is retired after it", {
+  row("D24 a session retires after the inline run when it is retired during the run", {
     given: (lab) => parked(lab),
     when: (lab, given) =>
       Effect.gen(function*() {
@@ -463,7 +463,7 @@ describe("RUN", () => {
     then: (_, value) => Effect.sync(() => assert.strictEqual(value, "early"))
   })
 
-  row("D23 a loop that is attached during the run waits for it", {
+  row("D23 a loop that is attached during the inline run waits for it", {
     given: (lab) => parked(lab),
     when: (lab, given) =>
       Effect.gen(function*() {
@@ -479,7 +479,7 @@ describe("RUN", () => {
     then: (_, told) => Effect.sync(() => assert.deepStrictEqual(told, [0, "Completed", "attached"]))
   })
 
-  row("RUN-01 RUN-02 by the handle of the session", {
+  row("RUN-01 RUN-02 the handle of the session runs inputs and refuses duplicates", {
     given: registered,
     when: ({ machine }) => machine.session(A).acceptAndRun(prompt(1), () => Effect.succeed(answer("by handle"))),
     then: (lab, value) =>
@@ -492,7 +492,7 @@ describe("RUN", () => {
       })
   })
 
-  row("D34 an output that no commit could hold ends the input", {
+  row("D34 an output that exceeds a commit abandons the input", {
     given: registered,
     when: ({ machine }) =>
       Effect.flip(machine.acceptInputAndRun(A, prompt(1), () => Effect.succeed(answer("x".repeat(2_000))))),
@@ -500,7 +500,7 @@ describe("RUN", () => {
       Effect.gen(function*() {
         assert.strictEqual(error._tag === "ValidationFailed" ? error.detail._tag : error._tag, "TooLarge")
         assert.deepStrictEqual(yield* storedPhases(lab, A), ["abandoned"])
-        yield* goesOn(lab, 2)
+        yield* stillRuns(lab, 2)
       })
   }, { config: { maxCommitBytes: 1_000 } })
 })

@@ -1,3 +1,4 @@
+/** SNP: the spine snapshot of a session. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -8,7 +9,10 @@ import { event, inputId, prompt } from "../support/inputs.js"
 import type { Lab } from "./driver.js"
 import { A, B, nothing, row, snapshotOf, storedInputs, storedState } from "./driver.js"
 
-/** A runs prompt 1; 2 and 3 wait in the queue lane, 4 in the steer lane; somebody waits for 1 and 2. */
+/**
+ * Session A runs prompt 1. Prompts 2 and 3 wait in the queue lane, event 4 in the steer lane. Inputs 1 and 2 have
+ * waiters.
+ */
 const busy = (lab: Lab) =>
   Effect.gen(function*() {
     const executor = yield* lab.executor({ held: true })
@@ -26,7 +30,7 @@ const busy = (lab: Lab) =>
     return { executor, turn, first, second }
   })
 
-/** The snapshots of a session on its way through all phases. */
+/** Takes a session through all phases, and returns a snapshot of each. */
 const phases = (lab: Lab) =>
   Effect.gen(function*() {
     const seen: Array<SpineSnapshot> = []
@@ -55,7 +59,7 @@ const phases = (lab: Lab) =>
 
 const idsOf = (inputs: SpineSnapshot["queue"]) => inputs.map((input) => input.inputId)
 
-row("SNP-01 a run belongs to a phase that runs", {
+row("SNP-01 only a phase that runs has a run id", {
   given: nothing,
   when: phases,
   then: (_, seen) =>
@@ -73,7 +77,7 @@ row("SNP-01 a run belongs to a phase that runs", {
     )
 })
 
-row("SNP-02 one run id", {
+row("SNP-02 the current run and its staged inputs share one run id", {
   given: busy,
   when: (lab) => snapshotOf(lab, A),
   then: (_, { currentRunId, staged }, { turn }) =>
@@ -83,9 +87,9 @@ row("SNP-02 one run id", {
     })
 })
 
-// as it is read here: for runs of the loop; a service turn has no contributors
-// D26 overrides the row: it is about runs of the loop, a service turn has no contributors
-row("SNP-03 a run has contributors, staged for it", {
+// This test reads the row as: for runs of the loop. A service turn has no contributors.
+// The row is about runs of the loop; a service turn has no contributors. This overrides the row (D26).
+row("SNP-03 the contributors of a run are staged", {
   given: busy,
   when: (lab) => snapshotOf(lab, A),
   then: (_, { contributors, staged }) =>
@@ -108,7 +112,7 @@ row("SNP-04 the lanes are disjoint", {
     })
 })
 
-row("SNP-05 what ended is in no lane", {
+row("SNP-05 an ended input is in no lane", {
   given: busy,
   when: (lab, { executor }) => Effect.zipRight(executor.open, lab.settle),
   then: (lab) =>
@@ -121,7 +125,7 @@ row("SNP-05 what ended is in no lane", {
 })
 
 for (const end of ["stopped", "destroyed"] as const) {
-  row(`SNP-06 nobody waits for a ${end} session`, {
+  row(`SNP-06 a ${end} session has no waiters`, {
     given: busy,
     when: (lab, { executor }) =>
       Effect.zipRight(
@@ -143,7 +147,7 @@ for (const end of ["stopped", "destroyed"] as const) {
   })
 }
 
-row("SNP-07 the ledger adds up", {
+row("SNP-07 every stored input is open or terminal", {
   given: (lab) =>
     Effect.gen(function*() {
       const parts = yield* busy(lab)
@@ -170,7 +174,7 @@ row("SNP-08 only open inputs have waiters", {
     })
 })
 
-row("SNP-09 reading changes nothing", {
+row("SNP-09 a snapshot changes nothing", {
   given: (lab) => Effect.zipRight(busy(lab), Effect.zipRight(lab.settle, snapshotOf(lab, A))),
   when: (lab) =>
     Effect.gen(function*() {
@@ -198,9 +202,9 @@ row("SNP-10 an attachment is live while its loop runs", {
     })
 })
 
-// as it is read here: attached loops, active runs, drains, operations, busy workers
-// D17 overrides the row: loops, runs, drains, operations and busy commit workers
-row("SNP-11 fibers are those of the sessions", {
+// This test reads the row as: attached loops, active runs, drains, operations and busy workers.
+// The count covers loops, runs, drains, operations and busy commit workers, which overrides the row (D17).
+row("SNP-11 fiberCount counts the fibers of sessions", {
   given: (lab) => Effect.zipRight(lab.machine.registerSession(B), lab.settle),
   when: (lab) =>
     Effect.gen(function*() {
@@ -216,7 +220,7 @@ row("SNP-11 fibers are those of the sessions", {
   then: (_, counts) => Effect.sync(() => assert.deepStrictEqual(counts, [0, 1, 0]))
 })
 
-row("SNP-12 the durable phase is that of the session", {
+row("SNP-12 the stored lifecycle follows the phase of the session", {
   given: busy,
   when: (lab, { executor }) =>
     Effect.gen(function*() {

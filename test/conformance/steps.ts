@@ -15,7 +15,7 @@ export const ioError = new StoreIo({ operation: "commit", code: "EIO", detail: "
 export const ensure = (lab: Lab, { executor }: LatchedExecutor.LatchedExecutor) =>
   lab.machine.ensureSessionWithExecutor(A, executor)
 
-/** Accepts an input; how it ends is awaited by a fiber. */
+/** Accepts an input, and forks a fiber that waits for its outcome. */
 export const waiting = (lab: Lab, input: Input) =>
   Effect.gen(function*() {
     const { completion } = yield* lab.machine.acceptInputWithCompletion(A, input)
@@ -23,11 +23,11 @@ export const waiting = (lab: Lab, input: Input) =>
     return yield* Effect.forkScoped(wait)
   })
 
-/** An idle session without a loop, with somebody waiting for each of these. */
+/** Registers a session without a loop, with a waiter for each of these inputs. */
 export const idleWith = (...inputs: ReadonlyArray<Input>) => (lab: Lab) =>
   Effect.zipRight(lab.machine.registerSession(A), Effect.forEach(inputs, (input) => waiting(lab, input)))
 
-/** A session whose first run waits for its latch; the others are queued behind it. */
+/** A session whose first run waits for its latch. The other inputs are queued behind it. */
 export const runningWith =
   (inputs: ReadonlyArray<Input> = [prompt(1)], options: LatchedExecutor.LatchedOptions = {}) => (lab: Lab) =>
     Effect.gen(function*() {
@@ -38,7 +38,7 @@ export const runningWith =
       return { executor, waiters }
     })
 
-/** How everybody was answered, in the order in which they came. */
+/** The outcomes of all waiters, in the order of the waiters. */
 export const everybody = (waiters: ReadonlyArray<Fiber.Fiber<CompletionOutcome>>) =>
   Effect.map(Fiber.join(Fiber.all(waiters)), (outcomes) => Array.from(outcomes))
 

@@ -1,3 +1,4 @@
+/** INT: stopping a session: hooks, the running turn, durable end, errors. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -19,7 +20,7 @@ import {
 
 const stop = ({ machine }: Lab) => machine.stopRuntimeExecutor(A, "enough")
 
-/** A session whose executor's stop hook waits for a latch, called by a stop. */
+/** Stops a session whose stop hook waits for a latch. */
 const stopping = (lab: Lab) =>
   Effect.gen(function*() {
     const latch = yield* lab.latch
@@ -36,8 +37,8 @@ const stopping = (lab: Lab) =>
     return { executor, latch, call }
   })
 
-// D16 overrides the row: a request dies with its run, so that there is nothing left to deliver before the next one
-row("INT-10 a request to yield that its run did not heed reaches no other run", {
+// A request ends with its run, so that nothing is left to deliver before the next run. This overrides the row (D16).
+row("INT-10 a request to yield that its run ignored reaches no other run", {
   given: (lab) => runningWith([prompt(1), prompt(2)])(lab),
   when: (lab, { executor, waiters }) =>
     Effect.gen(function*() {
@@ -57,7 +58,7 @@ row("INT-10 a request to yield that its run did not heed reaches no other run", 
     })
 })
 
-row("INT-17 stopping an idle loop: hook, durable end, waiters, cleanup", {
+row("INT-17 stopping an idle loop calls the hook, commits the end, tells the waiters and cleans up", {
   given: (lab) =>
     Effect.gen(function*() {
       const calls: Array<string> = []
@@ -82,7 +83,7 @@ row("INT-17 stopping an idle loop: hook, durable end, waiters, cleanup", {
     })
 })
 
-row("INT-18 a run that is going on ends as it would, then the session stops", {
+row("INT-18 a stop lets the current run end before the session stops", {
   given: (lab) => runningWith([prompt(1), prompt(2)])(lab),
   when: (lab, { executor }) =>
     Effect.gen(function*() {
@@ -106,7 +107,7 @@ row("INT-18 a run that is going on ends as it would, then the session stops", {
     })
 })
 
-row("INT-19 a stop returns when the session has stopped, with the failure of its hook if there was one", {
+row("INT-19 a stop returns once the session has stopped, and fails with the error of its hook", {
   given: (lab) =>
     Effect.gen(function*() {
       const failed = Effect.fail(new ControlFailed({ detail: "stuck" }))
@@ -124,13 +125,13 @@ row("INT-19 a stop returns when the session has stopped, with the failure of its
     Effect.gen(function*() {
       assert.isNull(early)
       assert.isTrue(result._tag === "Left" && result.left._tag === "Internal" && result.left.message.includes("stuck"))
-      // D25: the session is idle, what is queued stays queued
+      // The session is idle, and queued inputs stay queued (D25).
       assert.deepStrictEqual([yield* stateOf(lab, A), yield* storedState(lab, A)], ["idle", "idle"])
       assert.deepStrictEqual((yield* everybody(waiters))[1], terminated("runtime loop exited"))
     })
 })
 
-row("INT-19 a write that fails reaches the caller of the stop", {
+row("INT-19 a stop fails when its commit fails", {
   given: (lab) => idleWith(prompt(1))(lab),
   when: (lab) => {
     lab.faults.failCommit(ioError)
@@ -142,7 +143,7 @@ row("INT-19 a write that fails reaches the caller of the stop", {
     })
 })
 
-row("INT-20 stopping without a loop", {
+row("INT-20 a stop abandons the queue of a session without a loop", {
   given: (lab) => idleWith(prompt(1), prompt(2))(lab),
   when: stop,
   then: (lab, report, waiters) =>
@@ -154,7 +155,7 @@ row("INT-20 stopping without a loop", {
     })
 })
 
-row("INT-21 while the stop hook runs nothing has ended yet", {
+row("INT-21 the session stays attached while the stop hook runs", {
   given: stopping,
   when: (lab, { latch, call }) =>
     Effect.gen(function*() {
@@ -162,7 +163,7 @@ row("INT-21 while the stop hook runs nothing has ended yet", {
         yield* lab.machine.sessionHasExecutor(A),
         yield* stateOf(lab, A),
         yield* storedState(lab, A),
-        // the request finds the session attached and without a run: it is still there to be asked
+        // The request still finds the session attached and without a run.
         yield* failing(lab.machine.hardCancelCurrentRun(A, "now"))
       ]
       yield* latch.open
@@ -176,7 +177,7 @@ row("INT-21 while the stop hook runs nothing has ended yet", {
     })
 })
 
-row("INT-22 a session is stopped once that is durable", {
+row("INT-22 a session is stopped once the commit of the stop is durable", {
   given: (lab) => Effect.tap(lab.executor(), (executor) => Effect.zipRight(ensure(lab, executor), lab.settle)),
   when: (lab, executor) =>
     Effect.gen(function*() {
@@ -196,7 +197,7 @@ row("INT-22 a session is stopped once that is durable", {
     })
 })
 
-row("INT-23 a stop that cannot be written did not happen", {
+row("INT-23 a stop whose commit fails leaves the session usable", {
   given: (lab) => Effect.tap(lab.executor(), (executor) => Effect.zipRight(ensure(lab, executor), lab.settle)),
   when: (lab) => {
     lab.faults.failCommit(ioError)
@@ -214,13 +215,13 @@ row("INT-23 a stop that cannot be written did not happen", {
     })
 })
 
-row("INT-24 a stop hook that fails ends the loop, and nothing queued is run", {
+row("INT-24 a stop hook that fails ends the loop, and no queued input runs", {
   given: (lab) =>
     runningWith([prompt(1), prompt(2)], { stop: Effect.fail(new ControlFailed({ detail: "stuck" })) })(lab),
   when: (lab, { executor }) => Effect.zipRight(executor.open, failing(stop(lab))),
   then: (lab, error, { executor }) =>
     Effect.gen(function*() {
-      // the run may have ended before the stop was asked for, and the next begun
+      // The run may have ended before the stop, and the next run may have begun.
       const begun = executor.counts().apply
       yield* lab.advance("1 hour")
       assert.deepStrictEqual([error, executor.counts().apply], ["Internal", begun])
@@ -232,7 +233,7 @@ row("INT-24 a stop hook that fails ends the loop, and nothing queued is run", {
     })
 })
 
-row("INT-26 a stopped session", {
+row("INT-26 a stopped session refuses inputs, cancels and stops", {
   given: (lab) => Effect.zipRight(lab.machine.registerSession(A), stop(lab)),
   when: (lab) =>
     Effect.all([
@@ -247,13 +248,13 @@ row("INT-26 a stopped session", {
     })
 })
 
-row("INT-26 of two stops at once one stops the session, the other is told that it is stopped", {
+row("INT-26 one of two concurrent stops succeeds, and the other is refused", {
   given: (lab) => idleWith(prompt(1))(lab),
   when: (lab) => Effect.all([failing(stop(lab)), failing(stop(lab))], { concurrency: "unbounded" }),
   then: (_, answers) => Effect.sync(() => assert.deepStrictEqual(answers.toSorted(), ["ValidationFailed", "success"]))
 })
 
-row("INT-27 a destruction beside a stop wins, and everybody is told once", {
+row("INT-27 a destroy beside a stop wins, and every waiter is told once", {
   given: (lab) => runningWith([prompt(1), prompt(2)])(lab),
   when: (lab, { executor }) =>
     Effect.gen(function*() {
@@ -265,7 +266,7 @@ row("INT-27 a destruction beside a stop wins, and everybody is told once", {
   then: (lab, { destroyed, stopped }, { executor, waiters }) =>
     Effect.gen(function*() {
       assert.strictEqual(destroyed, "success")
-      // begun after the destruction it is a conflict with it
+      // A stop that begins after the destroy conflicts with it.
       assert.include(["success", "Destroyed", "ValidationFailed"], stopped)
       assert.deepStrictEqual([yield* stateOf(lab, A), yield* storedState(lab, A)], ["destroyed", "destroyed"])
       for (const outcome of yield* everybody(waiters)) {
@@ -278,7 +279,7 @@ row("INT-27 a destruction beside a stop wins, and everybody is told once", {
     })
 })
 
-row("INT-27 a destruction while the cleanup hook of a stop runs does not call it again", {
+row("INT-27 a destroy during the cleanup hook of a stop does not call the hook again", {
   given: (lab) =>
     Effect.gen(function*() {
       const latch = yield* lab.latch

@@ -1,3 +1,4 @@
+/** UNR: unregistering a session: its loop, its runs, its waiters, its operations, and races with other calls. */
 import { assert } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -33,7 +34,7 @@ const ended: CompletionOutcome = { _tag: "RuntimeTerminated", reason: "runtime s
 const ensure = (lab: Lab, { executor }: LatchedExecutor.LatchedExecutor) =>
   lab.machine.ensureSessionWithExecutor(A, executor)
 
-/** Accepts an input; how it ends is awaited by a fiber. */
+/** Accepts an input, and forks a fiber that waits for its outcome. */
 const waiting = (lab: Lab, input: Input) =>
   Effect.gen(function*() {
     const { completion } = yield* lab.machine.acceptInputWithCompletion(A, input)
@@ -50,7 +51,7 @@ const running = (options: LatchedExecutor.LatchedOptions = {}) => (lab: Lab) =>
     return { executor, waiter }
   })
 
-/** A session whose teardown waits in the stop hook. */
+/** Begins an unregistration that waits in the stop hook. */
 const tearing = (lab: Lab) =>
   Effect.gen(function*() {
     const latch = yield* lab.latch
@@ -63,7 +64,7 @@ const tearing = (lab: Lab) =>
     return { latch, executor, fiber }
   })
 
-row("UNR-01 an unregistered session is gone", {
+row("UNR-01 an unregistered session is unknown to the machine", {
   given: ({ machine }) => machine.registerSession(A),
   when: ({ machine }) => machine.unregisterSession(A),
   then: ({ machine }) =>
@@ -80,7 +81,7 @@ row("UNR-02 an unknown session cannot be unregistered", {
   then: (_, error) => Effect.sync(() => assert.strictEqual(error, "NotReady{destroyed}"))
 })
 
-row("UNR-03 everybody who waits is told", {
+row("UNR-03 an unregistration answers every waiter", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -90,7 +91,7 @@ row("UNR-03 everybody who waits is told", {
   then: (_, outcomes) => Effect.sync(() => assert.deepStrictEqual(Array.from(outcomes), [ended, ended, ended]))
 })
 
-row("UNR-05 what is queued stays queued", {
+row("UNR-05 queued inputs stay queued", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -109,7 +110,7 @@ row("UNR-05 what is queued stays queued", {
     })
 })
 
-row("UNR-06 an idle loop is ended and joined", {
+row("UNR-06 an unregistration ends and joins an idle loop", {
   given: (lab) => Effect.tap(lab.executor(), (executor) => Effect.zipRight(ensure(lab, executor), lab.settle)),
   when: (lab) =>
     Effect.gen(function*() {
@@ -128,7 +129,7 @@ row("UNR-06 an idle loop is ended and joined", {
     })
 })
 
-row("UNR-06 the stop hook is called once, also when the closing commit fails first", {
+row("UNR-06 the stop hook is called once when the closing commit fails first", {
   given: (lab) =>
     Effect.gen(function*() {
       const begin: LatchedExecutor.LatchedOptions["begin"] = ({ operations }) =>
@@ -159,7 +160,7 @@ row("UNR-06 the stop hook is called once, also when the closing commit fails fir
     })
 })
 
-row("UNR-18 a stop whose hook is running when the session is unregistered is told so, its hook ends first", {
+row("UNR-18 a stop fails with NotReady when its session unregisters during its hook, and the hook finishes first", {
   given: (lab) =>
     Effect.gen(function*() {
       const latch = yield* lab.latch
@@ -190,7 +191,7 @@ row("UNR-18 a stop whose hook is running when the session is unregistered is tol
     })
 })
 
-row("UNR-01 a machine that is closed registers nothing, and says so", {
+row("UNR-01 a closed machine refuses to register a session", {
   given: (lab) => lab.close,
   when: ({ machine }) => failing(machine.registerSession(A)),
   then: ({ machine }, error) =>
@@ -200,7 +201,7 @@ row("UNR-01 a machine that is closed registers nothing, and says so", {
     })
 })
 
-row("UNR-07 a run is interrupted and goes back into the queue", {
+row("UNR-07 a run is interrupted and its input is queued again", {
   given: running(),
   when: ({ machine }) => machine.unregisterSession(A),
   then: (lab, report, { executor, waiter }) =>
@@ -214,10 +215,10 @@ row("UNR-07 a run is interrupted and goes back into the queue", {
     })
 })
 
-/** as it is read here: "a non-interruptible region" reads "calls `turn.finish`". */
+/** This file reads "a non-interruptible region" as "calls `turn.finish`". */
 const finishing: LatchedExecutor.LatchedOptions = { begin: (turn) => turn.finish(Turn.reply("early")) }
 
-// D17 overrides the row: a region that cannot be interrupted reads "calls `turn.finish`"
+// A region that cannot be interrupted means a call of `turn.finish`, which overrides the row (D17).
 row("UNR-08 a result that was handed over is committed", {
   given: running(finishing),
   when: ({ machine }) => machine.unregisterSession(A),
@@ -249,8 +250,8 @@ row("UNR-08 a run that ends within the grace is committed", {
 }, { config: { unregisterGrace: Duration.seconds(10) } })
 
 for (const [how, options] of [["interrupted", {}], ["finished", finishing]] as const) {
-  // D3: a registration writes in its opening only
-  row(`UNR-09 the old entry writes nothing more (${how})`, {
+  // A registration writes only in its opening (D3).
+  row(`UNR-09 an unregistered entry makes no more writes (${how})`, {
     given: (lab) => Effect.zipLeft(running(options)(lab), lab.machine.unregisterSession(A)),
     when: (lab, { executor }) =>
       Effect.gen(function*() {
@@ -268,7 +269,7 @@ for (const [how, options] of [["interrupted", {}], ["finished", finishing]] as c
   })
 }
 
-row("UNR-10 the next executor runs what was put back", {
+row("UNR-10 the next executor runs the requeued input", {
   given: (lab) => Effect.zipRight(Effect.zipRight(running()(lab), lab.machine.unregisterSession(A)), lab.executor()),
   when: (lab, second) =>
     Effect.gen(function*() {
@@ -284,7 +285,7 @@ row("UNR-10 the next executor runs what was put back", {
     })
 })
 
-row("UNR-11 five callers, one teardown", {
+row("UNR-11 five concurrent callers share one teardown", {
   given: tearing,
   when: (lab, { fiber, latch }) =>
     Effect.gen(function*() {
@@ -303,7 +304,7 @@ row("UNR-11 five callers, one teardown", {
     })
 })
 
-row("UNR-12 a teardown does not need its caller", {
+row("UNR-12 a teardown continues when its caller is interrupted", {
   given: tearing,
   when: (lab, { fiber, latch }) => Effect.all([Fiber.interrupt(fiber), latch.open, lab.settle], { discard: true }),
   then: (lab, _, { executor }) =>
@@ -314,8 +315,8 @@ row("UNR-12 a teardown does not need its caller", {
     })
 })
 
-// D7: commands answer `NotReady{destroyed}`; register and ensure wait for the end and start afresh
-row("UNR-13 nothing is admitted during a teardown", {
+// Commands fail with `NotReady{destroyed}`. Register and ensure wait for the end, then open the session again (D7).
+row("UNR-13 no input is admitted during a teardown", {
   given: (lab) => Effect.map(tearing(lab), (parts) => ({ ...parts, writes: lab.faults.commits().length })),
   when: (lab, { latch }) =>
     Effect.gen(function*() {
@@ -347,14 +348,14 @@ row("UNR-13 nothing is admitted during a teardown", {
     })
 })
 
-// D7 overrides the row: the report says `forced`
-row("UNR-15 a loop that does not end is left behind", {
+// The report says `forced`, which overrides the row (D7).
+row("UNR-15 a loop that does not end is abandoned", {
   given: running({ stubborn: true }),
   when: (lab) =>
     Effect.gen(function*() {
       const fiber = yield* Effect.forkScoped(lab.machine.unregisterSession(A))
       yield* lab.settle
-      // once for the loop, once for its scope
+      // The first wait is for the loop, the second for its scope.
       yield* lab.advance("31 seconds")
       yield* lab.advance("31 seconds")
       return yield* Fiber.join(fiber)
@@ -368,7 +369,7 @@ row("UNR-15 a loop that does not end is left behind", {
     })
 }, { abandons: 1 })
 
-row("UNR-17 an old handle does not end the replacement", {
+row("UNR-17 closing the scope of a replaced session leaves its replacement alone", {
   given: (lab) =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
@@ -387,7 +388,7 @@ row("UNR-17 an old handle does not end the replacement", {
     })
 })
 
-row("UNR-17 only the session of that epoch is unregistered", {
+row("UNR-17 unregisterSessionIfEpoch leaves a session of another epoch alone", {
   given: ({ machine }) => Effect.zipRight(machine.registerSession(A), machine.registerSession(B)),
   when: (lab) =>
     Effect.gen(function*() {
@@ -402,7 +403,7 @@ row("UNR-17 only the session of that epoch is unregistered", {
 })
 
 for (const outer of ["unregister", "stop"] as const) {
-  row(`UNR-18 unregistering from a hook of the session does not deadlock (${outer})`, {
+  row(`UNR-18 a hook may unregister its own session without a deadlock (${outer})`, {
     given: (lab) =>
       Effect.gen(function*() {
         const nested: Array<string> = []
@@ -443,7 +444,7 @@ row("UNR-19 a destroyed session can be unregistered", {
     })
 })
 
-row("UNR-20 whoever waits for operations is told, and followers of the feed reach their end", {
+row("UNR-20 an unregistration answers waiters of operations and ends the feed of followers", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -465,7 +466,7 @@ row("UNR-20 whoever waits for operations is told, and followers of the feed reac
       assert.deepStrictEqual(Array.from(yield* Fiber.join(Fiber.all(watchers))), [over, over])
       assert.deepStrictEqual(yield* Fiber.join(wait), work.map((id) => [id, over] as const))
       assert.strictEqual(yield* Fiber.join(follower), 2)
-      // D28: what is external lives on, only its watch is over
+      // External operations live on; only the watch ends (D28).
       assert.strictEqual(yield* Fiber.join(outside), "WatchClosed")
       yield* lab.machine.registerSession(A)
       const { operations } = lab.machine.session(A)
@@ -473,7 +474,7 @@ row("UNR-20 whoever waits for operations is told, and followers of the feed reac
     })
 })
 
-row("UNR-20 a wait for something external ends with the session", {
+row("UNR-20 a wait for an external operation ends with the session", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -487,7 +488,7 @@ row("UNR-20 a wait for something external ends with the session", {
   then: (_, error) => Effect.sync(() => assert.strictEqual(error, "OpOwnerRetired"))
 })
 
-row("UNR-22 what was accepted of an operation is durable", {
+row("UNR-22 accepted changes of operations are durable after an unregistration", {
   given: (lab) => {
     const begin: LatchedExecutor.LatchedOptions["begin"] = ({ operations }) =>
       Effect.orDie(Effect.asVoid(operations.external({ displayName: "elsewhere" })))
@@ -503,7 +504,7 @@ row("UNR-22 what was accepted of an operation is durable", {
     })
 })
 
-row("UNR-22 an end that is being written is written when unregister returns", {
+row("UNR-22 an unregistration waits for the commit of an end", {
   given: (lab) =>
     Effect.gen(function*() {
       yield* lab.machine.registerSession(A)
@@ -533,7 +534,7 @@ row("UNR-22 an end that is being written is written when unregister returns", {
     })
 })
 
-row("UNR-24 never a half entry", {
+row("UNR-24 a registration beside an unregistration leaves a whole entry or none", {
   given: nothing,
   when: ({ machine }) =>
     Effect.all([Effect.exit(machine.registerSession(A)), Effect.exit(machine.unregisterSession(A))], {
@@ -548,7 +549,7 @@ row("UNR-24 never a half entry", {
     })
 }, { seeds: 500 })
 
-row("UNR-25 nothing starts once the teardown has begun", {
+row("UNR-25 no run starts once the teardown has begun", {
   given: (lab) =>
     Effect.gen(function*() {
       const late: Array<string> = []
@@ -574,8 +575,8 @@ row("UNR-25 nothing starts once the teardown has begun", {
     })
 })
 
-// the scope in which an end runs may be closed before its first step
-row("UNR-13 ends that come at any moment of a teardown are answered", {
+// The scope in which a stop or reset runs may be closed before its first step.
+row("UNR-13 a stop or reset at any moment of a teardown is answered", {
   given: (lab) => Effect.succeed(lab),
   when: ({ machine }) =>
     Effect.gen(function*() {

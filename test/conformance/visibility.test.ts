@@ -1,3 +1,4 @@
+/** VIS: the tools that a session may see: filters, requests and revisions. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -10,7 +11,7 @@ const mcp = witnessOf({ kind: "mcp", sourceId: "files" })
 const stage = { filter: deny("shell"), witnesses: { shell } }
 
 row(
-  "VIS-01, VIS-02 a staged filter has a revision of its own, and nothing is active yet",
+  "VIS-01, VIS-02 a staged filter gets its own revision and is not active yet",
   (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
@@ -23,7 +24,7 @@ row(
         [state.stagedFilter, state.stagedRevision, state.activeFilter, state.activeRevision],
         [allow("shell"), 2, initial.activeFilter, 0]
       )
-      // durable when it returned, and back as it was
+      // The filter was durable when the call returned, and recovery restores it.
       yield* world.crash
       yield* world.machine.registerSession(sid)
       assert.deepStrictEqual(yield* world.machine.session(sid).tools.state, state)
@@ -31,9 +32,9 @@ row(
     })
 )
 
-// D1: ValidationFailed with the detail, where the seed says Internal
+// The error is ValidationFailed with the detail; the original says Internal (D1).
 row(
-  "VIS-03 a filter without a witness, or with a foreign one, is refused and changes nothing",
+  "VIS-03 a filter is refused without effect when its witness is missing or foreign",
   (world) =>
     Effect.gen(function*() {
       yield* world.machine.registerSession(sid)
@@ -58,7 +59,7 @@ row(
     })
 )
 
-row("VIS-06 deferred tools are requested with their authority", (world) =>
+row("VIS-06 deferred tools are requested with their witnesses", (world) =>
   Effect.gen(function*() {
     yield* world.machine.registerSession(sid)
     const { tools } = world.machine.session(sid)
@@ -72,7 +73,7 @@ row("VIS-06 deferred tools are requested with their authority", (world) =>
   }))
 
 row(
-  "VIS-08 the boundary of a run makes active what was staged while it ran, in its own commit",
+  "VIS-08 the boundary commit of a run activates what was staged during the run",
   (world) =>
     Effect.gen(function*() {
       const executor = scripted({ park: true })
@@ -94,29 +95,32 @@ row(
     })
 )
 
-row("VIS-09, VIS-10, VIS-11, VIS-12 what may be published", (world) =>
-  Effect.gen(function*() {
-    yield* world.machine.registerSession(sid)
-    const { tools } = world.machine.session(sid)
-    const witnesses = { filterWitnesses: { shell }, requestedWitnesses: { a: mcp } }
-    yield* tools.replaceCatalogs({ filter: {}, deferred: { a: mcp } })
-    const refused = [
-      { ...initial, stagedRevision: 1 },
-      { ...initial, ...witnesses, activeFilter: deny("shell") },
-      { ...initial, ...witnesses, activeRevision: 1, activeRequestedDeferredNames: ["a"] }
-    ]
-    for (const state of refused) {
-      const answer = yield* Effect.either(world.machine.publishCommittedVisibleSet(sid, state))
-      assert.strictEqual(Either.getOrThrow(Either.flip(answer))._tag, "ValidationFailed")
-    }
-    assert.deepStrictEqual(yield* tools.state, initial)
-    const ahead = { ...initial, ...witnesses, activeRevision: 5, activeFilter: deny("shell") }
-    assert.deepStrictEqual(yield* world.machine.publishCommittedVisibleSet(sid, ahead), ahead)
-    assert.deepStrictEqual(yield* tools.state, ahead)
-    assert.isAbove(yield* tools.stageFilter(stage.filter, stage.witnesses), 5)
-  }))
+row(
+  "VIS-09, VIS-10, VIS-11, VIS-12 publish refuses inconsistent states and accepts a state ahead",
+  (world) =>
+    Effect.gen(function*() {
+      yield* world.machine.registerSession(sid)
+      const { tools } = world.machine.session(sid)
+      const witnesses = { filterWitnesses: { shell }, requestedWitnesses: { a: mcp } }
+      yield* tools.replaceCatalogs({ filter: {}, deferred: { a: mcp } })
+      const refused = [
+        { ...initial, stagedRevision: 1 },
+        { ...initial, ...witnesses, activeFilter: deny("shell") },
+        { ...initial, ...witnesses, activeRevision: 1, activeRequestedDeferredNames: ["a"] }
+      ]
+      for (const state of refused) {
+        const answer = yield* Effect.either(world.machine.publishCommittedVisibleSet(sid, state))
+        assert.strictEqual(Either.getOrThrow(Either.flip(answer))._tag, "ValidationFailed")
+      }
+      assert.deepStrictEqual(yield* tools.state, initial)
+      const ahead = { ...initial, ...witnesses, activeRevision: 5, activeFilter: deny("shell") }
+      assert.deepStrictEqual(yield* world.machine.publishCommittedVisibleSet(sid, ahead), ahead)
+      assert.deepStrictEqual(yield* tools.state, ahead)
+      assert.isAbove(yield* tools.stageFilter(stage.filter, stage.witnesses), 5)
+    })
+)
 
-row("visibility is taken in every phase but the last", (world) =>
+row("filters can be staged in every phase of a registered session except destroyed", (world) =>
   Effect.gen(function*() {
     const stageNow = Effect.either(world.machine.stagePersistentFilter(sid, stage.filter, stage.witnesses))
     assert.strictEqual(Either.getOrThrow(Either.flip(yield* stageNow))._tag, "NotReady")

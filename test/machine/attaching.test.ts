@@ -1,3 +1,4 @@
+/** Sessions that end, or fail to open, while the factory of their executor still runs. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -15,7 +16,7 @@ import { memory } from "../support/layers.js"
 
 const id = SessionId.make("s")
 
-/** Lets everybody go on that can, then a minute pass, which is more than anybody is waited for. */
+/** Lets every runnable fiber run, then passes one minute. No caller waits longer than that for a factory. */
 const aMinute = Effect.zipRight(Effect.repeatN(Effect.yieldNow(), 100), TestClock.adjust("1 minute"))
 
 interface Ends {
@@ -25,7 +26,7 @@ interface Ends {
   }
 }
 
-describe("a session that comes to its end while its executor is made", () => {
+describe("a session that ends while the factory of its executor runs", () => {
   const ends: Ends = {
     unregistered: { end: (machine) => machine.unregisterSession(id), told: { _tag: "NotReady", state: "destroyed" } },
     destroyed: { end: (machine) => machine.destroyRuntime(id), told: { _tag: "Destroyed" } },
@@ -35,7 +36,7 @@ describe("a session that comes to its end while its executor is made", () => {
     }
   }
   for (const [how, { end, told }] of Object.entries(ends)) {
-    it.effect(`since it is ${how} tells who waits for it, and the making ends`, () =>
+    it.effect(`interrupts the factory and tells both callers when it is ${how}`, () =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
         const begun = yield* Effect.makeLatch(false)
@@ -55,7 +56,7 @@ describe("a session that comes to its end while its executor is made", () => {
       }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
   }
 
-  it.effect("is left when the making ignores that, and says so", () =>
+  it.effect("reports a forced teardown when the factory ignores its interruption", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const begun = yield* Effect.makeLatch(false)
@@ -73,8 +74,8 @@ describe("a session that comes to its end while its executor is made", () => {
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
 })
 
-describe("what an executor's factory forks", () => {
-  it.effect("lives on with the fiber that asked for the executor", () =>
+describe("a fiber that an executor factory forks", () => {
+  it.effect("lives as long as the caller that asked for the executor", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const beside = yield* Effect.makeLatch(false)
@@ -91,7 +92,7 @@ describe("what an executor's factory forks", () => {
 })
 
 describe("a call that registers a session and fails", () => {
-  it.effect("leaves none behind, also where the store refuses what it began in it", () =>
+  it.effect("unregisters the session, even when the store refuses the commit of what the factory began", () =>
     Effect.gen(function*() {
       const faults = yield* FaultyStore.make
       yield* Effect.gen(function*() {

@@ -1,3 +1,4 @@
+/** Deadlines of calls: what the caller learns about the admission of its input when one passes. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -17,7 +18,7 @@ import { FaultyStore } from "../../src/testkit/index.js"
 const id = SessionId.make("d")
 const memory = RuntimeStoreMemory.layer.pipe(Layer.provide(HandoverLive.layer))
 
-/** A machine whose store is held at will. */
+/** Runs the test on a machine whose store the test can hold at a commit. */
 const held = <A, E>(
   test: (machine: MeerkatMachine["Type"], faults: FaultyStore.FaultyStore) => Effect.Effect<A, E>
 ) =>
@@ -28,7 +29,7 @@ const held = <A, E>(
       Effect.provide(memory)
     ))
 
-/** What a call whose second is over says of its input. */
+/** Runs a call, lets its deadline of one second pass, and returns the error of the call. */
 const expired = <A, E extends { readonly _tag: string }>(call: Effect.Effect<A, E | DeadlineExceeded>) =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(Effect.flip(call))
@@ -39,7 +40,7 @@ const expired = <A, E extends { readonly _tag: string }>(call: Effect.Effect<A, 
 const limit = { deadline: "1 second" } as const
 
 describe("a deadline", () => {
-  it.effect("that passes while the commit is under way leaves the admission unknown; the input is there", () =>
+  it.effect("reports an unknown admission when it passes during the commit; the input is admitted", () =>
     held((machine, faults) =>
       Effect.gen(function*() {
         yield* machine.registerSession(id)
@@ -52,7 +53,7 @@ describe("a deadline", () => {
       })
     ))
 
-  it.effect("that passes in the queue takes the input back", () =>
+  it.effect("takes the input back when it passes while the input waits for its commit", () =>
     held((machine, faults) =>
       Effect.gen(function*() {
         yield* machine.registerSession(id)
@@ -67,7 +68,7 @@ describe("a deadline", () => {
       })
     ))
 
-  it.effect("of an answer names the input, which stays as it is", () =>
+  it.effect("names the input and leaves it admitted when it passes while ask waits for the answer", () =>
     held((machine) =>
       Effect.gen(function*() {
         const go = yield* Effect.makeLatch(false)
@@ -82,7 +83,7 @@ describe("a deadline", () => {
       })
     ))
 
-  it.effect("that does not pass changes nothing", () =>
+  it.effect("changes nothing when it does not pass", () =>
     held((machine) =>
       Effect.gen(function*() {
         yield* machine.ensureSessionWithExecutor(id, yield* make(() => Effect.succeed(Turn.reply("hello"))))
@@ -90,15 +91,15 @@ describe("a deadline", () => {
       })
     ))
 
-  it.effect("is in the type of every call whose options may have one", () =>
+  it.effect("adds DeadlineExceeded to the error type of every call whose options may have one", () =>
     held((machine, faults) =>
       Effect.gen(function*() {
         const options: AskOptions = limit
         yield* machine.registerSession(id)
         const { prompt, steer } = machine.session(id)
-        // @ts-expect-error it fails of its deadline too
+        // @ts-expect-error the call can also fail with DeadlineExceeded
         const prompted: Effect.Effect<Prompted, RuntimeDriverError> = prompt("x", options)
-        // @ts-expect-error it fails of its deadline too
+        // @ts-expect-error the call can also fail with DeadlineExceeded
         const steered: Effect.Effect<Prompted, RuntimeDriverError> = steer("x", options)
         const without: Effect.Effect<Prompted, RuntimeDriverError> = prompt("x", { correlationId: "c" })
         yield* without

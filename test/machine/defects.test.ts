@@ -1,3 +1,4 @@
+/** Defects in user code: hooks that throw, values that cannot be serialised, stop hooks that die. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -14,10 +15,10 @@ import { prompt } from "../support/inputs.js"
 
 const id = SessionId.make("s")
 
-/** JSON does not know it, so that neither `JSON.stringify` nor `Cause.pretty` gets over it. */
+/** A value with a bigint. `JSON.stringify` and `Cause.pretty` both throw on it. */
 const strange = { rows: 1n }
 
-/** A value of the type of JSON that is none. */
+/** A value that has the type `Json` but cannot be serialised, because it contains itself. */
 const circular = (): Json => {
   const self: { [key: string]: Json } = {}
   self["self"] = self
@@ -31,7 +32,7 @@ const boom = (): never => {
 const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   TestServices.provideLive(Effect.timeout(Effect.disconnect(effect), "5 seconds"))
 
-/** The same, with retries that come due at once. */
+/** Like `inTime`, but moves the test clock so that retries come due at once. */
 const moves = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.raceFirst(inTime(effect), Effect.forever(TestClock.adjust("1 second")))
 
@@ -41,8 +42,8 @@ const test = (name: string, body: (machine: MeerkatMachine["Type"]) => Effect.Ef
 const deathOf = (exit: Exit.Exit<unknown, unknown>): unknown =>
   Exit.isFailure(exit) ? Cause.squash(exit.cause) : "no death"
 
-describe("a handle that throws when it is called", () => {
-  test("does not keep the run from its interruption", (machine) =>
+describe("an executor handle that throws when it is called", () => {
+  test("does not keep a hard cancel from interrupting the run", (machine) =>
     Effect.gen(function*() {
       const held = yield* LatchedExecutor.make({ held: true })
       yield* machine.ensureSessionWithExecutor(id, { ...held.executor, hardCancel: boom })
@@ -54,7 +55,7 @@ describe("a handle that throws when it is called", () => {
       assert.strictEqual(yield* machine.runtimeState(id), "attached")
     }))
 
-  test("has nothing to do with the input that asks the run to yield", (machine) =>
+  test("does not fail the input that asks the run to yield", (machine) =>
     Effect.gen(function*() {
       const held = yield* LatchedExecutor.make({ held: true })
       yield* machine.ensureSessionWithExecutor(id, { ...held.executor, cancelAfterBoundary: boom })
@@ -65,7 +66,7 @@ describe("a handle that throws when it is called", () => {
       assert.strictEqual((yield* inTime(completion.wait))._tag, "Completed")
     }))
 
-  test("fails the stop as a hook that fails", (machine) =>
+  test("fails the stop in the same way as a hook that fails", (machine) =>
     Effect.gen(function*() {
       const { executor } = yield* LatchedExecutor.make()
       yield* machine.ensureSessionWithExecutor(id, { ...executor, stop: boom })
@@ -74,13 +75,13 @@ describe("a handle that throws when it is called", () => {
     }))
 })
 
-describe("what no JSON knows", () => {
+describe("a value that cannot be serialised", () => {
   const outputs = {
-    "its output": Effect.sync(() => Turn.reply("a", { data: circular() })),
-    "its death": Effect.die(strange)
+    "the output of the first run": Effect.sync(() => Turn.reply("a", { data: circular() })),
+    "the defect of the first run": Effect.die(strange)
   }
   for (const [what, first] of Object.entries(outputs)) {
-    test(`as ${what} makes a run fail, and the loop goes on`, (machine) =>
+    test(`fails the run and leaves the loop alive when it is ${what}`, (machine) =>
       Effect.gen(function*() {
         const { executor } = yield* LatchedExecutor.make()
         const runs = { count: 0 }
@@ -95,7 +96,7 @@ describe("what no JSON knows", () => {
         assert.isTrue(yield* machine.sessionHasExecutor(id))
       }))
 
-    test(`as ${what} gives the slot of an inline run back`, (machine) =>
+    test(`releases the run slot of an inline run when it is ${what}`, (machine) =>
       Effect.gen(function*() {
         yield* machine.registerSession(id)
         const op = () => Effect.map(first, (output) => [1, output] as const)
@@ -105,7 +106,7 @@ describe("what no JSON knows", () => {
       }))
   }
 
-  test("as the output of a turn gives the slot back, and the caller is told", (machine) =>
+  test("fails the caller and releases the run slot when it is the output of a service turn", (machine) =>
     Effect.gen(function*() {
       const { turn } = yield* machine.prepareBindings(id)
       const output = () => Turn.reply("a", { data: circular() })
@@ -114,14 +115,14 @@ describe("what no JSON knows", () => {
       assert.strictEqual(yield* machine.runtimeState(id), "idle")
     }))
 
-  test("as the failure of a turn is the caller's, and the slot is given back", (machine) =>
+  test("reaches the caller and releases the run slot when it is the error of a service turn", (machine) =>
     Effect.gen(function*() {
       const { turn } = yield* machine.prepareBindings(id)
       assert.deepStrictEqual(yield* Effect.flip(inTime(turn.run(Effect.fail(strange)))), strange)
       assert.strictEqual(yield* machine.runtimeState(id), "idle")
     }))
 
-  test("as the failure of an operation ends it", (machine) =>
+  test("ends the operation as failed when it is the error of its work", (machine) =>
     Effect.gen(function*() {
       yield* machine.registerSession(id)
       const { operations } = machine.session(id)
@@ -130,26 +131,26 @@ describe("what no JSON knows", () => {
     }))
 
   const ends = {
-    "a stop, which fails; the session goes on with another executor": (machine: MeerkatMachine["Type"]) =>
+    "a stop, which fails and leaves the session to another executor": (machine: MeerkatMachine["Type"]) =>
       Effect.gen(function*() {
         assert.strictEqual((yield* Effect.flip(inTime(machine.stopRuntimeExecutor(id, "test"))))._tag, "Internal")
         const sound = yield* LatchedExecutor.make()
         assert.strictEqual(yield* machine.ensureSessionWithExecutor(id, sound.executor), "attached")
         assert.strictEqual((yield* inTime(machine.session(id).ask("hello"))).text, "answer 1")
       }),
-    "an unregistration, which ends all the same": (machine: MeerkatMachine["Type"]) =>
+    "an unregistration, which still completes": (machine: MeerkatMachine["Type"]) =>
       Effect.gen(function*() {
         yield* inTime(machine.unregisterSession(id))
         assert.isFalse(yield* machine.containsSession(id))
       }),
-    "a destroy, which cleans up all the same": (machine: MeerkatMachine["Type"]) =>
+    "a destroy, which still cleans up": (machine: MeerkatMachine["Type"]) =>
       Effect.gen(function*() {
         yield* inTime(machine.destroyRuntime(id))
         assert.strictEqual(yield* machine.runtimeState(id), "destroyed")
       })
   }
   for (const [what, end] of Object.entries(ends)) {
-    test(`as the death of a stop hook in ${what}`, (machine) =>
+    test(`does not block the end when it is the defect of a stop hook in ${what}`, (machine) =>
       Effect.gen(function*() {
         const broken = yield* LatchedExecutor.make({ stop: Effect.die(strange) })
         yield* machine.ensureSessionWithExecutor(id, broken.executor)
@@ -158,8 +159,8 @@ describe("what no JSON knows", () => {
   }
 })
 
-describe("a defect of a caller", () => {
-  test("in what he runs inline is his", (machine) =>
+describe("a defect in a caller's function", () => {
+  test("reaches the caller when it occurs in an inline run", (machine) =>
     Effect.gen(function*() {
       yield* machine.registerSession(id)
       const exit = yield* Effect.exit(
@@ -169,7 +170,7 @@ describe("a defect of a caller", () => {
       assert.strictEqual(yield* machine.runtimeState(id), "idle")
     }))
 
-  test("in how he makes the output of a turn is his, and the slot is given back", (machine) =>
+  test("reaches the caller and releases the run slot when it occurs in the output function of a turn", (machine) =>
     Effect.gen(function*() {
       const { turn } = yield* machine.prepareBindings(id)
       const exit = yield* Effect.exit(inTime(turn.run(Effect.succeed(1), { output: boom })))

@@ -1,3 +1,4 @@
+/** Destroying a session: its background work, a store that refuses the commit, and other ends beside it. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -20,7 +21,7 @@ const id = SessionId.make("d")
 const memory = RuntimeStoreMemory.layer.pipe(Layer.provide(HandoverLive.layer))
 
 describe("destroying a session", () => {
-  it.effect("without a loop ends the background work that is still going on", () =>
+  it.effect("ends running background work when the session has no loop", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const ended = yield* Effect.makeLatch(false)
@@ -38,8 +39,8 @@ describe("destroying a session", () => {
       assert.strictEqual(yield* machine.runtimeState(id), "destroyed")
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
 
-  // found by simulation, seed 3000312: the loop took it for its end, and the session was attached to nothing
-  it.effect("that cannot be stored leaves the loop to what comes in meanwhile", () =>
+  // Found by simulation, seed 3000312: the loop ended, but the session stayed "attached" without one.
+  it.effect("keeps the loop running when the store refuses the destroy", () =>
     Effect.flatMap(FaultyStore.make, (faults) =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
@@ -60,7 +61,7 @@ describe("destroying a session", () => {
         Effect.provide(memory)
       )))
 
-  it.effect("that cannot be stored leaves the end to the stop that is under way", () =>
+  it.effect("lets a stop that has begun finish when the store refuses the destroy", () =>
     Effect.flatMap(FaultyStore.make, (faults) =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
@@ -88,7 +89,7 @@ describe("destroying a session", () => {
         Effect.provide(memory)
       )))
 
-  it.effect("is not cut off by an unregistration beside it: its hooks are called, who asked is told", () =>
+  it.effect("calls every hook and answers its caller when an unregistration begins beside it", () =>
     Effect.flatMap(FaultyStore.make, (faults) =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine

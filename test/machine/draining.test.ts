@@ -1,3 +1,4 @@
+/** A retired session that is recycled after its loop decided to end, and before the loop has ended. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -16,7 +17,10 @@ import { SessionId } from "../../src/domain/Ids.js"
 
 const id = SessionId.make("r")
 
-/** Loops that stand still between their decision to end, since nothing is left to drain, and what the machine makes of it. */
+/**
+ * A loop that pauses after its decision to end, before the machine learns of that decision. `decided` opens at the
+ * decision, and the loop waits for `go`.
+ */
 const held = (decided: Effect.Latch, go: Effect.Latch) =>
   Layer.effect(
     RuntimeLoop,
@@ -40,7 +44,7 @@ const machineWith = (loops: ReturnType<typeof held>) =>
   )
 
 describe("a loop with nothing left to drain", () => {
-  it.effect("is no loop any more for whoever brings the session back before it is gone", () =>
+  it.effect("is detached at once when the session is recycled before the loop has ended", () =>
     Effect.gen(function*() {
       const decided = yield* Effect.makeLatch(false)
       const go = yield* Effect.makeLatch(false)

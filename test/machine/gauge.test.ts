@@ -1,3 +1,4 @@
+/** The gauge of registered sessions, which all machines of the process share. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -15,7 +16,7 @@ const [a, b] = [SessionId.make("a"), SessionId.make("b")]
 const memory = Layer.provide(RuntimeStoreMemory.layer, HandoverLive.layer)
 const shown = Effect.map(Metric.value(sessions), ({ value }) => value)
 
-/** Runs in a machine of its own; then none of its sessions is shown any more. */
+/** Runs the body in a machine of its own. Afterwards the gauge counts none of its sessions. */
 const inMachine = <A, E>(body: (faults: FaultyStore.FaultyStore) => Effect.Effect<A, E, MeerkatMachine>) =>
   Effect.gen(function*() {
     const faults = yield* FaultyStore.make
@@ -29,7 +30,7 @@ const inMachine = <A, E>(body: (faults: FaultyStore.FaultyStore) => Effect.Effec
   })
 
 describe("the gauge of sessions", () => {
-  it.effect("shows those that are registered, whatever became of others that were being opened", () =>
+  it.effect("counts registered sessions only, when the opening of another session is interrupted", () =>
     inMachine((faults) =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
@@ -49,7 +50,7 @@ describe("the gauge of sessions", () => {
       })
     ))
 
-  it.effect("shows those of every machine of the process", () =>
+  it.effect("counts the sessions of every machine of the process", () =>
     inMachine(() =>
       Effect.gen(function*() {
         yield* Effect.flatMap(MeerkatMachine, ({ registerSession }) => registerSession(a))

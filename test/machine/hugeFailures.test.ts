@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** Failures of 20 MiB on a file: the outcome is bounded, the queue behind runs, also after a restart. */
+/** Failures of 20 MiB on a file. The stored outcome is bounded, and the inputs behind it run, also after a restart. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -30,12 +30,12 @@ import { type InputId, OperationId, SessionId } from "../../src/domain/Ids.js"
 
 const id = SessionId.make("huge")
 const mebi = 1024 * 1024
-/** Begins and ends with words that are still there when the middle is left out. */
+/** A text of 20 MiB whose first and last words survive when the middle is left out. */
 const huge = `BEGIN${"😀".repeat(5 * mebi)}END`
-/** More than the bound of such texts, and room for a sentence around it. */
+/** The bound of such texts, plus room for the sentence around them. */
 const most = 17 * 1024
 
-/** The length that a reader of the stored outcome meets. */
+/** The size of a stored outcome for its reader, in bytes. */
 const sizeOf = (outcome: unknown): number => Buffer.byteLength(JSON.stringify(outcome))
 
 interface Small {
@@ -43,7 +43,7 @@ interface Small {
   readonly maxAttempts?: number
 }
 
-/** One process on the file. */
+/** Runs the body in one process on the file. */
 const inProcess = <A, E>(
   filename: string,
   { maxAttempts = 1, maxCommitBytes }: Small,
@@ -68,7 +68,7 @@ const inFile = <A, E>(body: (filename: string) => Effect.Effect<A, E>) =>
     (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
   )
 
-/** Fails for the first input, answers the others. */
+/** An executor that fails for the first input and answers the others. */
 const failingFirst = (fail: (turn: RunTurn) => Effect.Effect<never, ExecutorError>) =>
   make((turn) =>
     turn.inputs.some((input) => input._tag === "Prompt" && input.text === "first")
@@ -79,7 +79,7 @@ const failingFirst = (fail: (turn: RunTurn) => Effect.Effect<never, ExecutorErro
 const reasonOf = (outcome: CompletionOutcome | undefined): string =>
   outcome !== undefined && "reason" in outcome ? outcome.reason : outcome?._tag ?? "nothing"
 
-/** Two inputs; then a restart; the first has a bounded end, the second its answer. */
+/** Sends two inputs, then restarts. Returns what the callers were told and what is stored. */
 const scenario = (executor: Effect.Effect<CoreExecutor>, small: Small = {}) =>
   inFile((filename) =>
     Effect.gen(function*() {
@@ -133,22 +133,30 @@ const errors: Record<string, () => ExecutorError> = {
 
 describe("a session whose executor fails with 20 MiB", () => {
   for (const [tag, error] of Object.entries(errors)) {
-    it.live(`stores a bounded outcome and runs what is behind when the error is ${tag}`, () =>
-      Effect.gen(function*() {
-        bounded(yield* scenario(failingFirst(() => Effect.fail(error()))), [
-          "apply failed: BEGIN",
-          "END",
-          "bytes left out"
-        ])
-      }), 60_000)
+    it.live(
+      `stores a bounded outcome and runs the inputs behind it when the error is ${tag}`,
+      () =>
+        Effect.gen(function*() {
+          bounded(yield* scenario(failingFirst(() => Effect.fail(error()))), [
+            "apply failed: BEGIN",
+            "END",
+            "bytes left out"
+          ])
+        }),
+      60_000
+    )
   }
 
-  it.live("stores a bounded outcome when it dies of an error with such a message", () =>
-    Effect.gen(function*() {
-      bounded(yield* scenario(failingFirst(() => Effect.die(new Error(huge)))), ["the executor died", "BEGIN"])
-    }), 60_000)
+  it.live(
+    "stores a bounded outcome when it dies of an error with a message of that size",
+    () =>
+      Effect.gen(function*() {
+        bounded(yield* scenario(failingFirst(() => Effect.die(new Error(huge)))), ["the executor died", "BEGIN"])
+      }),
+    60_000
+  )
 
-  it.live("stores a bounded outcome when it dies of such a value", () =>
+  it.live("stores a bounded outcome when it dies of a value of that size", () =>
     Effect.gen(function*() {
       bounded(yield* scenario(failingFirst(() => Effect.die({ huge }))), ["the executor died"])
     }), 60_000)
@@ -163,7 +171,7 @@ describe("a session whose executor fails with 20 MiB", () => {
       )
     }), 60_000)
 
-  it.live("stores a bounded outcome when a commit may be very small", () =>
+  it.live("stores a bounded outcome when the commit limit is very small", () =>
     Effect.gen(function*() {
       bounded(
         yield* scenario(failingFirst(() => Effect.fail(new ApplyFailed({ cause: "RuntimeTurn", detail: huge }))), {
@@ -181,9 +189,9 @@ describe("a session whose executor fails with 20 MiB", () => {
     }), 60_000)
 })
 
-/** Together they end with more than a MiB of rows. */
+/** The ends of these inputs together exceed a MiB of rows. */
 describe("many inputs that fail at once with 20 MiB", () => {
-  it.live("all end when they share a turn and a commit may be small", () =>
+  it.live("all end when they share a turn and the commit limit is small", () =>
     inFile((filename) =>
       inProcess(
         filename,
@@ -204,7 +212,7 @@ describe("many inputs that fail at once with 20 MiB", () => {
       )
     ), 60_000)
 
-  it.live("all end with their session when a commit may be small", () =>
+  it.live("all end when their session stops and the commit limit is small", () =>
     inFile((filename) =>
       inProcess(
         filename,
@@ -232,7 +240,7 @@ describe("an operation that fails with 20 MiB", () => {
       machine.session(id).operations.run(Effect.fail(new Error(huge)), { id: operation, displayName: "work" }),
     "its work dies": (machine: MeerkatMachine["Type"]) =>
       machine.session(id).operations.run(Effect.die(huge), { id: operation, displayName: "work" }),
-    "its owner says so": (machine: MeerkatMachine["Type"]) =>
+    "its owner fails it": (machine: MeerkatMachine["Type"]) =>
       Effect.zipRight(
         machine.session(id).operations.external({ id: operation, displayName: "work" }),
         machine.session(id).operations.fail(operation, huge)
@@ -249,31 +257,35 @@ describe("an operation that fails with 20 MiB", () => {
       )
   }
   for (const [when, end] of Object.entries(ends)) {
-    it.live(`has a bounded outcome over a restart when ${when}`, () =>
-      inFile((filename) =>
-        Effect.gen(function*() {
-          const watched = yield* inProcess(
-            filename,
-            {},
-            Effect.gen(function*() {
-              const machine = yield* MeerkatMachine
-              yield* machine.registerSession(id)
-              yield* end(machine)
-              return yield* machine.session(id).operations.watch(operation)
-            })
-          )
-          assert.isBelow(sizeOf(watched), most)
-          const kept = yield* inProcess(
-            filename,
-            {},
-            Effect.gen(function*() {
-              const machine = yield* MeerkatMachine
-              yield* machine.registerSession(id)
-              return yield* machine.session(id).operations.get(operation)
-            })
-          )
-          assert.deepStrictEqual(Option.getOrUndefined(kept)?.outcome, watched)
-        })
-      ), 60_000)
+    it.live(
+      `stores a bounded outcome that survives a restart when ${when}`,
+      () =>
+        inFile((filename) =>
+          Effect.gen(function*() {
+            const watched = yield* inProcess(
+              filename,
+              {},
+              Effect.gen(function*() {
+                const machine = yield* MeerkatMachine
+                yield* machine.registerSession(id)
+                yield* end(machine)
+                return yield* machine.session(id).operations.watch(operation)
+              })
+            )
+            assert.isBelow(sizeOf(watched), most)
+            const kept = yield* inProcess(
+              filename,
+              {},
+              Effect.gen(function*() {
+                const machine = yield* MeerkatMachine
+                yield* machine.registerSession(id)
+                return yield* machine.session(id).operations.get(operation)
+              })
+            )
+            assert.deepStrictEqual(Option.getOrUndefined(kept)?.outcome, watched)
+          })
+        ),
+      60_000
+    )
   }
 })

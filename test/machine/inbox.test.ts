@@ -1,3 +1,4 @@
+/** Peer inboxes: one drain at a time, a store that refuses for a while, and sessions that end during a drain. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -36,10 +37,12 @@ const withFaults = <A, E>(
       Effect.provide(memory)
     ))
 
-/** Lets everybody go on that can without time passing. */
+/** Lets every runnable fiber run, without any time passing. */
 const settled = Effect.repeatN(Effect.yieldNow(), 100)
 
-/** An inbox over a list: it takes off whatever comes first, once `confirming` is over, and counts who looks at it. */
+/**
+ * An inbox over a list. It removes an input when it is confirmed, after `confirming`, and counts the calls of `next`.
+ */
 const listed = (inputs: Array<Input>, confirming: Effect.Effect<unknown> = Effect.void) => {
   const seen = { looks: 0, confirmed: new Array<string>() }
   const emptied = Effect.unsafeMakeLatch(false)
@@ -66,8 +69,8 @@ const silent: CommsRuntime = { next: Effect.never, confirm: () => Effect.void }
 
 const busy = new StoreBusy({ operation: "commit", waitedMs: 1 })
 
-describe("a session that ends itself, which nobody hears of, ends though the store refuses for the moment:", () => {
-  it.effect("a dismissed one stops", () =>
+describe("a session that ends itself, without a caller, while the store refuses commits for a while", () => {
+  it.effect("stops when its inbox is dismissed", () =>
     withFaults((faults) =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
@@ -84,7 +87,7 @@ describe("a session that ends itself, which nobody hears of, ends though the sto
       })
     ))
 
-  it.effect("one whose run destroys it is destroyed", () =>
+  it.effect("is destroyed when its own run destroys it", () =>
     withFaults((faults) =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
@@ -104,15 +107,15 @@ describe("a session that ends itself, which nobody hears of, ends though the sto
     ))
 })
 
-describe("an inbox has one drain at a time:", () => {
+describe("an inbox has one drain at a time", () => {
   const rounds: Readonly<
     Record<string, (comms: SessionComms, runtime: CommsRuntime) => Effect.Effect<unknown, unknown, Scope.Scope>>
   > = {
-    "aborted and attached anew": (comms, runtime) =>
+    "when it is aborted and attached again": (comms, runtime) =>
       Effect.forkScoped(comms.abort).pipe(Effect.zipRight(settled), Effect.zipRight(comms.attach(runtime))),
-    "bound to another one and back": (comms, runtime) =>
+    "when the session is bound to another inbox and back": (comms, runtime) =>
       comms.attach(silent).pipe(Effect.zipRight(settled), Effect.zipRight(comms.attach(runtime))),
-    "bound to others and aborted before it is attached anew": (comms, runtime) =>
+    "when the session is bound to another inbox, aborts, and is bound back": (comms, runtime) =>
       comms.attach(silent).pipe(
         Effect.zipRight(Effect.forkScoped(comms.abort)),
         Effect.zipRight(settled),
@@ -122,7 +125,7 @@ describe("an inbox has one drain at a time:", () => {
   }
 
   for (const [name, round] of Object.entries(rounds)) {
-    it.effect(`${name} while its drain admits an input`, () =>
+    it.effect(`${name} while the drain admits an input`, () =>
       withFaults((faults) =>
         Effect.gen(function*() {
           const machine = yield* MeerkatMachine
@@ -142,7 +145,7 @@ describe("an inbox has one drain at a time:", () => {
         })
       ))
 
-    it.effect(`${name} while an input is being confirmed`, () =>
+    it.effect(`${name} while the drain confirms an input`, () =>
       withFaults(() =>
         Effect.gen(function*() {
           const machine = yield* MeerkatMachine
@@ -164,8 +167,8 @@ describe("an inbox has one drain at a time:", () => {
   }
 })
 
-describe("an inbox keeps everything while the store refuses for the moment:", () => {
-  /** A session whose drain has been refused by the store for two minutes. */
+describe("an inbox whose drain the store refuses for two minutes", () => {
+  /** A registered session with an attached inbox, whose commits the store has refused for two minutes. */
   const refused = (faults: FaultyStore.FaultyStore, runtime: CommsRuntime) =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
@@ -180,7 +183,7 @@ describe("an inbox keeps everything while the store refuses for the moment:", ()
       return machine
     })
 
-  it.effect("it is taken in order once the store takes commits again", () =>
+  it.effect("is drained in order, without loss, once the store takes commits again", () =>
     withFaults((faults) =>
       Effect.gen(function*() {
         const { emptied, runtime, seen } = listed([peer(1), peer(2), peer(3)])
@@ -194,7 +197,7 @@ describe("an inbox keeps everything while the store refuses for the moment:", ()
       })
     ))
 
-  it.effect("whoever ends the drain meanwhile need not wait for the next try", () =>
+  it.effect("stops its drain at once on detach, without waiting for the next retry", () =>
     withFaults((faults) =>
       Effect.gen(function*() {
         const { runtime, seen } = listed([peer(1)])
@@ -205,7 +208,7 @@ describe("an inbox keeps everything while the store refuses for the moment:", ()
       })
     ))
 
-  it.effect("it is left to the next drain when the store is closed, or the session must be opened anew", () =>
+  it.effect("is left to the next drain when the store is closed or the session must be opened again", () =>
     withFaults((faults) =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
@@ -224,7 +227,7 @@ describe("an inbox keeps everything while the store refuses for the moment:", ()
     ))
 })
 
-describe("the end of a session that drains an inbox", () => {
+describe("unregistering a session that drains an inbox", () => {
   const confirming = (inbox: CommsRuntime, begun: Effect.Latch) =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
@@ -234,7 +237,7 @@ describe("the end of a session that drains an inbox", () => {
       return yield* Effect.fork(machine.unregisterSession(id))
     })
 
-  it.effect("waits for an input that is being confirmed", () =>
+  it.effect("waits for an input that the inbox is confirming", () =>
     withFaults(() =>
       Effect.gen(function*() {
         const begun = yield* Effect.makeLatch(false)
@@ -248,7 +251,7 @@ describe("the end of a session that drains an inbox", () => {
       })
     ))
 
-  it.effect("says that it left behind an inbox that ignores its interruption", () =>
+  it.effect("reports a forced teardown when the inbox ignores its interruption", () =>
     withFaults(() =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
@@ -266,7 +269,7 @@ describe("the end of a session that drains an inbox", () => {
       })
     ))
 
-  it.effect("does not wait for media that are being put aside: nothing is admitted yet", () =>
+  it.effect("does not wait for media that are being stored, since nothing is admitted yet", () =>
     Effect.gen(function*() {
       const putting = yield* Effect.makeLatch(false)
       const blobs = BlobStore.of({

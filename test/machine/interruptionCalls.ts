@@ -1,4 +1,4 @@
-/** One call of each public operation, and the sessions on which it is made. */
+/** One call of each public operation, and the stages of a session from which the interruption test makes it. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
@@ -15,21 +15,24 @@ import type { Lab } from "../conformance/driver.js"
 import { A, snapshotOf } from "../conformance/driver.js"
 import { inputId, prompt, runId } from "../support/inputs.js"
 
-/** What the session is when the call is made. */
+/** The state of the session at the moment of the call. */
 export type Stage = "unknown" | "idle" | "queued" | "attached" | "running" | "retired" | "stopped"
 
 export interface Call {
   readonly from: ReadonlyArray<Stage>
-  /** `open` lets the executor's runs end */
+  /** `open` lets the held runs of the executor end */
   readonly call: (lab: Lab, open: Effect.Effect<void>) => Effect.Effect<unknown, unknown>
   readonly config?: Partial<MeerkatMachineOptions>
-  /** every call begins work of its own, and how often that wakes the session is a matter of time */
+  /** each call starts background work, so the number of wakes of the session depends on timing */
   readonly wakes?: boolean
-  /** consists of several, or leaves what it accepted when it is interrupted: neither all nor nothing is fine as well */
+  /**
+   * the call consists of several commits, or leaves its accepted input behind when it is interrupted: a part may
+   * remain
+   */
   readonly inParts?: boolean
 }
 
-/** Brings session A to a stage; `open` lets go what was held there. */
+/** Brings session A to a stage. The `open` that it returns lets the held runs end. */
 export const enter = (lab: Lab, stage: Stage) =>
   Effect.gen(function*() {
     const { machine } = lab
@@ -55,7 +58,7 @@ const keyed = { idempotencyKey: "key" }
 const on = (from: ReadonlyArray<Stage>, call: Call["call"], config?: Call["config"]): Call =>
   config === undefined ? { from, call } : { from, call, config }
 
-/** Calls that do more than one thing. */
+/** Marks a call that consists of several commits. */
 const inParts = (call: Call): Call => ({ ...call, inParts: true })
 
 const attach = (lab: Lab) =>
@@ -75,15 +78,15 @@ const draining = ({ machine }: Lab) =>
     (commsRuntime) => machine.updatePeerIngressContext(A, { keepAlive: true, commsRuntime })
   )
 
-/** Waits for something that comes about meanwhile. */
+/** Runs `act` while `wait` is already waiting, and returns what `wait` waited for. */
 const beside = (wait: Effect.Effect<unknown, unknown>, act: Effect.Effect<unknown, unknown>) =>
   Effect.flatMap(Effect.fork(wait), (waiting) => Effect.zipRight(act, Fiber.join(waiting)))
 
-/** A drain is begun, and ended while it is waited for. */
+/** Begins a drain, and aborts it while `wait` waits for its end. */
 const waitForDrain = (lab: Lab, wait: Effect.Effect<void, unknown>) =>
   Effect.zipRight(draining(lab), beside(wait, lab.machine.abortCommsDrain(A)))
 
-/** A bound session, and a host that keeps its model. */
+/** Binds the session, with a host that keeps its model. */
 const hosted = (lab: Lab) =>
   Effect.gen(function*() {
     const { host } = yield* LlmHost.make()
@@ -100,9 +103,9 @@ const inline = ({ machine }: Lab) => machine.acceptInputAndRun(A, prompt(9), ans
 const ops = (lab: Lab): SessionOperations => session(lab).operations
 const named = { displayName: "build" }
 
-/** An operation that somebody else ends, running. */
+/** A running external operation, which the caller ends. */
 const external = (lab: Lab) => ops(lab).external(named)
-/** One that waits for its provision. */
+/** An operation that is registered and still waits for provisioning. */
 const registered = (lab: Lab) => ops(lab).register(named)
 
 const onOperation = (

@@ -1,3 +1,4 @@
+/** Resources of executors and background work that delay, or refuse, the end of a session or a machine. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -17,13 +18,16 @@ import { memory } from "../support/layers.js"
 
 const id = SessionId.make("s")
 
-/** Lets everybody go on that can, then minutes pass, one after another: more than the steps of any end are given. */
+/**
+ * Lets every runnable fiber run and passes ten minutes, one by one: more than the bounds of all teardown steps
+ * together.
+ */
 const aWhile = Effect.repeatN(
   Effect.zipRight(Effect.repeatN(Effect.yieldNow(), 200), TestClock.adjust("1 minute")),
   10
 )
 
-/** A machine that the test closes. */
+/** A machine in a scope that the test closes. `closed` tells whether the close returned within `aWhile`. */
 const opened = Effect.gen(function*() {
   const scope = yield* Scope.make()
   const context = yield* Layer.buildWithScope(Layer.provide(MeerkatMachineLive.layer, memory), scope)
@@ -35,7 +39,7 @@ const opened = Effect.gen(function*() {
   return { machine: Context.get(context, MeerkatMachine), closed }
 })
 
-/** An answer from an executor that holds something: the last is released first. */
+/** An executor whose factory acquires one resource per release. The last one acquired is released first. */
 const holding = (...releases: ReadonlyArray<Effect.Effect<void>>) =>
   Effect.flatMap(
     Effect.forEach(releases, (release) => Effect.acquireRelease(Effect.void, () => release)),
@@ -44,8 +48,8 @@ const holding = (...releases: ReadonlyArray<Effect.Effect<void>>) =>
 
 const stubborn = (latch: Effect.Latch) => Effect.uninterruptible(latch.await)
 
-describe("what an executor holds", () => {
-  it.effect("and does not release keeps neither the session nor the machine from ending", () =>
+describe("a resource of an executor", () => {
+  it.effect("does not block unregistration or shutdown when its release never ends", () =>
     Effect.gen(function*() {
       const { closed, machine } = yield* opened
       yield* machine.ensureSessionWithExecutorFactory(id, holding(Effect.never))
@@ -57,7 +61,7 @@ describe("what an executor holds", () => {
       assert.isTrue(yield* closed)
     }))
 
-  it.effect("is released, all of it, though the machine is closed while one release takes its time", () =>
+  it.effect("is released, with all others, when the machine closes during a slow release", () =>
     Effect.gen(function*() {
       const { closed, machine } = yield* opened
       const latch = yield* Effect.makeLatch(false)
@@ -73,8 +77,8 @@ describe("what an executor holds", () => {
     }))
 })
 
-describe("what an executor holds while background work ignores that it is interrupted", () => {
-  it.effect("is released", () =>
+describe("a resource of an executor whose background work ignores its interruption", () => {
+  it.effect("is released when the session is unregistered", () =>
     Effect.gen(function*() {
       const { closed, machine } = yield* opened
       const latch = yield* Effect.makeLatch(false)
@@ -93,8 +97,8 @@ describe("what an executor holds while background work ignores that it is interr
     }))
 })
 
-describe("a turn and background work which both ignore that they are interrupted", () => {
-  it.effect("do not keep the machine from closing", () =>
+describe("a turn and background work that both ignore their interruption", () => {
+  it.effect("do not block the shutdown of the machine", () =>
     Effect.gen(function*() {
       const { closed, machine } = yield* opened
       const latch = yield* Effect.makeLatch(false)

@@ -1,3 +1,4 @@
+/** `layerResuming`: which sessions it attaches when the process starts again. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -23,7 +24,7 @@ const failures = {
 }
 
 describe.each(Object.entries(failures))("layerResuming", (how, noModel) => {
-  it.live(`attaches what has pending work, and one session whose executor ${how} stops none`, () => {
+  it.live(`attaches sessions with pending work, and skips one session when its executor factory ${how}`, () => {
     const image = RuntimeStoreMemory.makeImage()
     const onImage = Layer.provide(RuntimeStoreMemory.layerNoDeps({ image }), HandoverLive.layerYield)
     const queue = Effect.gen(function*() {
@@ -53,8 +54,8 @@ describe.each(Object.entries(failures))("layerResuming", (how, noModel) => {
   })
 })
 
-describe("layerResuming after background work", () => {
-  it.live("that ended with its process attaches the session, which is told", () => {
+describe("layerResuming after a process that ended with background work", () => {
+  it.live("attaches the session and tells it of the end of that work", () => {
     const image = RuntimeStoreMemory.makeImage()
     const onImage = Layer.provide(RuntimeStoreMemory.layerNoDeps({ image }), HandoverLive.layerYield)
     const executor = make(({ completions, operations }) =>

@@ -1,3 +1,4 @@
+/** How many terminal rows the machine keeps in a store, by kind of store and by configuration. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,7 +15,7 @@ import { prompt } from "../support/inputs.js"
 
 const memory = RuntimeStoreMemory.layerNoDeps().pipe(Layer.provide(HandoverLive.layerYield))
 
-/** What the commits of a session say about terminal rows, on a store of this kind. */
+/** Returns every `retainTerminal` that the commits of a session carry, on a store of this kind. */
 const retained = (kind: RuntimeStore["Type"]["kind"], config: Partial<MeerkatMachineOptions> = {}) => {
   const seen = new Set<number | undefined>()
   const store = memory.pipe(Layer.flatMap((context) =>
@@ -45,7 +46,7 @@ const retained = (kind: RuntimeStore["Type"]["kind"], config: Partial<MeerkatMac
 }
 
 describe("retention of terminal rows (D32)", () => {
-  it.effect("is 4,096 in memory and unlimited in a file, unless it is configured", () =>
+  it.effect("keeps 4,096 rows in memory and every row in a file, unless configured otherwise", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* retained("memory"), [4096])
       assert.deepStrictEqual(yield* retained("sqlite"), [undefined])

@@ -1,4 +1,4 @@
-// what meets in one round of a session's commands: everything that comes while a commit is under way
+// Commands that arrive while a commit is under way. The authority folds them into one round.
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -29,7 +29,7 @@ interface Scene {
   readonly accept: (input: Input) => Effect.Effect<string>
 }
 
-/** A registered session whose commits can be held. */
+/** A registered session whose commits the test can hold. */
 const registered = <A, E>(
   test: (scene: Scene) => Effect.Effect<A, E>,
   config: Partial<MeerkatMachineOptions> = {}
@@ -51,7 +51,7 @@ const registered = <A, E>(
 
 const turns = Effect.repeatN(Effect.yieldNow(), 20)
 
-/** Calls that come one after the other while a commit is held: they make the next round. */
+/** Submits the calls one after the other while a commit is held, so that they share the next round. */
 const queued = ({ faults, machine }: Scene, calls: ReadonlyArray<Effect.Effect<string>>) =>
   Effect.gen(function*() {
     const held = faults.park("commit")
@@ -65,7 +65,7 @@ const queued = ({ faults, machine }: Scene, calls: ReadonlyArray<Effect.Effect<s
     return { fibers, go: Effect.zipRight(held.release, turns) }
   })
 
-/** What the calls of one round are told, as far as they are. */
+/** Returns the answer of each call of one round, or "still waits" where a call has none yet. */
 const together = (scene: Scene, ...calls: ReadonlyArray<Effect.Effect<string>>) =>
   Effect.gen(function*() {
     const { fibers, go } = yield* queued(scene, calls)
@@ -80,8 +80,8 @@ const retract = ({ machine }: Scene, n: number) =>
     onSuccess: () => "Retracted"
   })
 
-describe("an input that ends in the round in which it came, and is delivered again in it,", () => {
-  it.effect("is the one that ended, when it was taken back", () =>
+describe("an input that ends in the round in which it arrived, and arrives again in that round,", () => {
+  it.effect("is deduplicated when it was retracted", () =>
     registered((scene) =>
       Effect.gen(function*() {
         const { accept, machine } = scene
@@ -91,7 +91,7 @@ describe("an input that ends in the round in which it came, and is delivered aga
       })
     ))
 
-  it.effect("is the one that ended, when another took its place", () =>
+  it.effect("is deduplicated when a newer input superseded it", () =>
     registered((scene) =>
       Effect.gen(function*() {
         const { accept, machine } = scene
@@ -102,7 +102,7 @@ describe("an input that ends in the round in which it came, and is delivered aga
       })
     ))
 
-  it.effect("is the one that ended, when it was consumed at once", () =>
+  it.effect("is deduplicated when it was consumed at once", () =>
     registered((scene) =>
       Effect.gen(function*() {
         const { accept } = scene
@@ -111,7 +111,7 @@ describe("an input that ends in the round in which it came, and is delivered aga
       })
     ))
 
-  it.effect("costs nobody else an input", () =>
+  it.effect("does not keep later inputs from being admitted", () =>
     registered((scene) =>
       Effect.gen(function*() {
         const { accept, machine } = scene
@@ -124,10 +124,10 @@ describe("an input that ends in the round in which it came, and is delivered aga
     ))
 })
 
-describe("an expired key that found its new input, which has ended,", () => {
+describe("an expired idempotency key that a new input of the same round took, and whose input has ended,", () => {
   const keyed = (n: number) => prompt(n, undefined, { idempotencyKey: "k" })
 
-  it.effect("is not given away again by who saw it expired", () =>
+  it.effect("is not reassigned by a call that read it as expired", () =>
     registered((scene) =>
       Effect.gen(function*() {
         const { accept } = scene
@@ -142,7 +142,7 @@ describe("an expired key that found its new input, which has ended,", () => {
 const endsOf = (ends: ReadonlyArray<OperationEnd>) =>
   ends.map(([, end]) => end._tag === "Completed" ? end.result.content : end._tag).join(", ")
 
-/** Two operations, the first of which has ended. */
+/** Two external operations, of which the first has ended. */
 const begun = ({ machine }: Scene) =>
   Effect.gen(function*() {
     const { operations } = machine.session(id)
@@ -156,8 +156,8 @@ const begun = ({ machine }: Scene) =>
     }
   })
 
-describe("who waits for several operations", () => {
-  it.effect("is told all ends, also those that are collected in the round that brings the last one", () =>
+describe("a caller that waits for several operations", () => {
+  it.effect("receives every end when some are collected in the round of the last end", () =>
     registered((scene) =>
       Effect.gen(function*() {
         const { collecting, ending, waiting } = yield* begun(scene)
@@ -166,14 +166,14 @@ describe("who waits for several operations", () => {
       })
     ))
 
-  it.effect("is told all ends, also those that the last one pushes out", () =>
+  it.effect("receives every end when the last end evicts an earlier one", () =>
     registered((scene) =>
       Effect.gen(function*() {
         const { ending, waiting } = yield* begun(scene)
         assert.deepStrictEqual(yield* together(scene, waiting, ending), ["one, two", "ended"])
       }), { maxCompletedOperations: 1 }))
 
-  it.effect("and leaves while the wait is being begun is no watcher any more", () =>
+  it.effect("is no longer counted as a watcher when it is interrupted while the wait is committed", () =>
     registered((scene) =>
       Effect.gen(function*() {
         const { operations, waiting } = yield* begun(scene)
@@ -193,7 +193,7 @@ describe("who waits for several operations", () => {
 })
 
 describe("a change of an input that the store does not know", () => {
-  it.effect("says that memory is not what is stored: the session must be registered again, and goes on then", () =>
+  it.effect("fails, and requires the session to be registered again before it takes commands", () =>
     registered((scene) =>
       Effect.gen(function*() {
         const { accept, faults, machine } = scene

@@ -1,3 +1,4 @@
+/** Callers that wait for the cancel of a service turn whose session loses its authority in the store. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -15,7 +16,10 @@ import { memory } from "../support/layers.js"
 
 const id = SessionId.make("s")
 
-/** Two who wait for the cancel of a turn: one before the session loses its place in the store, one afterwards. */
+/**
+ * Waits twice for the cancel of a turn: before the session must be opened again, and after `after` has run. Both waits
+ * return none.
+ */
 const lost = (after: (machine: MeerkatMachine["Type"]) => Effect.Effect<void, unknown>) =>
   Effect.gen(function*() {
     const faults = yield* FaultyStore.make
@@ -42,8 +46,8 @@ const lost = (after: (machine: MeerkatMachine["Type"]) => Effect.Effect<void, un
     assert.deepStrictEqual(told, [Option.none(), Option.none()])
   })
 
-describe("who waits for a service turn to be cancelled is told that it has no session any more", () => {
-  it.effect("when the session must be opened anew", () => lost(() => Effect.void))
+describe("a caller that waits for the cancel of a service turn receives none", () => {
+  it.effect("when the session must be opened again", () => lost(() => Effect.void))
 
-  it.effect("when the session was opened anew", () => lost((machine) => machine.registerSession(id)))
+  it.effect("when the session has been opened again", () => lost((machine) => machine.registerSession(id)))
 })

@@ -1,3 +1,4 @@
+/** Sessions that belong to a scope, executors that belong to an attachment, and handles of replaced sessions. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -22,7 +23,7 @@ import { inputId, prompt } from "../support/inputs.js"
 
 const id = SessionId.make("s")
 
-/** Opens a scope, takes the session in it, closes it; whether the session is there then. */
+/** Takes the session in a scope of its own, closes the scope, and returns whether the session is still registered. */
 const isThereAfter = (machine: MeerkatMachine["Type"]) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
@@ -32,18 +33,18 @@ const isThereAfter = (machine: MeerkatMachine["Type"]) =>
     return yield* machine.containsSession(id)
   })
 
-describe("a session whose executor could not be built", () => {
+describe("a session whose executor factory fails", () => {
   const ensure = (machine: MeerkatMachine["Type"]) =>
     Effect.flip(machine.ensureSessionWithExecutorFactory(id, Effect.fail("no executor")))
 
-  it.effect("goes with the call that registered it", () =>
+  it.effect("is unregistered when the failing call had registered it", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       assert.strictEqual(yield* ensure(machine), "no executor")
       assert.isFalse(yield* machine.containsSession(id))
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
 
-  it.effect("stays if it was registered before", () =>
+  it.effect("stays registered when it was registered before", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       yield* machine.registerSession(id)
@@ -52,8 +53,8 @@ describe("a session whose executor could not be built", () => {
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
 })
 
-describe("what an executor is made of", () => {
-  it.effect("belongs to the attachment: the caller has to give it no scope", () =>
+describe("resources of an executor factory", () => {
+  it.effect("belong to the attachment, so that the caller needs no scope", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const log: Array<string> = []
@@ -64,7 +65,7 @@ describe("what an executor is made of", () => {
         }),
         () => Effect.sync(() => log.push("released"))
       )
-      // the type is what is tested: without it the scope would be asked of whoever calls
+      // This annotation is the test: without it, the caller would have to provide the scope.
       const attached: Effect.Effect<AttachOutcome, RuntimeDriverError> = machine.ensureSessionWithExecutorFactory(
         id,
         made
@@ -76,15 +77,15 @@ describe("what an executor is made of", () => {
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
 })
 
-describe("a session of a scope", () => {
-  it.effect("is unregistered with it if this call registered it", () =>
+describe("a session taken in a scope", () => {
+  it.effect("is unregistered when the scope closes, if this call registered it", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       assert.isFalse(yield* isThereAfter(machine))
       assert.strictEqual(yield* machine.fiberCount, 0)
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
 
-  it.effect("stays if it was there before", () =>
+  it.effect("stays registered when the scope closes, if it was registered before", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       yield* machine.registerSession(id)
@@ -93,15 +94,15 @@ describe("a session of a scope", () => {
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
 })
 
-describe("a session of a scope that ends while the store refuses for the moment", () => {
-  it.effect("is unregistered all the same: its waiters are told, its stop hook is called", () =>
+describe("a session whose scope closes while the store refuses commits for a while", () => {
+  it.effect("is unregistered: its waiters are told and its stop hook is called", () =>
     Effect.flatMap(FaultyStore.make, (faults) =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
         const { counts, executor } = yield* LatchedExecutor.make({ held: true })
         const scope = yield* Scope.make()
         const session = yield* Scope.extend(machine.sessionScoped("s", executor), scope)
-        // background work is terminated by the closing commit, which is written for it
+        // The closing commit terminates background work, so there is something to commit.
         yield* session.operations.run(Effect.never, { displayName: "work" })
         const { completion } = yield* session.prompt("hello")
         yield* TestClock.adjust("1 second")
@@ -120,7 +121,7 @@ describe("a session of a scope that ends while the store refuses for the moment"
       )))
 })
 
-/** Runs the fiber that it is given to, but for one step of it, before which it is held up until it is released. */
+/** A scheduler that runs its fiber normally, but holds it before one step until `release` is called. */
 const holdingAt = (step: number) => {
   let steps = 0
   let held: (() => void) | null = null
@@ -134,8 +135,8 @@ const holdingAt = (step: number) => {
   return { scheduler, isHeld: () => held !== null, release: () => held?.() }
 }
 
-describe("the handle of a session that was replaced", () => {
-  it.effect("shows nothing of the one that came after", () =>
+describe("the handle of a replaced session", () => {
+  it.effect("reads nothing of the session that replaced it", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const session = yield* machine.sessionScoped("s", CoreExecutorEcho.make)
@@ -157,7 +158,7 @@ describe("the handle of a session that was replaced", () => {
       assert.isTrue(Option.isNone(yield* session.snapshot))
     }).pipe(Effect.scoped, Effect.provide(MeerkatMachineLive.layerEphemeral)))
 
-  it.effect("does nothing to the one that came after", () =>
+  it.effect("changes nothing in the session that replaced it", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const session = yield* machine.sessionScoped("s", CoreExecutorEcho.make)
@@ -189,7 +190,7 @@ describe("the handle of a session that was replaced", () => {
       }
     }).pipe(Effect.scoped, Effect.provide(MeerkatMachineLive.layerEphemeral)))
 
-  it.live("does nothing to it either when the call was begun before, wherever it is held up", () =>
+  it.live("changes nothing in it when the call began before the replacement, at whichever step it is held", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       for (let step = 1;; step++) {
@@ -210,7 +211,7 @@ describe("the handle of a session that was replaced", () => {
         yield* Fiber.join(call)
         assert.strictEqual(yield* machine.runtimeState(id), before, `held up at step ${step}`)
         yield* Scope.close(scope, Exit.void)
-        // it was retired already when it was given up
+        // The call had retired the session before the hold.
         if (before === "retired") return
         yield* machine.unregisterSession(id)
       }

@@ -1,3 +1,4 @@
+/** Closing a machine: its waiters, and calls that arrive while it closes. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -14,8 +15,8 @@ import { FaultyStore, LatchedExecutor } from "../../src/testkit/index.js"
 import { memory } from "../support/layers.js"
 
 describe("closing the machine", () => {
-  // found by simulation, seed 23
-  it.live("a closing commit that fails keeps no waiter waiting", () =>
+  // Found by simulation, seed 23.
+  it.live("answers every waiter when the closing commit fails", () =>
     Effect.gen(function*() {
       const faults = yield* FaultyStore.make
       const waiter = yield* Effect.gen(function*() {
@@ -23,7 +24,7 @@ describe("closing the machine", () => {
         const id = SessionId.make("s")
         yield* machine.registerSession(id)
         const { completion } = yield* machine.session(id).prompt("hello")
-        // background work is terminated by the closing commit, which is written for it
+        // The closing commit terminates background work, so there is something to commit.
         yield* machine.session(id).operations.run(Effect.as(Effect.sleep("1 hour"), ""), { displayName: "work" })
         for (const nth of [1, 2, 3]) {
           faults.failCommit(new StoreIo({ operation: "commit", code: "TEST", detail: "no" }), { nth })
@@ -42,7 +43,7 @@ describe("closing the machine", () => {
 
 const id = SessionId.make("late")
 
-/** A machine that closes, and cannot yet: the stop hook of a session is held. */
+/** Runs `late` while the machine closes. A held stop hook keeps the close from finishing. */
 const closing = <A, E>(late: (machine: MeerkatMachine["Type"]) => Effect.Effect<A, E>) =>
   Effect.gen(function*() {
     const [begun, go] = yield* Effect.all([Effect.makeLatch(false), Effect.makeLatch(false)])
@@ -62,7 +63,7 @@ const closing = <A, E>(late: (machine: MeerkatMachine["Type"]) => Effect.Effect<
 const refusal = { _tag: "Internal", detail: "the machine is closed", retryable: false } as const
 
 describe("a machine that closes", () => {
-  it.effect("takes no session any more", () =>
+  it.effect("refuses to register a session", () =>
     Effect.gen(function*() {
       const { machine, result } = yield* closing((machine) =>
         Effect.all({
@@ -78,7 +79,7 @@ describe("a machine that closes", () => {
       assert.deepInclude(yield* Effect.flip(machine.registerSession(id)), refusal)
     }))
 
-  it.effect("takes none of a scope, which can be closed afterwards", () =>
+  it.effect("refuses a scoped session, and the scope can still be closed", () =>
     Effect.gen(function*() {
       const own = yield* Scope.make()
       const { executor } = yield* LatchedExecutor.make()

@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** The limit of inputs and answers, as their author counts it: UTF-8 bytes, each text once. */
+/** The limit of inputs and answers as their author counts it: in UTF-8 bytes, each text once. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -22,7 +22,7 @@ import { prompt } from "../support/inputs.js"
 
 const id = SessionId.make("sizes")
 
-/** A text of exactly so many bytes in UTF-8, of this character as far as it goes. */
+/** A text of exactly `bytes` bytes in UTF-8, made of `character` and filled up with "x". */
 const textOf = (bytes: number, character: string): string => {
   const one = Buffer.byteLength(character)
   return character.repeat(Math.floor(bytes / one)) + "x".repeat(bytes % one)
@@ -49,7 +49,7 @@ const within = <A, E>(limit: number | null, body: Effect.Effect<A, E, MeerkatMac
   )
 }
 
-/** How a prompt of `said` bytes with an answer of `answered` bytes ends, and what is stored of it. */
+/** Sends the prompt `said` to an executor that answers `answered`, and returns the outcome. */
 const turnOf = (said: string, answered: string) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine
@@ -66,7 +66,7 @@ const characters = ["x", "é", "語", "😀", "a\n", "\"", "\u0001"]
 describe("a turn whose texts are counted in UTF-8", () => {
   for (const limit of [1_000, 70_001]) {
     for (const character of characters) {
-      it.live(`is stored up to ${limit} bytes of ${JSON.stringify(character)} and refused one byte later`, () =>
+      it.live(`is stored up to ${limit} bytes of ${JSON.stringify(character)} and refused with one byte more`, () =>
         within(
           limit,
           Effect.gen(function*() {
@@ -82,7 +82,7 @@ describe("a turn whose texts are counted in UTF-8", () => {
           })
         ))
 
-      it.live(`says the bytes of an answer when it is over ${limit} bytes of ${JSON.stringify(character)}`, () =>
+      it.live(`is abandoned with its size as the reason when the answer exceeds ${limit} bytes of ${JSON.stringify(character)}`, () =>
         within(
           limit,
           Effect.gen(function*() {
@@ -96,7 +96,7 @@ describe("a turn whose texts are counted in UTF-8", () => {
 })
 
 describe("the default limit", () => {
-  it.live("lets an answer of 9 MB and one of exactly 16 MiB through", () =>
+  it.live("lets answers of 9 MB and of exactly 16 MiB through", () =>
     within(
       null,
       Effect.gen(function*() {
@@ -112,7 +112,7 @@ describe("the default limit", () => {
       })
     ), 120_000)
 
-  it.live("lets an input of exactly 16 MiB through with an answer as long", () =>
+  it.live("lets an input of exactly 16 MiB through with an answer of the same size", () =>
     within(
       null,
       Effect.gen(function*() {
@@ -142,7 +142,7 @@ describe("the same limit", () => {
       })
     ))
 
-  it.live("holds for the turns of a service", () =>
+  it.live("holds for service turns", () =>
     within(
       limit,
       Effect.gen(function*() {
@@ -173,7 +173,7 @@ describe("the same limit", () => {
       })
     ))
 
-  it.live("holds for silent intents and decisions about tools", () =>
+  it.live("holds for silent intents and requests for deferred tools", () =>
     within(
       limit,
       Effect.gen(function*() {
@@ -188,8 +188,8 @@ describe("the same limit", () => {
     ))
 })
 
-describe("a key of an input", () => {
-  it.live("is refused over 16 KiB", () =>
+describe("the idempotency key of an input", () => {
+  it.live("is refused when it exceeds 16 KiB", () =>
     within(
       null,
       Effect.gen(function*() {

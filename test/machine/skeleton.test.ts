@@ -1,3 +1,4 @@
+/** The shortest way through the whole machine: a prompt, its answer, a retry. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -14,7 +15,7 @@ const echo = CoreExecutor.make((turn) =>
 )
 
 describe("walking skeleton", () => {
-  it.live("a prompt becomes an answer, and the session remembers it", () =>
+  it.live("answers a prompt and keeps both in the history of the session", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const answer = yield* Effect.scoped(Effect.gen(function*() {
@@ -29,7 +30,7 @@ describe("walking skeleton", () => {
       assert.strictEqual(yield* machine.fiberCount, 0)
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
 
-  it.live("a failed attempt is repeated, and its waiter told only at the end", () =>
+  it.live("retries a failed attempt and tells the waiter only the final outcome", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       let runs = 0

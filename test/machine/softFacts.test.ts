@@ -1,3 +1,4 @@
+/** Deferred writes: changes that are published at once and stored a little later. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -14,7 +15,7 @@ import { memory } from "../support/layers.js"
 
 const id = SessionId.make("s")
 
-/** A registered session whose commits can be held and refused. */
+/** A registered session whose commits the test can hold and refuse. */
 const registered = <A, E>(
   test: (machine: MeerkatMachine["Type"], faults: FaultyStore.FaultyStore) => Effect.Effect<A, E>
 ) =>
@@ -27,15 +28,15 @@ const registered = <A, E>(
         )
   )
 
-/** What an operation is registered with is no fact that anybody waits for: it is written a little later. */
+/** Registers an external operation. Its registration is a deferred write, because no caller waits for its commit. */
 const known = (machine: MeerkatMachine["Type"], displayName: string) =>
   machine.session(id).operations.external({ displayName })
 
 const written = (faults: FaultyStore.FaultyStore) =>
   faults.commits().flatMap(({ operations }) => operations.map(({ spec }) => spec.id))
 
-describe("what is written a little later", () => {
-  it.effect("is written too when it comes while the writing is under way", () =>
+describe("a deferred write", () => {
+  it.effect("is committed when it arrives during the commit of another one", () =>
     registered((machine, faults) =>
       Effect.gen(function*() {
         const held = faults.park("commit")
@@ -51,7 +52,7 @@ describe("what is written a little later", () => {
       })
     ))
 
-  it.effect("is tried again in a while when the store refuses it, and not all the time", () =>
+  it.effect("is retried with pauses when the store refuses it", () =>
     registered((machine, faults) =>
       Effect.gen(function*() {
         const before = faults.calls("commit")
@@ -66,7 +67,7 @@ describe("what is written a little later", () => {
     ))
 })
 
-/** A store in which this much of operations fits into one commit. */
+/** A store that refuses commits with more than `limit` bytes of operations. */
 const tight = (limit: number) =>
   Layer.provide(
     Layer.effect(
@@ -94,14 +95,14 @@ const stored = Effect.flatMap(RuntimeStore, (store) =>
     (all) => Array.from(all, ({ spec }) => spec.id).toSorted()
   ))
 
-/** Twenty operations, each of which fills a fifth of a commit. */
+/** Registers twenty operations, each a fifth of a commit in size. */
 const twenty = Effect.flatMap(
   MeerkatMachine,
   (machine) => Effect.forEach(Array.from({ length: 20 }), () => known(machine, "x".repeat(1_000)))
 )
 
-describe("more of it than one commit can hold", () => {
-  it.effect("is written in parts, and nobody else is refused for it", () =>
+describe("deferred writes that exceed one commit", () => {
+  it.effect("are committed in parts, and no other call is refused", () =>
     within(
       5_000,
       Effect.gen(function*() {
@@ -115,7 +116,7 @@ describe("more of it than one commit can hold", () => {
       })
     ))
 
-  it.effect("is written in parts also when nothing else is to be written", () =>
+  it.effect("are committed in parts when nothing else is to be written", () =>
     within(
       5_000,
       Effect.gen(function*() {
@@ -125,7 +126,7 @@ describe("more of it than one commit can hold", () => {
       })
     ))
 
-  it.effect("is given up where a single fact does not fit: the session goes on", () =>
+  it.effect("are given up singly when one of them exceeds a commit; the session stays usable", () =>
     within(
       1_000,
       Effect.gen(function*() {
@@ -143,7 +144,7 @@ describe("more of it than one commit can hold", () => {
     ))
 })
 
-describe("a session with more operations than one commit can end", () => {
+describe("a session with more running operations than one commit can end", () => {
   const statuses = Effect.flatMap(
     RuntimeStore,
     (store) =>
@@ -151,7 +152,7 @@ describe("a session with more operations than one commit can end", () => {
   )
   const terminated = Array.from({ length: 20 }, () => "terminated")
 
-  it.effect("is unregistered all the same, and they have ended", () =>
+  it.effect("is unregistered, and all its operations are terminated", () =>
     within(
       5_000,
       Effect.gen(function*() {
@@ -163,7 +164,7 @@ describe("a session with more operations than one commit can end", () => {
       })
     ))
 
-  it.effect("is destroyed all the same, and they have ended", () =>
+  it.effect("is destroyed, and all its operations are terminated", () =>
     within(
       5_000,
       Effect.gen(function*() {
@@ -176,10 +177,10 @@ describe("a session with more operations than one commit can end", () => {
     ))
 })
 
-describe("an operation that is larger than any name or address", () => {
+describe("an operation whose name exceeds the limit", () => {
   const large = "x".repeat(20_000)
 
-  it.effect("is refused, and so is a peer", () =>
+  it.effect("is refused, and so is a peer whose address exceeds it", () =>
     registered((machine) =>
       Effect.gen(function*() {
         const { operations } = machine.session(id)

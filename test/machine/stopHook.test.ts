@@ -1,3 +1,4 @@
+/** Stop hooks that break, run twice, or call into their own session. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -10,10 +11,10 @@ import { LatchedExecutor } from "../../src/testkit/index.js"
 const id = SessionId.make("s")
 
 describe("a stop hook that breaks", () => {
-  const ends = { "dies": Effect.dieMessage("boom"), "interrupts itself": Effect.interrupt }
+  const ends = { dies: Effect.dieMessage("boom"), "interrupts itself": Effect.interrupt }
   for (const [how, stop] of Object.entries(ends)) {
-    // found by simulation, seed 74: the loop had ended, the session said "attached", and nothing ran any more
-    it.live(`and ${how} fails the stop; the session goes on with another executor`, () =>
+    // Found by simulation, seed 74: the loop had ended, but the session stayed "attached" and ran no input.
+    it.live(`fails the stop when it ${how}, after which another executor can be attached`, () =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
         const broken = yield* LatchedExecutor.make({ stop })
@@ -30,7 +31,7 @@ describe("a stop hook that breaks", () => {
 })
 
 describe("two stops at once", () => {
-  it.effect("are one: the hook is called once, and the second caller is told at once", () =>
+  it.effect("call the hook once, and the second caller is refused at once", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const held = yield* Effect.makeLatch(false)
@@ -49,8 +50,8 @@ describe("two stops at once", () => {
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)))
 })
 
-describe("a stop hook that asks for its session again", () => {
-  it.effect("is refused, and does not hold up the unregistration", () =>
+describe("a stop hook that registers its own session", () => {
+  it.effect("is refused with WouldDeadlock and does not delay the unregistration", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const told: Array<string> = []
@@ -68,7 +69,10 @@ describe("a stop hook that asks for its session again", () => {
 
 const nameOf = ({ _tag }: { readonly _tag: string }) => _tag
 
-/** What an external operation is told by its session while the stop hook of its unregistration runs, and what it is afterwards. */
+/**
+ * Calls into an external operation while the stop hook of its unregistering session runs. Returns the answers, and the
+ * status of the operation when the next registration completes it.
+ */
 const whileLeaving = (written: Effect.Effect<void>) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine
@@ -94,10 +98,13 @@ const whileLeaving = (written: Effect.Effect<void>) =>
     return { told, ended: (yield* machine.session(id).operations.complete(operation, "done")).status }
   }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral))
 
-describe("an operation whose session is leaving, and has written its last commit,", () => {
-  const cases = { "with the operation in it": Effect.void, "or had nothing to write": TestClock.adjust("1 second") }
+describe("an external operation of a session that is unregistering,", () => {
+  const cases = {
+    "after a closing commit with the operation in it": Effect.void,
+    "without a closing commit, since nothing was left to write": TestClock.adjust("1 second")
+  }
   for (const [how, written] of Object.entries(cases)) {
-    it.effect(`${how}, is changed by nobody; whoever has it next finds it as it was`, () =>
+    it.effect(`${how}, refuses every change until the session is registered again`, () =>
       Effect.map(whileLeaving(written), ({ ended, told }) => {
         assert.deepStrictEqual(told, ["OpOwnerRetired", "OpOwnerRetired", "OpOwnerRetired"])
         assert.strictEqual(ended, "completed")

@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** What is acknowledged can be read back for ever: a value that could not is refused, whatever types it came with. */
+/** The machine accepts only values that the store can read back, whatever type the caller claims for them. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Function from "effect/Function"
@@ -27,7 +27,7 @@ import { prompt } from "../support/inputs.js"
 
 const id = SessionId.make("s")
 
-/** A value as it comes out of a library without types. */
+/** Gives a value any type, as a library without types does. */
 const untyped: (value: unknown) => never = Function.unsafeCoerce
 
 const test = (name: string, body: (machine: MeerkatMachineService) => Effect.Effect<void, unknown>) =>
@@ -42,7 +42,7 @@ const fileOfItsOwn = (): string => join(fs.mkdtempSync(join(tmpdir(), "meerkat-s
 const builtin = ToolVisibility.witnessOf({ kind: "builtin", sourceId: "a" })
 const peer = { peerName: "p", peerId: "p1", address: "here", publicKey: "k" }
 
-/** A machine of its own on a file, closed at the end. */
+/** Runs the body in a machine of its own on a file. The machine closes at the end. */
 const process_ = <A, E>(filename: string, body: (machine: MeerkatMachineService) => Effect.Effect<A, E>) =>
   Effect.flatMap(MeerkatMachine, body).pipe(
     Effect.provide(Layer.fresh(Layer.provide(MeerkatMachineLive.layer, RuntimeStoreSqlite.layer({ filename }))))
@@ -53,10 +53,10 @@ describe("an input that could not be read back is refused", () => {
     "a length in fractions of a millisecond": (session) => session.prompt("x", video(1234.5)),
     "a time to live in fractions of a second": (session) =>
       session.steer("x", { metadata: { keepAlive: { ttlSeconds: 0.5, policy: "pinned" } } }),
-    "an endless number": (session) =>
+    "a number that is infinite": (session) =>
       session.ask("x", { metadata: { providerParams: { type: "set", value: Infinity } } }),
-    "no text": (session) => session.prompt(untyped(undefined)),
-    "a key that is no text": (session) => session.prompt("x", { idempotencyKey: untyped(5) })
+    "a text that is undefined": (session) => session.prompt(untyped(undefined)),
+    "a key that is a number": (session) => session.prompt("x", { idempotencyKey: untyped(5) })
   }
   for (const [what, ask] of Object.entries(given)) {
     test(what, (machine) =>
@@ -69,7 +69,7 @@ describe("an input that could not be read back is refused", () => {
       }))
   }
 
-  test("a time that is no number", (machine) =>
+  test("an input with a timestamp that is NaN is refused", (machine) =>
     Effect.gen(function*() {
       yield* machine.registerSession(id)
       const input = prompt(1)
@@ -77,7 +77,7 @@ describe("an input that could not be read back is refused", () => {
       assert.strictEqual((yield* Effect.flip(machine.acceptInput(id, odd)))._tag, "ValidationFailed")
     }))
 
-  test("and the message says what is wrong in a few words", (machine) =>
+  test("the refusal of an input names the faulty field in a short message", (machine) =>
     Effect.gen(function*() {
       yield* machine.registerSession(id)
       const refused = yield* Effect.flip(machine.session(id).prompt("x".repeat(1_000), video(0.5)))
@@ -86,20 +86,23 @@ describe("an input that could not be read back is refused", () => {
     }))
 })
 
-describe("a turn whose output could not be read back has failed, once", () => {
+describe("a turn whose output could not be read back fails once", () => {
   const outputs: Record<string, TurnOutput> = {
-    "costs that are no number": Turn.reply("x", { usage: { costUsd: NaN } }),
-    "data that are no number": Turn.reply("x", { data: { a: Infinity } }),
-    "no text": Turn.reply(untyped(undefined)),
-    "a count that is no number": {
+    "costs that are NaN": Turn.reply("x", { usage: { costUsd: NaN } }),
+    "data with an infinite number": Turn.reply("x", { data: { a: Infinity } }),
+    "a text that is undefined": Turn.reply(untyped(undefined)),
+    "a message count that is NaN": {
       session: { _tag: "Opaque", bytes: new Uint8Array(3), messageCount: NaN },
       terminal: null
     },
-    "half a message": { session: { _tag: "Opaque", bytes: new Uint8Array(3), messageCount: 1.5 }, terminal: null },
-    "nothing at all": untyped(undefined)
+    "a fractional message count": {
+      session: { _tag: "Opaque", bytes: new Uint8Array(3), messageCount: 1.5 },
+      terminal: null
+    },
+    "no output at all": untyped(undefined)
   }
   for (const [what, output] of Object.entries(outputs)) {
-    test(`${what}; the next one goes on`, (machine) =>
+    test(`and the next turn runs, with ${what}`, (machine) =>
       Effect.gen(function*() {
         const runs = { count: 0 }
         yield* machine.ensureSessionWithExecutor(id, {
@@ -112,7 +115,7 @@ describe("a turn whose output could not be read back has failed, once", () => {
         assert.strictEqual(runs.count, 2)
       }))
 
-    test(`${what}, of a caller's own turn: the caller is told`, (machine) =>
+    test(`in an inline run, and tells the caller, with ${what}`, (machine) =>
       Effect.gen(function*() {
         yield* machine.registerSession(id)
         const op = () => Effect.succeed([1, output] as const)
@@ -127,22 +130,22 @@ describe("an operation that could not be read back is refused", () => {
   const named = { displayName: "x" }
   const given: Record<string, (operations: SessionOperations) => Effect.Effect<unknown, unknown>> = {
     "without a name": (operations) => operations.external(untyped({})),
-    "of an id that is none": (operations) => operations.external({ ...named, id: untyped("mine") }),
-    "that used no number of tokens": (operations) =>
+    "with an invalid id": (operations) => operations.external({ ...named, id: untyped("mine") }),
+    "with a token count that is NaN": (operations) =>
       Effect.flatMap(operations.external(named), (op) => operations.complete(op, { content: "x", tokensUsed: NaN })),
-    "that took no number of milliseconds": (operations) =>
+    "with a duration that is NaN": (operations) =>
       Effect.flatMap(operations.external(named), (op) => operations.complete(op, { content: "x", durationMs: NaN })),
-    "that answered nothing": (operations) =>
+    "with an undefined result": (operations) =>
       Effect.flatMap(operations.external(named), (op) => operations.complete(op, untyped(undefined))),
-    "that failed of what is no text": (operations) =>
+    "with an error that is an object": (operations) =>
       Effect.flatMap(operations.external(named), (op) => operations.fail(op, untyped({ code: 1 }))),
-    "that failed of nothing": (operations) =>
+    "with an undefined error": (operations) =>
       Effect.flatMap(operations.external(named), (op) => operations.fail(op, untyped(undefined))),
-    "that was not made, of nothing": (operations) =>
+    "with an undefined error of its provisioning": (operations) =>
       Effect.flatMap(operations.external(named), (op) => operations.provisioningFailed(op, untyped(undefined))),
-    "whose owner ends for no reason": (operations) =>
+    "with an undefined reason of its owner": (operations) =>
       Effect.zipRight(operations.external(named), operations.terminateOwner(untyped(undefined))),
-    "whose peer is none": (operations) =>
+    "with an empty object as its peer": (operations) =>
       Effect.flatMap(
         operations.external({ ...named, kind: "mob_member_child", expectPeerChannel: true }),
         (op) => operations.peerReady(op, untyped({}))
@@ -158,7 +161,7 @@ describe("an operation that could not be read back is refused", () => {
       }))
   }
 
-  test("but not for a clock that was set back", (machine) =>
+  test("an operation is stored with a duration of 0 when the clock was set back", (machine) =>
     Effect.gen(function*() {
       yield* machine.registerSession(id)
       yield* TestClock.setTime(1_000)
@@ -171,7 +174,7 @@ describe("an operation that could not be read back is refused", () => {
     }))
 
   for (const answer of [5, { content: "x", tokensUsed: 0.5 }, undefined]) {
-    test(`and ends as failed when its work answers ${JSON.stringify(answer)}`, (machine) =>
+    test(`an operation fails when its work answers ${JSON.stringify(answer)}`, (machine) =>
       Effect.gen(function*() {
         yield* machine.registerSession(id)
         const { operations } = machine.session(id)
@@ -182,31 +185,31 @@ describe("an operation that could not be read back is refused", () => {
   }
 })
 
-describe("what else a session is given is refused if it could not be read back", () => {
+describe("other values that could not be read back are refused", () => {
   const odd = untyped({ ...ToolVisibility.initial, stagedRevision: 0.5 })
   const given: Record<
     string,
     (session: SessionHandle, machine: MeerkatMachineService) => Effect.Effect<unknown, unknown>
   > = {
-    "an intent that is no text": (_, machine) => machine.setSessionSilentIntents(id, [untyped(42)]),
-    "an intent that no JSON knows": (_, machine) => machine.setSessionSilentIntents(id, [untyped(10n)]),
-    "a filter of no kind": ({ tools }) => tools.stageFilter(untyped({ _tag: "Some", names: [] }), {}),
-    "a filter by numbers": ({ tools }) => tools.stageFilter(ToolVisibility.deny(untyped(42)), untyped({ 42: builtin })),
-    "a witness that is none": (_, machine) =>
+    "a silent intent that is a number": (_, machine) => machine.setSessionSilentIntents(id, [untyped(42)]),
+    "a silent intent that is a bigint": (_, machine) => machine.setSessionSilentIntents(id, [untyped(10n)]),
+    "a filter with an unknown tag": ({ tools }) => tools.stageFilter(untyped({ _tag: "Some", names: [] }), {}),
+    "a filter whose names are a number": ({ tools }) =>
+      tools.stageFilter(ToolVisibility.deny(untyped(42)), untyped({ 42: builtin })),
+    "an invalid witness of a filtered tool": (_, machine) =>
       machine.stagePersistentFilter(id, ToolVisibility.deny("a"), { a: untyped({ ...builtin, stableOwnerKey: 42 }) }),
-    "a request for a tool of no source": ({ tools }) =>
+    "a request for a tool whose witness has no source": ({ tools }) =>
       tools.requestDeferred([{ name: "a", witness: untyped({ lastSeenProvenance: { kind: "mcp" } }) }]),
-    "no names of tools": ({ tools }) => tools.stageRequestedDeferredNames(untyped(undefined)),
-    "a visibility with half a revision, published": ({ tools }) => tools.publish(odd),
-    "a visibility with half a revision, installed": ({ tools }) => tools.replace(odd),
-    "a catalogue of what are no tools": ({ tools }) =>
+    "undefined as the names of requested tools": ({ tools }) => tools.stageRequestedDeferredNames(untyped(undefined)),
+    "a fractional revision in a published visibility": ({ tools }) => tools.publish(odd),
+    "a fractional revision in an installed visibility": ({ tools }) => tools.replace(odd),
+    "an invalid witness in a tool catalogue": ({ tools }) =>
       tools.replaceCatalogs({ deferred: { a: untyped({ stableOwnerKey: 42 }) }, filter: {} }),
-    "the name of a turn that is none": ({ bindings }) =>
+    "an invalid run id of a turn": ({ bindings }) =>
       Effect.flatMap(bindings, ({ turn }) => turn.begin(untyped("mine"))),
-    "a session of no name": (_, machine) => machine.registerSession(untyped("")),
-    "a session whose name is a number": (_, machine) => machine.registerSession(untyped(42)),
-    "a session whose name only says how it is written": (_, machine) =>
-      machine.registerSession(untyped(new URL("http://127.0.0.1/")))
+    "a session id that is empty": (_, machine) => machine.registerSession(untyped("")),
+    "a session id that is a number": (_, machine) => machine.registerSession(untyped(42)),
+    "a session id that is a URL object": (_, machine) => machine.registerSession(untyped(new URL("http://127.0.0.1/")))
   }
   for (const [what, call] of Object.entries(given)) {
     test(what, (machine) =>
@@ -218,7 +221,7 @@ describe("what else a session is given is refused if it could not be read back",
       }))
   }
 
-  test("a session that is gone says so first", (machine) =>
+  test("a destroyed session reports Destroyed before it checks the value", (machine) =>
     Effect.gen(function*() {
       yield* machine.registerSession(id)
       yield* machine.destroyRuntime(id)
@@ -226,7 +229,7 @@ describe("what else a session is given is refused if it could not be read back",
       assert.strictEqual(refused._tag, "Destroyed")
     }))
 
-  test("the visibility that a model host knows", (machine) =>
+  test("a visibility from the model host is refused if it could not be read back", (machine) =>
     Effect.gen(function*() {
       const { host } = yield* LlmHost.make({
         initial: { identity: { model: "seeing", provider: "anthropic" }, visibility: Option.some(odd) }
@@ -239,10 +242,10 @@ describe("what else a session is given is refused if it could not be read back",
     }))
 })
 
-describe("what nobody asked for is not stored", () => {
+describe("fields that the schema does not declare are not stored", () => {
   const extra = { extra: 10n }
 
-  it.live("of an input, an answer, an intent and a peer, now and after a restart", () =>
+  it.live("in an input, an answer, a filter and a peer, before and after a restart", () =>
     Effect.gen(function*() {
       const filename = fileOfItsOwn()
       const op = yield* process_(filename, (machine) =>
@@ -274,7 +277,7 @@ describe("what nobody asked for is not stored", () => {
         }))
     }))
 
-  it.live("nor the trace of a call whose tracer makes no sound spans", () =>
+  it.live("in a trace, when the tracer of the caller makes invalid spans", () =>
     Effect.gen(function*() {
       const filename = fileOfItsOwn()
       const odd = Tracer.make({
@@ -302,17 +305,17 @@ describe("what nobody asked for is not stored", () => {
     }))
 })
 
-describe("a failure that is not what its kind says is a death", () => {
+describe("an executor error that does not match its schema counts as a defect", () => {
   const errors = {
-    "a cause that there is not": { _tag: "TerminalFailure", causeKind: "rate_limited", outcome: "failed", detail: "d" },
-    "an outcome that there is not": { _tag: "TerminalFailure", causeKind: "llm_failure", outcome: "odd", detail: "d" },
-    "a number for words": { _tag: "TerminalFailure", causeKind: "llm_failure", outcome: "failed", detail: 42 },
-    "words that no JSON knows": { _tag: "ApplyFailed", cause: "RuntimeTurn", detail: 10n },
-    "no words": { _tag: "ExecutorStopped" },
-    "nothing at all": null
+    "an unknown cause": { _tag: "TerminalFailure", causeKind: "rate_limited", outcome: "failed", detail: "d" },
+    "an unknown outcome": { _tag: "TerminalFailure", causeKind: "llm_failure", outcome: "odd", detail: "d" },
+    "a detail that is a number": { _tag: "TerminalFailure", causeKind: "llm_failure", outcome: "failed", detail: 42 },
+    "a detail that is a bigint": { _tag: "ApplyFailed", cause: "RuntimeTurn", detail: 10n },
+    "a missing detail": { _tag: "ExecutorStopped" },
+    "no error object": null
   }
   for (const [what, error] of Object.entries(errors)) {
-    it.live(`${what}; the outcome is told, and told again`, () =>
+    it.live(`and every caller receives the same outcome, with ${what}`, () =>
       process_(fileOfItsOwn(), (machine) =>
         Effect.gen(function*() {
           yield* machine.ensureSessionWithExecutor(id, { apply: () => Effect.fail(untyped(error)) })
@@ -327,8 +330,8 @@ describe("a failure that is not what its kind says is a death", () => {
   }
 })
 
-describe("what is undefined is absent and a date is its text, as in JSON", () => {
-  it.live("of an input and of an answer, now and after a restart", () =>
+describe("undefined fields are absent and dates are texts, as in JSON,", () => {
+  it.live("in an input and in an answer, before and after a restart", () =>
     Effect.gen(function*() {
       const data = { a: 1, c: "1970-01-01T00:00:00.000Z" }
       const answer: CompletionOutcome = { _tag: "Completed", result: { text: "x", data } }

@@ -1,3 +1,4 @@
+/** User code that never returns: hooks, inboxes and blob stores that hang or ignore their interruption. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -22,10 +23,10 @@ import { inputId, peer } from "../support/inputs.js"
 const id = SessionId.make("s")
 const memory = RuntimeStoreMemory.layer.pipe(Layer.provide(HandoverLive.layer))
 
-/** A call into code of a user that never comes back: one that can be interrupted, and one that ignores it. */
+/** A call into user code that never returns. One kind can be interrupted, the other ignores its interruption. */
 interface Call {
   readonly call: Effect.Effect<never>
-  /** whether it has ended */
+  /** whether the call has ended */
   readonly ended: () => boolean
   readonly release: Effect.Effect<void>
 }
@@ -48,9 +49,9 @@ const stubborn = Effect.map(Effect.makeLatch(false), (latch): Call => ({
   release: latch.open
 }))
 
-const kinds = { "hangs is interrupted": patient, "ignores its interruption is left": stubborn }
+const kinds = { "hangs is interrupted": patient, "ignores its interruption is abandoned": stubborn }
 
-/** Lets everybody go on that can, then a minute pass, which is more than any hook is given. */
+/** Lets every runnable fiber run, then passes one minute: more than the bound of any hook. */
 const aMinute = Effect.zipRight(Effect.repeatN(Effect.yieldNow(), 100), TestClock.adjust("1 minute"))
 
 const image = (length: number): ContentBlock => ({
@@ -71,7 +72,7 @@ const withStore = (put: Effect.Effect<never>) =>
   )
 
 for (const [what, kind] of Object.entries(kinds)) {
-  describe(`code of a user that ${what} after a while:`, () => {
+  describe(`user code that ${what} after a while:`, () => {
     it.effect("the stop hook of an executor", () =>
       Effect.gen(function*() {
         const { call, ended, release } = yield* kind
@@ -86,7 +87,7 @@ for (const [what, kind] of Object.entries(kinds)) {
         yield* release
       }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
 
-    it.effect("an inbox that confirms an input: the next one is taken", () =>
+    it.effect("the confirm of an inbox, after which the next input is admitted", () =>
       Effect.gen(function*() {
         const { call, ended, release } = yield* kind
         const machine = yield* MeerkatMachine
@@ -107,7 +108,7 @@ for (const [what, kind] of Object.entries(kinds)) {
         yield* release
       }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
 
-    it.effect("a blob store that is given the media of an answer: they stay where they are", () =>
+    it.effect("the put of a blob store, after which the media of the answer stay inline", () =>
       Effect.gen(function*() {
         const { call, ended, release } = yield* kind
         yield* Effect.gen(function*() {
@@ -132,7 +133,7 @@ for (const [what, kind] of Object.entries(kinds)) {
   })
 }
 
-describe("a hook that is going on when its session is unregistered", () => {
+describe("a hook that runs while its session is unregistered", () => {
   const cancelling = (hook: Effect.Effect<void>) =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
@@ -163,7 +164,7 @@ describe("a hook that is going on when its session is unregistered", () => {
       assert.deepStrictEqual(log, ["ended"])
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
 
-  it.effect("is said to be left behind when it ignores that", () =>
+  it.effect("is reported as a forced teardown when it ignores its interruption", () =>
     Effect.gen(function*() {
       const { call, release } = yield* stubborn
       const leaving = yield* cancelling(call)
@@ -174,7 +175,7 @@ describe("a hook that is going on when its session is unregistered", () => {
 })
 
 describe("an inbox", () => {
-  it.effect("that interrupts the drain that asks it ends it as failed, and who listens is told", () =>
+  it.effect("ends its drain as failed and publishes that when it interrupts the drain", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       yield* machine.registerSession(id)

@@ -1,3 +1,4 @@
+/** Subscribers of a session's events: the first two, a slow one, and some at the end of the session. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
@@ -23,7 +24,7 @@ const layer = MeerkatMachineLive.layer.pipe(
   Layer.provide(HandoverLive.layerYield)
 )
 
-/** Two come at the same time, the first ones of the session; each is to see what is published afterwards. */
+/** Starts the first two subscribers of a session at the same time. Each sees the event published afterwards. */
 const two = Effect.gen(function*() {
   const machine = yield* MeerkatMachine
   yield* machine.registerSession(id)
@@ -42,7 +43,7 @@ const two = Effect.gen(function*() {
 }).pipe(Effect.provide(layer))
 
 describe("the first subscribers of a session", () => {
-  it("share what is published, whatever the order in which they came", () => {
+  it("both receive what is published, in whichever order they subscribe", () => {
     for (let seed = 0; seed < 25; seed++) {
       const result = Sim.run(two, { seed, preempt: 0.3 })
       assert.strictEqual(result.exit?._tag, "Success", `seed ${seed}: ${result.end}`)
@@ -50,7 +51,7 @@ describe("the first subscribers of a session", () => {
   })
 })
 
-/** What a subscriber got, in short. */
+/** An item of the event stream in short form. */
 const said = (fed: SessionFeed): string => {
   if (fed._tag === "Snapshot") return "snapshot"
   if (fed._tag === "Lagged") return `lagged ${fed.missed}`
@@ -59,7 +60,7 @@ const said = (fed: SessionFeed): string => {
 }
 
 describe("a subscriber that does not read", () => {
-  it.effect("is told how many it missed, also when nothing comes any more; the others get everything", () =>
+  it.effect("is told how many events it missed, also when no more follow; others receive all events", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       yield* machine.registerSession(id)
@@ -82,7 +83,7 @@ describe("a subscriber that does not read", () => {
     }).pipe(Effect.scoped, Effect.provide(layer), Effect.provide(MeerkatMachineConfig.layer({ eventBuffer: 4 }))))
 })
 
-/** One comes at some moment of an unregistration: it is told of its end, or that there is no such session. */
+/** Subscribes at some moment of an unregistration. The stream ends, or fails because the session is gone. */
 const late = (moment: number) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine
@@ -93,15 +94,15 @@ const late = (moment: number) =>
     yield* Fiber.join(ending)
   }).pipe(Effect.provide(layer))
 
-describe("the end of a session is told to who follows its events", () => {
-  it("also if it comes while the session ends", () => {
+describe("the event stream of a session ends", () => {
+  it("when the subscriber arrives while the session is unregistered", () => {
     for (let seed = 0; seed < 40; seed++) {
       const result = Sim.run(late(seed % 20), { seed, preempt: 0.1 })
       assert.strictEqual(result.exit?._tag, "Success", `seed ${seed}: ${result.end}`)
     }
   })
 
-  it.effect("also when a run ignores its interruption", () =>
+  it.effect("when the session is unregistered and a run ignores its interruption", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const { executor, open, started } = yield* LatchedExecutor.make({ held: true, stubborn: true })

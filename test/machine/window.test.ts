@@ -1,3 +1,4 @@
+/** Requests that arrive between the staging of a batch and the start of its run, over many schedules. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -16,7 +17,7 @@ const layer = MeerkatMachineLive.layer.pipe(
   Layer.provide(HandoverLive.layerYield)
 )
 
-/** The executor never ends by itself; whatever moment the request meets, it must end the run. */
+/** Makes the request at some moment of a run that never ends by itself, and returns the outcome of the input. */
 const attempt = (request: (machine: MeerkatMachine["Type"]) => Effect.Effect<unknown, unknown>) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine
@@ -30,7 +31,7 @@ const attempt = (request: (machine: MeerkatMachine["Type"]) => Effect.Effect<unk
   }).pipe(Effect.provide(layer))
 
 describe("a request between staging and start of a run", () => {
-  it("hard cancel ends the run", () => {
+  it("ends the run when it is a hard cancel", () => {
     for (let seed = 0; seed < 200; seed++) {
       const result = Sim.run(attempt((machine) => machine.hardCancelCurrentRun(id, "now")), { seed, preempt: 0.1 })
       assert.strictEqual(result.exit?._tag, "Success", `seed ${seed}: ${result.end}`)
@@ -38,7 +39,7 @@ describe("a request between staging and start of a run", () => {
     }
   })
 
-  it("unregister ends the run within the teardown bound, not by it", () => {
+  it("ends the run before the teardown bound passes when it is an unregistration", () => {
     for (let seed = 0; seed < 200; seed++) {
       const result = Sim.run(attempt((machine) => machine.unregisterSession(id)), { seed, preempt: 0.1 })
       assert.strictEqual(result.exit?._tag, "Success", `seed ${seed}: ${result.end}`)

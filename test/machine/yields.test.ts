@@ -1,3 +1,4 @@
+/** Requests to yield that arrive at the moment in which a run begins. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -11,7 +12,7 @@ import { memory } from "../support/layers.js"
 
 const id = SessionId.make("s")
 
-/** A turn that goes on until the executor's handle is called, and what its handle was told. */
+/** Runs a turn until its executor is asked to yield. The answer says whether the request named this run. */
 const untilAsked = (ask: (session: SessionHandle) => Effect.Effect<unknown, unknown>) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine
@@ -27,14 +28,14 @@ const untilAsked = (ask: (session: SessionHandle) => Effect.Effect<unknown, unkn
     return yield* completion.wait
   }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory))
 
-describe("a run that is asked to yield in the moment in which it begins", () => {
+describe("a run that is asked to yield at the moment it begins", () => {
   for (
     const [what, ask] of [
-      ["by name", (session: SessionHandle) => session.yieldRun("now")],
-      ["by what steers it", (session: SessionHandle) => session.steer("quick")]
+      ["by yieldRun", (session: SessionHandle) => session.yieldRun("now")],
+      ["by a steer input", (session: SessionHandle) => session.steer("quick")]
     ] as const
   ) {
-    it.effect(`${what} hears it through its executor's handle`, () =>
+    it.effect(`${what} receives the request through the handle of its executor`, () =>
       Effect.gen(function*() {
         const outcome = yield* untilAsked(ask)
         assert.deepInclude(outcome, { _tag: "Completed" })
