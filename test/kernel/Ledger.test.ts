@@ -1,3 +1,4 @@
+/** The ledger of open inputs: lanes, sequences, keys and coalescing. */
 import { describe, expect, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import * as HashMap from "effect/HashMap"
@@ -13,7 +14,7 @@ const ids = (records: Iterable<InputRecord>) => Array.from(records, ({ admission
 const stage = (record: InputRecord): InputRecord => ({ ...record, status: { type: "staged", runId: In.runId(1) } })
 
 describe("Ledger", () => {
-  it("ING-04: every input is in the lane its policy says, in admission order", () => {
+  it("ING-04: every input is in the lane of its policy, in admission order", () => {
     const inputs = [In.peer(3, In.progress), In.prompt(1), In.continuation(2)]
     const ledger = Ledger.fromRecords(inputs.map((input) => In.record(input)), 0)
     expect(ids(Ledger.lane(ledger, "queue"))).toEqual([1])
@@ -22,7 +23,7 @@ describe("Ledger", () => {
     expect([Ledger.nextSeq(ledger), ledger.imageSeq, Ledger.size(ledger)]).toEqual([4, 4, 3])
   })
 
-  it("hands out sequences above the image, and above what was put", () => {
+  it("assigns sequences above the image and above every stored input", () => {
     expect(Ledger.nextSeq(Ledger.empty())).toBe(0)
     expect(Ledger.nextSeq(Ledger.empty(7))).toBe(7)
     expect(Ledger.nextSeq(Ledger.put(Ledger.empty(7), In.record(In.prompt(3))))).toBe(7)
@@ -30,7 +31,7 @@ describe("Ledger", () => {
     expect(Ledger.put(Ledger.empty(7), In.record(In.prompt(9))).imageSeq).toBe(7)
   })
 
-  it("a staged input is in no lane and comes back to its place", () => {
+  it("a staged input is in no lane and returns to its place", () => {
     const [a, b] = [In.record(In.prompt(1)), In.record(In.prompt(2))]
     const ledger = Ledger.fromRecords([a, b], 0)
     const running = Ledger.put(ledger, stage(a))
@@ -39,7 +40,7 @@ describe("Ledger", () => {
     expect([ids(Ledger.lane(back, "queue")), ids(Ledger.staged(back))]).toEqual([[1, 2], []])
   })
 
-  it("promotion changes the lane and keeps the sequence", () => {
+  it("a promotion changes the lane and keeps the sequence", () => {
     const ledger = Ledger.fromRecords([In.record(In.prompt(1)), In.record(In.continuation(2))], 0)
     const promoted = Ledger.put(ledger, In.record(In.prompt(1), { lane: "steer" }))
     expect([ids(Ledger.lane(promoted, "queue")), ids(Ledger.lane(promoted, "steer"))]).toEqual([[], [1, 2]])
@@ -104,12 +105,12 @@ describe("replacedBy", () => {
       resolvePolicy({ input, busy: false, silentIntents: [], withoutWake: false })
     )?.admissionSeq
 
-  it("ING-18: the first queued progress of the same key", () => {
+  it("ING-18: returns the first queued progress input of the same key", () => {
     const ledger = Ledger.fromRecords([update(1, "j"), update(2, "k"), update(3, "k")].map((i) => In.record(i)), 0)
     expect(candidate(ledger, update(4, "k"))).toBe(2)
   })
 
-  it("neither another key, nor none, nor another kind, nor a staged one", () => {
+  it("ignores other keys, missing keys, other kinds and staged inputs", () => {
     const ledger = Ledger.fromRecords([
       In.record(update(1, "k"), { status: { type: "staged", runId: In.runId(1) } }),
       In.record(In.event(2, "steer", undefined, { supersessionKey: "k" })),

@@ -1,3 +1,4 @@
+/** Admission as a pure decision: lanes, policies, deduplication, coalescing, and edits of the queue. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import type { KeyFact } from "../../src/domain/RuntimeCommit.js"
@@ -24,7 +25,7 @@ const attached = play(fresh, ...attaching)
 const running = play(attached, take(prompt(1)), staging())
 
 describe("accepting an input", () => {
-  it("ING-03 ING-04 puts it into its lane, durable before it is answered", () => {
+  it("ING-03 ING-04 puts it into its lane and commits before it answers", () => {
     const decision = decide(fresh, take(prompt(1, undefined, { correlationId: "c" })))
     assert.deepInclude(decision.reply, { _tag: "Accepted", inputId: inputId(1), terminal: null })
     assert.isTrue(isHard(decision.emits))
@@ -38,7 +39,7 @@ describe("accepting an input", () => {
     assert.deepStrictEqual(Ledger.lane(ledger, "steer").map((r) => r.inputId), [inputId(2), inputId(3)])
   })
 
-  it("ING-05 what its policy consumes is over at once, and uses up a sequence", () => {
+  it("ING-05 an input that its policy consumes ends at once and uses one sequence", () => {
     const decision = decide(fresh, take(operation(1)))
     const outcome = { _tag: "CompletedWithoutResult" } as const
     assert.deepInclude(decision.reply, { _tag: "Accepted", terminal: outcome })
@@ -48,26 +49,26 @@ describe("accepting an input", () => {
     assert.strictEqual(Ledger.size(decision.state.ledger), 0)
   })
 
-  it("ING-06 ING-07 what breaks a rule is refused", () => {
+  it("ING-06 ING-07 an input that breaks a rule is refused", () => {
     assert.deepInclude(refused(fresh, take(peer(1, progress, "steer"))), {
       _tag: "Invalid",
       command: "accept"
     })
   })
 
-  it("ING-16 ING-24 held inputs are marked, and drive nothing", () => {
+  it("ING-16 ING-24 held inputs are marked and drive nothing", () => {
     const silent = play(attached, setSilentIntents(["hush"]), take(peer(1, silentRequest, "steer")))
     assert.deepInclude(recordOf(silent, 1), { hold: true, lane: "queue" })
     assert.deepInclude(recordOf(play(attached, take(prompt(1), { wake: false })), 1), { hold: true })
     assert.isNull(decide(silent, staging()).reply)
   })
 
-  it("ING-26 D12 what is accepted while a run is going on drives the next", () => {
+  it("ING-26 D12 an input accepted during a run drives the next run", () => {
     const next = play(running, take(prompt(2)), committing())
     assert.deepStrictEqual(decide(next, staging(2)).reply?.records.map((r) => r.inputId), [inputId(2)])
   })
 
-  it("ING-18 ING-21 a newer progress update takes the place of the one that waits, in one commit", () => {
+  it("ING-18 ING-21 a newer progress input coalesces the queued older one, in one commit", () => {
     const keyed = (n: number) => take(peer(n, progress, undefined, { supersessionKey: "k" }))
     const decision = decide(play(attached, keyed(1)), keyed(2))
     const outcome = { _tag: "Abandoned", reason: `coalesced into ${inputId(2)}` } as const
@@ -81,7 +82,7 @@ describe("accepting an input", () => {
     assert.strictEqual(Ledger.size(decision.state.ledger), 1)
   })
 
-  it("an input that is superseded says by which", () => {
+  it("a superseded input names the input that supersedes it", () => {
     const superseded = fire(begin("test", play(attached, take(prompt(1)))), "Supersede", {
       inputId: inputId(1),
       at: 5,
@@ -94,20 +95,20 @@ describe("accepting an input", () => {
     ])
   })
 
-  it("what an input does not have is left out of its record and its event", () => {
+  it("optional fields that an input lacks are absent from its record and its event", () => {
     const { emits, state } = decide(fresh, take(prompt(1)))
     const [event] = ofTag(emits, "Event").map(({ event }) => event)
     assert.notProperty(event, "correlationId")
     assert.notProperty(recordOf(state, 1), "idempotencyKey")
   })
 
-  it("the trace of the caller is kept", () => {
+  it("the trace of the caller is stored with the input", () => {
     const trace = { traceId: "t", spanId: "s", sampled: true }
     assert.deepStrictEqual(recordOf(play(fresh, take(prompt(1), { trace })), 1)?.trace, trace)
   })
 })
 
-describe("D18 what is known already", () => {
+describe("D18 deduplication", () => {
   const withKey = (n: number) => prompt(n, undefined, { idempotencyKey: "k" })
   const fact = (parts: Partial<KeyFact> = {}): KeyFact => ({
     key: "k",
@@ -117,7 +118,7 @@ describe("D18 what is known already", () => {
     ...parts
   })
 
-  it("ING-11 an open input, by id or by key, is not accepted again", () => {
+  it("ING-11 an open input with the same id or key is not accepted again", () => {
     const state = play(fresh, take(withKey(1)))
     const byKey = decide(state, take(withKey(2)))
     assert.deepStrictEqual(byKey.reply, {
@@ -131,13 +132,13 @@ describe("D18 what is known already", () => {
     assert.deepInclude(decide(state, take(prompt(1))).reply, { _tag: "Deduplicated", open: true })
   })
 
-  it("ING-12 neither is one that ended", () => {
+  it("ING-12 an ended input with the same id or key is not accepted again", () => {
     const keyFact = fact()
     assert.deepInclude(decide(fresh, take(withKey(2), { keyFact })).reply, { existingId: inputId(1), open: false })
     assert.deepInclude(decide(fresh, take(prompt(1), { knownTerminal: true })).reply, { open: false })
   })
 
-  it("a key expires by age or by number, and is freed by the commit that meets it", () => {
+  it("a key expires by age or by number, and the commit that reuses it clears it", () => {
     const limits = { keyRetentionMs: 100, keyRetentionCount: 5 }
     const reply = (keyFact: KeyFact, now: number) =>
       decide(fresh, take(withKey(2), { keyFact }), env(now, limits)).reply._tag
@@ -150,7 +151,7 @@ describe("D18 what is known already", () => {
     assert.deepStrictEqual(commitOf(accepted).clearKeys, [{ key: "k", inputId: inputId(1) }])
   })
 
-  it("what is known of another key says nothing", () => {
+  it("a fact about another key is ignored", () => {
     const keyFact = fact({ key: "other" })
     const decision = decide(fresh, take(withKey(2), { keyFact }))
     assert.strictEqual(decision.reply._tag, "Accepted")
@@ -158,17 +159,17 @@ describe("D18 what is known already", () => {
   })
 })
 
-describe("D22 users edit their queue", () => {
+describe("D22 edits of the queue", () => {
   const steer = prompt(2, { handlingMode: "steer" })
 
-  it("a steer joins the run it was meant for, or waits in the queue", () => {
+  it("a steer joins the run it names, or waits in the queue when that run is over", () => {
     assert.deepInclude(recordOf(play(running, take(steer, { expectedRunId: runId(1) })), 2), { lane: "steer" })
     const late = play(running, take(steer, { expectedRunId: runId(9) }))
     assert.deepInclude(recordOf(late, 2), { lane: "queue", hold: false })
     assert.deepInclude(late.lifecycle, { yieldRequest: null })
   })
 
-  it("a queued input can be taken back", () => {
+  it("a queued input can be retracted", () => {
     const { emits, state } = decide(play(fresh, take(prompt(1))), retract(inputId(1)))
     assert.deepStrictEqual(settled(emits), [[inputId(1), { _tag: "Cancelled" }]])
     assert.strictEqual(Ledger.size(state.ledger), 0)
@@ -179,7 +180,7 @@ describe("D22 users edit their queue", () => {
     }
   })
 
-  it("a queued input can be moved to the steer lane, where it keeps its order", () => {
+  it("a queued input can be promoted to the steer lane, where it keeps its order", () => {
     const { reply, state } = decide(play(fresh, take(prompt(1)), take(steer)), promote(inputId(1)))
     assert.isTrue(reply.moved)
     assert.deepStrictEqual(Ledger.lane(state.ledger, "steer").map((r) => r.inputId), [inputId(1), inputId(2)])

@@ -1,3 +1,4 @@
+/** The drain slot and its invariants. */
 import { assert, describe, it } from "@effect/vitest"
 import type { DrainSlot, DrainState, PeerIngressOwner } from "../../src/domain/DrainSlot.js"
 import { drainViolations, step } from "../../src/kernel/drain.js"
@@ -15,7 +16,7 @@ const owner: PeerIngressOwner = { _tag: "SessionOwned", runtimeId }
 const broken = (state: DrainState, live: boolean) => drainViolations(state, live).map(({ id }) => id)
 
 describe("the drain slot", () => {
-  it("has a task exactly while it is claimed or running, and an owner then", () => {
+  it("has a task and an owner exactly while it is starting or running", () => {
     for (const slot of Object.values(slots)) {
       const active = slot._tag === "Starting" || slot._tag === "Running"
       assert.deepStrictEqual(broken({ slot, owner }, active), [], slot._tag)
@@ -24,7 +25,7 @@ describe("the drain slot", () => {
     }
   })
 
-  it("begins where nothing is active, and is bound anew only where something is", () => {
+  it("begins only while inactive and rebinds only while active", () => {
     const begin = { _tag: "Begin", mode, runtimeId } as const
     const rebind = { _tag: "Rebind", mode, runtimeId: "other" } as const
     for (const slot of Object.values(slots)) {

@@ -1,3 +1,4 @@
+/** Each invariant of a session state finds the violation that it exists for. */
 import { assert, describe, expect, it } from "@effect/vitest"
 import * as HashMap from "effect/HashMap"
 import * as SortedMap from "effect/SortedMap"
@@ -57,12 +58,12 @@ const epochOf = (parts: Partial<SessionState["operations"]["epoch"]>, seqs: Read
 const cursors = { agentApplied: 0, observed: 0, injected: 0 }
 const broken = (state: SessionState) => violations(state).map(({ id }) => id)
 
-/** What is wrong, the invariant that says so, the state. */
+/** The violation, the id of the invariant that reports it, and the state. */
 const unsound: ReadonlyArray<readonly [string, string, SessionState]> = [
   ["idle beside a live loop", "P7", phase(State.idle, active)],
   ["attached without a loop", "P5", phase(State.attached, queuing)],
   [
-    "attached, and the session that is unregistered never had a loop",
+    "attached, with an unregistering session that never had a loop",
     "P5",
     phase(State.attached, {
       _tag: "Draining",
@@ -70,26 +71,26 @@ const unsound: ReadonlyArray<readonly [string, string, SessionState]> = [
     })
   ],
   ["a run of a live loop returns to idle", "P7", runs({ returnTo: "Idle" })],
-  ["a run returns to a loop that is gone", "P5", { ...running, registration: queuing }],
-  ["a run returns to a loop that is not there yet", "P5", { ...running, registration: beginning }],
+  ["a run returns to a loop that has ended", "P5", { ...running, registration: queuing }],
+  ["a run returns to a loop that has not begun", "P5", { ...running, registration: beginning }],
   ["a live loop beside a stopped session", "P7", phase(State.stopped, active)],
-  ["a loop is begun beside a destroyed session", "P7", phase(State.destroyed, beginning)],
-  ["a loop drains though nothing is retired", "D5", phase(State.attached, { ...active, drainOnly: true })],
-  ["a loop does not drain a retired session", "D5", phase(State.retired, active)],
+  ["an attachment begins in a destroyed session", "P7", phase(State.destroyed, beginning)],
+  ["a drain-only loop outside a retired session", "D5", phase(State.attached, { ...active, drainOnly: true })],
+  ["a full loop in a retired session", "D5", phase(State.retired, active)],
   ["a service turn has inputs", "SNP-03", runs({ owner: "service" })],
   ["a run without contributors", "SNP-03", runs({ inputIds: [] })],
   ["a contributor is not open", "SNP-03", runs({ inputIds: [In.inputId(1), In.inputId(9)] })],
   ["a contributor is queued", "SNP-03", { ...queued, lifecycle: run }],
   ["a contributor is staged for another run", "SNP-03", runs({ runId: In.runId(9) })],
-  ["an input is staged, and nothing runs", "P16", { ...running, lifecycle: State.attached }],
-  ["a record that a lane does not list", "P11", ledgerOf(queued, { queue: SortedMap.empty(queuedOrder) })],
+  ["an input is staged while nothing runs", "P16", { ...running, lifecycle: State.attached }],
+  ["a record that its lane does not list", "P11", ledgerOf(queued, { queue: SortedMap.empty(queuedOrder) })],
   [
     "a record in the wrong lane",
     "P11",
     ledgerOf(queued, { queue: queued.ledger.steer, steer: queued.ledger.queue })
   ],
   [
-    "a staged record that is in a lane",
+    "a staged record that a lane lists",
     "P11",
     ledgerOf(running, {
       staged: running.ledger.queue,
@@ -97,11 +98,11 @@ const unsound: ReadonlyArray<readonly [string, string, SessionState]> = [
     })
   ],
   ["an admission sequence is used twice", "P15", holding(record, { ...other, admissionSeq: record.admissionSeq })],
-  ["an admission sequence was never handed out", "P15", ledgerOf(queued, { nextAdmissionSeq: 2 })],
-  ["the image goes beyond what was handed out", "P15", ledgerOf(queued, { imageSeq: 9 })],
-  ["a key of nobody", "SNP-07", ledgerOf(queued, { keys: HashMap.make(["k", In.inputId(1)]) })],
+  ["an admission sequence that was never assigned", "P15", ledgerOf(queued, { nextAdmissionSeq: 2 })],
+  ["the image reaches beyond the assigned sequences", "P15", ledgerOf(queued, { imageSeq: 9 })],
+  ["a key without an input", "SNP-07", ledgerOf(queued, { keys: HashMap.make(["k", In.inputId(1)]) })],
   [
-    "a key of somebody else",
+    "a key that names the wrong input",
     "SNP-07",
     ledgerOf(holding({ ...record, idempotencyKey: "k" }, other), {
       keys: HashMap.make(["k", other.inputId])
@@ -109,27 +110,27 @@ const unsound: ReadonlyArray<readonly [string, string, SessionState]> = [
   ],
   ["a stopped session has open inputs", "P17", { ...holding(record), ...ended(State.stopped) }],
   ["a destroyed session has open inputs", "P17", { ...holding(record), ...ended(State.destroyed) }],
-  ["a stopped session hushes", "REG-21", { ...fresh, ...ended(State.stopped), silentIntents: ["a"] }],
-  ["charged more often than staged", "P18", holding({ ...record, attempts: 2, charged: 1, crashed: 2 })],
+  ["a stopped session has silent intents", "REG-21", { ...fresh, ...ended(State.stopped), silentIntents: ["a"] }],
+  ["more charges and crashes than attempts", "P18", holding({ ...record, attempts: 2, charged: 1, crashed: 2 })],
   [
-    "staged and never counted",
+    "a staged input without an attempt",
     "P18",
     ledgerOf(running, {
       inputs: HashMap.map(running.ledger.inputs, (staged) => ({ ...staged, attempts: 0 }))
     })
   ],
-  ["an input that ended is owed to the store", "D11", owing(In.inputId(9))],
+  ["an ended input is owed to the store", "D11", owing(In.inputId(9))],
   ["an input is owed twice", "D11", owing(In.inputId(1), In.inputId(1))],
   ["silent intents out of order", "REG-21", { ...attached, silentIntents: ["b", "a"] }],
   ["a silent intent twice", "REG-21", { ...attached, silentIntents: ["a", "a"] }],
-  ["a destroyed session's epoch goes on", "D28/D30", { ...fresh, ...ended(State.destroyed) }],
+  ["a destroyed session has a live epoch", "D28/D30", { ...fresh, ...ended(State.destroyed) }],
   ["a barrier without members", "P10", operationsOf(attached, { barrier: barrier([]) })],
-  ["a barrier that waits for nothing", "P10", operationsOf(attached, { barrier: barrier([1], [1]) })],
+  ["a barrier whose members have all ended", "P10", operationsOf(attached, { barrier: barrier([1], [1]) })],
   ["the feed has a gap", "FEED-01", epochOf({ lastSeq: 3 }, [1, 3])],
   ["the feed ends before the epoch does", "FEED-01", epochOf({ lastSeq: 3 }, [1, 2])],
-  ["the agent was given what is not there", "FEED-01", epochOf({ cursors: { ...cursors, agentApplied: 1 } })],
-  ["an injection of what is not there", "FEED-01", epochOf({ cursors: { ...cursors, injected: 1 } })],
-  ["somebody observed what is not there", "FEED-01", epochOf({ cursors: { ...cursors, observed: 1 } })]
+  ["agentApplied lies beyond the feed", "FEED-01", epochOf({ cursors: { ...cursors, agentApplied: 1 } })],
+  ["injected lies beyond the feed", "FEED-01", epochOf({ cursors: { ...cursors, injected: 1 } })],
+  ["observed lies beyond the feed", "FEED-01", epochOf({ cursors: { ...cursors, observed: 1 } })]
 ]
 
 function queuedOrder(a: number, b: number): -1 | 0 | 1 {
@@ -147,18 +148,18 @@ function owing(...inputs: ReadonlyArray<ReturnType<typeof In.inputId>>): Session
 }
 
 describe("invariants of a session", () => {
-  it.each(unsound)("%s is noticed", (_what, id, state) => {
+  it.each(unsound)("%s is reported", (_what, id, state) => {
     expect(broken(state)).toContain(id)
   })
 
-  it("D10 an input that used up a budget is no longer open", () => {
+  it("D10 an open input that used up a budget is reported", () => {
     const { check } = withinBudgets({ maxAttempts: 3, crashBudget: 2 })
     const left = (facts: Partial<typeof record>) => check(holding({ ...record, attempts: 9, ...facts })).length
     assert.deepStrictEqual([left({ charged: 2 }), left({ charged: 3 })], [0, 1])
     assert.deepStrictEqual([left({ crashed: 1 }), left({ crashed: 2 })], [0, 1])
   })
 
-  it("sound states break none", () => {
+  it("sound states violate no invariant", () => {
     expect(broken(operationsOf(attached, { barrier: barrier([1, 2], [1]) }))).not.toContain("P10")
     for (const state of [fresh, attached, queued, running]) expect(broken(state)).toEqual([])
     const draining: Registration = { _tag: "Draining", token: 1 }

@@ -1,3 +1,4 @@
+/** Resolving a request for a model against the registry. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import type {
@@ -38,13 +39,13 @@ const refusalOf = (request: SessionLlmReconfigureRequest, current = a) => {
   return error.message
 }
 
-describe("what a request for a model comes to", () => {
-  it("leaves what it does not name", () => {
+describe("resolving a request for a model", () => {
+  it("keeps the fields that the request does not name", () => {
     assert.deepStrictEqual(identityOf({}), a)
     assert.deepStrictEqual(identityOf({ model: "b", provider: "openai" }), { ...a, model: "b", provider: "openai" })
   })
 
-  it("removes what a clear flag names, and replaces what is given", () => {
+  it("removes cleared fields and replaces given ones", () => {
     assert.deepStrictEqual(identityOf({ clearProviderParams: true, clearAuthBinding: true }), {
       model: "a",
       provider: "anthropic"
@@ -57,32 +58,32 @@ describe("what a request for a model comes to", () => {
     })
   })
 
-  it("answers with what the model can do", () => {
+  it("returns the capabilities of the model", () => {
     const { targetCapabilitySurface } = Either.getOrThrow(resolve(registry, { model: "twice", provider: "gemini" }, a))
     assert.deepStrictEqual(targetCapabilitySurface, vision)
   })
 
-  it("refuses what contradicts itself", () => {
+  it("refuses a request that contradicts itself", () => {
     assert.include(refusalOf({ provider: "openai" }), "together with a model")
     assert.include(refusalOf({ providerParams: {}, clearProviderParams: true }), "cleared")
     assert.include(refusalOf({ authBinding: { realm: "r", binding: "b" }, clearAuthBinding: true }), "cleared")
   })
 
-  it("knows providers by their exact names", () => {
+  it("matches providers by their exact names", () => {
     assert.include(refusalOf({ model: "b", provider: "OpenAI" }), "OpenAI")
   })
 
-  it("does not move to another provider unasked", () => {
+  it("refuses a change of provider that the request does not name", () => {
     assert.include(refusalOf({ model: "b" }), "openai")
     assert.include(refusalOf({ model: "twice", provider: "anthropic" }), "openai, gemini")
   })
 
-  it("refuses a model of which nothing is known", () => {
-    assert.include(refusalOf({ model: "nobody" }), "nobody")
+  it("refuses an unregistered model and one without known capabilities", () => {
+    assert.include(refusalOf({ model: "missing" }), "missing")
     assert.include(refusalOf({ model: "unknown", provider: "other" }), "unknown")
   })
 
-  it("keeps the server of a self-hosted model, or takes the one that has it", () => {
+  it("keeps the server of a self-hosted model, or takes the one that serves it", () => {
     assert.deepStrictEqual(identityOf({}, local), local)
     assert.deepStrictEqual(identityOf({ model: "local", provider: "self_hosted" }, local), local)
     assert.strictEqual(identityOf({ model: "local", provider: "self_hosted" }).selfHostedServerId, "s1")

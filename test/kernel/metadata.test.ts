@@ -1,3 +1,4 @@
+/** Merging the metadata of inputs that share a batch. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Either from "effect/Either"
@@ -21,7 +22,7 @@ describe("merge", () => {
     ["renderMetadata", { renderMetadata: urgent }, { renderMetadata: { ...urgent, salience: "normal" } }],
     ["providerParams", { providerParams: set("a") }, { providerParams: set("b") }],
     ["authBinding", { authBinding: set("a") }, { authBinding: set("b") }]
-  ])("BAT-09: two values of %s conflict; equal ones and absence do not", (field, a, b) => {
+  ])("BAT-09: two values of %s conflict, equal or absent values do not", (field, a, b) => {
     expect(Either.getOrNull(Either.flip(merge(a, b)))).toBe(
       `${field}: two inputs in one batch set distinct scalar overrides`
     )
@@ -37,7 +38,7 @@ describe("merge", () => {
     expect(Either.getOrNull(merge({ [field]: clear }, { [field]: clear }))).toEqual({ [field]: clear })
   })
 
-  it("lists are joined in order, as they are", () => {
+  it("lists are concatenated in order, duplicates included", () => {
     const instruction = { kind: "host", body: "b" } as const
     expect(
       Either.getOrNull(merge(
@@ -47,7 +48,7 @@ describe("merge", () => {
     ).toEqual({ skillReferences: ["a", "b", "b"], additionalInstructions: [instruction, instruction] })
   })
 
-  it("the order of keys means nothing", () => {
+  it("the order of keys does not matter", () => {
     const [a, b] = [{ flowToolOverlay: { x: 1, y: null } }, { flowToolOverlay: { y: null, x: 1 } }]
     expect(Either.isRight(merge(a, b))).toBe(true)
     expect(Either.isRight(merge(a, { flowToolOverlay: { x: 1, z: null } }))).toBe(false)
@@ -55,7 +56,7 @@ describe("merge", () => {
     expect(Either.isRight(merge({ flowToolOverlay: [1, 2] }, { flowToolOverlay: [1] }))).toBe(false)
   })
 
-  it("a conflict depends on no order, and nothing is invented", () => {
+  it("a conflict does not depend on the order, and a merge adds no field", () => {
     const metadata = Arbitrary.make(TurnMetadata)
     FastCheck.assert(FastCheck.property(metadata, metadata, (a, b) => {
       const ab = merge(a, b)
@@ -68,7 +69,7 @@ describe("merge", () => {
 })
 
 describe("memberMetadata", () => {
-  it("prompts and steps bring their own, events and continuations their mode, peers and operations nothing", () => {
+  it("prompts and steps carry metadata, events and continuations only their mode, peers and operations none", () => {
     const of = (input: Parameters<typeof In.record>[0]) => memberMetadata(In.record(input))
     expect(of(In.prompt(1, { model: "m" }))).toEqual({ model: "m" })
     expect(of(In.prompt(1))).toEqual({})

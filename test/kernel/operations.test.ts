@@ -1,3 +1,4 @@
+/** Operations as pure decisions: their table, retention, the barrier of waitAll, and the feed. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import * as HashMap from "effect/HashMap"
@@ -69,7 +70,7 @@ describe("one operation", () => {
     for (const [on, command] of Object.entries(actions)) {
       const row = operationRows.find((row) => row.on === on)
       const allowed = row?.from.some((from) => from === status) === true
-      it(`OPS-01 ${on} of a ${status} operation is ${allowed ? "taken" : "refused"}`, () => {
+      it(`OPS-01 ${on} of a ${status} operation is ${allowed ? "accepted" : "refused"}`, () => {
         if (allowed) {
           const next = decide(state, command).state
           assert.strictEqual(statusOf(next), row?.to === "same" ? status : row?.to)
@@ -81,7 +82,7 @@ describe("one operation", () => {
     }
   }
 
-  it("OPS-02 an id is registered once while it is kept, whatever its status", () => {
+  it("OPS-02 an id is registered once while its record is kept, whatever its status", () => {
     for (const state of Object.values(statuses)) {
       assert.deepInclude(refusal(state, Ops.registerOperation(spec(1))), { _tag: "OpAlreadyRegistered", id })
     }
@@ -93,7 +94,7 @@ describe("one operation", () => {
     }
   })
 
-  it("OPS-04 the limit counts what is not terminal, provisioning included", () => {
+  it("OPS-04 the limit counts operations that have not ended, provisioning included", () => {
     const at = env(1, { maxConcurrentOperations: 2 })
     const two = after(session, [...started(1), Ops.registerOperation(spec(2))], at)
     assert.deepInclude(refusal(two, Ops.registerOperation(spec(3)), at), {
@@ -105,7 +106,7 @@ describe("one operation", () => {
     after(session, Array.from({ length: 50 }, (_, n) => Ops.registerOperation(spec(n))))
   })
 
-  it("a peer is refused by kind first, then as the second one, then by status", () => {
+  it("a peer is refused by kind first, then as a second peer, then by status", () => {
     const background = after(session, [Ops.registerOperation(spec(1))])
     assert.deepInclude(refusal(background, actions.peerReady), { _tag: "OpPeerNotExpected" })
     const ready = after(statuses.running, [actions.peerReady])
@@ -115,7 +116,7 @@ describe("one operation", () => {
     assert.deepStrictEqual(Ops.getOperation(ready, id)?.peer, peer)
   })
 
-  it("what is not terminal is soft: dirty, no puts; an end is hard and cleans up", () => {
+  it("a change before the end is a deferred write; an end is committed at once and clears it", () => {
     const registered = decide(session, Ops.registerOperation(spec(1)))
     assert.deepStrictEqual(registered.emits.map((emit) => emit._tag), ["Event"])
     const running = after(registered.state, [Ops.provisioningSucceeded(id), Ops.reportProgress(id)])
@@ -131,7 +132,7 @@ describe("one operation", () => {
     assert.deepStrictEqual(ended.state.dirty.operations, [])
   })
 
-  it("a change of status is an event with the outcome, if there is one; progress is none", () => {
+  it("a change of status emits an event with any outcome, progress emits none", () => {
     const events = (state: SessionState, command: Command<unknown>) =>
       ofTag(decide(state, command).emits, "Event").map(({ event }) => event)
     const changed = { _tag: "OperationChanged", operationId: id } as const
@@ -144,13 +145,13 @@ describe("one operation", () => {
     ])
   })
 
-  it("an operation that starts at once is told as both of its steps are", () => {
+  it("an operation that starts at once emits the events of both steps", () => {
     const events = ofTag(decide(session, Ops.startOperation(spec(1))).emits, "Event").map(({ event }) => event)
     const changed = { _tag: "OperationChanged", operationId: id } as const
     assert.deepStrictEqual(events, [{ ...changed, status: "provisioning" }, { ...changed, status: "running" }])
   })
 
-  it("OPS-08 watchers are told of the end once", () => {
+  it("OPS-08 watchers are told the end once", () => {
     const { emits } = decide(statuses.running, Ops.completeOperation(id, result("42")))
     assert.deepStrictEqual(ofTag(emits, "SettleOperation"), [
       { _tag: "SettleOperation", id, outcome: { _tag: "Completed", result: result("42") } }
@@ -166,7 +167,7 @@ describe("one operation", () => {
     assert.deepInclude(Ops.getOperation(state, id), { createdAt: 500, startedAt: 500, completedAt: 500 })
   })
 
-  it("a destroyed session and a retired epoch are closed; one that drains takes nothing new", () => {
+  it("a destroyed session and a retired epoch refuse every action; a draining session refuses new operations", () => {
     const closed: ReadonlyArray<SessionState> = [
       { ...statuses.running, lifecycle: destroyed },
       Ops.retireEpoch(statuses.running).state
@@ -183,7 +184,7 @@ describe("one operation", () => {
 })
 
 describe("many operations", () => {
-  it("OPS-11 terminateOwner ends what is live, in one commit, and spares external ones at unregister", () => {
+  it("OPS-11 terminateOwner ends live operations in one commit, and spares external ones on unregister", () => {
     const state = after(session, [
       ...finished(1),
       ...started(2),
@@ -201,7 +202,7 @@ describe("many operations", () => {
     assert.deepStrictEqual(again.emits, [])
   })
 
-  it("OPS-12 the oldest terminal operation is forgotten, its feed entry stays", () => {
+  it("OPS-12 the oldest ended operation is evicted, its feed entry stays", () => {
     const at = env(1, { maxCompletedOperations: 2 })
     const two = after(session, [...finished(1), ...finished(2), ...started(3)], at)
     const third = decide(two, Ops.completeOperation(opId(3), result()), at)
@@ -209,7 +210,7 @@ describe("many operations", () => {
     assert.strictEqual(Ops.getOperation(third.state, opId(1)), null)
     assert.deepStrictEqual(ofTag(third.emits, "DropOperation"), [{ _tag: "DropOperation", id: opId(1) }])
     assert.strictEqual(third.state.operations.feed.length, 3)
-    // in the feed an id names one operation: it comes again when its entry has gone
+    // An id names one operation in the feed, so it is free again once its entry is gone.
     const early = decide(third.state, Ops.registerOperation(spec(1)), at).reply
     assert.isTrue(Either.isLeft(early) && early.left._tag === "OpAlreadyRegistered")
     const brief = env(1, { maxCompletedOperations: 2, feedRetention: 1 })
@@ -218,7 +219,7 @@ describe("many operations", () => {
     after(later, [Ops.registerOperation(spec(1))], brief)
   })
 
-  it("an end that retention forgets at once is dropped, not put", () => {
+  it("an end that retention evicts at once is dropped instead of stored", () => {
     const at = env(1, { maxCompletedOperations: 1 })
     const live = after(session, [...started(1), ...started(2), ...started(3)], at)
     const { emits, state } = decide(live, Ops.terminateOwner("x"), at)
@@ -228,12 +229,12 @@ describe("many operations", () => {
     assert.deepStrictEqual(state.dirty.operations, [])
   })
 
-  it("a limit of 0 keeps one", () => {
+  it("a limit of 0 keeps one operation", () => {
     const at = env(1, { maxCompletedOperations: 0 })
     assert.deepStrictEqual(after(session, finished(1), at).operations.completed, [id])
   })
 
-  it("OPS-13 collectCompleted hands out what ended, in order, once", () => {
+  it("OPS-13 collectCompleted returns ended operations once, in order of their ends", () => {
     const state = after(session, [...finished(2), ...finished(1), ...started(3)])
     const first = decide(state, Ops.collectCompleted)
     assert.deepStrictEqual(first.reply.map(([collected]) => collected), [opId(2), opId(1)])
@@ -269,7 +270,7 @@ describe("wait-all", () => {
   const asked = { requestId: waitId(1), ids: [c, a, b] }
   const live = after(session, [...started(1), ...started(2), ...started(3)])
 
-  it("OPS-14 outcomes come in the order asked for, whatever the order of the ends", () => {
+  it("OPS-14 outcomes come in the order of the request, whatever the order of the ends", () => {
     const waiting = decide(live, Ops.beginWaitAll(asked))
     assert.deepStrictEqual(Either.getOrNull(waiting.reply), {
       _tag: "Waiting",
@@ -291,7 +292,7 @@ describe("wait-all", () => {
     assert.strictEqual(last.state.operations.barrier, null)
   })
 
-  it("sets no barrier when all have ended, or none is asked for", () => {
+  it("sets no barrier when every member has ended, or without members", () => {
     const done = after(live, [1, 2, 3].map((n) => Ops.completeOperation(opId(n), result())))
     for (const ids of [[c, a, b], []]) {
       const { reply, state } = decide(done, Ops.beginWaitAll({ requestId: waitId(1), ids }))
@@ -300,7 +301,7 @@ describe("wait-all", () => {
     }
   })
 
-  it("OPS-16 an unknown member, a repeated one and a second barrier are refused", () => {
+  it("OPS-16 an unknown member, a repeated member and a second barrier are refused", () => {
     const unknown = refusal(live, Ops.beginWaitAll({ requestId: waitId(1), ids: [a, opId(9)] }))
     assert.deepInclude(unknown, { _tag: "OpNotFound", id: opId(9) })
     const waiting = decide(live, Ops.beginWaitAll(asked)).state
@@ -313,7 +314,7 @@ describe("wait-all", () => {
     })
   })
 
-  it("OPS-19 a cancelled barrier makes room for the next; cancelling is idempotent", () => {
+  it("OPS-19 a cancelled barrier makes room for the next, and cancelling is idempotent", () => {
     const waiting = decide(live, Ops.beginWaitAll(asked)).state
     assert.isFalse(decide(waiting, Ops.cancelWaitAll(waitId(2))).reply)
     const cancelled = decide(waiting, Ops.cancelWaitAll(waitId(1)))
@@ -322,7 +323,7 @@ describe("wait-all", () => {
     after(cancelled.state, [Ops.beginWaitAll({ requestId: waitId(2), ids: [a] })])
   })
 
-  it("members that ended are pinned against retention and collection until the barrier is over", () => {
+  it("a barrier pins its ended members against retention and collection", () => {
     const at = env(1, { maxCompletedOperations: 1 })
     const waiting = after(session, [
       ...started(1),
@@ -341,7 +342,7 @@ describe("wait-all", () => {
     assert.deepStrictEqual(cancelled.state.operations.completed, [a])
   })
 
-  it("a cancelled barrier lets go of what it pinned beyond the limit", () => {
+  it("a cancelled barrier releases the members it pinned beyond the limit", () => {
     const at = env(1, { maxCompletedOperations: 1 })
     const waiting = after(live, [
       Ops.beginWaitAll(asked),
@@ -354,7 +355,7 @@ describe("wait-all", () => {
     assert.deepStrictEqual(cancelled.dirty.dropOperations, [a])
   })
 
-  it("the end of all satisfies a barrier in the same commit", () => {
+  it("terminateOwner satisfies a barrier in the same commit", () => {
     const waiting = decide(live, Ops.beginWaitAll(asked)).state
     const { emits } = decide(waiting, Ops.terminateOwner("gone"))
     assert.strictEqual(ofTag(emits, "BarrierSatisfied")[0]?.outcomes.length, 3)
@@ -364,7 +365,7 @@ describe("wait-all", () => {
 describe("the feed", () => {
   const six = after(session, [1, 2, 3, 4, 5, 6].flatMap((n) => finished(n)))
 
-  it("FEED-01 numbers from 1 without a gap, whatever the end", () => {
+  it("FEED-01 numbers entries from 1 without a gap, whatever the end", () => {
     const state = after(session, [
       ...finished(1),
       ...started(2, child),
@@ -381,7 +382,7 @@ describe("the feed", () => {
     assert.strictEqual(batch.gap, null)
   })
 
-  it("FEED-02 lists what is above the cursor", () => {
+  it("FEED-02 lists the entries after the cursor", () => {
     for (let k = 0; k <= 7; k++) {
       assert.deepStrictEqual(
         listSince(six, k).entries.map(({ seq }) => seq),
@@ -390,7 +391,7 @@ describe("the feed", () => {
     }
   })
 
-  it("forgets what was seen by both first, the rest only far beyond the limit, and says so", () => {
+  it("drops entries behind both cursors first, others only far beyond the limit, and reports the gap", () => {
     const at = env(1, { feedRetention: 2 })
     const unread = after(session, [1, 2, 3, 4, 5, 6, 7, 8].flatMap((n) => finished(n)), at)
     assert.strictEqual(unread.operations.epoch.droppedThrough, 0)
@@ -412,11 +413,11 @@ describe("the feed", () => {
     assert.deepStrictEqual(trimmed.feed.map(({ seq }) => seq), [8, 9])
   })
 
-  it("keeps the records as a map of their own", () => assert.strictEqual(HashMap.size(six.operations.records), 6))
+  it("keeps the records in a map of their own", () => assert.strictEqual(HashMap.size(six.operations.records), 6))
 })
 
-describe("the table", () => {
-  it("has one row per action, guards with names, and ends only where it says so", () => {
+describe("the table of operations", () => {
+  it("has one row per action, named guards, and no row from a terminal status", () => {
     assert.strictEqual(new Set(operationRows.map((row) => row.on)).size, operationRows.length)
     for (const row of operationRows) {
       assert.isTrue(row.from.every((from) => from === "absent" || !isTerminalStatus(from)), row.id)

@@ -1,3 +1,4 @@
+/** Opening the operations of a session: recovery of the stored rows, and the contradictions it reports. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import * as HashMap from "effect/HashMap"
@@ -31,13 +32,13 @@ const full = after(session, [
 ])
 
 describe("opening operations", () => {
-  it("mints an epoch for a session that has none, and stores it", () => {
+  it("creates and stores an epoch for a session without one", () => {
     const { emits, operations } = open({ epoch: null, operations: [], feed: [] })
     assert.strictEqual(operations.epoch.epochId, fresh)
     assert.deepStrictEqual(emits, [{ _tag: "PutEpoch", epoch: operations.epoch }])
   })
 
-  it("adopts what is stored, and writes nothing when nothing changed", () => {
+  it("adopts the stored rows, and writes nothing when nothing changed", () => {
     const state = after(session, [...finished(2), ...finished(1), ...started(5, { owner: "external" })])
     const { emits, operations } = open(imageOf(state))
     assert.deepStrictEqual(emits, [])
@@ -48,7 +49,7 @@ describe("opening operations", () => {
     assert.strictEqual(next.operations.epoch.lastSeq, 3)
   })
 
-  it("OPS-28 ends what the last process owned, with fresh sequences; external ones live, the wait is gone", () => {
+  it("OPS-28 ends operations of the last process with new sequences, and keeps external ones without their barrier", () => {
     const { emits, operations } = open(imageOf(full))
     assert.deepStrictEqual(
       ofTag(emits, "PutFeed").map(({ entry }) => ({ seq: entry.seq, id: entry.operationId, outcome: entry.outcome })),
@@ -69,7 +70,7 @@ describe("opening operations", () => {
     assert.deepStrictEqual(again.emits, [])
   })
 
-  it("ignores feed rows that were dropped but not deleted yet", () => {
+  it("ignores dropped feed rows that the store has not deleted yet", () => {
     const image = imageOf(after(session, [1, 2, 3].flatMap((n) => finished(n))))
     const epoch = image.epoch === null ? null : { ...image.epoch, droppedThrough: 2 }
     assert.deepStrictEqual(open({ ...image, epoch }).operations.feed.map(({ seq }) => seq), [3])
@@ -116,5 +117,5 @@ describe("stored operations that contradict themselves", () => {
       assert.match(corruption?.reason ?? "", reason)
     })
   }
-  it("and the same image as it was opens", () => assert.isTrue(Either.isRight(openOperations(image, fresh, env()))))
+  it("the unchanged image opens", () => assert.isTrue(Either.isRight(openOperations(image, fresh, env()))))
 })

@@ -1,3 +1,4 @@
+/** The policy table: how each kind of input is admitted, queued and run. */
 import { describe, expect, it } from "@effect/vitest"
 import type { Input, InputKind } from "../../src/domain/Input.js"
 import { kindOf } from "../../src/domain/Input.js"
@@ -8,7 +9,10 @@ import * as In from "../support/inputs.js"
 
 type Mode = HandlingMode | "-"
 
-/** Kind and explicit mode; then what the table says, wake by idle/busy, and whether a running turn is asked to yield. */
+/**
+ * Kind and explicit mode, then the row of the table, wakes when idle/busy, and whether a running turn is asked to
+ * yield.
+ */
 const golden: ReadonlyArray<readonly [InputKind, Mode, string]> = [
   ["prompt", "-", "run_start if_idle/none fifo run_complete queue_next_turn queue Q run_start C tr -"],
   ["prompt", "queue", "run_start if_idle/none fifo run_complete queue_next_turn queue Q run_start C tr -"],
@@ -139,12 +143,12 @@ const render = (input: Input): string => {
 }
 
 describe("policy", () => {
-  it.each(golden)("%s, mode %s", (kind, mode, expected) => {
+  it.each(golden)("resolves %s with mode %s", (kind, mode, expected) => {
     expect(kindOf(inputOf(kind, mode))).toBe(kind)
     expect(render(inputOf(kind, mode))).toBe(expected)
   })
 
-  it("a message without a convention is a peer message", () => {
+  it("treats a message without a convention as a peer message", () => {
     expect(render(In.peer(1))).toBe(render(In.peer(1, In.message)))
   })
 
@@ -154,13 +158,13 @@ describe("policy", () => {
     expect([resolve(input, false).hold, resolve(input, true).hold]).toEqual([true, true])
   })
 
-  it("silence is about the exact intent of requests only", () => {
+  it("only requests are silent, and only with exactly the silent intent", () => {
     const other = In.peer(1, { type: "request", requestId: In.requestId, intent: "Hush" })
     expect(resolve(other, false).hold).toBe(false)
     expect(resolve(In.prompt(1), false).hold).toBe(false)
   })
 
-  it("every kind, mode and phase resolves, and its stamp follows from the stored decision", () => {
+  it("every kind, mode and phase resolves, and its semantics follow from the stored decision", () => {
     for (const [kind, mode] of golden) {
       for (const busy of [false, true]) {
         for (const withoutWake of [false, true]) {
@@ -175,7 +179,7 @@ describe("policy", () => {
     }
   })
 
-  it("ING-24: without wake only wake mode, hold and the request to yield differ", () => {
+  it("ING-24: without wake, only wake mode, hold and the request to yield differ", () => {
     for (const [kind, mode] of golden) {
       const input = inputOf(kind, mode)
       const { decision, ...rest } = resolve(input, true)
@@ -188,15 +192,15 @@ describe("policy", () => {
     }
   })
 
-  it("an idle session is asked for no yield", () => {
+  it("an idle session is never asked to yield", () => {
     expect(golden.some(([kind, mode]) => resolve(inputOf(kind, mode), false).asksYield)).toBe(false)
   })
 
-  it("ING-05: an operation is consumed as it is accepted", () => {
+  it("ING-05: an operation is consumed when it is accepted", () => {
     expect(resolve(In.operation(1), false)).toMatchObject({ lane: null, decision: { consumePoint: "on_accept" } })
   })
 
-  it("the table answers for the kinds that always bring a mode, too", () => {
+  it("the table also has rows without a mode for kinds that always carry one", () => {
     expect([policyTable.continuation.none.id, policyTable.external_event.none.id]).toEqual(["13", "1/2"])
   })
 })

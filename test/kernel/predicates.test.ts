@@ -23,8 +23,8 @@ import { attaching, fresh, play, staging, take } from "../support/kernel.js"
 import { finished, opId, session, spec, waitId } from "../support/operations.js"
 
 /*
- * Every predicate that the explorations look at can be broken: by a state or a step that is made by hand, since none is
- * reached otherwise. A predicate without a case here fails the last test.
+ * Every predicate of the explorations can be violated. Since no violation is reachable, these tests make the states and
+ * steps by hand. The test "no predicate lacks a case" fails when a predicate has no case here.
  */
 
 const queued = play(fresh, take(prompt(1)))
@@ -160,36 +160,36 @@ const broken = <N>(predicates: ReadonlyArray<StatePredicate<N>>, id: string, nod
 const brokenStep = <N, M>(predicates: ReadonlyArray<StepPredicate<N, M>>, id: string, step: readonly [N, M, N]) =>
   predicates.filter((predicate) => predicate.id === id).flatMap(({ check }) => check(...step))
 
-/** What is broken in a slice from which some moves were taken away. */
+/** Walks a slice without some of its moves, and returns the ids of the violated predicates. */
 const without = (slice: Slice<Node, Deed>, ...names: ReadonlyArray<string>): ReadonlyArray<string> =>
   walk({ ...slice, moves: (node) => slice.moves(node).filter(({ name }) => !names.includes(name)) })
     .predicates.flatMap(({ counterExample, id }) => counterExample === null ? [] : [id])
 
-describe("every predicate can be broken", () => {
+describe("every predicate can be violated", () => {
   for (const [id, state] of Object.entries(badStates)) {
-    it(`${id}, of a state`, () => {
+    it(`${id}, by a state`, () => {
       assert.isNotEmpty(broken(nodeStates(budgets), id, nodeOf(state)))
     })
   }
 
   for (const [id, step] of Object.entries(badSteps)) {
-    it(`${id}, of a step`, () => {
+    it(`${id}, by a step`, () => {
       assert.isNotEmpty(brokenStep([...nodeSteps, ...toolFilters.steps], id, step))
     })
   }
 
-  it("LIVE-1 and LIVE-2, of paths: no way to unregister, none to destroy", () => {
+  it("LIVE-1 and LIVE-2, by paths without unregister or without destroy", () => {
     assert.deepStrictEqual(without(intents, "unregister"), ["LIVE-1"])
     assert.deepStrictEqual(without(intents, "destroy"), ["LIVE-2"])
   })
 
-  it("LIVE-3 and LIVE-4, of paths: runs do not begin, or do not end", () => {
+  it("LIVE-3 and LIVE-4, by paths whose runs never begin or never end", () => {
     assert.deepStrictEqual(without(ephemeral, "stage"), ["LIVE-3"])
     const ends = ["commitRun", "failRun, to be retried", "failRun, for good", "cancelRun", "requeueRun"]
     assert.deepStrictEqual(without(ephemeral, ...ends), ["LIVE-3", "LIVE-4"])
   })
 
-  it("VIS-2 and VIS-3, of a rule that mints a revision each time", () => {
+  it("VIS-2 and VIS-3, by a rule that assigns a new revision each time", () => {
     const minting = settles("VIS", "", (state) => ({ ...state, activeRevision: state.activeRevision + 1 }))
     assert.isNotEmpty(minting.check(nodeOf(fresh)))
   })
@@ -237,7 +237,7 @@ describe("every predicate can be broken", () => {
     assert.isNotNull(endless.predicates.find(({ id }) => id === "LIVE-6")?.counterExample)
   })
 
-  it("none is left out", () => {
+  it("no predicate lacks a case", () => {
     const states = [...nodeStates(budgets), ...invariants].map(({ id }) => id)
     assert.sameMembers(Object.keys(badStates), Array.from(new Set(states)))
     assert.sameMembers(
@@ -250,7 +250,7 @@ describe("every predicate can be broken", () => {
     assert.deepStrictEqual(drainSlot.steps.map(({ id }) => id), ["DRAIN-1", "DRAIN-2"])
   })
 
-  it("a held input does not drive: nothing that is broken is told of a sound state", () => {
+  it("a session with a held input that drives nothing violates no invariant", () => {
     const sound = withInputs(attached, held(prompt(1)))
     assert.deepStrictEqual(invariants.flatMap(({ check }) => check(sound)), [])
   })

@@ -1,3 +1,4 @@
+/** How inputs become messages and context of a turn. */
 import { describe, expect, it } from "@effect/vitest"
 import type { Input } from "../../src/domain/Input.js"
 import type { ContentBlock } from "../../src/domain/Message.js"
@@ -18,21 +19,21 @@ const talk = (fields: Partial<Extract<Input, { readonly _tag: "Peer" }>>): Input
 })
 
 describe("appendOf", () => {
-  it("BAT-13: the text of a prompt, verbatim, as the user", () => {
+  it("BAT-13: appends the text of a prompt unchanged as the user", () => {
     expect(appendOf({ ...In.prompt(1), _tag: "Prompt", text: "  a\n" })).toEqual({
       role: "user",
       blocks: [{ type: "text", text: "  a\n" }]
     })
   })
 
-  it("blocks stand for the text", () => {
+  it("blocks replace the text", () => {
     const blocks = [text("x"), image]
     expect(appendOf({ ...In.prompt(1), _tag: "Prompt", text: "y", blocks })?.blocks).toBe(blocks)
     expect(texts({ ...In.prompt(1), _tag: "Prompt", text: "y", blocks: [] })).toEqual(["y"])
     expect(texts(In.flowStep(1))).toEqual(["step 1"])
   })
 
-  it("an event says where it comes from", () => {
+  it("an event names its source", () => {
     const event = In.event(1)
     expect(texts(event)).toEqual(["[EVENT via hook] event 1"])
     expect(texts({ ...event, _tag: "ExternalEvent", eventType: "push", handlingMode: "queue", payload: [1] })).toEqual([
@@ -49,7 +50,7 @@ describe("appendOf", () => {
     expect(texts(In.event(1, "queue", undefined, { source: { type: "system" } }))).toEqual(["[EVENT via push] event 1"])
   })
 
-  it("a message is its body; media say whose they are", () => {
+  it("a message is its body, and one with media names its sender", () => {
     expect(texts(talk({ convention: In.message }))).toEqual(["hi"])
     expect(texts(talk({ convention: In.message, body: "" }))).toBeUndefined()
     const from = `[COMMS MESSAGE from ${In.peerId}]`
@@ -75,23 +76,23 @@ describe("appendOf", () => {
       expect(notice).toContain(part)
     }
     expect(notice).not.toContain("hi")
-    const nobody = talk({ convention: In.request, header: In.prompt(1).header })
-    expect(texts(nobody)).toEqual(["hi"])
+    const anonymous = talk({ convention: In.request, header: In.prompt(1).header })
+    expect(texts(anonymous)).toEqual(["hi"])
   })
 
-  it("progress names request and phase", () => {
+  it("a progress input names its request and phase", () => {
     const [notice] = texts(talk({ convention: In.progress })) ?? []
     expect(notice).toContain("phase: in progress")
     expect(notice).toContain(In.requestId)
   })
 
-  it("final answers, continuations and operations add no message", () => {
+  it("terminal responses, continuations and operations append no message", () => {
     expect([In.peer(1, In.terminal), In.continuation(1), In.operation(1)].map(appendOf)).toEqual([null, null, null])
   })
 })
 
 describe("contextOf", () => {
-  it("a final answer has a key of its own", () => {
+  it("a terminal response has its own key", () => {
     const context = contextOf(talk({ convention: In.terminal, payload: { ok: true } }))
     expect(context?.key).toBe(`peer_response_terminal:${In.peerId}:${In.requestId}`)
     for (const part of ["Ada", In.requestId, "status: completed", "\"ok\": true"]) {
@@ -99,7 +100,7 @@ describe("contextOf", () => {
     }
   })
 
-  it("one that comes from no peer has none, nor has anything else", () => {
+  it("a terminal response without a peer has no context, nor has any other input", () => {
     expect(contextOf(talk({ convention: In.terminal, header: In.prompt(1).header }))).toBeNull()
     expect([In.prompt(1), In.peer(1, In.progress), In.continuation(1)].map(contextOf)).toEqual([null, null, null])
   })
@@ -120,7 +121,7 @@ describe("primitive", () => {
     })
   })
 
-  it("a turn that reacts to an answer has context only, its riders included", () => {
+  it("a turn that reacts to a terminal response has only context, also for the inputs that ride along", () => {
     const turn = primitive([In.record(In.peer(1, In.progress)), In.record(In.peer(2, In.terminal))])
     expect([turn.boundary, turn.terminalIntent, turn.appends]).toEqual(["run_start", "append_context_and_run", []])
     expect(turn.contexts.map(({ key }) => key)).toEqual([
@@ -129,13 +130,13 @@ describe("primitive", () => {
     ])
   })
 
-  it("media stay a message even there", () => {
+  it("media stay a message in such a turn", () => {
     const rider = In.held(talk({ convention: In.message, blocks: [image] }))
     const turn = primitive([rider, In.record(In.peer(2, In.terminal))])
     expect([turn.appends.length, turn.contexts.length]).toEqual([1, 1])
   })
 
-  it("a continuation resumes with nothing; an empty batch is an empty turn", () => {
+  it("a continuation resumes without messages, and an empty batch is an empty turn", () => {
     expect(primitive([In.record(In.continuation(1))])).toMatchObject({
       boundary: "run_checkpoint",
       executionKind: "resume_pending",

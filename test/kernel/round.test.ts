@@ -1,3 +1,4 @@
+/** Folding the emits of a round into one commit. */
 import { assert, describe, it } from "@effect/vitest"
 import type { Emit } from "../../src/domain/Command.js"
 import type { Env, SessionState } from "../../src/domain/SessionState.js"
@@ -11,7 +12,7 @@ import { after, decide, env, finished, opId, result, session, spec, started } fr
 const attached = play(fresh, ...attaching)
 const base = { requestId, incarnation: 3, basis: 7, at: 9 }
 
-/** What a round of several commands comes to. */
+/** Decides the commands one after the other, and returns the last state and all emits. */
 const round = (state: SessionState, at: Env, ...commands: ReadonlyArray<Parameters<typeof decide>[1]>) =>
   commands.reduce<{ readonly state: SessionState; readonly emits: ReadonlyArray<Emit> }>(
     (soFar, command) => {
@@ -21,7 +22,7 @@ const round = (state: SessionState, at: Env, ...commands: ReadonlyArray<Paramete
     { state, emits: [] }
   )
 
-/** The commit of a round, soft facts and all. */
+/** The commit of a round, deferred writes included. */
 const committed = (state: SessionState, at: Env, commands: ReadonlyArray<Parameters<typeof decide>[1]>) => {
   const whole = round(state, at, ...commands)
   const dirty = foldDirty(whole.state)
@@ -39,7 +40,7 @@ describe("the commit of a round", () => {
     })
   })
 
-  it("an input that is accepted and staged in one round is inserted as staged, whatever the order of the emits", () => {
+  it("inserts an input as staged when it is accepted and staged in one round, in any order of emits", () => {
     const { emits, state } = round(attached, env(), take(prompt(1)), staging())
     const dirty = foldDirty(state)
     for (const all of [[...dirty.emits, ...emits], [...emits, ...dirty.emits]]) {
@@ -50,12 +51,12 @@ describe("the commit of a round", () => {
     }
   })
 
-  it("an input that comes and goes in one round is inserted as ended", () => {
+  it("inserts an input as ended when it is accepted and ended in one round", () => {
     const { emits, state } = round(attached, env(), take(prompt(1)), retract(inputId(1)))
     assert.deepStrictEqual(toCommit(base, state, emits).inputs.map(({ _tag }) => _tag), ["InsertTerminal"])
   })
 
-  it("facts are written without words, once per input", () => {
+  it("writes the facts of an input once and without its payload", () => {
     const { emits, state } = round(play(attached, take(prompt(1)), staging()), env(), committing(), take(prompt(2)))
     const commit = toCommit(base, state, emits)
     assert.deepStrictEqual(commit.inputs.map(({ _tag }) => _tag), ["Terminal", "Insert"])
@@ -64,7 +65,7 @@ describe("the commit of a round", () => {
     assert.notProperty(put?._tag === "Update" ? put.facts : { input: 1 }, "input")
   })
 
-  it("a feed comes with its epoch, and operations with what they are now", () => {
+  it("writes feed entries with their epoch, and operations with their last status", () => {
     const { emits, state } = round(session, env(), ...started(1), ...finished(2))
     const dirty = foldDirty(state)
     const commit = toCommit(base, dirty.state, [...dirty.emits, ...emits])
@@ -73,22 +74,22 @@ describe("the commit of a round", () => {
     assert.deepStrictEqual(commit.operations.map(({ status }) => status).sort(), ["completed", "running"])
   })
 
-  it("what is soft owes nothing once it was folded in", () => {
+  it("owes nothing more once the deferred writes are folded in", () => {
     const state = after(session, started(1))
     const dirty = foldDirty(state)
     assert.isTrue(isHard(dirty.emits))
     assert.deepStrictEqual(foldDirty(dirty.state), { state: dirty.state, emits: [] })
   })
 
-  it("operations that were forgotten are dropped, were it the only thing owed", () => {
+  it("drops evicted operations, also when nothing else is owed", () => {
     const dropOperations = [opId(1), opId(2)]
     const dirty = foldDirty({ ...session, dirty: { ...session.dirty, dropOperations } })
     assert.deepStrictEqual(toCommit(base, dirty.state, dirty.emits).dropOperations, dropOperations)
     assert.deepStrictEqual(dirty.state.dirty, session.dirty)
   })
 
-  it("an operation that is forgotten and comes again in one round is written", () => {
-    // the feed keeps what nobody has read four times as long
+  it("writes an operation that is evicted and registered again in one round", () => {
+    // The feed keeps unread entries up to four times the limit.
     const few = env(1_000, { maxCompletedOperations: 4, feedRetention: 1 })
     const known = after(session, [...[1, 3, 4, 5].flatMap((n) => finished(n)), ...started(2)], few)
     const commands = [Ops.completeOperation(opId(2), result()), Ops.registerOperation(spec(1))]
@@ -97,7 +98,7 @@ describe("the commit of a round", () => {
     assert.deepStrictEqual(commit.dropOperations, [])
   })
 
-  it("an operation that comes and is forgotten in one round is not written", () => {
+  it("does not write an operation that is registered and evicted in one round", () => {
     const few = env(1_000, { maxCompletedOperations: 1 })
     const known = after(session, started(2), few)
     const commit = committed(known, few, [...finished(1), Ops.completeOperation(opId(2), result())])
@@ -105,14 +106,14 @@ describe("the commit of a round", () => {
     assert.deepStrictEqual(commit.dropOperations, [opId(1)])
   })
 
-  it("a receipt, a body and the end of the incarnation end a round", () => {
+  it("ends the round with a receipt, a body or the end of the incarnation", () => {
     assert.isTrue(endsRound([{ _tag: "Close" }]))
     assert.isFalse(endsRound([{ _tag: "PutLifecycle", state: "idle" }]))
     const { emits } = decide(play(attached, take(prompt(1)), staging()), committing())
     assert.isTrue(endsRound(emits.filter(({ _tag }) => _tag === "PutReceipt")))
   })
 
-  it("settlements and events are no reason to commit", () => {
+  it("is not needed for settlements and events alone", () => {
     const soft: ReadonlyArray<Emit> = [
       { _tag: "Settle", inputId: inputId(1), outcome: { _tag: "Cancelled" } },
       { _tag: "SettleAll", outcome: { _tag: "Cancelled" } },

@@ -1,3 +1,4 @@
+/** Tool visibility as pure decisions: filters, requests, revisions, catalogues and the visible set. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
@@ -74,7 +75,7 @@ describe("tool visibility", () => {
     ])
   })
 
-  it("a name that nobody knows is accepted with its witness, and remembered", () => {
+  it("accepts an unknown name with its witness and remembers the witness", () => {
     const once = play(known, Commands.stageFilter(allow("later"), { later: mcp }))
     assert.deepStrictEqual(why(once, Commands.stageFilter(allow("later"), { later: other })), [
       "InvalidFilterWitnesses",
@@ -82,7 +83,7 @@ describe("tool visibility", () => {
     ])
   })
 
-  it("VIS-06: requests add up; taking them back leaves no trace in later requests", () => {
+  it("VIS-06: requests add up, and withdrawn requests leave no trace in later ones", () => {
     const both = play(known, ask("a"), ask("b"))
     assert.deepStrictEqual(Visibility.visibilityOf(both).stagedRequestedDeferredNames, ["a", "b"])
     const none = play(both, Commands.stageRequestedDeferredNames([]))
@@ -94,7 +95,7 @@ describe("tool visibility", () => {
     ])
   })
 
-  it("VIS-09, VIS-10, VIS-11, VIS-12: what may be published", () => {
+  it("VIS-09, VIS-10, VIS-11, VIS-12: publish refuses inconsistent states and accepts a state ahead", () => {
     const names = { requestedWitnesses: { a: mcp } }
     const filter = { filterWitnesses: { shell } }
     const refusedStates = [
@@ -112,7 +113,7 @@ describe("tool visibility", () => {
     assert.strictEqual(why(published.state, Commands.publishCommittedVisibleSet(initial)), "Conflict")
   })
 
-  it("revisions never go back when a state is installed, and other deferred tools need a new one", () => {
+  it("installing a state never lowers revisions, and other deferred tools need a new revision", () => {
     const at2 = play(known, hideShell, ask("a"))
     assert.strictEqual(why(at2, Commands.replaceVisibility(initial)), "Conflict")
     const { visibility } = { visibility: Visibility.visibilityOf(at2) }
@@ -137,7 +138,7 @@ describe("tool visibility", () => {
     assert.strictEqual(Visibility.boundary(initial), initial)
   })
 
-  it("VIS-08: a run begins with what was staged; the store is told with its boundary, by the same commit", () => {
+  it("VIS-08: a run activates staged changes at its start and stores them in its boundary commit", () => {
     const queued = play(known, hideShell, ...attaching, take(prompt(1)))
     const begun = decide(queued, staging())
     assert.deepStrictEqual(Visibility.visibilityOf(begun.state).activeFilter, deny("shell"))
@@ -158,18 +159,18 @@ describe("tool visibility", () => {
     assert.deepStrictEqual(Visibility.visibilityOf(failed).activeFilter, deny("shell"))
   })
 
-  it("a destroyed session takes none of it, whatever is wrong with it otherwise", () => {
+  it("a destroyed session refuses every command before any other check", () => {
     const gone = play(known, destroy)
     for (const command of [ask(), hideShell, Commands.applyBoundary, Commands.replaceCatalogs(noCatalogs)]) {
       assert.strictEqual(why(gone, command), "TerminalPhase")
     }
   })
 
-  it("it is recovered as it was stored; a malformed document is corruption", () => {
+  it("recovers the stored state, and reports a malformed document as corruption", () => {
     const stored = Visibility.visibilityOf(play(known, hideShell, ask("a")))
     const image = (value: typeof stored) => imageWith([], { slices: [{ name: Visibility.visibilitySlice, value }] })
     assert.deepStrictEqual(opened(image(stored)).state.tools, Visibility.recovered(stored))
-    const broken = [{ ...stored, requestedWitnesses: {} }, { ...stored, stagedFilter: deny("nobody") }]
+    const broken = [{ ...stored, requestedWitnesses: {} }, { ...stored, stagedFilter: deny("missing") }]
     for (const value of broken) {
       assert.strictEqual(Either.flip(plan(image(value))).pipe(Either.getOrThrow)._tag, "RecoveryCorruption")
     }
@@ -177,7 +178,7 @@ describe("tool visibility", () => {
     assert.strictEqual(Either.flip(plan(text)).pipe(Either.getOrThrow)._tag, "RecoveryCorruption")
   })
 
-  it("revisions grow, whatever happens, and every state is sound", () => {
+  it("revisions never decrease and every state is sound, after any commands", () => {
     const commands = [hideShell, ask("a"), ask("b"), Commands.stageRequestedDeferredNames([]), Commands.applyBoundary]
     const given = FastCheck.record({
       activeRevision: FastCheck.nat(8),
@@ -208,7 +209,7 @@ describe("tool visibility", () => {
 describe("sets and revisions", () => {
   const witnesses = { filterWitnesses: { shell, a: mcp } }
 
-  it("a list with a name twice is no set, and neither is one out of order", () => {
+  it("names that repeat or are out of order are no set", () => {
     const objections = (...names: ReadonlyArray<string>) =>
       Visibility.objections(state({ ...witnesses, activeFilter: { _tag: "Deny", names } }))
     assert.deepStrictEqual(objections("a", "shell"), [])
@@ -216,7 +217,7 @@ describe("sets and revisions", () => {
     assert.deepStrictEqual(objections("shell", "a"), ["names are not a sorted set"])
   })
 
-  it("VIS-10: sets of one size are told apart by their names", () => {
+  it("VIS-10: sets of the same size are told apart by their names", () => {
     const given = state({
       ...witnesses,
       activeRevision: 1,
@@ -228,7 +229,7 @@ describe("sets and revisions", () => {
     assert.notStrictEqual(Visibility.boundary(given), given)
   })
 
-  it("a state is behind only if one of its revisions is", () => {
+  it("a state is behind if one of its revisions is", () => {
     const now = state({ activeRevision: 1, stagedRevision: 1 })
     assert.isFalse(Visibility.isBehind(now, now))
     assert.isFalse(Visibility.isBehind(now, { ...now, stagedRevision: 2 }))
@@ -236,7 +237,7 @@ describe("sets and revisions", () => {
     assert.isTrue(Visibility.isBehind(now, { ...now, activeRevision: 0 }))
   })
 
-  it("a boundary at which nothing was staged owes the store nothing", () => {
+  it("a boundary without staged changes owes the store nothing", () => {
     const settled = Visibility.withVisibility(known, initial)
     assert.strictEqual(Visibility.atBoundary(settled, false), settled)
     const staged = play(known, hideShell)
@@ -254,7 +255,7 @@ describe("the visible set", () => {
   const names = (parts: Partial<SessionToolVisibilityState>, overlay = {}) =>
     visibleTools(tools, state(parts), overlay).map(({ name }) => name)
 
-  it("hides what is denied, deferred or not allowed; never what controls the session", () => {
+  it("hides denied, deferred and not allowed tools, but never control tools", () => {
     assert.deepStrictEqual(names({}), ["shell", "quit"])
     assert.deepStrictEqual(names({ activeRequestedDeferredNames: ["a"], requestedWitnesses: { a: mcp } }), [
       "shell",
@@ -267,7 +268,7 @@ describe("the visible set", () => {
     assert.deepStrictEqual(names({}, { allow: [] }), ["quit"])
   })
 
-  it("a decision falls on the tool it was made about only", () => {
+  it("applies a decision only to the tool with the same witness", () => {
     assert.deepStrictEqual(names({ activeFilter: deny("shell"), filterWitnesses: { shell } }), ["quit"])
     assert.deepStrictEqual(names({ activeFilter: deny("shell"), filterWitnesses: { shell: mcp } }), ["shell", "quit"])
     assert.deepStrictEqual(names({ activeFilter: deny("shell") }), ["shell", "quit"])
@@ -280,12 +281,12 @@ describe("the visible set", () => {
     }
   })
 
-  it("catalogues hold what can be witnessed; control tools are no subject of decisions", () => {
+  it("catalogues contain witnessed tools, and control tools cannot be filtered", () => {
     assert.deepStrictEqual(toolCatalogs(tools), { deferred: { a: mcp }, filter: { shell, a: mcp } })
     assert.deepStrictEqual(unknownTools(["quit", "shell", "b"], tools, initial), ["b", "quit"])
   })
 
-  it("a model that changes nothing about the tools writes nothing", () => {
+  it("a model that changes no tools writes nothing", () => {
     const told = Visibility.visibilityOf(known)
     const slices = (imageToolResults: boolean) => {
       const command = Commands.installModelTools({ imageToolResults, baseToolNames: ["view_image"], told })
@@ -296,19 +297,19 @@ describe("the visible set", () => {
     assert.deepStrictEqual(slices(false), [false, 0])
   })
 
-  it("states say the same whatever the order of their witnesses", () => {
+  it("states are equal whatever the order of their witnesses", () => {
     const one = state({ filterWitnesses: { a: mcp, b: shell } })
     assert.isTrue(sameVisibility(one, state({ filterWitnesses: { b: shell, a: mcp } })))
     assert.isFalse(sameVisibility(one, state({ filterWitnesses: { a: shell, b: mcp } })))
     assert.isFalse(sameVisibility(one, state({ filterWitnesses: { a: mcp } })))
   })
 
-  it("a model that takes no images from tools does not see the tool that shows one", () => {
+  it("a model that takes no images from tools loses the tool that shows an image", () => {
     const blind = derive(initial, false, ["view_image"])
     assert.deepStrictEqual(blind.next.capabilityBaseFilter, deny("view_image"))
     assert.deepStrictEqual([blind.next.activeRevision, blind.delta.revisionBumped], [1, true])
     assert.strictEqual(derive(initial, false, []).next.activeRevision, 0)
-    // it is seen through what is allowed as well, and not where something else hides it already
+    // An allowing filter lets the change through; a filter that already hides the tool makes it no change.
     const through = state({ activeFilter: allow("view_image") })
     assert.isTrue(derive(through, false, ["view_image"]).delta.revisionBumped)
     const hidden = state({ activeFilter: allow("shell") })

@@ -1,3 +1,4 @@
+/** The check of a commit against the stored head: what is refused, what is applied, and the head afterwards. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import { runtimeIdOf } from "../../src/domain/Ids.js"
@@ -97,7 +98,7 @@ const opaque = (generation: number): SessionPart =>
 const retired = view({ head: { ...head, epoch: facts({ retired: true }) } })
 const noEpoch = view({ head: { ...head, epoch: null } })
 
-/** What is wrong, the answer, the commit, and what is stored if that matters. */
+/** What the commit does wrong, the answer, the commit, and the stored view where it matters. */
 const refusals: ReadonlyArray<readonly [string, string, Partial<RuntimeCommit>, CommitView?]> = [
   ["the runtime of another session", "CommitRefused", { sessionId: C.sessionId("other") }],
   ["an older opening", "RuntimeFenced", { incarnation: 3 }],
@@ -105,20 +106,20 @@ const refusals: ReadonlyArray<readonly [string, string, Partial<RuntimeCommit>, 
   ["a closed opening", "RuntimeFenced", {}, view({ head: { ...head, open: false } })],
   ["an older revision", "RevisionConflict", { basis: 6 }],
   ["a newer revision", "RevisionConflict", { basis: 8 }],
-  ["an input that is open is inserted", "InputConflict", { inputs: [insert(open)] }],
-  ["an input that ended is inserted", "InputConflict", { inputs: [insert(over)] }],
-  ["an input that is open is inserted as ended", "InputConflict", { inputs: [addEnded(open)] }],
-  ["an input is inserted twice", "InputConflict", { inputs: [insert(stranger), insert(stranger)] }],
-  ["an input that ended ends again", "InputConflict", { inputs: [end(over)] }],
-  ["an unknown input ends", "InputConflict", { inputs: [end(stranger)] }],
-  ["an input ends twice", "InputConflict", { inputs: [end(open), end(open)] }],
-  ["a key that is taken", "IdempotencyConflict", { inputs: [insert(keyed)] }],
-  ["a key that is taken, for an input that has ended", "IdempotencyConflict", { inputs: [addEnded(keyed)] }],
-  ["a key that is taken twice by one commit", "IdempotencyConflict", {
+  ["an insert of an open input", "InputConflict", { inputs: [insert(open)] }],
+  ["an insert of an ended input", "InputConflict", { inputs: [insert(over)] }],
+  ["an insert of an open input as ended", "InputConflict", { inputs: [addEnded(open)] }],
+  ["two inserts of one input", "InputConflict", { inputs: [insert(stranger), insert(stranger)] }],
+  ["a second end of an ended input", "InputConflict", { inputs: [end(over)] }],
+  ["an end of an unknown input", "InputConflict", { inputs: [end(stranger)] }],
+  ["two ends of one input", "InputConflict", { inputs: [end(open), end(open)] }],
+  ["a key that another input owns", "IdempotencyConflict", { inputs: [insert(keyed)] }],
+  ["a key that another input owns, for an ended input", "IdempotencyConflict", { inputs: [addEnded(keyed)] }],
+  ["a key that one commit assigns twice", "IdempotencyConflict", {
     clearKeys: [{ key: "k", inputId: over.inputId }],
     inputs: [insert(keyed), insert(C.recordOf(7, { key: "k" }))]
   }],
-  ["a key that is cleared of another owner", "IdempotencyConflict", {
+  ["a key that is cleared of the wrong owner", "IdempotencyConflict", {
     clearKeys: [{ key: "k", inputId: open.inputId }],
     inputs: [insert(keyed)]
   }],
@@ -139,29 +140,29 @@ const refusals: ReadonlyArray<readonly [string, string, Partial<RuntimeCommit>, 
   }],
   ["an opaque body of the same generation", "CommitRefused", { session: opaque(2) }],
   ["an opaque body that skips a generation", "CommitRefused", { session: opaque(4) }],
-  ["an operation that goes on has an outcome", "CommitRefused", {
+  ["a running operation with an outcome", "CommitRefused", {
     operations: [operation("running", { outcome: {} })]
   }],
-  ["an operation that goes on is in the feed", "CommitRefused", {
+  ["a running operation in the feed", "CommitRefused", {
     operations: [operation("running", { completionSeq: 1 })]
   }],
-  ["an operation that ended has no outcome", "CommitRefused", {
+  ["an ended operation without an outcome", "CommitRefused", {
     operations: [operation("completed", { completionSeq: 1 })]
   }],
-  ["an operation that ended is not in the feed", "CommitRefused", {
+  ["an ended operation without a feed entry", "CommitRefused", {
     operations: [operation("completed", { outcome: {} })]
   }],
   ["a feed with a gap", "CommitRefused", { feed: [entry(4)] }],
-  ["a feed that repeats", "CommitRefused", { feed: [entry(2)] }],
-  ["an operation twice in the feed", "CommitRefused", { feed: [entry(3, 1), entry(4, 1)] }],
-  ["a feed of a retired epoch", "CommitRefused", { feed: [entry(3)] }, retired],
-  ["a retired epoch is taken up again", "CommitRefused", { epoch: facts({}) }, retired],
-  ["a new epoch while the old one is in use", "CommitRefused", { epoch: C.newEpoch() }],
+  ["a feed that repeats a sequence", "CommitRefused", { feed: [entry(2)] }],
+  ["a feed with two entries of one operation", "CommitRefused", { feed: [entry(3, 1), entry(4, 1)] }],
+  ["an entry of a retired epoch", "CommitRefused", { feed: [entry(3)] }, retired],
+  ["a retired epoch that becomes live", "CommitRefused", { epoch: facts({}) }, retired],
+  ["a new epoch beside a live one", "CommitRefused", { epoch: C.newEpoch() }],
   ["a feed without an epoch", "CommitRefused", { feed: [entry(1)] }, noEpoch],
   ["a new epoch that does not begin at 1", "CommitRefused", { epoch: C.newEpoch(), feed: [entry(3)] }, retired],
-  ["an epoch that says less than its feed", "CommitRefused", { epoch: facts({}), feed: [entry(3)] }],
-  ["an epoch that says more than its feed", "CommitRefused", { epoch: facts({ lastSeq: 3 }) }],
-  ["dropped beyond the feed", "CommitRefused", { epoch: facts({ droppedThrough: 3 }) }],
+  ["an epoch behind its feed", "CommitRefused", { epoch: facts({}), feed: [entry(3)] }],
+  ["an epoch ahead of its feed", "CommitRefused", { epoch: facts({ lastSeq: 3 }) }],
+  ["droppedThrough beyond the feed", "CommitRefused", { epoch: facts({ droppedThrough: 3 }) }],
   ["agentApplied beyond the feed", "CommitRefused", {
     epoch: facts({ cursors: { ...epoch.cursors, agentApplied: 3 } })
   }],
@@ -176,17 +177,17 @@ const refusals: ReadonlyArray<readonly [string, string, Partial<RuntimeCommit>, 
 ]
 
 const fine: ReadonlyArray<readonly [string, Partial<RuntimeCommit>, CommitView?]> = [
-  ["nothing at all", {}],
-  ["an input is admitted and ended", { inputs: [insert(stranger), end(stranger)] }],
-  ["a key that was cleared before", { clearKeys: [{ key: "k", inputId: over.inputId }], inputs: [insert(keyed)] }],
-  ["bodies that count well", { session: append() }],
-  ["a replacement that counts well", { session: replace() }],
+  ["an empty commit", {}],
+  ["an input that is admitted and ended", { inputs: [insert(stranger), end(stranger)] }],
+  ["a key that the commit clears first", { clearKeys: [{ key: "k", inputId: over.inputId }], inputs: [insert(keyed)] }],
+  ["an append that counts correctly", { session: append() }],
+  ["a replacement that counts correctly", { session: replace() }],
   ["an opaque body of the next generation", { session: opaque(3) }],
-  ["operations that say one thing", {
+  ["consistent operations", {
     operations: [operation("running", {}), operation("completed", { outcome: {}, completionSeq: 1 })]
   }],
-  ["a feed that goes on, with its epoch", { feed: [entry(3), entry(4)], epoch: facts({ lastSeq: 4 }) }],
-  ["everything of an epoch was dropped, and everything seen", {
+  ["a feed that continues with its epoch", { feed: [entry(3), entry(4)], epoch: facts({ lastSeq: 4 }) }],
+  ["an epoch whose entries are all dropped and seen", {
     epoch: facts({ droppedThrough: 2, cursors: { agentApplied: 2, observed: 2, injected: 2 } })
   }],
   ["a new epoch after a retired one", {
@@ -199,18 +200,18 @@ const fine: ReadonlyArray<readonly [string, Partial<RuntimeCommit>, CommitView?]
 
 describe("the check of a commit", () => {
   for (const [what, expected, parts, of] of refusals) {
-    it(`${what} is refused`, () => {
+    it(`refuses ${what}`, () => {
       expect(tag(verdict(parts, of))).toBe(expected)
     })
   }
 
   for (const [what, parts, of] of fine) {
-    it(`${what} is fine`, () => {
+    it(`accepts ${what}`, () => {
       expect(tag(verdict(parts, of))).toBe("Apply")
     })
   }
 
-  it("an opening carries the next incarnation, whether the last one was closed or not", () => {
+  it("an opening takes the next incarnation, whether the last one was closed or not", () => {
     for (const open of [true, false]) {
       const of = view({ head: { ...head, open } })
       expect(tag(verdict({ incarnation: 5 }, of, "open"))).toBe("Apply")
@@ -218,7 +219,7 @@ describe("the check of a commit", () => {
     }
   })
 
-  it("the request that was applied last is not applied again", () => {
+  it("a repeated request is not applied again", () => {
     const { requestId } = C.commitOf(at)
     const of = view({ head: { ...head, lastRequestId: requestId } })
     expect(verdict({ requestId, basis: 1 }, of)).toEqual(Either.right({ _tag: "Replayed", revision: 7 }))
@@ -251,13 +252,13 @@ describe("the check of a commit", () => {
     expect(applied({ close: true }).open).toBe(false)
   })
 
-  it("a new generation begins behind the old one", () => {
+  it("a new generation of the body begins after the old one", () => {
     expect(applied({ session: append() })).toMatchObject({ bodyStart: 10, body: { generation: 2, messageCount: 4 } })
     expect(applied({ session: replace() })).toMatchObject({ bodyStart: 13, body: { generation: 3, messageCount: 1 } })
     expect(applied({ session: opaque(3) })).toMatchObject({ bodyStart: 13, body: { generation: 3, messageCount: 9 } })
   })
 
-  it("cursors and what was dropped never move back, unless the epoch is new", () => {
+  it("cursors and droppedThrough never decrease, unless the epoch is new", () => {
     const back = facts({ droppedThrough: 0, cursors: { agentApplied: 0, observed: 2, injected: 0 } })
     const stored = view({ head: { ...head, epoch: facts({ droppedThrough: 1 }) } })
     expect(applied({ epoch: back }, stored).epoch).toEqual({
@@ -271,7 +272,7 @@ describe("the check of a commit", () => {
     expect(applied({}, noEpoch).epoch).toBeNull()
   })
 
-  it("a trusting view leaves to the constraints of a store what they find out", () => {
+  it("a trusting view leaves checks to the constraints of the store", () => {
     const of = (inputs: ReadonlyArray<InputPut>) => trusting(head, C.commitOf(at, { inputs }))
     const isOpen = (inputs: ReadonlyArray<InputPut>, id: InputId) => of(inputs).isOpen(id)
     expect(isOpen([end(stranger)], stranger.inputId)).toBe(true)

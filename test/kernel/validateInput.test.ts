@@ -1,3 +1,4 @@
+/** The check of an input before admission. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Either from "effect/Either"
 import type { Input, InputOrigin, PeerConvention } from "../../src/domain/Input.js"
@@ -32,7 +33,7 @@ describe("validateInput", () => {
     ["terminal, ids in blanks", response({ peerId: ` ${In.peerId} ` }, ` ${In.requestId}`)],
     ["continuation", In.continuation(1)],
     ["operation", In.operation(1)]
-  ])("takes %s", (_, input) => {
+  ])("accepts %s", (_, input) => {
     expect(Either.getOrNull(validateInput(input))).toBe(input)
   })
 
@@ -42,7 +43,7 @@ describe("validateInput", () => {
     ["peer_message", In.peer(1, In.message, undefined, system)],
     ["peer_request", In.peer(1, In.request, undefined, flow)],
     ["peer_response_terminal", In.peer(1, In.terminal, undefined, system)]
-  ])("ING-08: derived %s", (kind, input) => {
+  ])("ING-08: refuses a derived %s", (kind, input) => {
     expect(refused(input)).toEqual({
       _tag: "DurabilityViolation",
       detail: `Derived durability forbidden for ${kind}`
@@ -54,7 +55,7 @@ describe("validateInput", () => {
     { type: "peer", peerId: In.peerId },
     { type: "external", sourceName: "hook" }
   ]
-  it.each(outside)("ING-09: derived from $type, any kind", (source) => {
+  it.each(outside)("ING-09: refuses a derived input of any kind from $type", (source) => {
     const fields = { durability: "derived", source } as const
     const inputs = [
       In.prompt(1, undefined, fields),
@@ -71,7 +72,7 @@ describe("validateInput", () => {
     }
   })
 
-  it.each(["queue", "steer"] as const)("ING-06: progress with mode %s", (mode) => {
+  it.each(["queue", "steer"] as const)("ING-06: refuses progress with mode %s", (mode) => {
     expect(refused(In.peer(1, In.progress, mode))).toEqual({
       _tag: "PeerHandlingModeInvalid",
       detail: "handling_mode is forbidden on ResponseProgress peer inputs"
@@ -92,11 +93,11 @@ describe("validateInput", () => {
     ["display identity cannot contain control characters", response({ displayIdentity: "A\u0007" })],
     ["correlation id cannot be empty", response({}, " ")],
     ["correlation id must be a UUID:  7", response({}, " 7")]
-  ])("ING-07: %s", (detail, input) => {
+  ])("ING-07: refuses a terminal response: %s", (detail, input) => {
     expect(refused(input)).toEqual({ _tag: "PeerResponseTerminalInvalid", detail })
   })
 
-  it("a prompt says something", () => {
+  it("refuses an empty prompt", () => {
     const blank: Input = { ...In.prompt(1), _tag: "Prompt", text: " \n" }
     expect(refused(blank)).toEqual({ _tag: "InvalidInput", detail: "prompt is empty" })
     expect(refused({ ...blank, _tag: "Prompt", text: "", blocks: [] })).toEqual({

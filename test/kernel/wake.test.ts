@@ -1,3 +1,4 @@
+/** The wake of a quiescent session by operations that ended in the background. */
 import { assert, describe, it } from "@effect/vitest"
 import { RunId } from "../../src/domain/Ids.js"
 import type { InputRecord } from "../../src/domain/InputRecord.js"
@@ -58,14 +59,14 @@ describe("the detached wake", () => {
     assert.deepStrictEqual(woken(state), [])
   })
 
-  it("FEED-08 several completions before the fold ends give one", () => {
+  it("FEED-08 several completions in one round give one continuation", () => {
     const five = after(session, [1, 2, 3, 4, 5].flatMap((n) => finished(n)))
     const { emits, state } = endOfFold(five, env())
     assert.strictEqual(ofTag(emits, "InsertInput").length, 1)
     assert.strictEqual(cursors(state).injected, 5)
   })
 
-  it("FEED-09 a member child never wakes, and observed moves with its own commit", () => {
+  it("FEED-09 a member child never wakes, and observed moves in the commit of its end", () => {
     const state = after(session, finished(1, child))
     assert.strictEqual(cursors(state).observed, 1)
     const end = endOfFold(state, env())
@@ -78,7 +79,7 @@ describe("the detached wake", () => {
     })
   })
 
-  it("FEED-10 FEED-13 held back while a run goes on: nothing moves, and it comes once afterwards", () => {
+  it("FEED-10 FEED-13 a wake waits for the end of a run, then comes once", () => {
     const running = busy(one)
     const held = endOfFold(running, env())
     assert.strictEqual(held.state, running)
@@ -88,7 +89,7 @@ describe("the detached wake", () => {
     assert.deepStrictEqual(cursors(two.state), { agentApplied: 0, observed: 2, injected: 2 })
   })
 
-  it("what the run was given needs no wake; what ended after its start does", () => {
+  it("completions given to the run need no wake, completions after its start do", () => {
     const given = after(busy(one), finished(2))
     const first = setAgentApplied(given, 1)
     assert.strictEqual(woken({ ...first.state, lifecycle: attached }).length, 1)
@@ -99,7 +100,7 @@ describe("the detached wake", () => {
     assert.deepStrictEqual(unapplied(first.state).map(({ seq }) => seq), [2])
   })
 
-  it("cursors go neither back nor beyond the feed", () => {
+  it("cursors move neither back nor beyond the feed", () => {
     const applied = setAgentApplied(one, 99)
     assert.strictEqual(cursors(applied.state).agentApplied, 1)
     const back = setAgentApplied(applied.state, 0)
@@ -107,7 +108,7 @@ describe("the detached wake", () => {
     assert.deepStrictEqual(back.emits, [])
   })
 
-  it("wakes an idle session without a loop; not a retired or stopped one, nor one that is taken down", () => {
+  it("wakes an idle session without a loop, but no retired, stopped or unregistering session", () => {
     assert.strictEqual(woken({ ...one, lifecycle: idle, registration: { _tag: "Queuing" } }).length, 1)
     for (
       const state of [
@@ -120,7 +121,7 @@ describe("the detached wake", () => {
     }
   })
 
-  it("waits while something drives; a held input does not", () => {
+  it("waits while an input drives, but not for a held input", () => {
     const injected = endOfFold(one, env(7)).state
     const next = after(injected, finished(2))
     assert.deepStrictEqual(woken(next), [])
@@ -131,7 +132,7 @@ describe("the detached wake", () => {
     assert.strictEqual(held({ hold: false }).length, 0)
   })
 
-  it("a key that is taken is the continuation: the cursors move, nothing is added", () => {
+  it("moves only the cursors when the key of the continuation is taken", () => {
     const record = Ledger.get(endOfFold(one, env(7)).state.ledger, inputId(7))
     assert.isDefined(record)
     if (record === undefined) return
@@ -142,14 +143,14 @@ describe("the detached wake", () => {
     assert.strictEqual(cursors(end.state).injected, 1)
   })
 
-  it("completions that were dropped unseen wake as well", () => {
+  it("dropped and unseen completions wake as well", () => {
     const at = env(1, { feedRetention: 1 })
     const held = after(busy(session), [1, 2, 3, 4, 5].flatMap((n) => finished(n, n === 1 ? {} : child)), at)
     assert.strictEqual(held.operations.epoch.droppedThrough, 1)
     assert.strictEqual(woken({ ...held, lifecycle: attached }).length, 1)
   })
 
-  it("an observed cursor that lags is caught up softly", () => {
+  it("a lagging observed cursor is a deferred write", () => {
     const state = after(session, finished(1, child))
     const epoch = { ...state.operations.epoch, cursors: { agentApplied: 0, observed: 0, injected: 0 } }
     const end = endOfFold({ ...state, operations: { ...state.operations, epoch } }, env())

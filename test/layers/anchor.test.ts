@@ -1,3 +1,4 @@
+/** The anchor file beside a store, which records the last commit sequence. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { assert, describe, it } from "@effect/vitest"
@@ -12,7 +13,7 @@ import { Handover } from "../../services/Handover.js"
 
 const written = (db: string) => Effect.map(Anchor.read(db), Option.getOrNull)
 
-/** Lets a write go through, however long the disk takes. */
+/** Waits until the anchor file holds `commitSeq`, however long the disk takes. */
 const until = (db: string, commitSeq: number) =>
   Effect.gen(function*() {
     const turn = yield* Handover
@@ -20,7 +21,7 @@ const until = (db: string, commitSeq: number) =>
   }).pipe(Effect.provide(HandoverLive.layer))
 
 describe("the anchor of a store", () => {
-  it.scoped("follows once a second, each time anew, and is right at the end", () =>
+  it.scoped("is written once a second and at its close, always through a temporary file", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const db = `${yield* fs.makeTempDirectoryScoped()}/s.db`
@@ -31,7 +32,7 @@ describe("the anchor of a store", () => {
         yield* TestClock.adjust("1 second")
         yield* moved(seq)
         yield* until(db, seq)
-        // within the second nothing is written
+        // Nothing is written within the second.
         yield* moved(seq + 1)
         assert.deepStrictEqual(yield* written(db), { storeId: "store", commitSeq: seq })
       }
@@ -40,7 +41,7 @@ describe("the anchor of a store", () => {
       assert.isFalse(yield* fs.exists(`${Anchor.anchorPath(db)}.tmp`))
     }).pipe(Effect.provide(NodeFileSystem.layer)))
 
-  it.scoped("that cannot be read is none", () =>
+  it.scoped("reads as none when its file cannot be parsed", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const db = `${yield* fs.makeTempDirectoryScoped()}/s.db`

@@ -1,3 +1,4 @@
+/** Blobs in files, beside other processes that put, remove or are killed. */
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { SystemError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -11,7 +12,7 @@ import { BlobStore } from "../../services/BlobStore.js"
 
 type Before = (call: string, path: string) => Effect.Effect<void>
 
-/** The file system, with something that happens before each call that a blob store makes. */
+/** The file system, with `before` run before each call that a blob store makes. */
 const watched = (fs: FileSystem.FileSystem, before: Before): FileSystem.FileSystem => ({
   ...fs,
   exists: (path) => Effect.zipRight(before("exists", path), fs.exists(path)),
@@ -31,7 +32,7 @@ const storeIn = (directory: string, before: Before = () => Effect.void) =>
     Effect.updateService(FileSystem.FileSystem, (fs) => watched(fs, before))
   )
 
-/** A process that does something with a folder: `start` runs it up to its n-th call, `finish` to its end. */
+/** A process that acts on a folder. `start` runs it up to its n-th file system call, `finish` to its end. */
 const party = <A, E>(directory: string, calls: number, act: (blobs: BlobStore["Type"]) => Effect.Effect<A, E>) =>
   Effect.gen(function*() {
     const there = yield* Effect.makeLatch(false)
@@ -53,7 +54,10 @@ const party = <A, E>(directory: string, calls: number, act: (blobs: BlobStore["T
 
 const given = Uint8Array.from({ length: 10 }, (_, at) => at)
 
-/** A put and a removal of the same old blob: one up to a call, the other up to a call, then one to its end, and the other. */
+/**
+ * Interleaves a put and a removal of the same old blob: each runs up to one of its calls, then one finishes, then the
+ * other.
+ */
 const meeting = (putFirst: boolean, putCalls: number, removeCalls: number, damaged: boolean) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
@@ -73,16 +77,16 @@ const meeting = (putFirst: boolean, putCalls: number, removeCalls: number, damag
       yield* remover.finish
     }
     const where = `${putCalls} calls of the put, ${removeCalls} of the removal`
-    assert.isTrue(yield* putter.finish, `is there as its put returns, ${where}`)
+    assert.isTrue(yield* putter.finish, `the blob exists when its put returns, ${where}`)
     yield* remover.finish
-    assert.isTrue(Option.isSome(yield* blobs.get(id)), `is there in the end, ${where}`)
+    assert.isTrue(Option.isSome(yield* blobs.get(id)), `the blob exists in the end, ${where}`)
     assert.deepStrictEqual(yield* fs.readDirectory(folder), [id], where)
   }).pipe(Effect.scoped)
 
-describe("a blob that is put while another process removes it as an old one", () => {
+describe("a blob that one process puts while another removes it as old", () => {
   for (const putFirst of [true, false]) {
     for (const damaged of [false, true]) {
-      const name = `${damaged ? "is written anew" : "stays"}, if the ${putFirst ? "put" : "removal"} begins`
+      const name = `${damaged ? "is written again" : "stays"} when the ${putFirst ? "put" : "removal"} begins first`
       it.live(name, () =>
         Effect.gen(function*() {
           for (let putCalls = 0; putCalls <= (damaged ? 10 : 7); putCalls++) {
@@ -95,8 +99,8 @@ describe("a blob that is put while another process removes it as an old one", ()
   }
 })
 
-describe("a blob is durable", () => {
-  it.scopedLive("when its put returns, also if another process wrote it and was killed before its place was", () =>
+describe("a blob", () => {
+  it.scopedLive("is durable when its put returns, also if its first writer was killed before syncing the folder", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const parent = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
@@ -114,7 +118,7 @@ describe("a blob is durable", () => {
 })
 
 describe("a put", () => {
-  it.scopedLive("writes anew what somebody took for a leftover, also over damaged bytes", () =>
+  it.scopedLive("writes the blob again when its temporary file was removed, also over damaged bytes", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
@@ -132,8 +136,8 @@ describe("a put", () => {
     }).pipe(Effect.provide(NodeContext.layer)))
 })
 
-describe("a folder that is there", () => {
-  it.scopedLive("is taken, also where folders cannot be synced", () =>
+describe("an existing folder", () => {
+  it.scopedLive("is accepted where folders cannot be synced", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })

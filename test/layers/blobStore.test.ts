@@ -1,3 +1,4 @@
+/** Blob stores in memory and in files, the media that a machine keeps there, and their collection. */
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { assert, describe, it } from "@effect/vitest"
@@ -28,7 +29,7 @@ import { inputId } from "../support/inputs.js"
 
 const files = (directory: string) => BlobStoreFileSystem.layer({ directory }).pipe(Layer.provide(NodeContext.layer))
 
-/** A folder of its own, which is gone afterwards. */
+/** A temporary folder, removed when the scope closes. */
 const folderOfItsOwn = Effect.flatMap(
   FileSystem.FileSystem,
   (fs) => fs.makeTempDirectoryScoped({ prefix: "meerkat-blobs-" })
@@ -36,7 +37,7 @@ const folderOfItsOwn = Effect.flatMap(
 
 const fresh = Layer.unwrapScoped(Effect.map(folderOfItsOwn, files)).pipe(Layer.provide(NodeContext.layer))
 
-/** What a test does with the blob store of a folder, and beside it. */
+/** Runs the body with the blob store of a folder, and with the folder itself. */
 const inFolder = <A, E>(
   body: (
     fs: FileSystem.FileSystem,
@@ -59,7 +60,7 @@ const image = (data: Uint8Array): ContentBlock => ({
 
 for (const [name, layer] of [["memory", BlobStoreMemory.layer], ["files", fresh]] as const) {
   describe(`blobs in ${name}`, () => {
-    it.live("are what was put, once", () =>
+    it.live("return the bytes that were put, and store equal bytes once", () =>
       Effect.gen(function*() {
         const blobs = yield* BlobStore
         const given = bytes(100_000)
@@ -71,7 +72,7 @@ for (const [name, layer] of [["memory", BlobStoreMemory.layer], ["files", fresh]
         assert.deepStrictEqual(listed.map((blob) => [blob.blobId, blob.bytes]), [[id, 100_000]])
       }).pipe(Effect.provide(layer)))
 
-    it.live("that are not there are none, and no name leads out of the store", () =>
+    it.live("read as none when they do not exist, and no id leads out of the store", () =>
       Effect.gen(function*() {
         const blobs = yield* BlobStore
         for (const id of ["0".repeat(64), "../../etc/passwd", ""]) {
@@ -83,7 +84,7 @@ for (const [name, layer] of [["memory", BlobStoreMemory.layer], ["files", fresh]
         assert.isTrue(Option.isNone(yield* blobs.get(id)))
       }).pipe(Effect.provide(layer)))
 
-    it.effect("that were put again meanwhile are not removed as old ones", () =>
+    it.effect("are not removed as old when they were put again meanwhile", () =>
       Effect.gen(function*() {
         const blobs = yield* BlobStore
         const id = yield* blobs.put(bytes(10))
@@ -101,7 +102,7 @@ for (const [name, layer] of [["memory", BlobStoreMemory.layer], ["files", fresh]
 }
 
 describe("blobs in files", () => {
-  it.scopedLive("outlive the layer; damaged bytes are refused, and written anew by the next put", () =>
+  it.scopedLive("outlive the layer, and a damaged blob fails to read until it is put again", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const folder = yield* folderOfItsOwn
@@ -121,7 +122,7 @@ describe("blobs in files", () => {
       assert.deepStrictEqual(yield* fs.readDirectory(`${folder}/${id.slice(0, 2)}`), [id])
     }).pipe(Effect.provide(NodeContext.layer)))
 
-  it.scopedLive("are not confused with what else lies in their folder", () =>
+  it.scopedLive("are told apart from other files in their folder", () =>
     inFolder((fs, directory, blobs) =>
       Effect.gen(function*() {
         const id = yield* blobs.put(bytes(10))
@@ -146,7 +147,7 @@ describe("blobs in files", () => {
       })
     ))
 
-  it.scopedLive("that cannot be put in their place leave nothing beside it", () =>
+  it.scopedLive("leave no temporary file when their put fails", () =>
     inFolder((fs, directory, blobs) =>
       Effect.gen(function*() {
         const id = yield* blobs.put(bytes(10))
@@ -158,7 +159,7 @@ describe("blobs in files", () => {
       })
     ))
 
-  it.live("a folder that cannot be made is a failure of the layer", () =>
+  it.live("fail the layer when their folder cannot be created", () =>
     Effect.gen(function*() {
       const failure = yield* Effect.flip(Effect.provide(BlobStore, files("/dev/null/blobs")))
       assert.strictEqual(failure._tag, "BlobFailed")
@@ -169,7 +170,7 @@ const id = SessionId.make("m")
 const memory = RuntimeStoreMemory.layer.pipe(Layer.provide(HandoverLive.layer))
 const large = bytes(100_000)
 
-/** Tells how its media are handed over, and how many bytes they have; answers with media of its own. */
+/** An executor that records the kind and size of its media, and answers with media of its own. */
 const viewer = (seen: Array<string>) =>
   make((turn) =>
     Effect.gen(function*() {
@@ -206,7 +207,7 @@ const looking = (seen: Array<string>) =>
   })
 
 describe("a machine", () => {
-  it.effect("with a blob store keeps large media there, those of inputs and those of answers", () =>
+  it.effect("stores large media of inputs and answers in its blob store", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
       assert.deepStrictEqual(yield* looking(seen), ["blob", "inline", "blob"])
@@ -218,14 +219,14 @@ describe("a machine", () => {
       Effect.provide(Layer.merge(memory, BlobStoreMemory.layer))
     ))
 
-  it.effect("without one keeps them where they are", () =>
+  it.effect("keeps media inline when it has no blob store", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []
       assert.deepStrictEqual(yield* looking(seen), ["inline", "inline", "inline"])
       assert.deepStrictEqual(seen, ["inline 100000", "inline 100"])
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(memory)))
 
-  it.effect("takes an input that is too large for a commit only if there is a place for its media", () => {
+  it.effect("accepts an input whose media exceed a commit only with a blob store", () => {
     const send = Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       yield* machine.registerSession(id)
@@ -244,7 +245,7 @@ describe("a machine", () => {
     })
   })
 
-  it.effect("refuses media that are no base64, and tells when they cannot be kept", () =>
+  it.effect("refuses invalid base64, and fails when the blob store fails", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       yield* machine.registerSession(id)
@@ -260,7 +261,7 @@ describe("a machine", () => {
       assert.deepStrictEqual(yield* machine.listActiveInputs(id), [])
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, broken))))
 
-  it.effect("keeps large media of an ephemeral input in memory until the answer is stored: nothing names them before", () =>
+  it.effect("keeps large media of an ephemeral input in memory until the answer is stored", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const blobs = yield* BlobStore
@@ -281,7 +282,7 @@ describe("a machine", () => {
       assert.deepStrictEqual(yield* stored, ["blob", "blob"])
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, BlobStoreMemory.layer))))
 
-  it.effect("refuses media that are given no id", () =>
+  it.effect("refuses media for which the blob store returns no id", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       yield* machine.registerSession(id)
@@ -289,7 +290,7 @@ describe("a machine", () => {
       assert.include(refused.message, "answered no id")
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, nameless))))
 
-  it.effect("keeps an answer whose media cannot be put aside", () =>
+  it.effect("keeps the media of an answer inline when the blob store fails", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       yield* machine.ensureSessionWithExecutor(id, yield* viewer([]))
@@ -298,7 +299,7 @@ describe("a machine", () => {
       assert.deepStrictEqual(yield* stored, ["inline"])
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, broken))))
 
-  it.effect("whose blob is gone counts it as a failed attempt", () =>
+  it.effect("counts a failed attempt when the blob of an input is gone", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const blobs = yield* BlobStore
@@ -313,10 +314,10 @@ describe("a machine", () => {
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, BlobStoreMemory.layer))))
 })
 
-/** The name of what a killed process was writing. */
+/** The id in the name of a temporary file that a killed process left. */
 const leftover = "01996d2e-0000-7000-8000-00000000cafe"
 
-/** A place that names nothing. */
+/** A blob store whose put returns no id. */
 const nameless = Layer.succeed(
   BlobStore,
   BlobStore.of({
@@ -327,7 +328,7 @@ const nameless = Layer.succeed(
   })
 )
 
-/** A place with no room. */
+/** A blob store whose put fails. */
 const broken = Layer.succeed(
   BlobStore,
   BlobStore.of({
@@ -339,7 +340,7 @@ const broken = Layer.succeed(
 )
 
 describe("collecting blobs", () => {
-  it.scopedLive("removes what puts and removals that were cut off left behind, unless it is young", () =>
+  it.scopedLive("removes old leftovers of puts and removals that were cut off, and keeps young ones", () =>
     inFolder((fs, directory, blobs) =>
       Effect.gen(function*() {
         const id = yield* blobs.put(bytes(10))
@@ -357,7 +358,7 @@ describe("collecting blobs", () => {
       }).pipe(Effect.provideService(BlobStore, blobs), Effect.provide(memory))
     ))
 
-  it.scopedLive("looks at the age of what was left behind as it removes it", () =>
+  it.scopedLive("checks the age of a leftover at the moment of its removal", () =>
     inFolder((fs, directory, blobs) =>
       Effect.gen(function*() {
         const id = `ab/.${leftover}`
@@ -372,7 +373,7 @@ describe("collecting blobs", () => {
       })
     ))
 
-  it.effect("removes what nothing names any more, unless it is young", () =>
+  it.effect("removes old blobs that no session names, and keeps young ones", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const blobs = yield* BlobStore

@@ -1,3 +1,4 @@
+/** Supervised commands: how they start, read, write and end, and what they leave behind when their parent is killed. */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Either, Exit, Fiber, Schedule } from "effect"
 import { spawn } from "node:child_process"
@@ -27,7 +28,7 @@ const folder = Effect.acquireRelease(
   (dir) => Effect.sync(() => rmSync(dir, { recursive: true, force: true }))
 )
 
-/** Waits for what processes do on their own; fails loudly after ten seconds. */
+/** Waits for a condition that other processes bring about. Dies after ten seconds. */
 const eventually = (what: string, condition: () => boolean) =>
   Effect.suspend(() => condition() ? Effect.void : Effect.fail("not yet")).pipe(
     Effect.retry({ schedule: Schedule.spaced("5 millis") }),
@@ -35,7 +36,7 @@ const eventually = (what: string, condition: () => boolean) =>
     Effect.orDie
   )
 
-/** What a command wrote to a file as its last line. */
+/** The last line that a command wrote to a file. */
 const read = (file: string) => existsSync(file) ? readFileSync(file, "utf8").trim() : ""
 
 const pidsIn = (dir: string, names: ReadonlyArray<string>) =>
@@ -43,7 +44,7 @@ const pidsIn = (dir: string, names: ReadonlyArray<string>) =>
     Effect.map(() => names.map((name) => Number(read(path.join(dir, name)))))
   )
 
-/** A zombie has ended; only its parent has not looked yet. */
+/** Whether a process runs. A zombie counts as ended: only its parent has not collected it yet. */
 const lives = (pid: number) => {
   const exists = Either.isRight(Either.try(() => process.kill(pid, 0)))
   const stat = exists && process.platform === "linux" ? read(`/proc/${pid}/stat`) : ""
@@ -53,11 +54,11 @@ const living = (pids: ReadonlyArray<number>) => pids.filter(lives)
 
 const ignoring = "trap '' TERM"
 
-/** With `/proc` or programs that other systems do not have. */
+/** For tests that need `/proc` or programs of Linux. */
 const onLinux = it.live.skipIf(process.platform !== "linux")
 
 describe("a command that ends", () => {
-  it.live("reads its input and answers", () =>
+  it.live("reads its input and writes its answer", () =>
     Effect.gen(function*() {
       const result = yield* sh("cat; echo done >&2", { stdin: "hällo" })
       assert.deepStrictEqual([stdoutText(result), result.stderrTail, result.exitCode, result.signal], [
@@ -68,7 +69,7 @@ describe("a command that ends", () => {
       ])
     }))
 
-  it.live("reports every way to end as the kernel does", () =>
+  it.live("reports its exit code or signal as the kernel does", () =>
     Effect.gen(function*() {
       const ends = yield* Effect.forEach(
         [
@@ -86,7 +87,7 @@ describe("a command that ends", () => {
       assert.deepStrictEqual(ends, [3, 255, 143, 126, 127, "SIGTERM", "SIGKILL", "SIGINT"])
     }))
 
-  it.live("gets its arguments and its environment unchanged", () =>
+  it.live("receives its arguments and its environment unchanged", () =>
     Effect.gen(function*() {
       const words = ["printf", "%s|", "", "a b", "$HOME", "*", "-n", "it's \"so\"\n"]
       assert.strictEqual(stdoutText(yield* argv(words)), "|a b|$HOME|*|-n|it's \"so\"\n|")
@@ -96,7 +97,7 @@ describe("a command that ends", () => {
       assert.deepStrictEqual(lines.sort(), [`MEERKAT_ATTEMPT=2 of 3`, `PATH=${env.PATH}`])
     }))
 
-  it.live("does not have to read its input, nor to keep its streams", () =>
+  it.live("may leave its input unread and close its streams", () =>
     Effect.gen(function*() {
       const deaf = yield* sh("exit 0", { stdin: new Uint8Array(8 * 1024 * 1024) })
       assert.strictEqual(deaf.exitCode, 0)
@@ -104,14 +105,14 @@ describe("a command that ends", () => {
       assert.deepStrictEqual([closed.exitCode, closed.stdout.length], [4, 0])
     }))
 
-  it.live("has every byte of a large output read", () =>
+  it.live("has all of a large output read", () =>
     Effect.gen(function*() {
       const limit = 50 * 1024 * 1024
       const { stdout } = yield* sh(`head -c ${limit} /dev/zero`, { maxOutputBytes: limit })
       assert.strictEqual(stdout.length, limit)
     }))
 
-  it.live("may cut its characters in two", () =>
+  it.live("may write a character in two parts", () =>
     Effect.gen(function*() {
       const told: Array<string> = []
       const pause = "sleep 0.03"
@@ -121,25 +122,25 @@ describe("a command that ends", () => {
       )
       assert.strictEqual(Buffer.from(stdout).toString(), "é")
       assert.deepStrictEqual(told, ["a", "€b"])
-      // the last three bytes begin inside the character
+      // The last three bytes begin inside the character.
       assert.strictEqual(stderrTail, "b")
     }))
 
-  it.live("keeps only the end of its errors", () =>
+  it.live("keeps only the end of its standard error", () =>
     Effect.gen(function*() {
       const result = yield* sh("seq 1 200000 >&2; exit 3", { stderrTailBytes: 14 })
       assert.deepStrictEqual([result.stderrTail, result.exitCode], ["199999\n200000\n", 3])
     }))
 
-  it.effect("runs in the machine's time, whatever clock there is", () =>
+  it.effect("measures its duration in real time, whichever clock the program uses", () =>
     Effect.gen(function*() {
       const { durationMs } = yield* sh(`(${ignoring}; sleep 60) & sleep 0.1`, { graceMs: 50 })
       assert.isAtLeast(durationMs, 150)
     }))
 })
 
-describe("a command that cannot be", () => {
-  it.live("started says why", () =>
+describe("a command that cannot run", () => {
+  it.live("fails with the reason when it cannot be started", () =>
     Effect.scoped(Effect.gen(function*() {
       const dir = yield* folder
       const plain = path.join(dir, "plain")
@@ -171,7 +172,7 @@ describe("a command that cannot be", () => {
       ])
     })))
 
-  it.live("listened to any longer is killed at once", () =>
+  it.live("is killed at once when it exceeds the output limit", () =>
     Effect.scoped(Effect.gen(function*() {
       const dir = yield* folder
       const limit = 1024 * 1024
@@ -184,7 +185,7 @@ describe("a command that cannot be", () => {
       assert.isEmpty(living(yield* pidsIn(dir, ["pid"])))
     })))
 
-  it.live("listened to because the listener throws is a defect, not a crash", () =>
+  it.live("dies with the defect of a listener that throws", () =>
     Effect.gen(function*() {
       const onStderr = () => {
         throw new Error("deaf")
@@ -194,8 +195,8 @@ describe("a command that cannot be", () => {
     }))
 })
 
-describe("what a command leaves behind", () => {
-  it.live("is asked to end, and waited for", () =>
+describe("a background process of a command", () => {
+  it.live("is asked to end and waited for when the command ends", () =>
     Effect.scoped(Effect.gen(function*() {
       const dir = yield* folder
       const background =
@@ -223,7 +224,7 @@ describe("what a command leaves behind", () => {
     })))
 
   onLinux(
-    "is killed though the group stopped itself, and the watcher with it (where there is /proc)",
+    "is killed even if it stopped its whole group, the watcher included (where there is /proc)",
     () =>
       Effect.scoped(Effect.gen(function*() {
         const dir = yield* folder
@@ -234,7 +235,7 @@ describe("what a command leaves behind", () => {
   )
 
   onLinux(
-    "does not include the watcher, which the command never sees (where there is /proc)",
+    "is not the watcher, which the command never sees (where there is /proc)",
     () =>
       Effect.gen(function*() {
         const result = yield* sh(
@@ -245,7 +246,7 @@ describe("what a command leaves behind", () => {
       }).pipe(Effect.timeout("5 seconds"))
   )
 
-  it.live("cannot be the command's group without its watcher", () =>
+  it.live("shares its group with the watcher, which survives TERM and HUP and ends with KILL", () =>
     Effect.gen(function*() {
       const spared = yield* sh("trap : TERM HUP; kill -TERM 0; kill -HUP 0; sleep 0.05; exit 5")
       assert.strictEqual(spared.exitCode, 5)
@@ -255,7 +256,7 @@ describe("what a command leaves behind", () => {
 })
 
 describe("interruption", () => {
-  it.live("lets the command end by itself", () =>
+  it.live("lets the command end by itself within the grace", () =>
     Effect.scoped(Effect.gen(function*() {
       const dir = yield* folder
       const command = "trap 'echo bye > bye; exit 0' TERM; echo $$ > pid; while :; do sleep 0.01; done"
@@ -267,7 +268,7 @@ describe("interruption", () => {
       assert.isEmpty(living(pids))
     })))
 
-  it.live("kills what does not, children included, and only then is over", () =>
+  it.live("kills the command and its children after the grace, and returns only then", () =>
     Effect.scoped(Effect.gen(function*() {
       const dir = yield* folder
       const command = `${ignoring}; echo $$ > parent; (sleep 60 & echo $! > child; wait)`
@@ -278,7 +279,7 @@ describe("interruption", () => {
       assert.isEmpty(living(pids))
     })))
 
-  it.live("at any moment of the start leaves nothing", () =>
+  it.live("leaves no process behind at any moment of the start", () =>
     Effect.scoped(Effect.gen(function*() {
       const dir = yield* folder
       yield* Effect.forEach(Array.from({ length: 30 }, (_, step) => step), (step) =>
@@ -293,7 +294,7 @@ describe("interruption", () => {
     })), 20_000)
 })
 
-describe("the death of the parent", () => {
+describe("killing the parent", () => {
   const parent = (dir: string, graceMs: number, commands: ReadonlyArray<string>) =>
     Effect.acquireRelease(
       Effect.sync(() =>
@@ -312,11 +313,11 @@ describe("the death of the parent", () => {
       (child) => Effect.sync(() => child.kill("SIGKILL"))
     )
 
-  it.live("by SIGKILL ends every command it had", () =>
+  it.live("ends every command that it ran", () =>
     Effect.scoped(Effect.gen(function*() {
       const dir = yield* folder
       const child = yield* parent(dir, 1_000, [
-        // a shell that reports its killed child to nobody would end by SIGPIPE before its trap
+        // A shell that cannot report its killed child would end by SIGPIPE before its trap.
         "exec 2>/dev/null; trap 'sleep 0.1; echo bye > bye; exit 0' TERM; echo $$ > polite; while :; do sleep 0.01; done",
         `${ignoring}; echo $$ > stubborn; (sleep 60 & echo $! > grandchild; wait)`,
         "exec <&- >&- 2>&-; sleep 60 & echo $! > quiet; wait",
@@ -329,19 +330,23 @@ describe("the death of the parent", () => {
       assert.strictEqual(read(path.join(dir, "bye")), "bye")
     })), 30_000)
 
-  onLinux("does not wait for its other children (where there is /proc)", () =>
-    Effect.scoped(Effect.gen(function*() {
-      const dir = yield* folder
-      // the second one leaves its group: it must not hold the lifeline of the first, though it was started later
-      const child = yield* parent(dir, 100, [
-        "echo $$ > first; exec sleep 60",
-        "until [ -s first ]; do sleep 0.01; done; setsid sh -c 'echo $$ > second; exec sleep 60' & wait"
-      ])
-      const [first = 0, second = 0] = yield* pidsIn(dir, ["first", "second"])
-      yield* Effect.addFinalizer(() => Effect.sync(() => lives(second) && process.kill(second, "SIGKILL")))
-      child.kill("SIGKILL")
-      yield* eventually("the command ended", () => !lives(first))
-      // what calls setsid is out of reach, as documented
-      assert.isTrue(lives(second))
-    })), 30_000)
+  onLinux(
+    "does not wait for the parent's other children (where there is /proc)",
+    () =>
+      Effect.scoped(Effect.gen(function*() {
+        const dir = yield* folder
+        // The second command leaves its group. It must not hold the lifeline of the first, though it started later.
+        const child = yield* parent(dir, 100, [
+          "echo $$ > first; exec sleep 60",
+          "until [ -s first ]; do sleep 0.01; done; setsid sh -c 'echo $$ > second; exec sleep 60' & wait"
+        ])
+        const [first = 0, second = 0] = yield* pidsIn(dir, ["first", "second"])
+        yield* Effect.addFinalizer(() => Effect.sync(() => lives(second) && process.kill(second, "SIGKILL")))
+        child.kill("SIGKILL")
+        yield* eventually("the command ended", () => !lives(first))
+        // A process that calls setsid cannot be reached, as documented.
+        assert.isTrue(lives(second))
+      })),
+    30_000
+  )
 })

@@ -1,3 +1,4 @@
+/** How the control plane translates errors of the machine. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -11,7 +12,7 @@ import { runtimeIdOf, SessionId } from "../../src/domain/Ids.js"
 
 const id = SessionId.make("s")
 
-/** What the control plane makes of an error of the machine. */
+/** Returns the error of the control plane for an error of the machine. */
 const told = (error: RuntimeDriverError) =>
   Effect.flatMap(RuntimeControlPlane, (control) => Effect.flip(control.retire(runtimeIdOf(id)))).pipe(
     Effect.provide(RuntimeControlPlaneLive.layer),
@@ -26,7 +27,7 @@ const told = (error: RuntimeDriverError) =>
   )
 
 describe("errors addressed by runtime (D1)", () => {
-  it.effect("a cause is the store's, without one it is the machine's own", () =>
+  it.effect("an Internal error becomes StoreError with a cause and stays as it is without one", () =>
     Effect.gen(function*() {
       const own = new Internal({ detail: "must be reloaded", retryable: false })
       assert.strictEqual(yield* told(own), own)
@@ -34,16 +35,16 @@ describe("errors addressed by runtime (D1)", () => {
       assert.deepInclude(stores, { _tag: "StoreError", detail: "no", retryable: true })
     }))
 
-  it.effect("a state is invalid, whatever the session is told", () =>
+  it.effect("a state error becomes InvalidState", () =>
     Effect.gen(function*() {
-      assert.deepInclude(yield* told(new NotReady({ state: "running", detail: "a run is going on" })), {
+      assert.deepInclude(yield* told(new NotReady({ state: "running", detail: "a run is under way" })), {
         _tag: "InvalidState",
         state: "running"
       })
       assert.deepInclude(yield* told(new Destroyed({ sessionId: id })), { _tag: "InvalidState", state: "destroyed" })
     }))
 
-  it.effect("what the caller did wrong is no state", () =>
+  it.effect("a ValidationFailed error becomes Internal", () =>
     Effect.gen(function*() {
       const detail = { _tag: "InvalidInput", detail: "x" } as const
       const error = yield* told(new ValidationFailed({ reason: "x", detail }))

@@ -1,4 +1,4 @@
-/** The executors that come with the package, through a machine in memory. */
+/** The executors of the package, run through a machine in memory. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -11,7 +11,7 @@ import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import * as Turn from "../../services/Turn.js"
 import { describe as inWords } from "../../src/domain/Completion.js"
 
-/** Prompts a fresh session; the outcome in words, the answer and the attempts. */
+/** Prompts a fresh session. Returns the outcome in words, the answer and the number of attempts. */
 const ask = (executor: CoreExecutor, text: string) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine
@@ -27,7 +27,7 @@ const shell = (line: string, options: Partial<CoreExecutorCommand.CommandExecuto
   CoreExecutorCommand.make({ command: { shell: line }, ...options })
 
 describe("CoreExecutor.make", () => {
-  it.live("releases what a turn acquired at its end, and not at that of the attachment", () =>
+  it.live("releases the resources of a turn at the end of the turn", () =>
     Effect.gen(function*() {
       let open = 0
       const resource = Effect.acquireRelease(Effect.sync(() => ++open), () => Effect.sync(() => --open))
@@ -45,13 +45,13 @@ describe("CoreExecutorEcho", () => {
 })
 
 describe("CoreExecutorCommand", () => {
-  it.live("passes the prompt as it is and drops only the line end of the answer", () =>
+  it.live("passes the prompt unchanged and removes only line ends from the answer", () =>
     Effect.gen(function*() {
       const { answer } = yield* ask(shell("cat; echo; echo"), "  a\tß\n\nb")
       assert.deepStrictEqual(answer, { text: "  a\tß\n\nb" })
     }))
 
-  it.live("names session and attempt in the environment, and adds what it was given", () =>
+  it.live("sets session, run and attempt in the environment, beside the given variables", () =>
     Effect.gen(function*() {
       const line = "echo $MEERKAT_SESSION $MEERKAT_ATTEMPT ${#MEERKAT_RUN} $EXTRA"
       const { answer } = yield* ask(shell(line, { env: { EXTRA: "more" } }), "x")
@@ -64,13 +64,13 @@ describe("CoreExecutorCommand", () => {
       assert.deepStrictEqual(answer, { text: process.env["PATH"] ?? "" })
     }))
 
-  it.live("a failure without a word on standard error says how it ended, nothing more", () =>
+  it.live("reports only the exit code when standard error is empty", () =>
     Effect.gen(function*() {
       const { words } = yield* ask(shell("exit 3"), "x")
       assert.match(words, /exited with code 3$/)
     }))
 
-  it.live("a JSON answer is a result; what is none is shown, the beginning of it", () =>
+  it.live("parses a JSON answer, and shows the beginning of any other answer", () =>
     Effect.gen(function*() {
       const json = { output: "json" } as const
       const good = yield* ask(shell(`echo '{"text": "t", "data": [1]}'`, json), "x")
@@ -81,14 +81,14 @@ describe("CoreExecutorCommand", () => {
       assert.match(long.words, /: 0{80}…$/)
     }), 20_000)
 
-  it.live("a program that is not there is not tried again", () =>
+  it.live("does not retry a program that does not exist", () =>
     Effect.gen(function*() {
       const { attempts, words } = yield* ask(CoreExecutorCommand.make({ command: { argv: ["no-such-program"] } }), "x")
       assert.match(words, /no-such-program did not start/)
       assert.strictEqual(attempts, 1)
     }))
 
-  it.live("an exit code, a timeout and an empty answer are tried again", () =>
+  it.live("retries after an exit code, a timeout and an empty answer", () =>
     Effect.gen(function*() {
       const results = yield* Effect.all([
         ask(shell("echo why >&2; exit 2"), "x"),
@@ -102,7 +102,7 @@ describe("CoreExecutorCommand", () => {
       assert.match(empty ?? "", /empty answer/)
     }), 20_000)
 
-  it.live("tells what the program says on standard error", () =>
+  it.live("passes standard error of the program to onStderr", () =>
     Effect.gen(function*() {
       const heard: Array<string> = []
       yield* ask(shell("echo working >&2; cat", { onStderr: (text) => void heard.push(text) }), "x")
@@ -111,7 +111,7 @@ describe("CoreExecutorCommand", () => {
 })
 
 describe("a supervised command", () => {
-  it.live("gives what it wrote, or says how it ended", () =>
+  it.live("returns its output, or fails with its exit code or signal", () =>
     Effect.gen(function*() {
       const shell = (text: string, env = {}) => CoreExecutorCommand.output({ command: { shell: text }, env })
       assert.strictEqual(yield* shell("echo \"$WORD\"; echo; echo", { WORD: "hello" }), "hello")

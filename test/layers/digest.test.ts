@@ -1,10 +1,11 @@
+/** Digests of conversations and of bytes. */
 import { assert, it } from "@effect/vitest"
 import { roll, sha256 } from "../../layers/internal/digest.js"
 import * as Message from "../../src/domain/Message.js"
 
 const [a, b] = [Message.ofText("user", "a"), Message.ofText("assistant", "b")]
 
-it("the digest of a conversation is that of its messages in order, however they are grouped", () => {
+it("the digest of a conversation depends on its messages and their order, not on their grouping", () => {
   const whole = roll(null, [a, b])
   assert.strictEqual(roll(roll(null, [a]), [b]), whole)
   assert.notStrictEqual(roll(null, [b, a]), whole)

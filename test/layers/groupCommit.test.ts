@@ -1,3 +1,4 @@
+/** The group commit worker: batches, answers, deadlines, interruption and close. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -15,7 +16,10 @@ interface Gate {
   readonly entered: Effect.Effect<void>
 }
 
-/** A worker whose batches wait at a gate, interruptibly before they begin or uninterruptibly while they are written. */
+/**
+ * A worker whose batches wait at a gate: interruptibly before they begin, uninterruptibly during the write, or not at
+ * all.
+ */
 const start = (where: "begin" | "write" | "nowhere", write?: (members: ReadonlyArray<number>) => void) =>
   Effect.gen(function*() {
     const gate = yield* Deferred.make<void>()
@@ -47,7 +51,7 @@ const start = (where: "begin" | "write" | "nowhere", write?: (members: ReadonlyA
 const settled = (n: number) => Effect.repeatN(Effect.yieldNow(), n)
 
 describe("group commit", () => {
-  it.scoped("members that wait together travel together, within the bounds", () =>
+  it.scoped("puts waiting members into one batch, within its bounds", () =>
     Effect.gen(function*() {
       const { batches, entered, open, worker } = yield* start("write")
       const first = yield* Effect.fork(worker.submit(1))
@@ -59,14 +63,14 @@ describe("group commit", () => {
       assert.deepStrictEqual(batches, [[1], [2, 3, 4], [5], [99], [200], [6]])
     }))
 
-  it.scoped("a member that is refused fails alone", () =>
+  it.scoped("fails only the refused member of a batch", () =>
     Effect.gen(function*() {
       const { worker } = yield* start("nowhere")
       const exits = yield* Effect.forEach([1, -2, 3], (n) => Effect.exit(worker.submit(n)), { concurrency: 3 })
       assert.deepStrictEqual(exits, [Exit.succeed("wrote 1"), Exit.fail("refused -2"), Exit.succeed("wrote 3")])
     }))
 
-  it.scoped("W3 a submitter interrupted in the queue takes its member back; later it only stops listening", () =>
+  it.scoped("W3 an interrupted submitter withdraws a queued member, but not one that is being written", () =>
     Effect.gen(function*() {
       const { batches, entered, open, worker } = yield* start("write")
       const taken = yield* Effect.fork(worker.submit(1))
@@ -81,7 +85,7 @@ describe("group commit", () => {
       assert.deepStrictEqual(batches, [[1], [3]])
     }))
 
-  it.scoped("W1 a defect answers unknown to who was being written, closed to all others", () =>
+  it.scoped("W1 a defect answers unknown to the batch being written and closed to all other members", () =>
     Effect.gen(function*() {
       const { entered, open, worker } = yield* start("write", () => {
         throw new Error("broken")
@@ -96,7 +100,7 @@ describe("group commit", () => {
       assert.deepStrictEqual(yield* Effect.flip(worker.submit(3)), "closed")
     }))
 
-  it.scoped("a begin that fails for a reason answers it, whatever broke beside it, and the worker goes on", () =>
+  it.scoped("answers the batch with the error of a failed begin, whatever broke beside it, and takes the next batch", () =>
     Effect.gen(function*() {
       let begins = 0
       const worker = yield* GroupCommit.make<number, string, string, void>({
@@ -118,7 +122,7 @@ describe("group commit", () => {
       assert.strictEqual(yield* worker.submit(2), "wrote 2")
     }))
 
-  it.scoped("one handover comes before each batch", () =>
+  it.scoped("makes one handover before each batch", () =>
     Effect.gen(function*() {
       let handovers = 0
       const counted: Array<number> = []
@@ -168,7 +172,7 @@ describe("group commit", () => {
       assert.deepStrictEqual(batches, [])
     }))
 
-  it.scoped("after the deadline the outcome of a taken member is unknown, a queued one was not written", () =>
+  it.scoped("answers unknown to a member being written after the deadline, and overdue to a queued one, which is not written", () =>
     Effect.gen(function*() {
       const { batches, entered, open, worker } = yield* start("write")
       const taken = yield* Effect.fork(Effect.flip(worker.submit(1)))
@@ -185,7 +189,7 @@ describe("group commit", () => {
       assert.deepStrictEqual(batches, [[1], [3]])
     }))
 
-  it.scoped("W1 who was told unknown and looks afterwards looks when it is decided", () =>
+  it.scoped("W1 settled waits until the batch of an unknown answer is decided", () =>
     Effect.gen(function*() {
       const { batches, entered, open, worker } = yield* start("write")
       yield* worker.settled
@@ -200,7 +204,7 @@ describe("group commit", () => {
       assert.deepStrictEqual(yield* Fiber.join(seen), [[1]])
     }))
 
-  it.scoped("an idle worker has no timer", () =>
+  it.scoped("has no timer while it is idle", () =>
     Effect.gen(function*() {
       const { worker } = yield* start("nowhere")
       yield* worker.submit(1)

@@ -1,9 +1,10 @@
+/** The keyed lock. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as KeyedLock from "../../layers/internal/keyedLock.js"
 
-it.effect("work under one key takes turns, under two it does not, and a key that nobody uses costs nothing", () =>
+it.effect("calls under one key run one after another, calls under two keys run together, and an unused key takes no memory", () =>
   Effect.gen(function*() {
     const lock = KeyedLock.make<string>()
     const gate = yield* Effect.makeLatch(false)

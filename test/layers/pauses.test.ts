@@ -1,12 +1,12 @@
-/** Waiting for what no event tells. */
+/** Polling of a condition for which no signal exists. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
 import { until } from "../../layers/internal/pauses.js"
 
-describe("a wait that asks again and again", () => {
-  it.effect("asks often at first, and seldom when it takes long", () =>
+describe("a polling wait", () => {
+  it.effect("checks often at first and rarely later", () =>
     Effect.gen(function*() {
       let asked = 0
       let isSo = false

@@ -1,3 +1,4 @@
+/** The race of two effects, and waits with a bound. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -8,9 +9,10 @@ import { defaults } from "../../services/MeerkatMachineConfig.js"
 import { endsWhenCutAt } from "../support/cutting.js"
 
 describe("a race", () => {
-  // found by simulation, seeds 13004461 and 16001782: with `Effect.timeoutTo`, and with `Effect.forEach` side by side, the
-  // call of a caller who gave up never came back
-  it("ends when it is interrupted, wherever that is", () => {
+  // Found by simulation, seeds 13004461 and 16001782: with `Effect.timeoutTo`, and with concurrent `Effect.forEach`,
+  // an
+  // interrupted call never returned.
+  it("ends when it is interrupted at any step", () => {
     const waiting = Effect.flatMap(
       Effect.zip(Effect.fork(Effect.never), Effect.fork(Effect.never)),
       (fibers) => joined({ config: defaults, abandoned: { count: 0 } }, fibers)
@@ -22,7 +24,7 @@ describe("a race", () => {
     }
   })
 
-  it.effect("is decided by what ends first, well or not, and leaves nothing of the other", () =>
+  it.effect("takes the first exit, success or failure, and interrupts the other side", () =>
     Effect.gen(function*() {
       const left = { interrupted: 0 }
       const hanging = Effect.onInterrupt(Effect.never, () => Effect.sync(() => left.interrupted++))

@@ -1,3 +1,4 @@
+/** How a failed run is classified: retryable or not, and with which text. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as FiberId from "effect/FiberId"
@@ -15,8 +16,8 @@ import {
 const retryable = (error: ExecutorError) => ofError(error).retryable
 const apply = (cause: ApplyFailureCause, parts = {}) => new ApplyFailed({ cause, detail: "x", ...parts })
 
-describe("what a failed run amounts to (D10)", () => {
-  it("a cause is worth a retry or is not, unless the error says so itself", () => {
+describe("the classification of a failed run (D10)", () => {
+  it("takes retryable from the error, or from its cause when the error does not say", () => {
     assert.isTrue(retryable(apply("RuntimeTurn")))
     assert.isFalse(retryable(apply("RuntimeTurn", { retryable: false })))
     const ends = (causeKind: "llm_failure" | "fatal_failure", parts = {}) =>
@@ -31,12 +32,12 @@ describe("what a failed run amounts to (D10)", () => {
     assert.isFalse(retryable(new TurnCancelled({ detail: "x" })))
   })
 
-  it("a failure of a kind that there is not is a death", () => {
+  it("counts an error with an unknown tag as a defect", () => {
     const untyped: ExecutorError = JSON.parse("{\"message\":\"from elsewhere\"}")
     assert.match(ofError(untyped).detail, /^the executor died: .*from elsewhere/)
   })
 
-  it("a death is told from an interruption that nobody asked for", () => {
+  it("tells a defect from an interruption from outside", () => {
     assert.match(ofCause(Cause.die(new Error("boom"))).detail, /^the executor died: .*boom/)
     assert.strictEqual(ofCause(Cause.interrupt(FiberId.none)).detail, "the executor was interrupted from outside")
     const both = Cause.parallel(Cause.interrupt(FiberId.none), Cause.die(new Error("boom")))

@@ -1,3 +1,4 @@
+/** The authority of a session: its rounds, waiters, shutdown, and callbacks that throw. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
@@ -55,13 +56,13 @@ const defective: Command<void> = {
   }
 }
 
-/** Lets everybody go on that can. */
+/** Lets every runnable fiber run. */
 const turns = Effect.repeatN(Effect.sleep(0), 20)
 
 const isDone = <A, E>(fiber: Fiber.RuntimeFiber<A, E>) => fiber.unsafePoll() !== null
 
-describe("the owner of a session's state", () => {
-  it.live("who waits for another state than an old one need not wait", () =>
+describe("the authority of a session", () => {
+  it.live("changedFrom returns at once when the given state is outdated", () =>
     withAuthority(({ authority }) =>
       Effect.gen(function*() {
         const old = authority.unsafeState()
@@ -71,7 +72,7 @@ describe("the owner of a session's state", () => {
       })
     ))
 
-  it.live("who follows looks again when the watches close", () =>
+  it.live("changedFrom returns when the watches close", () =>
     withAuthority(({ authority }) =>
       Effect.gen(function*() {
         const waiting = yield* Effect.fork(authority.changedFrom(authority.unsafeState()))
@@ -82,7 +83,7 @@ describe("the owner of a session's state", () => {
       })
     ))
 
-  it.live("its shutdown waits for the commit that is under way; what is queued behind it, or comes, is refused", () =>
+  it.live("shutdown waits for the commit under way and refuses queued and later commands", () =>
     withAuthority(({ authority, faults }) =>
       Effect.gen(function*() {
         const held = faults.park("commit")
@@ -102,7 +103,7 @@ describe("the owner of a session's state", () => {
       })
     ))
 
-  it.live("the end of the session waits for the commit that is under way, and who handed it in is told that it happened", () =>
+  it.live("closing waits for the commit under way, and its caller receives the result", () =>
     withAuthority(({ authority, close, faults }) =>
       Effect.gen(function*() {
         const held = faults.park("commit")
@@ -117,8 +118,8 @@ describe("the owner of a session's state", () => {
       })
     ))
 
-  // found by simulation, seed 9005498: the end of the session cut the lookup off, and the caller waited for ever
-  it.live("who waits for a commit whose outcome is being looked up is told when the session ends meanwhile", () =>
+  // Found by simulation, seed 9005498: closing the session cut the lookup off, and the caller waited without end.
+  it.live("answers the caller of a commit of unknown outcome when the session closes during the lookup", () =>
     withAuthority(({ authority, close, faults }) =>
       Effect.gen(function*() {
         faults.loseAck()
@@ -132,7 +133,7 @@ describe("the owner of a session's state", () => {
       })
     ))
 
-  it.live("a defect of one command is told to all of its round, and the session must be opened anew", () =>
+  it.live("answers the whole round and requires a reload when one command throws", () =>
     withAuthority(({ authority, faults }) =>
       Effect.gen(function*() {
         const held = faults.park("commit")
@@ -155,8 +156,8 @@ describe("the owner of a session's state", () => {
     ))
 })
 
-describe("after its end", () => {
-  it.live("whoever waited was told, and so is who comes to wait or to follow", () =>
+describe("an authority after its shutdown", () => {
+  it.live("has answered every waiter, and answers later waiters and subscribers", () =>
     withAuthority(({ authority }) =>
       Effect.gen(function*() {
         const waiting = (n: number) =>
@@ -176,7 +177,7 @@ describe("after its end", () => {
       })
     ))
 
-  it.live("who followed gets what was left for it", () =>
+  it.live("delivers the remaining events to a subscriber", () =>
     withAuthority(({ authority }) =>
       Effect.gen(function*() {
         const read = yield* Stream.toPull(authority.events)
@@ -201,7 +202,7 @@ const mistaken = (): never => {
   throw mistake
 }
 
-/** Two commands of one round, the first of them left with something that throws. */
+/** Submits two commands of one round. The first carries callbacks that throw. */
 const round = ({ authority, faults }: Scene, first: SubmitOptions<ReadonlyArray<string>>) =>
   Effect.gen(function*() {
     const held = faults.park("commit")
@@ -213,8 +214,8 @@ const round = ({ authority, faults }: Scene, first: SubmitOptions<ReadonlyArray<
     return { one, two, go: held.release }
   })
 
-describe("what somebody left to be called, and throws,", () => {
-  it.live("at its settlement ends that caller's call; the others are told, and the session goes on", () =>
+describe("a callback that throws", () => {
+  it.live("at the settlement dies in its own caller; other callers are answered and the session stays usable", () =>
     withAuthority((scene) =>
       Effect.gen(function*() {
         const { go, one, two } = yield* round(scene, { onSettled: mistaken })
@@ -225,7 +226,7 @@ describe("what somebody left to be called, and throws,", () => {
       })
     ))
 
-  it.live("at a publication keeps nobody from being told", () =>
+  it.live("at a publication does not keep the callers from their answers", () =>
     withAuthority((scene) =>
       Effect.gen(function*() {
         const { authority } = scene
@@ -238,7 +239,7 @@ describe("what somebody left to be called, and throws,", () => {
       })
     ))
 
-  it.live("when the session must be opened anew keeps nobody from being told", () =>
+  it.live("at a reload does not keep the callers from their answers", () =>
     withAuthority((scene) =>
       Effect.gen(function*() {
         const { go, one, two } = yield* round(scene, { onReload: mistaken })
@@ -252,7 +253,7 @@ describe("what somebody left to be called, and throws,", () => {
       })
     ))
 
-  it.live("when its command is taken back ends that caller's call, and nothing else", () =>
+  it.live("at the withdrawal of its command dies in its own caller only", () =>
     withAuthority((scene) =>
       Effect.gen(function*() {
         const { go, one, two } = yield* round(scene, { onWithdrawn: mistaken })
@@ -264,7 +265,7 @@ describe("what somebody left to be called, and throws,", () => {
     ))
 })
 
-/** A round of two that the store refuses once, beside a change that does not need the store. */
+/** Submits a round of two commands, which the store refuses once, and a deferred write. */
 const refused = (scene: Scene, error: CommitError) =>
   Effect.gen(function*() {
     const { go, one, two } = yield* round(scene, {})
@@ -279,7 +280,7 @@ const refused = (scene: Scene, error: CommitError) =>
 
 describe("a round that the store refuses", () => {
   for (const error of [new StoreBusy({ operation: "commit", waitedMs: 5_000 }), new StoreClosed()]) {
-    it.live(`as ${error._tag}, which is nobody's fault, is told to all of it at once and not tried one by one`, () =>
+    it.live(`with ${error._tag} fails as a whole at once, since no single command causes that error`, () =>
       withAuthority((scene) =>
         Effect.gen(function*() {
           const { commits, told } = yield* refused(scene, error)
@@ -290,7 +291,7 @@ describe("a round that the store refuses", () => {
       ))
   }
 
-  it.live("since one of it is too large is tried one by one", () =>
+  it.live("with CommitTooLarge is retried command by command", () =>
     withAuthority((scene) =>
       Effect.gen(function*() {
         const { told } = yield* refused(scene, new CommitTooLarge({ bytes: 2, limit: 1 }))
@@ -300,7 +301,7 @@ describe("a round that the store refuses", () => {
     ))
 })
 
-/** The times of the openings that the store wrote. */
+/** A store that records the times of the openings it writes. */
 const dated = (times: Array<number>) =>
   Layer.effect(
     RuntimeStore,
@@ -317,8 +318,8 @@ const dated = (times: Array<number>) =>
   )
 
 describe("an opening", () => {
-  // found by simulation, seed 10003649: an input that came meanwhile had changed before it began
-  it.scoped("that had to wait has the time at which it is done", () =>
+  // Found by simulation, seed 10003649: an input arrived meanwhile, and had changed before it began.
+  it.scoped("carries the time at which it is written, not the time at which it was requested", () =>
     Effect.gen(function*() {
       const times: Array<number> = []
       const faults = yield* FaultyStore.make

@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** What a reader sees of a session that is written between two of its statements. */
+/** What a reader sees when a session is written between two statements of the reader. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import { assert, describe, it } from "@effect/vitest"
@@ -17,14 +17,14 @@ import * as Message from "../../src/domain/Message.js"
 import type { SessionHead } from "../../src/domain/RuntimeCommit.js"
 import * as C from "../support/commits.js"
 
-/** With a file that the writer of `self` has open. */
+/** Runs the test with the path of a store that stays open for writing. */
 const withStore = <A, E>(self: (filename: string) => Effect.Effect<A, E, RuntimeStore>) =>
   Effect.suspend(() => {
     const filename = join(fs.mkdtempSync(join(tmpdir(), "meerkat-beside-")), "s.db")
     return Effect.provide(self(filename), RuntimeStoreSqlite.layer({ filename }))
   })
 
-/** Reads the file; the first statement that begins so is followed by what somebody else writes. */
+/** Reads the file. After the first statement that begins with `statement`, it runs `written`. */
 const readingWhile = <A, E, E2, R>(
   filename: string,
   statement: string,
@@ -54,8 +54,8 @@ const numbered = (length: number) => Array.from({ length }, (_, i) => Message.of
 const heads = "SELECT * FROM runtime"
 const pages = "SELECT key, doc, digest FROM message"
 
-describe("a session that is written while somebody reads", () => {
-  it.live("an input that ends in between is listed once, as ended", () =>
+describe("a session that is written while a reader reads it", () => {
+  it.live("lists an input once, as ended, when the input ends in between", () =>
     withStore((filename) =>
       Effect.gen(function*() {
         const [record, other] = [C.recordOf(0), C.recordOf(1)]
@@ -79,7 +79,7 @@ describe("a session that is written while somebody reads", () => {
     return { _tag: "Replace", base, messages: [Message.ofText("system", "summary")], head } as const
   }
 
-  it.live("a body that is replaced before its first message is read is the new one", () =>
+  it.live("returns the new body when the body is replaced before its first message is read", () =>
     withStore((filename) =>
       Effect.gen(function*() {
         const body = C.append(C.noBody, numbered(3))
@@ -95,7 +95,7 @@ describe("a session that is written while somebody reads", () => {
       })
     ))
 
-  it.live("a body that was opaque until then is the new one, too", () =>
+  it.live("returns the new body when an opaque body is replaced", () =>
     withStore((filename) =>
       Effect.gen(function*() {
         const head = { ...replaced, messageCount: 7 }
@@ -111,16 +111,16 @@ describe("a session that is written while somebody reads", () => {
       })
     ))
 
-  it.live("a body that is replaced in the middle is said to be so, and is not damaged", () =>
+  it.live("fails with BodyReplaced, not as damaged, when the body is replaced in the middle", () =>
     withStore((filename) =>
       Effect.gen(function*() {
-        // two pages: 256 rows of 64 messages are one
+        // The body has two pages; a page has 256 rows of 64 messages.
         const body = C.append(C.noBody, numbered(16_385))
         const { at } = yield* C.open(C.sessionId(), { session: body })
         const replacing = Effect.gen(function*() {
           let now = yield* C.commit(at, { session: summary(body.head) })
           let head: SessionHead = replaced
-          // each goes on clearing the old rows away
+          // Each commit clears more of the old rows.
           for (let i = 0; i < 5; i++) {
             const more = C.append(head, [Message.ofText("user", `more ${i}`)])
             now = yield* C.commit(now, { session: more })

@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** Faults of a store file that need neither a process nor a damaged byte. */
+/** Faults of a store file that need neither a process nor damaged bytes. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import { assert, describe, it } from "@effect/vitest"
@@ -29,7 +29,7 @@ const file = () => join(fs.mkdtempSync(join(tmpdir(), "meerkat-catalogue-")), "s
 const using = <A, E>(filename: string, self: Effect.Effect<A, E, RuntimeStore>) =>
   Effect.provide(self, RuntimeStoreSqlite.layer({ filename }))
 
-/** A batch of one whose COMMIT is busy so often. */
+/** Writes a batch of one opening, for which COMMIT is busy `times` times. */
 const busyAtCommit = (times: number, patience: Duration.DurationInput) =>
   Effect.gen(function*() {
     const options = { filename: file(), acceptRegress: false, check: "never", maxFileBytes: undefined } as const
@@ -38,7 +38,7 @@ const busyAtCommit = (times: number, patience: Duration.DurationInput) =>
     let left = times
     const writer: typeof opened.writer = {
       ...opened.writer,
-      // decided when it runs: the same effect is run again
+      // Decided at run time, since the same effect is run again.
       run: (sql, params) =>
         Effect.suspend(() =>
           sql === "COMMIT" && left-- > 0
@@ -60,7 +60,7 @@ const busyAtCommit = (times: number, patience: Duration.DurationInput) =>
   }).pipe(Effect.scoped, Effect.provide([NodeFileSystem.layer, NodePath.layer]))
 
 describe("a COMMIT that meets a busy file", () => {
-  it.live("B3 is asked again, and applied once", () =>
+  it.live("B3 is retried and applied once", () =>
     Effect.gen(function*() {
       const { again, first, rows } = yield* busyAtCommit(2, "30 seconds")
       assert.isTrue(first !== undefined && Exit.isSuccess(first), String(first))
@@ -68,7 +68,7 @@ describe("a COMMIT that meets a busy file", () => {
       assert.isTrue(again !== undefined && Exit.isSuccess(again) && again.value.replayed, String(again))
     }))
 
-  it.live("B3 is given up after its patience with nothing written, and the next one works", () =>
+  it.live("B3 is given up after its patience with nothing written, and the next commit works", () =>
     Effect.gen(function*() {
       const { again, first, rows } = yield* busyAtCommit(1_000_000, "100 millis")
       assert.isTrue(
@@ -80,7 +80,7 @@ describe("a COMMIT that meets a busy file", () => {
     }))
 })
 
-/** A store with one input that ended; where the session goes on. */
+/** Creates a store with one ended input. */
 const written = Effect.gen(function*() {
   const filename = file()
   const done = C.recordOf(0, { key: "done" })
@@ -95,7 +95,7 @@ const written = Effect.gen(function*() {
   return { filename, done }
 })
 
-it.live("R7 a receipt that names another input than it ended is set aside, not served", () =>
+it.live("R7 a receipt that names an input it did not end is quarantined", () =>
   Effect.gen(function*() {
     const { done, filename } = yield* written
     const db = new Sqlite(filename)
@@ -118,7 +118,7 @@ it.live("R7 a receipt that names another input than it ended is set aside, not s
     )
   }))
 
-it.live("P6 a copy that is put in the place of a store that went on is refused", () =>
+it.live("P6 an older copy in the place of a store is refused", () =>
   Effect.gen(function*() {
     const { filename } = yield* written
     const copy = file()

@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** What a store keeps in memory of its file: statements, numbers, heads, a transaction that is open. */
+/** What a store caches of its file: statements, shape numbers, heads, and an open transaction. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import { assert, describe, it } from "@effect/vitest"
@@ -32,7 +32,7 @@ const using = <A, E>(filename: string, self: Effect.Effect<A, E, RuntimeStore>) 
   Effect.provide(self, RuntimeStoreSqlite.layer({ filename }))
 
 describe("a statement", () => {
-  it.scopedLive("that could not be prepared while the file was busy counts what it changes afterwards", () =>
+  it.scopedLive("counts its changes when its first preparation failed because the file was busy", () =>
     Effect.gen(function*() {
       const filename = path()
       const other = new Sqlite(filename)
@@ -48,7 +48,7 @@ describe("a statement", () => {
 })
 
 describe("the number of a shape", () => {
-  it.live("is a new one, also when the file lost one in between", () =>
+  it.live("is unused, also when the file lost a shape in between", () =>
     Effect.gen(function*() {
       const filename = path()
       yield* using(filename, C.open(child))
@@ -65,7 +65,7 @@ describe("the number of a shape", () => {
 })
 
 describe("the heads of sessions", () => {
-  /** Writes batches; answers with the revisions, or with what went wrong. */
+  /** Writes batches. Returns the new revision of each member, or the tag of its error. */
   const writing = (heads: Batch.Heads) =>
     Effect.gen(function*() {
       const options = { acceptRegress: false, check: "never", maxFileBytes: undefined } as const
@@ -97,8 +97,9 @@ describe("the heads of sessions", () => {
     return { _tag: "Open", runtimeId: at.runtimeId, bytes: 0, decide: () => Either.right(C.commitOf(at)) }
   }
 
-  // who ends with nothing to write ends without a word to the store: a process had the heads of all it ever opened
-  it.scopedLive("are remembered of those that were written last, however many were opened", () =>
+  // A session that ends without a write tells the store nothing, so the cache once held the heads of every opened
+  // session.
+  it.scopedLive("are cached for the sessions written last, however many were opened", () =>
     Effect.gen(function*() {
       const heads = Batch.makeHeads(2)
       const { write } = yield* writing(heads)
@@ -109,7 +110,7 @@ describe("the heads of sessions", () => {
       assert.strictEqual(heads.size(), 2)
     }).pipe(Effect.provide([NodeFileSystem.layer, NodePath.layer])))
 
-  it.scopedLive("are read where they were forgotten, also in the midst of a batch", () =>
+  it.scopedLive("are read again when they were evicted, also within a batch", () =>
     Effect.gen(function*() {
       const { commit, write } = yield* writing(Batch.makeHeads(2))
       const names = ["a", "b", "c", "d"]
@@ -121,8 +122,8 @@ describe("the heads of sessions", () => {
     }).pipe(Effect.provide([NodeFileSystem.layer, NodePath.layer])))
 })
 
-describe("an opening whose plan cannot be written down", () => {
-  it.live("dies alone: the store goes on", () =>
+describe("an opening whose plan cannot be serialised", () => {
+  it.live("dies alone, and the store stays usable", () =>
     using(
       path(),
       Effect.gen(function*() {

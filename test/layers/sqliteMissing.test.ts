@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** Rows that went missing, or lie where others should: SQLite does not notice, so the store has to. */
+/** Rows that are missing or misplaced. SQLite does not notice them, so the store must. */
 import { assert, describe, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import * as Cause from "effect/Cause"
@@ -25,7 +25,7 @@ const using = <A, E>(
   options: Partial<RuntimeStoreSqlite.SqliteOptions> = {}
 ) => Effect.provide(self, RuntimeStoreSqlite.layer({ ...options, filename }))
 
-/** One input that ended, one that is open, an operation, a slice. */
+/** Creates a store with an ended input, an open input, an operation and a slice. */
 const written = Effect.gen(function*() {
   const filename = join(fs.mkdtempSync(join(tmpdir(), "meerkat-missing-")), "s.db")
   yield* using(
@@ -58,7 +58,7 @@ const edit = (filename: string, sql: string) =>
     db.close()
   })
 
-/** Tags of what reading answers after the file was edited. */
+/** Returns the error tag of a read after the file was edited. */
 const tagAfter = <A, E extends { readonly _tag: string }>(
   sql: string,
   read: (store: RuntimeStore["Type"]) => Effect.Effect<A, E>
@@ -75,7 +75,7 @@ const tagAfter = <A, E extends { readonly _tag: string }>(
 
 describe("rows that went missing", () => {
   for (const table of ["input_open", "operation", "slice"]) {
-    it.live(`R2 of ${table}: the image says so, it is not taken for one that lacks them`, () =>
+    it.live(`R2 of ${table} are reported as corrupt in the image`, () =>
       Effect.gen(function*() {
         const filename = yield* written
         assert.deepStrictEqual((yield* using(filename, C.imageOf(session))).corrupt, [])
@@ -85,7 +85,7 @@ describe("rows that went missing", () => {
       }))
   }
 
-  it.live("R2 a shape that inputs refer to", () =>
+  it.live("R2 of a shape that inputs refer to are reported as corrupt", () =>
     Effect.gen(function*() {
       const filename = yield* written
       yield* edit(filename, "UPDATE shape SET id = id + 1000")
@@ -106,14 +106,14 @@ describe("rows that went missing", () => {
     ["a session's inputs", "DELETE FROM input_open", (store) => store.session(runtimeId)]
   ]
   for (const [what, sql, read] of lists) {
-    it.live(`T4 ${what}: reading fails`, () =>
+    it.live(`T4 ${what}: the read fails with StoreCorrupt`, () =>
       Effect.gen(function*() {
         assert.strictEqual(yield* tagAfter(sql, read), "StoreCorrupt")
       }))
   }
 })
 
-it.live("open inputs are listed without a look at those that have ended", () =>
+it.live("open inputs are listed without reading ended inputs", () =>
   Effect.gen(function*() {
     const filename = yield* written
     yield* edit(filename, "DELETE FROM ended")
@@ -124,8 +124,8 @@ it.live("open inputs are listed without a look at those that have ended", () =>
     assert.deepStrictEqual(Array.from(yield* using(filename, open), ({ phase }) => phase), ["queued"])
   }))
 
-describe("rows that are not found under their key any more", () => {
-  it.live("R2 an operation under the id of another: the image says so, nobody is given it", () =>
+describe("rows whose key was changed", () => {
+  it.live("R2 an operation under a changed id is reported as corrupt and never returned", () =>
     Effect.gen(function*() {
       const filename = yield* written
       const other = C.uuid()
@@ -136,17 +136,17 @@ describe("rows that are not found under their key any more", () => {
       assert.strictEqual((yield* Effect.flip(using(filename, asked)))._tag, "StoreCorrupt")
     }))
 
-  it.live("R1 a key: it is not taken for a new one", () =>
+  it.live("R1 a deduplication key with a changed row is not taken for a new one", () =>
     Effect.gen(function*() {
       const find = (store: RuntimeStore["Type"]) => store.findKey(runtimeId, "done")
       assert.strictEqual(yield* tagAfter("UPDATE dedup_key SET key = 'dome' WHERE key = 'done'", find), "StoreCorrupt")
       assert.strictEqual(yield* tagAfter("UPDATE known SET ended = NULL", find), "StoreCorrupt")
     }))
 
-  it.live("R1 an input: it is not taken for an unknown one", () =>
+  it.live("R1 an input with a changed id is not taken for an unknown one", () =>
     Effect.gen(function*() {
       const find = (store: RuntimeStore["Type"]) => store.terminalInput(runtimeId, done.inputId)
-      // it stays where it was, as a row does in which a bit is flipped
+      // The row keeps its place, as a row with a flipped bit does.
       const sql = `UPDATE known SET id = id || '0' WHERE id = '${done.inputId}'`
       assert.strictEqual(yield* tagAfter(sql, find), "StoreCorrupt")
     }))
@@ -170,8 +170,8 @@ describe("rows that are not found under their key any more", () => {
     }))
 })
 
-describe("pages that lie where others should", () => {
-  it.live("T5 are found when the last holder did not close the file, and whenever it is asked for", () =>
+describe("misplaced pages", () => {
+  it.live("T5 are found when the last holder did not close the file, and with every check that is asked for", () =>
     Effect.gen(function*() {
       const filename = yield* written
       yield* edit(filename, "UPDATE store_meta SET clean_shutdown = 0")

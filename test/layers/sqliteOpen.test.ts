@@ -1,3 +1,4 @@
+/** Opening store files: new, empty, foreign and refused ones; and the exact size limit of a commit. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { assert, describe, it } from "@effect/vitest"
@@ -18,18 +19,18 @@ const inFolder = <A, E>(test: (folder: string, fs: FileSystem.FileSystem) => Eff
   }).pipe(Effect.provide(NodeFileSystem.layer))
 
 describe("opening a file", () => {
-  it.scopedLive("an empty file is a new store, and its lock stays beside it", () =>
+  it.scopedLive("makes a new store of an empty file and leaves the lock file beside it", () =>
     inFolder((folder, fs) =>
       Effect.gen(function*() {
         yield* fs.writeFile(`${folder}/s.db`, new Uint8Array())
         yield* opened(`${folder}/s.db`)
         yield* opened(`${folder}/s.db`)
-        // whoever waits for the lock has opened this very file
+        // The lock file stays, since a waiting process has this very file open.
         assert.isTrue(yield* fs.exists(`${folder}/s.db.lock`))
       })
     ))
 
-  it.scopedLive("a database with nothing in it is a new store as well", () =>
+  it.scopedLive("makes a new store of an empty database", () =>
     inFolder((folder) =>
       Effect.gen(function*() {
         const other = new Sqlite(`${folder}/s.db`)
@@ -39,7 +40,7 @@ describe("opening a file", () => {
       })
     ))
 
-  it.scopedLive("one that is refused once its lock was taken takes the lock's file away again", () =>
+  it.scopedLive("removes the lock file when the store is refused after the lock was taken", () =>
     inFolder((folder, fs) =>
       Effect.gen(function*() {
         const [filename, copy] = [`${folder}/s.db`, `${folder}/copy.db`]
@@ -53,7 +54,7 @@ describe("opening a file", () => {
       })
     ))
 
-  it.scopedLive("a refused one leaves nothing behind that was not there", () =>
+  it.scopedLive("leaves no new file behind when the file is refused", () =>
     inFolder((folder, fs) =>
       Effect.gen(function*() {
         const filename = `${folder}/other.db`
@@ -74,7 +75,7 @@ describe("the largest commit", () => {
       const ceiling = storedCeiling(1)
       const commit = (length: number) =>
         Effect.flatMap(C.open(C.sessionId()), ({ at }) => {
-          // another id of the same length
+          // Another id of the same length.
           const { input, inputId } = C.recordOf(0)
           const words = input._tag === "Prompt" ? { ...input, text: "é".repeat(length) } : input
           return C.commit(at, { inputs: [C.insert({ ...record, inputId, input: words })] })

@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** Looking into a store: beside its holder, without leaving traces, and where nothing may be written. */
+/** Reading a store: beside the process that holds it, without leaving traces, and in folders that cannot be written. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -41,7 +41,7 @@ const written = (filename: string) =>
     Effect.provide(RuntimeStoreSqlite.layer({ filename }))
   )
 
-/** A process that holds the store, having committed three inputs. */
+/** A process that holds the store, after it committed three inputs. */
 const holder = (filename: string) =>
   Effect.acquireRelease(
     Effect.async<ReturnType<typeof spawn>, string>((resume) => {
@@ -57,7 +57,7 @@ const holder = (filename: string) =>
   )
 
 describe("a reader", () => {
-  it.scopedLive("P5 works beside the process that holds the store, stopped or not", () =>
+  it.scopedLive("P5 works beside the process that holds the store, also while that process is stopped", () =>
     Effect.gen(function*() {
       const filename = file()
       const child = yield* holder(filename)
@@ -69,7 +69,7 @@ describe("a reader", () => {
       assert.deepStrictEqual(fs.readdirSync(join(filename, "..")).sort(), names)
     }))
 
-  it.live("P5 sees what its own process commits meanwhile, and drops none of its locks", () =>
+  it.live("P5 sees the commits of its own process and drops none of its locks", () =>
     Effect.gen(function*() {
       const filename = file()
       const read = reading(
@@ -90,7 +90,7 @@ describe("a reader", () => {
       assert.strictEqual(error._tag, "StoreLocked")
     }))
 
-  it.live("finds one session without a look at the others", () =>
+  it.live("finds one session without scanning the others", () =>
     Effect.gen(function*() {
       const filename = file()
       yield* written(filename)
@@ -110,7 +110,7 @@ describe("a reader", () => {
       assert.deepStrictEqual(plans.filter((step) => /SCAN (?!j|n|CONSTANT)/.test(step)), [])
     }).pipe(Effect.scoped, Effect.provide([NodeFileSystem.layer, NodePath.layer])))
 
-  it.live("takes an input that is forgotten while its end is read for forgotten, not for damaged", () => {
+  it.live("returns none, not an error, when an input is evicted while its end is read", () => {
     const filename = file()
     return Effect.gen(function*() {
       for (const many of [1, 40]) {
@@ -146,7 +146,7 @@ describe("a reader", () => {
     )
   })
 
-  it.live("leaves the folder of a closed store as it was", () =>
+  it.live("leaves the folder of a closed store unchanged", () =>
     Effect.gen(function*() {
       const filename = file()
       yield* written(filename)
@@ -156,7 +156,7 @@ describe("a reader", () => {
       assert.deepStrictEqual(fs.readdirSync(join(filename, "..")).sort(), before)
     }))
 
-  it.live("makes nothing where there is no store", () =>
+  it.live("creates no file where there is no store", () =>
     Effect.gen(function*() {
       const filename = file()
       assert.strictEqual((yield* Effect.flip(reading(filename, inputs)))._tag, "StoreUnavailable")
@@ -166,7 +166,10 @@ describe("a reader", () => {
     }))
 })
 
-/** Where the memory that readers of a log share should be, there is a link, which is not followed: it cannot be made. */
+/**
+ * Puts a dangling link where the shared memory of the log belongs. The link is not followed, so that memory cannot be
+ * created.
+ */
 const unshareable = (filename: string) => fs.symlinkSync("elsewhere", `${filename}-shm`)
 
 describe("a store whose readers cannot share memory", () => {
@@ -182,14 +185,14 @@ describe("a store whose readers cannot share memory", () => {
       assert.deepStrictEqual([source, count], ["copy", 1])
     }))
 
-  it.live("is copied anew when it changed meanwhile; nothing of the first copy is left", () =>
+  it.live("is copied again when it changed during the copy, and nothing of the first copy remains", () =>
     Effect.gen(function*() {
       const live = file()
       const filename = file()
       yield* Effect.gen(function*() {
         const { at } = yield* C.open(session)
         const next = yield* C.commit(at, { inputs: [C.insert(C.recordOf(0))] })
-        // as a holder that was killed leaves it
+        // A file as a killed holder leaves it.
         for (const suffix of ["", "-wal"]) fs.copyFileSync(live + suffix, filename + suffix)
         yield* C.commit(next, { inputs: [C.insert(C.recordOf(1)), C.insert(C.recordOf(2))] })
       }).pipe(Effect.provide(RuntimeStoreSqlite.layer({ filename: live })))

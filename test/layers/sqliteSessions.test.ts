@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** A list of sessions, some of which are damaged: those are named, and the others listed. */
+/** Listing sessions of which some are damaged: the error names those, and the list contains the others. */
 import { assert, describe, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import * as Context from "effect/Context"
@@ -29,7 +29,7 @@ const edit = (filename: string, ...statements: ReadonlyArray<string>) =>
     db.close()
   })
 
-/** Sessions with an open input each, after their file was edited. */
+/** Creates sessions with one open input each, then edits their file. */
 const damaged = (...statements: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const filename = join(fs.mkdtempSync(join(tmpdir(), "meerkat-sessions-")), "s.db")
@@ -43,7 +43,7 @@ const damaged = (...statements: ReadonlyArray<string>) =>
     return filename
   })
 
-/** What a list shows, and what it fails of. */
+/** Returns the listed sessions and the error of the list. */
 const listed = (filename: string, filter: SessionFilter = {}) =>
   Effect.gen(function*() {
     const store = yield* RuntimeStore
@@ -55,7 +55,7 @@ const listed = (filename: string, filter: SessionFilter = {}) =>
   }).pipe(Effect.provide(RuntimeStoreSqlite.layer({ filename })))
 
 describe("a list of sessions", () => {
-  it.live("shows all that can be read, and fails with the names of the others", () =>
+  it.live("contains every readable session and fails with the names of the others", () =>
     Effect.gen(function*() {
       const filename = yield* damaged(
         "UPDATE runtime SET updated_at = updated_at + 1 WHERE session_id = 'a'",
@@ -67,7 +67,7 @@ describe("a list of sessions", () => {
       assert.match(error.message, /rt:session:a: .*sum.*rt:session:c: /)
     }))
 
-  it.live("names a session whose state is none, and one whose inputs are lost, whatever was asked for", () =>
+  it.live("names a session with an invalid state and a session with lost inputs, whatever the filter", () =>
     Effect.gen(function*() {
       const filename = yield* damaged(
         "UPDATE runtime SET lifecycle = 'idlf' WHERE session_id = 'a'",
@@ -93,7 +93,7 @@ describe("layerResuming", () => {
       assert.deepStrictEqual(there, ["b", "c", "d"])
     }))
 
-  it.live("does not come up where nobody knows which sessions are missing", () =>
+  it.live("fails to build when the store cannot tell which sessions are missing", () =>
     Effect.gen(function*() {
       const lost = new StoreCorrupt({ table: "runtime", key: "", detail: "4 rows, 3 in their index" })
       const store = Layer.map(RuntimeStoreMemory.layer, (context) =>

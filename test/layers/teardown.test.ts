@@ -1,3 +1,4 @@
+/** Teardown of an entry after its machine has closed. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -21,7 +22,7 @@ const layer = MachineAuthorityLive.layer.pipe(
 )
 
 describe("taking an entry down", () => {
-  it.effect("in a machine that is closed says so", () =>
+  it.effect("fails with Internal when the machine is closed", () =>
     Effect.gen(function*() {
       const authorities = yield* MachineAuthority
       const spawner = yield* Spawn.make
