@@ -1,4 +1,4 @@
-/** What stands on the command line, and what is printed of what agents wrote. */
+/** The arguments of the command line, and how the program prints texts that agents wrote. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { ofReadError } from "../../src/cli/failure.js"
@@ -8,7 +8,7 @@ import { BodyReplaced, StoreCorrupt } from "../../src/domain/StoreErrors.js"
 import * as Cli from "../support/cli.js"
 
 describe.concurrent("the command line", () => {
-  it.scopedLive("what stands after -- are words of the prompt that send queues", () =>
+  it.scopedLive("send takes the words after -- as part of the prompt", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       yield* cli.run(["send", "demo", "hello", "--", "world"])
@@ -20,7 +20,7 @@ describe.concurrent("the command line", () => {
       assert.match(stray.stderr, /A prompt that begins with a dash stands after --/)
     }), 60_000)
 
-  it.scopedLive("a command that takes nothing after -- says so", () =>
+  it.scopedLive("a command that takes nothing after -- refuses such words", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       for (const command of [["sessions"], ["show", "demo"], ["history", "demo"]]) {
@@ -30,7 +30,7 @@ describe.concurrent("the command line", () => {
       }
     }), 60_000)
 
-  it.scopedLive("a name that no session can have is told in a sentence", () =>
+  it.scopedLive("an invalid session name is refused with a full sentence", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const ended = yield* cli.run(["send", "n".repeat(201), "hello"])
@@ -39,7 +39,7 @@ describe.concurrent("the command line", () => {
       assert.notMatch(ended.stderr, /Predicate|SessionId/)
     }), 60_000)
 
-  it.scopedLive("an empty key names nothing, and nothing is added under it", () =>
+  it.scopedLive("an empty key is refused and nothing is queued", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       for (const command of [["send", "demo"], ["run", "--session", "demo", "--exec", "cat"]]) {
@@ -52,22 +52,26 @@ describe.concurrent("the command line", () => {
       assert.deepStrictEqual(cli.bytes(), {})
     }), 60_000)
 
-  it.scopedLive("the environment says how often an input may fail, --attempts wins", () =>
-    Effect.gen(function*() {
-      const cli = yield* Cli.make
-      const env = { MEERKAT_MAX_ATTEMPTS: "2" }
-      const agent = ["--exec", "exit 7", "--json", "x"]
-      const [two] = Cli.documents(yield* cli.run(["run", ...agent], { env }))
-      const [one] = Cli.documents(yield* cli.run(["run", "--attempts", "1", ...agent], { env }))
-      assert.deepStrictEqual([two.attempts, one.attempts], [2, 1])
-      const wrong = yield* cli.run(["run", ...agent], { env: { MEERKAT_MAX_ATTEMPTS: "many" } })
-      assert.strictEqual(wrong.code, 2, wrong.stderr)
-    }), 60_000)
+  it.scopedLive(
+    "MEERKAT_MAX_ATTEMPTS sets the attempts of an input, and --attempts overrides it",
+    () =>
+      Effect.gen(function*() {
+        const cli = yield* Cli.make
+        const env = { MEERKAT_MAX_ATTEMPTS: "2" }
+        const agent = ["--exec", "exit 7", "--json", "x"]
+        const [two] = Cli.documents(yield* cli.run(["run", ...agent], { env }))
+        const [one] = Cli.documents(yield* cli.run(["run", "--attempts", "1", ...agent], { env }))
+        assert.deepStrictEqual([two.attempts, one.attempts], [2, 1])
+        const wrong = yield* cli.run(["run", ...agent], { env: { MEERKAT_MAX_ATTEMPTS: "many" } })
+        assert.strictEqual(wrong.code, 2, wrong.stderr)
+      }),
+    60_000
+  )
 })
 
-describe.concurrent("what agents wrote", () => {
+describe.concurrent("texts of agents", () => {
   it.scopedLive(
-    "cannot reach the terminal through a table or the history, but is answered as it is",
+    "are printed without control characters in tables and histories, but unchanged as an answer",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -83,18 +87,18 @@ describe.concurrent("what agents wrote", () => {
     60_000
   )
 
-  it("is cut between characters, not inside one", () => {
+  it("are cut between characters, not inside one", () => {
     assert.strictEqual(brief(`${"x".repeat(58)}😀😀`), `${"x".repeat(58)}…`)
   })
 
-  it("is listed whatever there is of it", () => {
+  it("are listed in full, however many there are", () => {
     const rows = Array.from({ length: 200_000 }, (_, n) => [String(n), "x"])
     assert.match(aligned(["N", "WHAT"], rows), /^N {7}WHAT\n0 {7}x\n[^]*\n199999 {2}x$/)
   })
 })
 
-describe("a history that cannot be printed", () => {
-  it("is no damage of the store when its body was replaced meanwhile", () => {
+describe("an error of a history", () => {
+  it("asks to repeat the command when the body was replaced meanwhile, instead of reporting damage", () => {
     const runtimeId = runtimeIdOf(SessionId.make("s"))
     const replaced = ofReadError("jobs.db")(new BodyReplaced({ runtimeId }))
     assert.strictEqual(replaced.code, 1)

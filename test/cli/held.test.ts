@@ -1,4 +1,4 @@
-/** The program over what only goes along with other inputs, as processes of the library leave it. */
+/** The program over held inputs, which run only along with other inputs. Processes of the library leave them behind. */
 import { assert, describe, it } from "@effect/vitest"
 import Database from "better-sqlite3"
 import * as Effect from "effect/Effect"
@@ -10,7 +10,7 @@ import * as Library from "../support/library.js"
 
 const s = SessionId.make("s")
 
-/** A process of the library that had something to do with session `s`. */
+/** Registers session `s` in a process of the library, uses the machine, and ends the process. */
 const leaves = <A, E>(cli: Cli.Cli, use: (machine: MeerkatMachineService) => Effect.Effect<A, E>) =>
   Library.on(cli.path("meerkat.db"), (machine) => Effect.zipRight(machine.registerSession(s), use(machine)))
 
@@ -32,10 +32,10 @@ const progress: Input = {
   body: "half of it"
 }
 
-/** Answers what it is given, once there is a file `go`. */
+/** An agent that waits for a file `go`, then answers with its prompt. */
 const waits = "echo $$ >> runs; until test -e go; do sleep 0.05; done; cat"
 
-/** What a program comes to whose store refuses all that it writes from its first answer on. */
+/** Runs the program, whose store refuses every end of an input from its first answer on. */
 const unstored = (cli: Cli.Cli, args: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     const running = yield* cli.start([...args, "--json", "--exec", waits])
@@ -50,7 +50,7 @@ const unstored = (cli: Cli.Cli, args: ReadonlyArray<string>) =>
 
 describe.concurrent("resume of held inputs", () => {
   it.scopedLive(
-    "says that they wait for another input, and goes on with the next session",
+    "reports them as waiting for another input and continues with the next session",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -71,7 +71,7 @@ describe.concurrent("resume of held inputs", () => {
     60_000
   )
 
-  it.scopedLive("runs them along with what drives, and says which are left", () =>
+  it.scopedLive("runs them along with a driving input and reports those that are left", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       yield* leaves(cli, prompts("first", { hold: true }))
@@ -99,7 +99,7 @@ describe.concurrent("resume of held inputs", () => {
     60_000
   )
 
-  it.scopedLive("run does not wait for one that its key names", () =>
+  it.scopedLive("run does not wait for a held input that its key names", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const held = yield* leaves(cli, prompts("note this", { hold: true, idempotencyKey: "k" }))
@@ -112,7 +112,7 @@ describe.concurrent("resume of held inputs", () => {
       assert.deepStrictEqual([along.code, along.stdout], [0, "note this\n"])
     }), 60_000)
   it.scopedLive(
-    "run gives the answer of one that its key names, also if it could not be stored",
+    "run prints the answer of a held input that its key names, also when it could not be stored",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -125,13 +125,17 @@ describe.concurrent("resume of held inputs", () => {
     60_000
   )
 
-  it.scopedLive("resume says what became of one when the session can run nothing more", () =>
-    Effect.gen(function*() {
-      const cli = yield* Cli.make
-      yield* cli.run(["send", "s", "first"])
-      yield* leaves(cli, prompts("second", { hold: true }))
-      const resumed = yield* unstored(cli, ["resume"])
-      const statuses = Cli.documents(resumed).map(({ status }) => status)
-      assert.deepStrictEqual([resumed.code, statuses], [4, ["unfinished", "unfinished"]], resumed.stderr)
-    }), 60_000)
+  it.scopedLive(
+    "resume reports a held input as unfinished when its session can run nothing more",
+    () =>
+      Effect.gen(function*() {
+        const cli = yield* Cli.make
+        yield* cli.run(["send", "s", "first"])
+        yield* leaves(cli, prompts("second", { hold: true }))
+        const resumed = yield* unstored(cli, ["resume"])
+        const statuses = Cli.documents(resumed).map(({ status }) => status)
+        assert.deepStrictEqual([resumed.code, statuses], [4, ["unfinished", "unfinished"]], resumed.stderr)
+      }),
+    60_000
+  )
 })

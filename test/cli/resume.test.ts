@@ -1,4 +1,4 @@
-/** `meerkat resume` over inputs and sessions of which some are in trouble. */
+/** `meerkat resume` over inputs and sessions of which some fail or are damaged. */
 import { assert, describe, it } from "@effect/vitest"
 import Database from "better-sqlite3"
 import * as Effect from "effect/Effect"
@@ -8,7 +8,7 @@ import * as Library from "../support/library.js"
 
 const idOf = ({ stdout }: Cli.Ended): string => stdout.trim()
 
-/** Ends the program with SIGKILL while its agent works. */
+/** Kills the program with SIGKILL while its agent works. */
 const crash = (cli: Cli.Cli, args: ReadonlyArray<string>) =>
   Effect.scoped(Effect.gen(function*() {
     const before = cli.lines("runs").length
@@ -22,7 +22,7 @@ const crash = (cli: Cli.Cli, args: ReadonlyArray<string>) =>
 
 const crashes = (cli: Cli.Cli) => Effect.forEach([1, 2, 3], () => crash(cli, ["resume"]))
 
-/** Retires a session whose only input runs; it is queued again as the process ends in order. */
+/** Retires a session whose only input runs. The orderly end of the process queues the input again. */
 const retire = (cli: Cli.Cli, name: string) =>
   Library.on(cli.path("meerkat.db"), (machine) =>
     Effect.gen(function*() {
@@ -33,7 +33,7 @@ const retire = (cli: Cli.Cli, name: string) =>
       yield* machine.session(id).retire
     }))
 
-/** Changes a byte of what the session was given. */
+/** Changes the digest of one open input in the file. */
 const damage = (cli: Cli.Cli) =>
   Effect.sync(() => {
     const db = new Database(cli.path("meerkat.db"))
@@ -46,7 +46,7 @@ const damage = (cli: Cli.Cli) =>
 
 describe.concurrent("resume", () => {
   it.scopedLive(
-    "an input that is given up because its processes died is told like any other end",
+    "reports an input as failed when its crashes used up the budget",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -60,7 +60,7 @@ describe.concurrent("resume", () => {
     120_000
   )
 
-  it.scopedLive("run tells it too, beside its own answer", () =>
+  it.scopedLive("run reports such an input too, beside its own answer", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const lost = idOf(yield* cli.run(["send", "h", "precious"]))
@@ -70,7 +70,7 @@ describe.concurrent("resume", () => {
       assert.match(run.stderr, new RegExp(`pending input ${lost}: failed: its run ended with the process 3 times`))
     }), 120_000)
 
-  it.scopedLive("the last input of a retired session that is given up is told", () =>
+  it.scopedLive("reports the last input of a retired session when it is given up", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const lost = idOf(yield* cli.run(["send", "h", "precious"]))
@@ -81,7 +81,7 @@ describe.concurrent("resume", () => {
       assert.deepStrictEqual(Cli.documents(resumed).map(({ input, status }) => [input, status]), [[lost, "failed"]])
     }), 120_000)
 
-  it.scopedLive("a damaged session is named, and the others run", () =>
+  it.scopedLive("names a damaged session and runs the others", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       for (const session of ["a", "b", "c"]) yield* cli.run(["send", session, session])
@@ -92,7 +92,7 @@ describe.concurrent("resume", () => {
     }), 60_000)
 
   it.scopedLive(
-    "a session that cannot even be listed is named, by sessions too, and the others run",
+    "names a session that cannot be listed, as sessions does, and runs the others",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -113,7 +113,7 @@ describe.concurrent("resume", () => {
     60_000
   )
 
-  it.scopedLive("a damaged session is no matter to one whose name it begins with", () =>
+  it.scopedLive("runs a session whose name is a prefix of the name of a damaged one", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       for (const session of ["job-10", "job-1"]) yield* cli.run(["send", session, session])
@@ -128,7 +128,7 @@ describe.concurrent("resume", () => {
       assert.match(other.stderr, /the sum does not match/)
     }), 60_000)
 
-  it.scopedLive("a session that is not there is said to be so, and the others run", () =>
+  it.scopedLive("names a session that does not exist and runs the others", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       yield* cli.run(["send", "b", "b"])
@@ -137,7 +137,7 @@ describe.concurrent("resume", () => {
       assert.match(resumed.stderr, /There is no session "nosuch" in meerkat.db/)
     }), 60_000)
 
-  it.scopedLive("a store that is not there is not made", () =>
+  it.scopedLive("does not create a missing store", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const resumed = yield* cli.run(["resume", "--db", "typo.db", "--exec", "cat"])
@@ -147,10 +147,10 @@ describe.concurrent("resume", () => {
     }), 60_000)
 })
 
-// alone: it moves many bytes
+// These tests run alone, since they move many bytes.
 describe("resume of large inputs", () => {
   it.scopedLive(
-    "an input that is too large for the limit is told by its session, and the others run",
+    "names the session of an input above the limit and runs the others",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make

@@ -1,4 +1,4 @@
-/** `meerkat run` as people meet it: a real process, a real file, programs of all kinds. */
+/** `meerkat run` from the outside: a real process, a real file, and programs of all kinds. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
@@ -6,7 +6,7 @@ import * as Cli from "../support/cli.js"
 
 const said = ({ code, stderr, stdout }: Cli.Ended) => ({ code, stdout, stderr })
 
-/** What is wrong is said in words. */
+/** Checks the exit code, and that the error is words without a stack trace or an answer. */
 const plainly = (ended: Cli.Ended, code: number, words: RegExp) => {
   assert.strictEqual(ended.code, code, ended.stderr)
   assert.match(ended.stderr, words)
@@ -15,7 +15,7 @@ const plainly = (ended: Cli.Ended, code: number, words: RegExp) => {
 }
 
 describe.concurrent("run", () => {
-  it.scopedLive("answers through SQLite, and the same session goes on", () =>
+  it.scopedLive("answers through SQLite and continues the same session", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const first = yield* cli.run(["run", "--session", "demo", "--exec", "cat", "hello"])
@@ -28,7 +28,7 @@ describe.concurrent("run", () => {
       assert.strictEqual(history.stdout, "user: hello\nassistant: hello\nuser: again\nassistant: again\n")
     }), 60_000)
 
-  it.scopedLive("a prompt may be of lines that are nearly all empty", () =>
+  it.scopedLive("accepts a prompt of nearly only empty lines", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const args = ["run", "--session", "demo", "--exec", "wc -c | tr -d ' '", "-"]
@@ -44,7 +44,7 @@ describe.concurrent("run", () => {
     }), 60_000)
 
   it.scopedLive(
-    "the same key prints the stored outcome and runs nothing, also when it is a failure",
+    "prints the stored outcome of a known key, also of a failure, without running the program",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -60,7 +60,7 @@ describe.concurrent("run", () => {
     60_000
   )
 
-  it.scopedLive("after kill -9 the input runs once more and is committed once", () =>
+  it.scopedLive("runs the input once more after kill -9 and commits it once", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       cli.write("agent.sh", "echo $$ >> runs\n[ \"$MEERKAT_ATTEMPT\" = 1 ] && sleep 60\ncat\n")
@@ -87,7 +87,7 @@ describe.concurrent("run", () => {
     }), 60_000)
 
   it.scopedLive(
-    "Ctrl-C ends the program's group, keeps the input, and the next run does it first",
+    "ends the program's group on Ctrl-C, keeps the input, and the next run does it first",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -108,7 +108,7 @@ describe.concurrent("run", () => {
     60_000
   )
 
-  it.scopedLive("failed attempts are repeated as often as was asked", () =>
+  it.scopedLive("repeats failed attempts as often as --attempts allows", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const agent = "if [ $MEERKAT_ATTEMPT -lt 3 ]; then echo no >&2; exit 7; fi; cat"
@@ -118,7 +118,7 @@ describe.concurrent("run", () => {
     }), 60_000)
 
   it.scopedLive(
-    "reads the prompt from standard input and takes a program without a shell",
+    "reads the prompt from standard input and runs a program without a shell",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -128,14 +128,14 @@ describe.concurrent("run", () => {
     60_000
   )
 
-  it.scopedLive("prints the name of a session it makes", () =>
+  it.scopedLive("prints the name of a session that it makes", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const ended = yield* cli.run(["run", "--exec", "printf %s \"$MEERKAT_SESSION\"", "x"])
       assert.strictEqual(ended.stderr, `session: ${ended.stdout}`)
     }), 60_000)
 
-  it.scopedLive("hands over the whole turn and takes a document back", () =>
+  it.scopedLive("hands the whole turn to the program as JSON and reads a JSON answer", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const json = ["run", "--session", "s", "--input", "json"]
@@ -154,10 +154,10 @@ describe.concurrent("run", () => {
     }), 60_000)
 })
 
-describe.concurrent("programs that fail", () => {
+describe.concurrent("a program that fails", () => {
   const failures: ReadonlyArray<readonly [string, ReadonlyArray<string>, number, RegExp]> = [
     ["exits 3", ["--exec", "echo broken >&2; exit 3"], 1, /exited with code 3: broken/],
-    ["is not there for the shell", ["--exec", "no-such-program-at-all"], 1, /exited with code 127: .*not found/],
+    ["is unknown to the shell", ["--exec", "no-such-program-at-all"], 1, /exited with code 127: .*not found/],
     ["kills itself", ["--exec", "kill -9 $$"], 1, /ended by signal SIGKILL/],
     ["prints nothing", ["--exec", "true"], 1, /empty answer/],
     ["prints 50 MiB", ["--exec", "head -c 52428800 /dev/zero"], 1, /more than 16777216 bytes/],
@@ -175,7 +175,7 @@ describe.concurrent("programs that fail", () => {
       }), 60_000)
   }
 
-  it.scopedLive("an empty answer can be allowed", () =>
+  it.scopedLive("succeeds with an empty answer when --allow-empty is set", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const ended = yield* cli.run(["run", "--session", "s", "--allow-empty", "--exec", "true", "x"])
@@ -183,7 +183,7 @@ describe.concurrent("programs that fail", () => {
     }), 60_000)
 })
 
-describe.concurrent("command lines that are wrong leave no file", () => {
+describe.concurrent("an invalid command line leaves no file:", () => {
   const mistakes: ReadonlyArray<readonly [string, ReadonlyArray<string>, RegExp]> = [
     ["no program", ["x"], /Which program should answer/],
     ["two programs", ["--exec", "cat", "x", "--", "cat"], /program once/],
@@ -191,7 +191,7 @@ describe.concurrent("command lines that are wrong leave no file", () => {
     ["an empty prompt", ["--exec", "cat", " "], /prompt is empty/],
     ["no prompt", ["--exec", "cat"], /prompt is empty/],
     ["an empty prompt on standard input", ["--exec", "cat", "-"], /prompt is empty/],
-    ["a typing error", ["--sesion", "demo", "--exec", "cat", "x"], /no option --sesion/],
+    ["a misspelled option", ["--sesion", "demo", "--exec", "cat", "x"], /no option --sesion/],
     ["a bad name", ["--session", "", "--exec", "cat", "x"], /--session takes a name/],
     ["a bad duration", ["--timeout", "soon", "--exec", "cat", "x"], /--timeout takes a duration/],
     ["no attempts", ["--attempts", "0", "--exec", "cat", "x"], /--attempts takes a number/],

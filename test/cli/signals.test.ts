@@ -1,12 +1,12 @@
-/** What becomes of the input that runs when the program is asked to end. */
+/** What happens to the running input when the program is asked to end. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Cli from "../support/cli.js"
 
-/** An agent that says when it is asked to end, and does not. */
+/** An agent that records each request to end, and ignores it. */
 const stubborn = "trap 'echo x >> asked' TERM; echo $$ >> runs; while :; do sleep 60; done"
 
-/** A resume that has been asked once to end, and has not ended yet. */
+/** Starts a resume and asks it once to end. Its agent keeps it from ending. */
 const asked = (cli: Cli.Cli, signal: "SIGHUP" | "SIGINT") =>
   Effect.gen(function*() {
     yield* cli.run(["send", "h", "precious"])
@@ -19,7 +19,7 @@ const asked = (cli: Cli.Cli, signal: "SIGHUP" | "SIGINT") =>
   })
 
 describe.concurrent("signals", () => {
-  it.scopedLive("a hangup ends it in order: the input is kept and nothing is counted", () =>
+  it.scopedLive("a hangup ends the program in order, keeps the input and counts nothing", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       yield* cli.run(["send", "h", "precious"])
@@ -34,7 +34,7 @@ describe.concurrent("signals", () => {
 
   const seconds = [
     ["a second hangup changes nothing", "SIGHUP", { code: 130, signal: null }, 0],
-    ["a second Ctrl-C ends it at once, and counts as a crash", "SIGINT", { code: null, signal: "SIGINT" }, 1]
+    ["a second Ctrl-C ends the program at once and counts as a crash", "SIGINT", { code: null, signal: "SIGINT" }, 1]
   ] as const
   for (const [name, signal, end, crashedAttempts] of seconds) {
     it.scopedLive(name, () =>

@@ -1,4 +1,4 @@
-/** What the program does about files that it cannot have, and what it shows of those it has. */
+/** How the program refuses files that it cannot use, and what it shows of its stores. */
 import { assert, describe, it } from "@effect/vitest"
 import Database from "better-sqlite3"
 import * as Effect from "effect/Effect"
@@ -17,31 +17,35 @@ const refused = (ended: Cli.Ended, code: number, words: RegExp) => {
 const attempt = ["run", "--session", "other", "--exec", "cat", "x"]
 
 describe.concurrent("stores", () => {
-  it.scopedLive("a second process is told who has the file, and writes nothing", () =>
-    Effect.gen(function*() {
-      const cli = yield* Cli.make
-      const agent = "echo $$ > started; until [ -e go ]; do sleep 0.05; done; cat"
-      const holder = yield* cli.start(["run", "--session", "s", "--exec", agent, "hello"])
-      yield* Cli.until(() => cli.lines("started").length === 1)
-      yield* Cli.untilStaged(cli, "s")
-      const before = cli.bytes()
-      const second = yield* cli.run(attempt)
-      refused(second, 3, /is locked by process \d+/)
-      assert.include(second.stderr, `process ${holder.pid} `)
-      const beside = yield* cli.run(["sessions", "--json"])
-      assert.deepStrictEqual(
-        Cli.documents(beside).map(({ sessionId }) => sessionId),
-        ["s"]
-      )
-      // what readers share of a log is theirs to write
-      const { "meerkat.db-shm": _before, ...was } = before
-      const { "meerkat.db-shm": _after, ...is } = cli.bytes()
-      assert.deepStrictEqual(is, was)
-      cli.write("go", "")
-      assert.strictEqual((yield* holder.ended).stdout, "hello\n")
-    }), 60_000)
+  it.scopedLive(
+    "a second process is told which process holds the file, and writes nothing",
+    () =>
+      Effect.gen(function*() {
+        const cli = yield* Cli.make
+        const agent = "echo $$ > started; until [ -e go ]; do sleep 0.05; done; cat"
+        const holder = yield* cli.start(["run", "--session", "s", "--exec", agent, "hello"])
+        yield* Cli.until(() => cli.lines("started").length === 1)
+        yield* Cli.untilStaged(cli, "s")
+        const before = cli.bytes()
+        const second = yield* cli.run(attempt)
+        refused(second, 3, /is locked by process \d+/)
+        assert.include(second.stderr, `process ${holder.pid} `)
+        const beside = yield* cli.run(["sessions", "--json"])
+        assert.deepStrictEqual(
+          Cli.documents(beside).map(({ sessionId }) => sessionId),
+          ["s"]
+        )
+        // The readers of a log may write the memory that they share.
+        const { "meerkat.db-shm": _before, ...was } = before
+        const { "meerkat.db-shm": _after, ...is } = cli.bytes()
+        assert.deepStrictEqual(is, was)
+        cli.write("go", "")
+        assert.strictEqual((yield* holder.ended).stdout, "hello\n")
+      }),
+    60_000
+  )
 
-  it.scopedLive("a file that is no database stays as it is", () =>
+  it.scopedLive("a file of another format stays unchanged", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       cli.write("meerkat.db", "This is a letter and not a database, dear reader.\n".repeat(100))
@@ -51,7 +55,7 @@ describe.concurrent("stores", () => {
       assert.deepStrictEqual(cli.bytes(), before)
     }), 60_000)
 
-  it.scopedLive("the database of another program stays as it is", () =>
+  it.scopedLive("the database of another program stays unchanged", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const db = new Database(cli.path("meerkat.db"))
@@ -62,7 +66,7 @@ describe.concurrent("stores", () => {
       assert.deepStrictEqual(cli.bytes(), before)
     }), 60_000)
 
-  it.scopedLive("a store of a newer version stays as it is", () =>
+  it.scopedLive("a store of a newer version stays unchanged", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       yield* cli.run(attempt)
@@ -74,17 +78,17 @@ describe.concurrent("stores", () => {
       assert.deepStrictEqual(cli.bytes(), before)
     }), 60_000)
 
-  it.scopedLive("a folder that is not there is not made", () =>
+  it.scopedLive("a missing folder is not created", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       refused(yield* cli.run([...attempt, "--db", "nowhere/x.db"]), 4, /folder .*nowhere does not exist/)
       assert.deepStrictEqual(cli.bytes(), {})
     }), 60_000)
 
-  // root may write everywhere: then the program runs as nobody, or, where nobody cannot read it, not at all
+  // Root may write everywhere. Then the program runs as an unprivileged user; without such a user the tests are skipped.
   const user = Cli.plainUser()
   it.scopedLive.skipIf(user === null)(
-    "a read-only folder stays as it is (where permissions count)",
+    "a read-only folder stays unchanged (where permissions count)",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -96,7 +100,7 @@ describe.concurrent("stores", () => {
   )
 
   it.scopedLive.skipIf(user === null)(
-    "a store in a read-only folder is read from a copy, which is said (where permissions count)",
+    "a store in a read-only folder is read from a copy, with a notice (where permissions count)",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -113,7 +117,7 @@ describe.concurrent("stores", () => {
   )
 
   it.scopedLive.skipIf(user === null)(
-    "a look at a file of somebody else leaves nothing beside it (where permissions count)",
+    "reading the file of another user leaves nothing beside it (where permissions count)",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -132,7 +136,7 @@ describe.concurrent("stores", () => {
     60_000
   )
 
-  it.scopedLive("a file of two names is not written to, under either", () =>
+  it.scopedLive("a file with two names is not written under either", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       yield* cli.run(attempt)
@@ -145,7 +149,7 @@ describe.concurrent("stores", () => {
       assert.strictEqual((yield* cli.run(attempt)).code, 0)
     }), 60_000)
 
-  it.scopedLive("MEERKAT_DB names the store, --db wins", () =>
+  it.scopedLive("MEERKAT_DB names the store, and --db overrides it", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const env = { MEERKAT_DB: "named.db" }
@@ -155,8 +159,8 @@ describe.concurrent("stores", () => {
     }), 60_000)
 })
 
-describe.concurrent("looking and queueing", () => {
-  it.scopedLive("send queues, sessions and show tell, resume runs", () =>
+describe.concurrent("reading and queueing", () => {
+  it.scopedLive("send queues inputs, sessions and show list them, resume runs them", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const sent = yield* cli.run(["send", "q", "--key", "k", "first"])
@@ -172,7 +176,7 @@ describe.concurrent("looking and queueing", () => {
       assert.match((yield* cli.run(["receipts", "q"])).stdout, /SECOND/)
     }), 60_000)
 
-  it.scopedLive("resume says when an input has no answer", () =>
+  it.scopedLive("resume reports an input without an answer", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       yield* cli.run(["send", "q", "first"])
@@ -181,7 +185,7 @@ describe.concurrent("looking and queueing", () => {
       assert.match(resumed.stderr, /failed: exited with code 4/)
     }), 60_000)
 
-  it.scopedLive("a session or a store that is not there is said to be so", () =>
+  it.scopedLive("a missing session or store is named in the error", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       refused(yield* cli.run(["show", "s"]), 4, /There is no store at/)
@@ -192,7 +196,7 @@ describe.concurrent("looking and queueing", () => {
       refused(yield* cli.run(["sing"]), 2, /Invalid subcommand/)
     }), 60_000)
 
-  it.scopedLive("help, version and completions", () =>
+  it.scopedLive("help, version and completions are printed", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       assert.strictEqual((yield* cli.run([])).stdout, `${overview}\n`)

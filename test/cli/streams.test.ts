@@ -1,10 +1,10 @@
-/** What the program does when nobody can read what it says: the reader went away, or the disk is full. */
+/** What the program does when its output cannot be written: the reader has gone, or the disk is full. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
 import * as Cli from "../support/cli.js"
 
-/** How the meerkat of `script` ended, if its output goes to a reader that is gone. */
+/** Runs a script whose output goes to a reader that has gone. Returns the exit code and standard error. */
 const unread = (cli: Cli.Cli, script: string) =>
   Effect.map(
     cli.shell(`{ until [ -e gone ]; do sleep 0.02; done; ${script}; echo $? > code; } | { exec <&-; touch gone; }`),
@@ -13,7 +13,7 @@ const unread = (cli: Cli.Cli, script: string) =>
 
 describe.concurrent("standard output", () => {
   it.scopedLive.skipIf(!fs.existsSync("/dev/full"))(
-    "an answer that could not be written is a failure, and is kept (where there is /dev/full)",
+    "the program fails and keeps the answer when it cannot be written (where there is /dev/full)",
     () =>
       Effect.gen(function*() {
         const cli = yield* Cli.make
@@ -31,7 +31,7 @@ describe.concurrent("standard output", () => {
     60_000
   )
 
-  it.scopedLive("a reader that went away does not make a failed turn a good one", () =>
+  it.scopedLive("a failed turn stays a failure when the reader has gone", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       const failed = yield* unread(cli, "meerkat run --session s --json --exec 'exit 3' hi")
@@ -41,7 +41,7 @@ describe.concurrent("standard output", () => {
       assert.deepStrictEqual(yield* unread(cli, "meerkat history s"), { code: 0, stderr: "" })
     }), 60_000)
 
-  it.scopedLive("resume stops when nobody reads its answers, and says so", () =>
+  it.scopedLive("resume stops and says so when its reader has gone", () =>
     Effect.gen(function*() {
       const cli = yield* Cli.make
       for (const session of ["a", "b", "c"]) yield* cli.run(["send", session, session])
@@ -65,7 +65,7 @@ describe.concurrent("standard error", () => {
   ]
   for (const [name, script] of broken) {
     it.scopedLive.skipIf(!fs.existsSync("/dev/full"))(
-      `that ${name} does not stop the work (where there is /dev/full)`,
+      `the work continues when it ${name} (where there is /dev/full)`,
       () =>
         Effect.gen(function*() {
           const cli = yield* Cli.make

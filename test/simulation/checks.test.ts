@@ -1,3 +1,4 @@
+/** The checks of the simulation find what they look for, and accept what is allowed. */
 import { assert, describe, it } from "@effect/vitest"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -57,7 +58,7 @@ const worldOf = (limits: Partial<MeerkatMachineConfig.MeerkatMachineOptions> = {
 
 const quiet = Executor.make(() => Effect.succeed(consume))
 
-/** What is checked after this happened on a machine of its own. */
+/** Runs `body` on a machine of its own, then `check`, and returns the violations that were reported. */
 const violations = (
   body: (crew: Crew) => Effect.Effect<unknown, { readonly _tag: string }>,
   check: (crew: Crew) => Effect.Effect<void, never, RuntimeStore>
@@ -92,7 +93,7 @@ const violations = (
 const attached = ({ executor, machine }: Crew) =>
   Effect.scoped(Effect.flatMap(executor(s0), (made) => machine.ensureSessionWithExecutor(s0, made)))
 
-describe("what waits beside a loop that runs nothing", () => {
+describe("an input that waits beside a loop without a run", () => {
   const look = (runs: number, ...waiting: Look["waiting"]): Look => ({ runs, waiting })
   const first = { inputId: a, attempts: 0, due: true }
   const second = { inputId: b, attempts: 0, due: true }
@@ -102,13 +103,13 @@ describe("what waits beside a loop that runs nothing", () => {
     assert.deepStrictEqual(stranded(look(1, first), look(1, first, second)), [first])
   })
 
-  it("is not, as long as something runs, or moves before it", () => {
+  it("is not stranded while a run begins, or while an input in front of it moves", () => {
     assert.deepStrictEqual(stranded(look(1, first, second), look(2, second)), [])
     assert.deepStrictEqual(stranded(look(1, first, second), look(1, { ...first, attempts: 1 }, second)), [])
     assert.deepStrictEqual(stranded(look(1, first), null), [])
   })
 
-  it("is not, while it has to wait", () => {
+  it("is not stranded while its retry is not due", () => {
     const later = { ...first, due: false }
     assert.deepStrictEqual(stranded(look(1, later), look(1, later)), [])
   })
@@ -137,7 +138,7 @@ describe("a session that is brought to rest", () => {
   })
 })
 
-describe("a call that does not come back", () => {
+describe("a call that does not return", () => {
   const wait = (waits: boolean): Wait => ({ method: "ask", sessionId: s0, waits: Effect.succeed(waits) })
   const waited = (waits: boolean, world: World) =>
     Effect.gen(function*() {
@@ -147,20 +148,20 @@ describe("a call that does not come back", () => {
       return world.journal
     })
 
-  it.effect("is reported when there is nothing left that it could wait for", () =>
+  it.effect("is reported when nothing is left that it could wait for", () =>
     Effect.gen(function*() {
       const { violations } = yield* waited(false, worldOf())
       assert.deepStrictEqual(violations, ["21 every call returns: ask of s0 waits for nothing that there is"])
     }))
 
-  it.effect("is given up and counted as long as there is something", () =>
+  it.effect("is given up and counted while something is left to wait for", () =>
     Effect.gen(function*() {
       const { tally, violations } = yield* waited(true, worldOf())
       assert.deepStrictEqual(violations, [])
       assert.deepStrictEqual(Tally.toRecord(tally), { gaveUp: { "ask (reason)": 1 } })
     }))
 
-  it.effect("accuses nobody where timers fire early, or the store refuses everything", () =>
+  it.effect("is not reported where timers fire early or the store refuses everything", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual((yield* waited(false, { ...worldOf(), punctual: false })).violations, [])
       const world = worldOf()
@@ -172,15 +173,15 @@ describe("a call that does not come back", () => {
       assert.deepStrictEqual((yield* waited(false, world)).violations, [])
     }))
 
-  // seeds 30000319 and 30000712: with `Effect.raceFirst` the world never came to its end
-  it("ends when its caller is interrupted, wherever that is", () => {
+  // Seeds 30000319 and 30000712: with `Effect.raceFirst` the simulated world did not end.
+  it("ends when its caller is interrupted at any step", () => {
     for (let cut = 1; cut < 40; cut++) {
       const call = patient(worldOf(), wait(true), Effect.never)
       assert.deepStrictEqual(endsWhenCutAt(cut, call), Exit.succeed(true), `cut at ${cut}`)
     }
   })
 
-  it.effect("leaves what comes back late alone", () =>
+  it.effect("is accepted when it returns late", () =>
     Effect.gen(function*() {
       const world = worldOf()
       const fiber = yield* Effect.fork(patient(world, wait(false), Effect.delay(Effect.succeed(1), "20 minutes")))
@@ -190,8 +191,8 @@ describe("a call that does not come back", () => {
     }))
 })
 
-describe("what clients were told", () => {
-  it("who waits for an input that has ended was told", () => {
+describe("the audit of what clients were told", () => {
+  it("finds a waiter of an ended input without an answer", () => {
     const prompted = (ends: boolean) => (crew: Crew) =>
       Effect.gen(function*() {
         yield* attached(crew)
@@ -199,7 +200,7 @@ describe("what clients were told", () => {
         yield* Effect.sleep("1 minute")
         const { journal, ledger, opened, waiting } = crew.world
         Journal.sent(journal, { inputId, sessionId: s0, durability: "durable", key: null, supersessionKey: null })
-        waiting.set("somebody", inputId)
+        waiting.set("client", inputId)
         opened.set(runtimeIdOf(s0), { incarnation: 1, imageSeq: 0 })
         ledger.incarnations.set(runtimeIdOf(s0), 1)
         if (ends) ledger.ended.set(inputId, "consumed")
@@ -208,7 +209,7 @@ describe("what clients were told", () => {
     assert.match(violations(prompted(true), Audit.books)[0] ?? "", /21 every waiter resolves: .* was not told/)
   })
 
-  it("a session that was destroyed is", () => {
+  it("finds a destroyed session that lives", () => {
     const destroyed = ({ machine, world }: Crew) =>
       Effect.tap(machine.destroyRuntime(s0), () => Effect.sync(() => world.journal.destroyed.add(s0)))
     const really = (crew: Crew) => Effect.zipRight(attached(crew), destroyed(crew))
@@ -218,7 +219,7 @@ describe("what clients were told", () => {
     assert.match(violations(notReally, Audit.books)[0] ?? "", /^destroyed: /)
   })
 
-  it("an operation ended as was said", () => {
+  it("finds an operation that ended in another way than its caller was told", () => {
     const ended = (tag: "Completed" | "Failed") => (crew: Crew) =>
       Effect.gen(function*() {
         yield* attached(crew)
@@ -227,14 +228,14 @@ describe("what clients were told", () => {
         yield* operations.complete(id, "done")
         crew.world.journal.operations.set(id, { id, sessionId: s0, owner: "external", incarnation: null })
         crew.world.journal.ends.set(id, tag)
-        // the run that is woken by it
+        // Lets the run that the end wakes finish.
         yield* Effect.sleep("1 minute")
       })
     assert.deepStrictEqual(violations(ended("Completed"), Audit.books), [])
     assert.match(violations(ended("Failed"), Audit.books)[0] ?? "", /25 operations: .* ended Failed and is Completed/)
   })
 
-  it("an operation that was stored is not gone", () => {
+  it("finds a stored operation that is gone", () => {
     const lost = (crew: Crew) =>
       Effect.gen(function*() {
         yield* attached(crew)
@@ -242,13 +243,13 @@ describe("what clients were told", () => {
         const { incarnation } = Option.getOrThrow(yield* crew.machine.meerkatMachineSpineSnapshot(s0))
         crew.world.journal.operations.set(id, { id, sessionId: s0, owner: "external", incarnation })
       })
-    // nobody waited until the start was stored
+    // The session closes before the start of the operation is stored.
     assert.match(violations(lost, Audit.books)[0] ?? "", /25 operations: .* was started and is gone/)
     const later = (crew: Crew) => Effect.zipRight(lost(crew), Effect.sleep("1 minute"))
     assert.deepStrictEqual(violations(later, Audit.books), [])
   })
 
-  it("a body has as many messages as its head says", () => {
+  it("finds a body with another number of messages than its head says", () => {
     const short = (store: Context.Tag.Service<RuntimeStore>): Context.Tag.Service<RuntimeStore> => ({
       ...store,
       session: (id) => Effect.map(store.session(id), Option.map((found) => ({ ...found, messageCount: 7 })))
@@ -260,7 +261,7 @@ describe("what clients were told", () => {
   })
 })
 
-describe("an executor of a user's", () => {
+describe("an executor class of a user", () => {
   class Mine implements CoreExecutor {
     readonly said: Array<string> = []
     apply() {
@@ -282,7 +283,9 @@ describe("an executor of a user's", () => {
       assert.isUndefined(hardCancel)
     }))
 
-  /** A run that ignores its interruption for a minute, and one that begins beside it so much later. */
+  /**
+   * Begins a second run some time after a first one was interrupted. The first ignores its interruption for a minute.
+   */
   const successor = (after: "10 seconds" | "31 seconds") =>
     Effect.gen(function*() {
       const world = worldOf()
@@ -298,15 +301,15 @@ describe("an executor of a user's", () => {
       return world.journal.violations
     })
 
-  it.effect("may be left behind once it was given the time to end", () =>
+  it.effect("may begin beside an abandoned run once that run had its time to end", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* successor("31 seconds"), [])
       assert.match((yield* successor("10 seconds"))[0] ?? "", /5 single flight/)
     }))
 })
 
-describe("limits of a user's own", () => {
-  it("leave the others as they were drawn", () => {
+describe("limits given by a user", () => {
+  it("leave the other limits as they were drawn", () => {
     const { limits } = Plans.make(1)
     assert.deepStrictEqual(Plans.make(1, { limits: { maxAttempts: 7 } }).limits, { ...limits, maxAttempts: 7 })
   })
@@ -324,14 +327,14 @@ describe("limits of a user's own", () => {
       }), () => Effect.void)
   }
 
-  it("may give a key away once its owner has ended", () => {
+  it("may free a key once its owner has ended", () => {
     const limits = { keyRetentionCount: Option.some(1) }
     assert.deepStrictEqual(taken(limits, true), [])
     assert.match(taken(limits, false)[0] ?? "", /14 dedup/)
     assert.match(taken({}, true)[0] ?? "", /14 dedup/)
   })
 
-  it("may forget what has ended", { timeout: 60_000 }, () => {
+  it("may evict ended inputs", { timeout: 60_000 }, () => {
     const limits = { terminalRetention: Option.some(1), keyRetentionCount: Option.some(1) }
     for (const seed of [1, 4]) assert.deepStrictEqual(Simulation.simulate(seed, { plan: { limits } }).violations, [])
   })

@@ -1,3 +1,4 @@
+/** The simulation reports defects that no fault script has planted. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Defects from "../../src/testkit/simulation/Defects.js"
@@ -11,13 +12,13 @@ const violations = (call: Effect.Effect<unknown, unknown>) =>
   })
 
 describe("a simulated call", () => {
-  it.effect("that dies of something nobody scripted is reported", () =>
+  it.effect("is reported when it dies of a defect that no script planted", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* violations(Effect.die(new TypeError("x is undefined"))), ["defect"])
       assert.deepStrictEqual(yield* violations(Effect.die({ rows: 1n })), ["defect"])
     }))
 
-  it.effect("that fails, or dies as scripted, is not", () =>
+  it.effect("is not reported when it fails, is interrupted, or dies as scripted", () =>
     Effect.gen(function*() {
       const scripted = [
         Effect.fail("no"),

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { mutants, plugin } from "../../scripts/simulate/mutants.js"
 import { breaksUnplanted, bundle, Worker } from "../../scripts/simulate/workers.js"
 
-/** Those that a sweep finds in no time; `npm run simulate:mutants` looks for all of them. */
+/** The mutants that a short sweep finds. `npm run simulate:mutants` looks for all of them. */
 const quick = [
   "publish before durable",
   "ack before write",
@@ -14,10 +14,10 @@ const quick = [
   "what is staged is written late"
 ]
 
-/** Seeds that one of them may take. */
+/** The number of seeds that a mutant may take. */
 const limit = 40
 
-/** Where it is found, if the seed breaks nothing without it. */
+/** Looks for a mutant, and checks that the seed passes without the mutant. */
 const found = async (name: string): Promise<string> => {
   const program = await bundle(plugin(mutants[name] ?? []))
   const worker = new Worker(program)
@@ -32,7 +32,7 @@ const found = async (name: string): Promise<string> => {
   }
 }
 
-describe("a bug that is planted", () => {
+describe("a planted bug", () => {
   for (const name of quick) {
     it(`is found: ${name}`, { timeout: 120_000 }, async () => {
       assert.isDefined(mutants[name])
