@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** Every fault of the table has a test that exists, or a reason. */
+/** Checks docs/verification/faults.md: every fault names a test that exists, or a reason why it cannot happen. */
 import { existsSync, readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
 
@@ -46,7 +46,7 @@ const kills = [
 ]
 
 describe("docs/verification/faults.md", () => {
-  it("has every fault once", () => {
+  it("lists every fault once", () => {
     const expected = [
       ...kills,
       ...groups.flatMap(([group, count]) => Array.from({ length: count }, (_, n) => `${group}${n + 1}`))
@@ -54,7 +54,7 @@ describe("docs/verification/faults.md", () => {
     expect(rows.map(({ id }) => id).sort()).toEqual(expected.sort())
   })
 
-  it("names tests that exist, or says why there is none", () => {
+  it("names an existing test or a reason for every fault", () => {
     for (const { id, shown } of rows) {
       const named = Array.from(shown.matchAll(/`(test\/[^`]+\.test\.ts)`: ?"([^"]+)"/g))
       if (named.length === 0) expect(shown, id).toMatch(/^cannot happen: .{20,}/)

@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** Documents show code that runs, link to files that exist, and are all reached from the README. */
+/** Checks the documents: their code runs, their links lead to existing files, and the README leads to all of them. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
@@ -27,7 +27,7 @@ const guides = [
 interface Block {
   readonly guide: string
   readonly text: string
-  /** the example that the line below the block names; absent without such a line */
+  /** the example that the line below the block names, if there is such a line */
   readonly name: string | undefined
 }
 
@@ -45,13 +45,13 @@ const examples = readdirSync(join(root, "examples")).filter((name) => name.endsW
 )
 
 describe("guides", () => {
-  it("show no code that is not an example", () => {
+  it("show only code of examples", () => {
     for (const { guide, name, text } of blocks) assert.isDefined(name, `${guide}: ${text.slice(0, 80)}`)
   })
 
   for (const { guide, name, text } of blocks) {
     if (name !== undefined) {
-      it(`${guide} shows examples/${name}.ts as it is`, () => assert.strictEqual(text, read(`examples/${name}.ts`)))
+      it(`${guide} shows examples/${name}.ts unchanged`, () => assert.strictEqual(text, read(`examples/${name}.ts`)))
     }
   }
 
@@ -60,7 +60,7 @@ describe("guides", () => {
   })
 
   for (const name of examples) {
-    it.live(`examples/${name}.ts does what it says`, () =>
+    it.live(`examples/${name}.ts produces its expected result`, () =>
       Effect.gen(function*() {
         const { expected, program } = yield* Effect.promise(() => load(name))
         const answer = yield* program
@@ -69,7 +69,7 @@ describe("guides", () => {
   }
 
   for (const guide of guides) {
-    it(`${guide} points to what exists`, () => {
+    it(`${guide} links only to existing files and headings`, () => {
       const targets = Array.from(read(guide).matchAll(/\]\(([^)\s]+)\)/g), ([, target = ""]) => target)
       for (const target of targets) {
         const [path = "", anchor] = target.split("#")
@@ -81,7 +81,7 @@ describe("guides", () => {
     })
   }
 
-  it("name source files that exist", () => {
+  it("name only existing source files", () => {
     const pattern = /`((?:src|services|layers|test|scripts|examples)\/[\w./-]+\.(?:ts|mjs))`/g
     const gone = guides.flatMap((guide) =>
       Array.from(read(guide).matchAll(pattern), ([, path = ""]) => path)
@@ -91,7 +91,7 @@ describe("guides", () => {
     assert.deepStrictEqual(gone, [])
   })
 
-  it("name every limit, its default and its variable", () => {
+  it("name every limit with its default and its variable", () => {
     const text = read("docs/reference/configuration.md")
     for (const name of Object.keys(defaults)) {
       const variable = `MEERKAT_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
@@ -99,7 +99,7 @@ describe("guides", () => {
     }
   })
 
-  it("are all reached from the README", () => {
+  it("are all reachable from the README", () => {
     const reached = new Set<string>()
     const follow = (guide: string): void => {
       if (reached.has(guide)) return
@@ -111,7 +111,7 @@ describe("guides", () => {
   })
 })
 
-/** Documents that a document links to. A link to a folder leads to everything in that folder. */
+/** The documents that a document links to. A link to a folder leads to every document in it. */
 const documentsOf = (guide: string): ReadonlyArray<string> =>
   Array.from(read(guide).matchAll(/\]\(([^)\s#]+)/g), ([, target = ""]) => target)
     .filter((target) => !/^[a-z]+:/.test(target))
@@ -119,7 +119,7 @@ const documentsOf = (guide: string): ReadonlyArray<string> =>
     .flatMap((path) => path.endsWith("/") ? guides.filter((name) => name.startsWith(path)) : [path])
     .filter((path) => guides.includes(path))
 
-/** Headings as a browser addresses them. */
+/** The anchors of the headings in a file. */
 const anchorsOf = (file: string): ReadonlyArray<string> =>
   Array.from(
     read(file).matchAll(/^#+ (.*)$/gm),

@@ -1,3 +1,4 @@
+/** Checks docs/explanation/parity.md against the members of the machine. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
@@ -6,7 +7,7 @@ import { MeerkatMachine } from "../services/MeerkatMachine.js"
 
 const text = fs.readFileSync("docs/explanation/parity.md", "utf8")
 
-/** What stands in backquotes in the column that is ours, and in the lists below the tables. */
+/** The names in backquotes. */
 const named = (source: string): ReadonlyArray<string> =>
   Array.from(source.matchAll(/`([^`]+)`/g), ([, name]) => name ?? "")
 
@@ -23,11 +24,11 @@ describe("docs/explanation/parity.md", () => {
     assert.strictEqual(new Set(there).size, 25)
   })
 
-  it("names files that exist", () => {
+  it("names only files that exist", () => {
     for (const path of column.filter((name) => name.includes("/"))) assert.isTrue(fs.existsSync(path), path)
   })
 
-  it.effect("names members that exist, and no member is left out", () =>
+  it.effect("names every member of the machine, and only existing ones", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const members = Object.keys(machine)

@@ -81,7 +81,7 @@ row("DRN-20 a drain that begins to wait misses no input that arrives at the same
   when: (lab, inbox) =>
     Effect.gen(function*() {
       const numbers = Array.from({ length: 12 }, (_, at) => at + 1)
-      // The senders do not wait for each other, so that some of them meet the drain between its look and its wait.
+      // The senders do not wait for each other. Some of them meet the drain between its look and its wait.
       yield* Effect.forEach(
         [0, 1, 2],
         (sender) =>

@@ -1,7 +1,7 @@
 /**
  * The outcome matrix of the catalogue (conformance 0.1): every operation in every phase, also for unknown and
- * destroyed sessions. A cell says how the call ends and, after an arrow, the state of the session once nothing is
- * under way.
+ * destroyed sessions. A cell says how the call ends. After an arrow, it gives the state of the session once
+ * nothing is under way.
  */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"

@@ -60,7 +60,7 @@ const rowsOf = (filename: string) =>
   })
 
 /**
- * Checks that the session is refused as a whole and its rows stay as they are, while the other session registers.
+ * Checks that the session is refused, that its rows stay as they are, and that the other session registers.
  * Returns the error.
  */
 const refused = (filename: string) =>

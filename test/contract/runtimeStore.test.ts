@@ -1,4 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
+/** The contract of a runtime store, run against the store in memory and the store in SQLite. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -66,7 +67,7 @@ const entryOf = (seq: number, operationId: OperationId): CompletionEntry => ({
 for (const [name, layer] of backends) {
   it.layer(layer)(`RuntimeStore over ${name}`, (it) => {
     describe("commits", () => {
-      it.effect("STO-01 body, receipt and inputs of a boundary come back unchanged", () =>
+      it.effect("STO-01 body, receipt and inputs of a boundary are read back unchanged", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const record = C.recordOf(0, { text: "two words", key: "k" })
@@ -89,7 +90,7 @@ for (const [name, layer] of backends) {
           assert.strictEqual(image.nextAdmissionSeq, 1)
         }))
 
-      it.effect("STO-02 when one part is refused, none is written", () =>
+      it.effect("STO-02 nothing is written when one part of a commit is refused", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const record = C.recordOf(0)
@@ -110,7 +111,7 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual(image.inputs, [record])
         }))
 
-      it.effect("STO-03 a runtime of another session is refused and nothing is written", () =>
+      it.effect("STO-03 a commit for the runtime of another session is refused and nothing is written", () =>
         Effect.gen(function*() {
           const { at } = yield* C.open(C.sessionId())
           const error = yield* C.refusal({ ...at, sessionId: C.sessionId() }, { lifecycle: "retired" })
@@ -137,7 +138,7 @@ for (const [name, layer] of backends) {
           assert.strictEqual(Option.getOrThrow(yield* store.receipt(at.runtimeId, run, 1)).receipt.messageCount, 4)
         }))
 
-      it.effect("STO-05 another receipt under the same run and sequence is refused with everything beside it", () =>
+      it.effect("STO-05 another receipt of the same run and sequence is refused with the rest of its commit", () =>
         Effect.gen(function*() {
           const run = C.runId()
           const [a, b] = [C.recordOf(0), C.recordOf(1)]
@@ -150,7 +151,7 @@ for (const [name, layer] of backends) {
           assert.strictEqual((yield* historyOf(at.runtimeId)).length, 2)
         }))
 
-      it.effect("STO-06 the same receipt again is fine and is kept once", () =>
+      it.effect("STO-06 a repeated receipt is accepted and stored once", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const record = C.recordOf(0)
@@ -162,7 +163,7 @@ for (const [name, layer] of backends) {
           assert.strictEqual((yield* C.imageOf(at.sessionId)).lifecycle, "stopped")
         }))
 
-      it.effect("the same request again is acknowledged and not applied twice", () =>
+      it.effect("a repeated request is acknowledged and not applied twice", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const { at } = yield* C.open(C.sessionId())
@@ -174,7 +175,7 @@ for (const [name, layer] of backends) {
           assert.strictEqual((yield* C.imageOf(at.sessionId)).inputs.length, 1)
         }))
 
-      it.effect("STO-09 the lifecycle is stored; what is stored never says attached or running", () =>
+      it.effect("STO-09 the stored lifecycle is never attached or running", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           for (const lifecycle of ["retired", "stopped", "destroyed", "idle"] as const) {
@@ -196,7 +197,7 @@ for (const [name, layer] of backends) {
           assert.strictEqual(error._tag, "RevisionConflict")
         }))
 
-      it.effect("a commit of an earlier opening is fenced off", () =>
+      it.effect("a commit of an earlier opening is fenced", () =>
         Effect.gen(function*() {
           const { at: old } = yield* C.open(C.sessionId())
           const { at: now } = yield* C.open(old.sessionId)
@@ -204,7 +205,7 @@ for (const [name, layer] of backends) {
           yield* C.commit(now, {})
         }))
 
-      it.effect("nothing is accepted after a closing commit but an opening", () =>
+      it.effect("only an opening is accepted after a closing commit", () =>
         Effect.gen(function*() {
           const { at } = yield* C.open(C.sessionId())
           const closed = yield* C.commit(at, { close: true })
@@ -213,14 +214,14 @@ for (const [name, layer] of backends) {
           yield* C.commit(again.at, {})
         }))
 
-      it.effect("a session that was never opened accepts nothing", () =>
+      it.effect("a session that was never opened refuses commits", () =>
         Effect.gen(function*() {
           const session = C.sessionId()
           const at = { sessionId: session, runtimeId: runtimeIdOf(session), incarnation: 0, basis: 0 }
           assert.strictEqual((yield* C.refusal(at, {}))._tag, "RuntimeFenced")
         }))
 
-      it.effect("an image says whether the session was there before", () =>
+      it.effect("an image tells whether the session existed before", () =>
         Effect.gen(function*() {
           const session = C.sessionId()
           const first = yield* C.open(session)
@@ -228,7 +229,7 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual([first.image?.exists, second.image?.exists], [false, true])
         }))
 
-      it.effect("a plan that says no writes nothing and gives its own error", () =>
+      it.effect("a plan that fails writes nothing, and its error is returned", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const id = runtimeIdOf(C.sessionId())
@@ -237,7 +238,7 @@ for (const [name, layer] of backends) {
           assert.isTrue(Option.isNone(yield* store.witness(id)))
         }))
 
-      it.effect("a plan that throws harms its own session only", () =>
+      it.effect("a plan that throws fails only its own session", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const broken = store.openRuntime(runtimeIdOf(C.sessionId()), () => Option.getOrThrow(Option.none()))
@@ -261,7 +262,7 @@ for (const [name, layer] of backends) {
           })
         }))
 
-      it.effect("an id that is not that of a session's runtime is refused", () =>
+      it.effect("a commit is refused when its runtime id does not belong to its session", () =>
         Effect.gen(function*() {
           const session = C.sessionId()
           const at = { sessionId: session, runtimeId: RuntimeId.make(session), incarnation: 1, basis: 0 }
@@ -270,7 +271,7 @@ for (const [name, layer] of backends) {
     })
 
     describe("inputs and keys", () => {
-      it.effect("a known id is refused, open or terminal", () =>
+      it.effect("an insert of a known id is refused, whether that input is open or terminal", () =>
         Effect.gen(function*() {
           const record = C.recordOf(0)
           const at = yield* accepted(record)
@@ -280,7 +281,7 @@ for (const [name, layer] of backends) {
           assert.strictEqual((yield* C.refusal(next, { inputs: [C.insert(again)] }))._tag, "InputConflict")
         }))
 
-      it.effect("changed facts replace the stored ones and the words stay", () =>
+      it.effect("an update replaces the facts of an input and keeps its payload", () =>
         Effect.gen(function*() {
           const record = C.recordOf(0, { text: "stay" })
           const at = yield* accepted(record)
@@ -297,7 +298,7 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual((yield* C.imageOf(at.sessionId)).inputs, [{ ...staged, input }])
         }))
 
-      it.effect("a key belongs to one input of its session, until it is cleared", () =>
+      it.effect("a key belongs to one input of its session until it is cleared", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const [a, b] = [C.recordOf(0, { key: "once" }), C.recordOf(1, { key: "once" })]
@@ -325,7 +326,7 @@ for (const [name, layer] of backends) {
           assert.isTrue(Option.isNone(yield* store.findKey(at.runtimeId, "never")))
         }))
 
-      it.effect("a key counts the terminal inputs that came after", () =>
+      it.effect("a key counts the terminal inputs that came after its own", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const records = [0, 1, 2, 3].map((seq) => C.recordOf(seq, { key: `k${seq}` }))
@@ -340,7 +341,7 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual(newer.map((fact) => Option.getOrThrow(fact).newerTerminals), [3, 2, 1, 0])
         }))
 
-      it.effect("an input may be admitted and ended by one commit", () =>
+      it.effect("one commit may admit and end an input", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const record = C.recordOf(0)
@@ -354,7 +355,7 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual((yield* C.imageOf(at.sessionId)).inputs, [])
         }))
 
-      it.effect("all inputs are listed in admission order, with their outcomes", () =>
+      it.effect("all inputs are listed in admission order with their outcomes", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const [a, b, c] = [C.recordOf(0), C.recordOf(1), C.recordOf(2)]
@@ -372,14 +373,14 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual(Array.from(open, ({ inputId }) => inputId), [a.inputId, c.inputId])
         }))
 
-      it.effect("ephemeral inputs are never stored", () =>
+      it.effect("an ephemeral input is refused", () =>
         Effect.gen(function*() {
           const { at } = yield* C.open(C.sessionId())
           const error = yield* C.refusal(at, { inputs: [C.insert({ ...C.recordOf(0), durability: "ephemeral" })] })
           assert.strictEqual(error._tag, "CommitRefused")
         }))
 
-      it.effect("retention trims the oldest terminal rows, frees their keys, and at most 16 a commit", () =>
+      it.effect("retention trims the oldest terminal rows with their keys, at most 16 per commit", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           let { at } = yield* C.open(C.sessionId())
@@ -397,7 +398,7 @@ for (const [name, layer] of backends) {
           assert.isTrue(Option.isSome(yield* store.findKey(at.runtimeId, "k23")))
         }))
 
-      it.effect("of many inputs that one commit ended each is found by its id, and all are listed", () =>
+      it.effect("each of many inputs that one commit ended is found by its id and listed", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const { at } = yield* C.open(C.sessionId())
@@ -419,7 +420,7 @@ for (const [name, layer] of backends) {
           )
         }))
 
-      it.effect("retention keeps the outcome of whatever input it keeps, of many that one run ended, and behind other runs", () =>
+      it.effect("retention keeps the outcome of every kept input, also of a run that ended many", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const { at } = yield* C.open(C.sessionId())
@@ -457,7 +458,7 @@ for (const [name, layer] of backends) {
             runs,
             (run) => Effect.map(store.receipt(at.runtimeId, run, 0), Option.isSome)
           )
-          // a store may keep receipts a little longer than inputs
+          // A store may keep receipts a little longer than inputs.
           assert.deepStrictEqual(kept, runs.slice(-kept.length))
           assert.isAtLeast(kept.length, 1)
           assert.isAtMost(kept.length, 2)
@@ -465,7 +466,7 @@ for (const [name, layer] of backends) {
     })
 
     describe("the body", () => {
-      it.effect("appends add up, and history begins where it is asked to", () =>
+      it.effect("appends accumulate, and history begins at the requested message", () =>
         Effect.gen(function*() {
           let { at } = yield* C.open(C.sessionId())
           let head = C.noBody
@@ -480,7 +481,7 @@ for (const [name, layer] of backends) {
           }
         }))
 
-      it.effect("a replacement begins a new generation, however long the old one was", () =>
+      it.effect("a replacement begins a new generation, however long the old body was", () =>
         Effect.gen(function*() {
           const { at } = yield* C.open(C.sessionId())
           const long = C.append(C.noBody, Array.from({ length: 300 }, (_, i) => Message.ofText("user", `${i}`)))
@@ -497,9 +498,9 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual(yield* historyOf(at.runtimeId, 1), ["on"])
         }))
 
-      it.effect("a long body comes back whole, from wherever it is asked for", () =>
+      it.effect("a long body is read completely from any message", () =>
         Effect.gen(function*() {
-          // on SQLite 256 rows of 64 messages are a page: the body ends in front of, at and behind the end of one
+          // In SQLite a page is 256 rows of 64 messages. The body ends before, at and after the end of a page.
           for (const length of [16_383, 16_384, 16_385]) {
             const { at } = yield* C.open(C.sessionId())
             const messages = Array.from({ length }, (_, i) => Message.ofText("user", `${i}`))
@@ -512,7 +513,7 @@ for (const [name, layer] of backends) {
           }
         }))
 
-      it.effect("a body that is replaced while it is read is read to its end, or said to be replaced", () =>
+      it.effect("a body that is replaced during a read is read to its end or fails with BodyReplaced", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const { at } = yield* C.open(C.sessionId())
@@ -549,7 +550,7 @@ for (const [name, layer] of backends) {
           assert.strictEqual((yield* C.refusal(next, { session: one }))._tag, "CommitRefused")
         }))
 
-      it.effect("an opaque body comes back byte for byte", () =>
+      it.effect("an opaque body is read back byte for byte", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const { at } = yield* C.open(C.sessionId())
@@ -563,7 +564,7 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual((yield* C.imageOf(at.sessionId)).head, head)
         }))
 
-      it.effect("messages take the place of an opaque body, and it the place of messages", () =>
+      it.effect("messages replace an opaque body, and an opaque body replaces messages", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const { at } = yield* C.open(C.sessionId())
@@ -584,7 +585,7 @@ for (const [name, layer] of backends) {
     })
 
     describe("operations, feed, slices", () => {
-      it.effect("STO-11 operations, feed and cursors come back; cursors never move back", () =>
+      it.effect("STO-11 operations, feed and cursors are read back, and cursors never move back", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const epoch = C.newEpoch()
@@ -610,7 +611,7 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual(Option.getOrThrow(yield* store.operation(at.runtimeId, b)), operationOf(b))
         }))
 
-      it.effect("R4, R5 gaps in the feed and operations that contradict themselves are refused", () =>
+      it.effect("R4, R5 gaps in the feed and inconsistent operations are refused", () =>
         Effect.gen(function*() {
           const { at } = yield* C.open(C.sessionId())
           const id = OperationId.make(C.uuid())
@@ -623,7 +624,7 @@ for (const [name, layer] of backends) {
           for (const parts of refused) assert.strictEqual((yield* C.refusal(at, parts))._tag, "CommitRefused")
         }))
 
-      it.effect("R6 a retired epoch takes no entries, and a new one begins at 1", () =>
+      it.effect("R6 a retired epoch refuses entries, and a new epoch begins at 1", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const epoch = C.newEpoch()
@@ -639,7 +640,7 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual(yield* store.feed(at.runtimeId, 0), { entries: [], watermark: 0, droppedThrough: 0 })
         }))
 
-      it.effect("dropped feed entries and operations go away", () =>
+      it.effect("dropped feed entries and operations are removed", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const epoch = C.newEpoch()
@@ -653,7 +654,7 @@ for (const [name, layer] of backends) {
           assert.strictEqual(Chunk.size(yield* Stream.runCollect(store.operations(at.runtimeId))), 1)
         }))
 
-      it.effect("slices are stored by name, the last value wins", () =>
+      it.effect("slices are stored by name, and the last value wins", () =>
         Effect.gen(function*() {
           const { at } = yield* C.open(C.sessionId())
           const now = yield* C.commit(at, { slices: [{ name: "a", value: [1] }, { name: "b", value: { x: null } }] })
@@ -683,7 +684,7 @@ for (const [name, layer] of backends) {
           assert.deepStrictEqual(yield* list({ lifecycle: ["stopped"] }), [[b, 0]])
         }))
 
-      it.effect("one session is found by its runtime, whatever begins like it", () =>
+      it.effect("one session is found by its runtime id, not by a prefix of it", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const name = C.uuid()
@@ -700,7 +701,7 @@ for (const [name, layer] of backends) {
           assert.isTrue(Option.isNone(yield* store.session(runtimeIdOf(SessionId.make(name)))))
         }))
 
-      it.effect("those with background work to be told of are due, those without are not", () =>
+      it.effect("sessions with untold or lost background work are due, others are not", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const prefix = C.uuid()
@@ -749,8 +750,8 @@ for (const [name, layer] of backends) {
         }))
     })
 
-    describe("many at once", () => {
-      it.effect("W4 members that are refused change nothing for their neighbours", () =>
+    describe("many commits at once", () => {
+      it.effect("W4 refused members of a batch change nothing for the others", () =>
         Effect.gen(function*() {
           const sessions = yield* Effect.forEach(Array.from({ length: 200 }), () => C.open(C.sessionId()), {
             concurrency: "unbounded"
@@ -770,7 +771,7 @@ for (const [name, layer] of backends) {
           )
         }))
 
-      it.effect("conflicts that only the tables know are found among neighbours", () =>
+      it.effect("conflicts that only the tables reveal are found within a batch", () =>
         Effect.gen(function*() {
           const known = C.recordOf(0, { key: "k" })
           const first = yield* accepted(known)
@@ -797,7 +798,7 @@ for (const [name, layer] of backends) {
           assert.strictEqual((yield* C.imageOf(at.sessionId)).inputs.length, 2)
         }))
 
-      it.effect("STO-14 W3 an interrupted submitter's commit happened whole or not at all, and the store goes on", () =>
+      it.effect("STO-14 W3 the commit of an interrupted submitter is applied completely or not at all", () =>
         Effect.gen(function*() {
           const store = yield* RuntimeStore
           const outcomes = yield* Effect.forEach(Array.from({ length: 40 }), (_, i) =>

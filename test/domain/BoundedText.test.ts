@@ -1,4 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
+/** Bounded texts: cut in the middle, by whole characters, and counted in UTF-8. */
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "effect/FastCheck"
 import { Buffer } from "node:buffer"
@@ -13,14 +14,14 @@ describe("a bounded text", () => {
       assert.strictEqual(bounded(text, Buffer.byteLength(text)), text)
     })))
 
-  it("has at most so many bytes, all of them whole characters", () =>
+  it("has at most `limit` bytes, all of whole characters", () =>
     fc.assert(fc.property(texts, limits, (text, limit) => {
       const cut = bounded(text, limit)
       assert.isAtMost(Buffer.byteLength(cut), limit)
       assert.strictEqual(Buffer.from(cut).toString(), cut)
     })))
 
-  it("says how many bytes it leaves out between its beginning and its end", () =>
+  it("says how many bytes are left out between its beginning and its end", () =>
     fc.assert(fc.property(texts, fc.integer({ min: 40, max: 300 }), (text, limit) => {
       const match = /^([^]*) \.\.\.\[(\d+) bytes left out\]\.\.\. ([^]*)$/.exec(bounded(text, limit))
       if (Buffer.byteLength(text) <= limit || match === null) return
@@ -42,7 +43,7 @@ describe("a bounded text", () => {
     assert.match(cut, /^BEGIN(?:😀)+ \.\.\.\[\d+ bytes left out\]\.\.\. (?:😀)+END$/u)
   })
 
-  it("counts a surrogate without its other half as three bytes", () => {
+  it("counts an unpaired surrogate as three bytes", () => {
     for (const text of ["\ud800", "a\udc00b", "\ud83d\ud83d\ude00"]) {
       assert.strictEqual(utf8Bytes(text), Buffer.byteLength(text))
     }

@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** The example of background work as what it is: a program that is killed, and started again on the same file. */
+/** The example of background work as a real program, which is killed and started again on the same file. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
@@ -22,7 +22,10 @@ import { isAlive } from "../support/cli.js"
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const runtimeId = runtimeIdOf(SessionId.make("jobs"))
 
-/** The example as one file inside the project, where the native driver is found; its imports by name are the sources. */
+/**
+ * Bundles the example into one file of the project, where the native driver is found. Imports by name resolve to the
+ * sources.
+ */
 const bundled = Effect.acquireRelease(
   Effect.sync(() => {
     const outdir = path.join(root, "node_modules", ".cache", "meerkat-example", String(process.pid))
@@ -57,7 +60,7 @@ const eventually = (what: string, condition: () => boolean, seen: () => string =
 interface Running {
   readonly child: ChildProcess
   readonly said: () => string
-  /** waits for its output to hold this */
+  /** waits until the output contains the text */
   readonly says: (text: string) => Effect.Effect<void>
   readonly ended: Effect.Effect<string>
 }
@@ -83,7 +86,7 @@ const start = (main: string, cwd: string, args: ReadonlyArray<string>) =>
     }
   )
 
-/** What the file holds while no program has it. */
+/** What the file holds while no program has it open. */
 const stored = (filename: string) =>
   Effect.scoped(Effect.gen(function*() {
     const store = Context.get(yield* Layer.build(RuntimeStoreSqlite.layer({ filename })), RuntimeStore)
@@ -99,34 +102,34 @@ const stored = (filename: string) =>
     }
   }))
 
-/** Ends when the gate is there. */
+/** A child that ends when the file `gate` exists. */
 const tests = "echo $$ > tests.pid; until [ -e gate ]; do sleep 0.05; done; echo 42 passed"
-/** Never ends by itself. */
+/** A child that never ends by itself. */
 const build = "echo $$ > build.pid; while :; do sleep 0.2; done"
 
 const count = (text: string, part: string) => text.split(part).length - 1
 
 describe("examples/background", () => {
-  it.scopedLive("goes idle, is woken, is killed, and tells of every end once", () =>
+  it.scopedLive("goes idle, is woken, is killed, and tells every end once", () =>
     Effect.gen(function*() {
       const main = yield* bundled
       const dir = yield* folder
       const at = (name: string) => path.join(dir, name)
       const pid = (name: string) => Number(fs.existsSync(at(name)) ? fs.readFileSync(at(name), "utf8") : 0)
 
-      // two children and something external are started; the turn ends and the session is idle
+      // The program starts two children and an external operation. The turn ends, and the session is idle.
       const first = yield* start(main, dir, ["jobs.db", tests, build])
       yield* first.says("3 to go")
       yield* eventually("both children", () => pid("tests.pid") > 0 && pid("build.pid") > 0)
       assert.isTrue(isAlive(pid("tests.pid")) && isAlive(pid("build.pid")))
 
-      // one child ends and wakes it
+      // One child ends and wakes the session.
       fs.writeFileSync(at("gate"), "")
       yield* first.says("42 passed")
       yield* first.says("2 to go")
       assert.isFalse(isAlive(pid("tests.pid")))
 
-      // the program is killed; the other child does not outlive it
+      // The program is killed, and the other child ends with it.
       first.child.kill("SIGKILL")
       assert.strictEqual(yield* first.ended, "SIGKILL")
       yield* eventually("the end of the other child", () => !isAlive(pid("build.pid")))
@@ -138,7 +141,7 @@ describe("examples/background", () => {
       )
       assert.deepStrictEqual(between.feed.entries.map(({ displayName }) => displayName), [tests])
 
-      // the next process learns that the other child is gone, and is told the result of what is external by id
+      // The next process reports the lost child as terminated, and receives the external result by id.
       fs.rmSync(at("tests.pid"))
       const second = yield* start(main, dir, ["jobs.db", tests, build])
       yield* second.says("is terminated: runtime restarted")
@@ -146,7 +149,7 @@ describe("examples/background", () => {
       second.child.stdin?.write(`${between.operations["review"]?.spec.id} looks good\n`)
       assert.strictEqual(yield* second.ended, "0")
       assert.include(second.said(), "review: looks good\nnothing is left")
-      assert.isFalse(fs.existsSync(at("tests.pid")), "nothing is started anew")
+      assert.isFalse(fs.existsSync(at("tests.pid")), "no child is started again")
 
       const { answers, feed, inputs, operations } = yield* stored(at("jobs.db"))
       assert.deepStrictEqual(

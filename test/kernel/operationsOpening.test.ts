@@ -49,7 +49,7 @@ describe("opening operations", () => {
     assert.strictEqual(next.operations.epoch.lastSeq, 3)
   })
 
-  it("OPS-28 ends operations of the last process with new sequences, and keeps external ones without their barrier", () => {
+  it("OPS-28 ends operations of the last process with new sequences, and keeps external ones", () => {
     const { emits, operations } = open(imageOf(full))
     assert.deepStrictEqual(
       ofTag(emits, "PutFeed").map(({ entry }) => ({ seq: entry.seq, id: entry.operationId, outcome: entry.outcome })),

@@ -10,8 +10,8 @@ import * as In from "../support/inputs.js"
 type Mode = HandlingMode | "-"
 
 /**
- * Kind and explicit mode, then the row of the table, wakes when idle/busy, and whether a running turn is asked to
- * yield.
+ * Kind, explicit mode and the expected row of the table. The second field of a row holds its wakes, idle/busy. The last
+ * field says whether a running turn is asked to yield.
  */
 const golden: ReadonlyArray<readonly [InputKind, Mode, string]> = [
   ["prompt", "-", "run_start if_idle/none fifo run_complete queue_next_turn queue Q run_start C tr -"],

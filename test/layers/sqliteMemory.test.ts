@@ -97,8 +97,7 @@ describe("the heads of sessions", () => {
     return { _tag: "Open", runtimeId: at.runtimeId, bytes: 0, decide: () => Either.right(C.commitOf(at)) }
   }
 
-  // A session that ends without a write tells the store nothing, so the cache once held the heads of every opened
-  // session.
+  // A session that ends without a write tells the store nothing. Thus the cache once held the heads of all sessions.
   it.scopedLive("are cached for the sessions written last, however many were opened", () =>
     Effect.gen(function*() {
       const heads = Batch.makeHeads(2)

@@ -17,7 +17,7 @@ const layer = MeerkatMachineLive.layer.pipe(
   Layer.provide(HandoverLive.layerYield)
 )
 
-/** Makes the request at some moment of a run that never ends by itself, and returns the outcome of the input. */
+/** Makes the request at some moment of a run that never ends by itself. Returns the outcome of the input. */
 const attempt = (request: (machine: MeerkatMachine["Type"]) => Effect.Effect<unknown, unknown>) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine

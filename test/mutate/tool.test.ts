@@ -1,4 +1,4 @@
-/** The mutation check itself: that a mutant is what it says, and that a test which notices it is found. */
+/** The mutation check itself: a mutant is exactly its described change, and a test that notices it is found. */
 import { assert, describe, it } from "@effect/vitest"
 import { transformSync } from "esbuild"
 import { writeFileSync } from "node:fs"
@@ -33,7 +33,7 @@ type Sample = Readonly<{
   row: { guards: { positive: (n: number) => boolean }; emit: (n: number) => ReadonlyArray<unknown> }
 }>
 
-/** What the sample does, as data. */
+/** The behaviour of the sample as data. */
 const trace = ({ f, row }: Sample) => [
   [-1, 0, 1, 2, 3].map(f),
   [-1, 1].map(row.guards.positive),
@@ -50,7 +50,7 @@ const plain = async (text: string): Promise<unknown> =>
 
 const mutants: Instrumented["mutants"] = instrument("src/kernel/sample.ts", sample, 0, "").mutants
 
-/** The third is spoilt for the rest of its process as soon as a mutant was on. */
+/** The third test fails for the rest of its process once a mutant was switched on. */
 const sampleTests = `
 import { it } from "vitest"
 let spoilt = false
@@ -68,17 +68,17 @@ const memory = (): Known => {
 }
 
 describe("the mutation check", () => {
-  it("a file with its mutants switched off is the file", async () => {
+  it("a file with all mutants switched off behaves like the file", async () => {
     assert.deepStrictEqual(await loadWith(-1), await plain(sample))
   })
 
-  it("a mutant that is switched on does what its change would do by hand", async () => {
+  it("a mutant that is switched on behaves like its change made by hand", async () => {
     for (const { edits, id } of mutants) {
       assert.deepStrictEqual(await loadWith(id), await plain(edited(sample, edits)), mutants[id]?.key ?? "")
     }
   })
 
-  it("guards, bounds, steps and emits are found, and each has a key of its own", () => {
+  it("guards, bounds, steps and emits are mutated, each under a unique key", () => {
     const operators = new Set(mutants.map(({ operator }) => operator))
     for (
       const expected of [
@@ -99,7 +99,7 @@ describe("the mutation check", () => {
   })
 
   it(
-    "mutants of the kernel are caught by its tests, one that no test reaches is not",
+    "mutants of the kernel are caught by its tests, and an unreached mutant is reported",
     { timeout: 240_000 },
     async () => {
       const workplace = prepare()
@@ -131,7 +131,7 @@ describe("the mutation check", () => {
   )
 
   it(
-    "a test that fails without the mutant too has not noticed it, one that the mutant only spoilt has",
+    "a test that also fails without the mutant does not count; one that only the mutant spoilt does",
     { timeout: 240_000 },
     async () => {
       const workplace = prepare()
@@ -154,7 +154,7 @@ describe("the mutation check", () => {
     }
   )
 
-  it("a sample depends on its seed alone and leaves no file out", () => {
+  it("a sample depends only on its seed and includes every file", () => {
     const all = ["one.ts", "two.ts"].flatMap((file, f) =>
       instrument(`src/kernel/${file}`, sample, f * 1000, "").mutants
     )

@@ -1,6 +1,6 @@
 /**
- * The program as a process. It is bundled once per test file from its sources, so that it is never an old build and a
- * start costs a third of what the unbundled program or tsx would take.
+ * Runs the program as a process, for the tests of the CLI. It is bundled once per test file from its sources, so that
+ * it is never an old build. A start costs a third of what the unbundled program or tsx would take.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
-/** Inside the project, where the native driver is found. */
+/** Bundles the program into a folder of the project, where the native driver is found. */
 const build = (): string => {
   const outdir = path.join(root, "node_modules", ".cache", "meerkat-cli", String(process.pid))
   buildSync({
@@ -47,9 +47,9 @@ export interface Ended {
 export interface Options {
   readonly stdin?: string
   readonly env?: Record<string, string>
-  /** what `npm run build` made, instead of the sources */
+  /** runs the result of `npm run build` instead of the bundled sources */
   readonly built?: boolean
-  /** runs as this user */
+  /** the user and group id of the process */
   readonly uid?: number
 }
 
@@ -59,19 +59,19 @@ export interface Running {
   readonly ended: Effect.Effect<Ended>
 }
 
-/** A folder of its own, gone afterwards, and the program inside it. */
+/** A temporary folder, removed when the scope closes, and the program that runs in it. */
 export interface Cli {
   readonly folder: string
   readonly run: (args: ReadonlyArray<string>, options?: Options) => Effect.Effect<Ended>
-  /** starts it; whatever happens, it does not outlive the test */
+  /** starts the program, and kills it when the scope closes */
   readonly start: (args: ReadonlyArray<string>, options?: Options) => Effect.Effect<Running, never, Scope.Scope>
-  /** runs a script of the shell, in which `meerkat` is the program: for redirections and pipes */
+  /** runs a shell script in which `meerkat` is the program: for redirections and pipes */
   readonly shell: (script: string) => Effect.Effect<Ended>
   readonly path: (name: string) => string
   readonly write: (name: string, text: string | Uint8Array) => void
   readonly read: (name: string) => string
   readonly lines: (name: string) => ReadonlyArray<string>
-  /** every file with its bytes */
+  /** every file of the folder, with its bytes in base64 */
   readonly bytes: () => Record<string, string>
 }
 
@@ -157,17 +157,22 @@ export const make: Effect.Effect<Cli, never, Scope.Scope> = Effect.map(
   }
 )
 
-/** What `--json` printed, a document a line. */
+/** The documents that `--json` printed, one per line. */
 export const documents = ({ stdout }: Ended) => stdout.trim().split("\n").map((row) => JSON.parse(row))
 
-/** Waits for a fact, at most thirty seconds: on a busy machine a program takes its time to start. */
+/**
+ * Waits at most thirty seconds for a fact, since a program starts slowly on a busy machine. Dies when they are over.
+ */
 export const until = (fact: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => fact() ? Effect.void : Effect.zipRight(Effect.sleep("20 millis"), until(fact))).pipe(
-    Effect.timeoutFail({ duration: "30 seconds", onTimeout: () => new Error("it did not come true in time") }),
+    Effect.timeoutFail({
+      duration: "30 seconds",
+      onTimeout: () => new Error("the awaited fact was not true within 30 seconds")
+    }),
     Effect.orDie
   )
 
-/** Waits until the attempt at an input of a session is stored: from then on it counts. */
+/** Waits until an attempt at an input of the session is stored. From then on a crash counts. */
 export const untilStaged = (cli: Cli, session: string): Effect.Effect<void> =>
   Effect.flatMap(
     cli.run(["inputs", session, "--json"]),
@@ -181,7 +186,10 @@ export const isAlive = (pid: number): boolean => {
   return spawnSync("kill", ["-0", String(pid)]).status === 0
 }
 
-/** A user for whom permissions count: ourselves, or nobody when we are root and nobody can read the program. */
+/**
+ * A user that file permissions apply to: the current user, or user 65534 when the current user is root. Returns null
+ * when that user cannot run the program.
+ */
 export const plainUser = (): { readonly uid?: number } | null => {
   if (process.getuid?.() !== 0) return {}
   const uid = 65534

@@ -1,4 +1,4 @@
-/** Runs the shell commands of its arguments, all at once, until it is killed. */
+/** A process that runs each shell command of its arguments, all at once, until it is killed. */
 import { Effect } from "effect"
 import { run } from "../../layers/internal/commandProcess.js"
 

@@ -1,3 +1,4 @@
+/** Commits, records and cursors for tests that call a store directly. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { RuntimeStore } from "../../services/RuntimeStore.js"
@@ -18,7 +19,7 @@ import type { CommitError } from "../../src/domain/StoreErrors.js"
 
 let counter = 0
 
-/** A fresh UUID of this process, ordered by time like those of version 7. */
+/** A fresh UUID of this process, ordered by time like UUIDs of version 7. */
 export const uuid = (): string => {
   const n = (++counter).toString(16).padStart(12, "0")
   return `0195f000-${process.pid.toString(16).padStart(4, "0").slice(-4)}-7000-8000-${n}`
@@ -29,7 +30,7 @@ export const inputId = (): InputId => InputId.make(uuid())
 export const runId = (): RunId => RunId.make(uuid())
 export const noBody: SessionHead = { generation: 0, messageCount: 0, digest: null }
 
-/** What a session of the tests is addressed by, and the next commit's basis. */
+/** The address of a session, its incarnation, and the basis of its next commit. */
 export interface Cursor {
   readonly sessionId: SessionId
   readonly runtimeId: RuntimeId
@@ -64,7 +65,7 @@ export const newEpoch = () => ({
   cursors: { agentApplied: 0, observed: 0, injected: 0 }
 })
 
-/** Opens a session; the parts go into its opening commit. */
+/** Opens a session. `parts` go into its opening commit. */
 export const open = (session: SessionId, parts: Partial<RuntimeCommit> = {}) =>
   Effect.gen(function*() {
     const store = yield* RuntimeStore
@@ -93,7 +94,7 @@ export const commit = (at: Cursor, parts: Partial<RuntimeCommit>) =>
     return next(at)
   })
 
-/** The error of a commit that must fail. */
+/** Returns the error of a commit that must fail. */
 export const refusal = (at: Cursor, parts: Partial<RuntimeCommit>): Effect.Effect<CommitError, unknown, RuntimeStore> =>
   Effect.flip(Effect.flatMap(RuntimeStore, (store) => store.commit(commitOf(at, parts))))
 
@@ -179,7 +180,7 @@ export const boundary = (
   run = runId()
 ): ReturnType<typeof boundaryOf> => boundaryOf([record], base, answer, run)
 
-/** The end of a run of these inputs; of none that is stored, if there are none. */
+/** The parts of a boundary commit that ends these inputs. Without records, the run had no stored input. */
 export const boundaryOf = (
   records: ReadonlyArray<InputRecord>,
   base: SessionHead,

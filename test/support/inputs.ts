@@ -1,3 +1,4 @@
+/** Inputs, records and session states with predictable ids, for tests of the kernel and the machine. */
 import * as HashMap from "effect/HashMap"
 import type { InputId } from "../../src/domain/Ids.js"
 import * as Ids from "../../src/domain/Ids.js"
@@ -90,7 +91,7 @@ export const operation = (n: number, fields?: Fields): Input => ({
   event: {}
 })
 
-/** The record that the policy makes of an input; its number is its admission sequence. */
+/** The record that the policy makes of an input. The number of the input is its admission sequence. */
 export const record = (
   input: Input,
   facts: Partial<InputRecord> = {},
@@ -119,7 +120,7 @@ export const record = (
   }
 }
 
-/** A record that was accepted without wake. */
+/** A record of an input that was accepted without wake. */
 export const held = (input: Input, facts: Partial<InputRecord> = {}): InputRecord =>
   record(input, facts, { withoutWake: true })
 

@@ -1,4 +1,4 @@
-/** Layers that several tests are built on. */
+/** Layers that several tests share. */
 import * as Layer from "effect/Layer"
 import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as IdGenLive from "../../layers/IdGenLive.js"
@@ -6,10 +6,10 @@ import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import { FaultyStore } from "../../src/testkit/index.js"
 
-/** In a world of one seed nobody waits for the event loop. */
+/** A store in memory whose handover only yields, since no fiber waits for the event loop in a simulated world. */
 export const memory = Layer.provide(RuntimeStoreMemory.layerNoDeps(), HandoverLive.layerYield)
 
-/** Who opens sessions, on a store with trouble on demand. */
+/** The service that opens the authorities of sessions, on a store that can be made to fail. */
 export const authorityOn = (faults: FaultyStore.FaultyStore) =>
   MachineAuthorityLive.layer.pipe(
     Layer.provideMerge(IdGenLive.layer),

@@ -1,3 +1,4 @@
+/** Operations, session states and commands with predictable ids, for tests of the kernel. */
 import * as Either from "effect/Either"
 import type { Command, Decision, Emit } from "../../src/domain/Command.js"
 import type { OperationError } from "../../src/domain/Errors.js"
@@ -70,7 +71,7 @@ export const result = (content = "done"): OperationResult => ({
 export const decide = <A>(state: SessionState, command: Command<A>, at: Env = env()): Decision<A> =>
   Either.getOrThrowWith(command.decide(state, at), (rejection) => new Error(JSON.stringify(rejection)))
 
-/** The state after some commands; a refused one is a mistake of the test. */
+/** The state after some commands. Throws when one is refused, since that is a mistake of the test. */
 export const after = (
   state: SessionState,
   commands: ReadonlyArray<Command<Either.Either<unknown, OperationError>>>,

@@ -4,8 +4,8 @@ import * as Option from "effect/Option"
 addEqualityTesters()
 
 /**
- * To chai all options with and without a value are alike: they can be iterated over, and so are compared by what that
- * yields, which tells nothing. Here an option is what it says.
+ * Compares options by their value. Chai compares iterables by the items they yield, by which options with and without
+ * a value are equal.
  */
 const told = (value: unknown): unknown => {
   if (Option.isOption(value)) {

@@ -1,4 +1,4 @@
-/** A process that opens a store, commits, says so, and stays until it is killed. */
+/** A process that opens a store, commits, prints "ready", and stays until it is killed. */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as RuntimeStoreSqlite from "../../layers/RuntimeStoreSqlite.js"
@@ -13,7 +13,7 @@ const program = Effect.gen(function*() {
   for (let i = 0; i < Number(commits); i++) {
     at = yield* C.commit(at, { inputs: [C.insert(C.recordOf(i, { text: `input ${i}` }))] })
   }
-  // the anchor follows at most once a second
+  // The anchor is written at most once a second.
   yield* Effect.sleep(Number(linger))
   yield* C.commit(at, {})
   yield* Effect.sleep(100)

@@ -1,4 +1,4 @@
-// the platform's own clock and chance are what one of these tests is about
+// One of these tests is about the clock and the randomness of the platform.
 // @effect-diagnostics globalDate:off globalRandom:off
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
@@ -13,7 +13,7 @@ import * as Schedule from "effect/Schedule"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import * as Sim from "../../src/testkit/Sim.js"
 
-/** Adds 1 to a counter, twice at the same time, with a look before the leap. */
+/** Adds 1 to a counter twice at the same time, with a separate read before each write. */
 const racy = Effect.gen(function*() {
   const counter = yield* Ref.make(0)
   const add = Effect.flatMap(Ref.get(counter), (found) => Ref.set(counter, found + 1))
@@ -21,7 +21,7 @@ const racy = Effect.gen(function*() {
   return yield* Ref.get(counter)
 })
 
-/** The same with one operation. */
+/** The same with one atomic update. */
 const safe = Effect.gen(function*() {
   const counter = yield* Ref.make(0)
   const add = Ref.update(counter, (found) => found + 1)
@@ -48,7 +48,7 @@ const busy = Effect.gen(function*() {
   return yield* Ref.get(log)
 })
 
-describe("a world", () => {
+describe("a simulated world", () => {
   it("repeats exactly for one seed and differs between seeds", () => {
     const results = [1, 2, 3, 4, 5].map((seed) => {
       const [first, again] = [Sim.run(busy, { seed }), Sim.run(busy, { seed })]
@@ -78,7 +78,7 @@ describe("a world", () => {
     assert.strictEqual(Sim.run(busy, { seed: 1, preempt: 1 }).end, "exit")
   })
 
-  it("without preemption fibers run until they suspend, in random order", () => {
+  it("runs fibers until they suspend, in random order, when preemption is off", () => {
     assert.isNull(Sim.sweep(() => racy, { seeds: 200, preempt: 0, fails: lost }))
     const order = Effect.gen(function*() {
       const log: Array<number> = []
@@ -91,7 +91,7 @@ describe("a world", () => {
     assert.strictEqual(seen.size, 6)
   })
 
-  it("a fiber that looks again and again without a pause lets others in, as it does elsewhere", () => {
+  it("lets other fibers run when one polls without a pause", () => {
     const looking = Effect.gen(function*() {
       const done = { yet: false }
       yield* Effect.fork(Effect.sync(() => {
@@ -121,13 +121,13 @@ describe("a world", () => {
     }
   })
 
-  it("a pause without end is a deadlock, not a jump to the end of time", () => {
+  it("reports a pause without end as a deadlock, without a jump in time", () => {
     assert.strictEqual(Sim.run(Effect.sleep(Infinity), { seed: 1 }).end, "deadlock")
   })
 })
 
-describe("its time", () => {
-  it("a thousand virtual hours are cheap", () => {
+describe("the time of a simulated world", () => {
+  it("passes a thousand virtual hours cheaply", () => {
     const hourly = Effect.repeat(Effect.void, Schedule.intersect(Schedule.spaced("1 hour"), Schedule.recurs(1_000)))
     const result = Sim.run(hourly, { seed: 1 })
     assert.strictEqual(result.end, "exit")
@@ -135,7 +135,7 @@ describe("its time", () => {
     assert.isBelow(result.steps, 20_000)
   })
 
-  it("fires timers in order, and never before their time", () => {
+  it("fires timers in order and never early", () => {
     const program = Effect.gen(function*() {
       const log: Array<number> = []
       const start = yield* Clock.currentTimeMillis
@@ -149,14 +149,14 @@ describe("its time", () => {
     assert.deepStrictEqual(Sim.run(program, { seed: 1 }).exit, Exit.succeed([10, 20, 30]))
   })
 
-  it("an interrupted pause leaves no timer behind, a forgotten fiber does", () => {
+  it("keeps no timer of an interrupted pause, but that of a forgotten fiber", () => {
     const tidy = Effect.flatMap(Effect.fork(Effect.sleep("1 hour")), Fiber.interrupt)
     assert.deepStrictEqual(Sim.run(tidy, { seed: 1 }).left, { tasks: 0, timers: 0 })
     const daemon = Effect.zipRight(Effect.forkDaemon(Effect.sleep("1 hour")), Effect.sleep("1 second"))
     assert.deepStrictEqual(Sim.run(daemon, { seed: 1 }).left, { tasks: 0, timers: 1 })
   })
 
-  it("in haste a timeout can win against work that needs no time", () => {
+  it("lets a timeout win against work without pauses when haste is on", () => {
     const work = Effect.repeatN(Effect.yieldNow(), 20).pipe(Effect.timeoutOption("1 second"))
     const timedOut = (result: Sim.SimResult<unknown, unknown>) =>
       result.exit !== null && Exit.isSuccess(result.exit) && JSON.stringify(result.exit.value).includes("None")
@@ -164,7 +164,7 @@ describe("its time", () => {
     assert.isNotNull(Sim.sweep(() => work, { seeds: 50, haste: 0.1, fails: timedOut }))
   })
 
-  it("owns the clock, chance and the platform's, and gives them back", () => {
+  it("replaces the clock and randomness of Effect and of the platform, and restores them", () => {
     const { now } = Date
     const { random } = Math
     const read = Effect.gen(function*() {
@@ -190,8 +190,8 @@ describe("its time", () => {
   })
 })
 
-describe("its end", () => {
-  /** A disk and a program that acknowledges before, or after, it has written. */
+describe("the end of a simulated world", () => {
+  /** A disk, and a program that acknowledges each write before or after it. */
   const acks = (early: boolean) => {
     const [disk, acked]: [Array<number>, Array<number>] = [[], []]
     let cleaned = 0
@@ -216,12 +216,12 @@ describe("its end", () => {
       return lost().length
     }).filter((n) => n > 0).length
 
-  it("a crash stops dead: no finaliser runs, and what was acknowledged too early is lost", () => {
+  it("is immediate at a crash: no finaliser runs, and an early acknowledgement loses its write", () => {
     assert.isAbove(lostAt(true), 20)
     assert.strictEqual(lostAt(false), 0)
   })
 
-  it("nothing of a crashed world runs on", () => {
+  it("leaves nothing of a crashed world running", () => {
     const gate = Deferred.unsafeMake<void>(FiberId.none)
     let woken = 0
     const waits = Effect.zipRight(Deferred.await(gate), Effect.sync(() => woken++))
@@ -230,19 +230,19 @@ describe("its end", () => {
     assert.strictEqual(woken, 0)
   })
 
-  it("a check is asked after every step", () => {
+  it("comes with a violation when a check fails after a step", () => {
     let count = 0
     const program = Effect.forever(Effect.zipRight(Effect.sync(() => count++), Effect.yieldNow()))
     const result = Sim.run(program, { seed: 1, check: () => count > 5 ? `count is ${count}` : null })
     assert.deepInclude(result, { end: "violation", violation: "count is 6", exit: null })
   })
 
-  it("a run without end is given up", () => {
+  it("comes at the step limit when the program has no end", () => {
     const result = Sim.run(Effect.forever(Effect.yieldNow()), { seed: 1, maxSteps: 500 })
     assert.deepInclude(result, { end: "stepLimit", steps: 500 })
   })
 
-  it("failures and defects are exits, and failures of a sweep", () => {
+  it("is an exit for failures and defects, which a sweep counts as failures", () => {
     const failed = Sim.run(Effect.fail("no"), { seed: 1 })
     assert.deepStrictEqual(failed.exit, Exit.fail("no"))
     assert.isTrue(Sim.isFailure(failed))
@@ -250,7 +250,7 @@ describe("its end", () => {
     assert.isNull(Sim.sweep(() => Effect.void, { seeds: 20 }))
   })
 
-  it("a sweep over no seeds tries one all the same: nothing that ran nothing passes", () => {
+  it("is found by a sweep over no seeds, which still tries one seed", () => {
     for (const seeds of [0, -1, Number.NaN]) {
       assert.strictEqual(Sim.sweep(() => Effect.fail("no"), { from: 7, seeds })?.seed, 7)
     }

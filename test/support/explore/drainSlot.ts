@@ -1,4 +1,4 @@
-/** The drain slot, its owner, and the task that the slot says there is. */
+/** The exploration of the drain slot, its owner, and the task that the slot stands for. */
 import * as Either from "effect/Either"
 import type { DrainExitReason, DrainMode, DrainState } from "../../../src/domain/DrainSlot.js"
 import { initial, isActive } from "../../../src/domain/DrainSlot.js"
@@ -7,7 +7,7 @@ import { drainViolations, plan, step } from "../../../src/kernel/drain.js"
 import { when } from "../../../src/kernel/invariants/invariant.js"
 import type { Made, Move, Refusal, Slice } from "./engine.js"
 
-/** `task` is the machine's: it lives from a claim to an exit or an abort. */
+/** The slot and its task. The task belongs to the machine: it lives from a claim to an exit or an abort. */
 export interface Draining {
   readonly state: DrainState
   readonly task: boolean
@@ -33,7 +33,7 @@ const stepped = (node: Draining, event: DrainEvent): Either.Either<Made<Draining
     })
   })
 
-/** What a task does by itself: it starts to drain, it ends; and what the session's end does. */
+/** Moves of the task itself, which starts to drain and ends, and of the end of the session. */
 const own: ReadonlyArray<DrainMove> = [
   { name: "Spawned", kind: "work", make: (node) => stepped(node, { _tag: "Spawned" }) },
   ...reasons.map((reason): DrainMove => ({
@@ -59,7 +59,7 @@ const requests: ReadonlyArray<IngressRequest> = [true, false].flatMap((keepAlive
   )
 )
 
-/** What the machine makes of a request: the plan, then its event; a refused plan changes nothing. */
+/** A request as the machine handles it: the plan, then its event. A refused plan changes nothing. */
 const asked = (request: IngressRequest): DrainMove => ({
   name: `ingress ${request.keepAlive ? "keep" : "drop"} ${request.mode} ${request.runtimeId} ${request.mobId}`,
   kind: "client",
@@ -80,14 +80,14 @@ const asked = (request: IngressRequest): DrainMove => ({
     })
 })
 
-/** Events that come when they should not: each is refused where it has no meaning. */
+/** Events out of turn. Each is refused where it has no meaning. */
 const raw: ReadonlyArray<DrainMove> = modes.flatMap((mode) =>
   (["Begin", "Rebind"] as const).map((tag): DrainMove => ({
     name: `${tag} ${mode}`,
     kind: "client",
     make: (node) =>
       node.state.owner._tag === "Unattached"
-        ? Either.left({ reasons: ["nobody owns the inbox"] })
+        ? Either.left({ reasons: ["the inbox has no owner"] })
         : stepped(node, { _tag: tag, mode, runtimeId: node.state.owner.runtimeId })
   }))
 )
@@ -102,15 +102,15 @@ export const drainSlot: Slice<Draining, DrainDeed> = {
   states: ["P24", "S11"].map((id) => ({
     id,
     says: id === "P24"
-      ? "a slot has a mode exactly once it was used"
-      : "a task lives exactly while the slot says so, and for an owner",
+      ? "a slot has a mode exactly if it was used"
+      : "a task lives exactly while the slot is active, and only for an owner",
     check: ({ state, task }) =>
       drainViolations(state, task).flatMap((violation) => violation.id === id ? [violation.detail] : [])
   })),
   steps: [
     {
       id: "DRAIN-1",
-      says: "only a persistent host that failed is spawned again by itself",
+      says: "only a failed persistent host becomes respawnable",
       check: ({ state: { slot: before } }, _, { state: { slot } }) =>
         when(
           slot._tag === "ExitedRespawnable" && before._tag !== "ExitedRespawnable" &&
@@ -120,7 +120,7 @@ export const drainSlot: Slice<Draining, DrainDeed> = {
     },
     {
       id: "DRAIN-2",
-      says: "a mob keeps its inbox until it gives the inbox back",
+      says: "a mob keeps its inbox until it releases the inbox",
       check: ({ state: { owner: before } }, _, { state: { owner } }) =>
         when(
           before._tag === "MobOwned" && owner._tag !== "Unattached" &&
@@ -131,7 +131,7 @@ export const drainSlot: Slice<Draining, DrainDeed> = {
   ],
   paths: [{
     id: "LIVE-6",
-    says: "from every state a path to one without a task, by the task alone",
+    says: "from every state the task alone can reach a state without a task",
     from: () => true,
     along: ["work"],
     to: ({ task }) => !task

@@ -1,13 +1,16 @@
-/** Breadth-first exploration: every state that moves lead to, each checked as it is found, each step as it is made. */
+/**
+ * Breadth-first exploration: follows every move from every state, checks each new state and each step, and finds
+ * paths.
+ */
 import * as Either from "effect/Either"
 
 /**
- * Who makes a move, as far as paths are concerned: loop, runs and registration go on by themselves; clients may or may
- * not ask; the session is taken down; the process ends.
+ * The origin of a move, for path predicates. Work is done by loop, runs and registration; a client may or may not
+ * call; a teardown or a crash ends the session or the process.
  */
 export type Kind = "work" | "client" | "teardown" | "crash"
 
-/** Something that may happen in a state. `made` is what the step predicates are told of it. */
+/** A move that may be made in a state. Step predicates receive `made`. */
 export interface Move<N, M> {
   readonly name: string
   readonly kind: Kind
@@ -21,7 +24,7 @@ export interface Made<N, M> {
   readonly rows: ReadonlyArray<string>
 }
 
-/** Why a move was refused: one name for each reason, for the report. */
+/** Why a move was refused: one name per reason, for the report. */
 export interface Refusal {
   readonly reasons: ReadonlyArray<string>
 }
@@ -29,7 +32,7 @@ export interface Refusal {
 export interface StatePredicate<N> {
   readonly id: string
   readonly says: string
-  /** what contradicts it */
+  /** the contradictions to the predicate in this state */
   readonly check: (node: N) => ReadonlyArray<string>
 }
 
@@ -39,7 +42,7 @@ export interface StepPredicate<N, M> {
   readonly check: (before: N, made: M, after: N) => ReadonlyArray<string>
 }
 
-/** From every state in `from` there is a path of moves of the kinds `along` to a state in `to`. */
+/** From every state in `from`, moves of the kinds `along` lead to a state in `to`. */
 export interface PathPredicate<N> {
   readonly id: string
   readonly says: string
@@ -50,24 +53,24 @@ export interface PathPredicate<N> {
 
 export interface Slice<N, M> {
   readonly name: string
-  /** what is in it, and where it is cut */
+  /** what the slice covers, and where it is cut */
   readonly about: string
   readonly start: N
   readonly moves: (node: N) => ReadonlyArray<Move<N, M>>
-  /** what tells states apart */
+  /** distinguishes states */
   readonly keyOf: (node: N) => string
-  /** everything of a state: moves may not change it (P30) */
+  /** everything in a state; a move must not change it (P30) */
   readonly dump: (node: N) => string
   readonly states: ReadonlyArray<StatePredicate<N>>
   readonly steps: ReadonlyArray<StepPredicate<N, M>>
   readonly paths: ReadonlyArray<PathPredicate<N>>
-  /** is shown every state, for coverage */
+  /** receives every state, for coverage */
   readonly show?: (node: N) => void
-  /** more states than this are a mistake of the slice: it does not close */
+  /** the limit of states; a slice that exceeds it is wrong, since it does not close */
   readonly atMost: number
 }
 
-/** How a predicate came out: in how many states or steps it was looked at, and the shortest way to break it. */
+/** The result of a predicate: how many states or steps it was checked on, and the shortest counterexample. */
 export interface Finding {
   readonly id: string
   readonly says: string
@@ -96,7 +99,7 @@ export interface Findings {
   readonly predicates: ReadonlyArray<Finding>
 }
 
-/** Moves change nothing but make something new. */
+/** A move changes no existing state; it returns a new one. */
 export const purity = { id: "P30", says: "neither a refusal nor a step changes the state it began in" }
 
 export const walk = <N, M>(slice: Slice<N, M>): Findings => {
@@ -104,7 +107,7 @@ export const walk = <N, M>(slice: Slice<N, M>): Findings => {
   for (let step = walking.next();; step = walking.next()) if (step.done === true) return step.value
 }
 
-/** The same walk with pauses, for who has something else to do meanwhile; yields after every some states. */
+/** The same walk as a generator that yields after every 50 states, so that its caller can do other work. */
 export const pacing = <N, M>(slice: Slice<N, M>): Generator<undefined, Findings> => new Walk(slice).run()
 
 // --- internal ---
@@ -113,7 +116,7 @@ const count = (into: Map<string, number>, what: string): void => {
   into.set(what, (into.get(what) ?? 0) + 1)
 }
 
-/** One predicate as it is being looked at. */
+/** One predicate, its count of checks, and its first counterexample. */
 class Watch {
   checked = 0
   counterExample: CounterExample | null = null
@@ -137,7 +140,7 @@ class Walk<N, M> {
   private readonly parents: Array<number> = []
   private readonly by: Array<string> = []
   private readonly depths: Array<number> = []
-  /** from, to, kind of each step that leads somewhere else */
+  /** from, to and kind of each step that leads to another state */
   private readonly edges: Array<number> = []
   private readonly queue: Array<readonly [number, N]> = []
   private readonly rows = new Map<string, number>()
@@ -190,7 +193,7 @@ class Walk<N, M> {
     const dump = this.slice.dump(node)
     for (const move of this.slice.moves(node)) this.make(number, node, move)
     this.pure.look(this.slice.dump(node) === dump ? [] : ["a move changed it"], () => this.trace(number))
-    // the frontier is all that is kept
+    // Only the frontier keeps its states.
     delete this.queue[number]
   }
 
@@ -235,7 +238,7 @@ class Walk<N, M> {
         ...this.stateWatches.map(([, watch]) => watch.finding()),
         ...this.stepWatches.map(([, watch]) => watch.finding()),
         this.pure.finding(),
-        // of a part nothing can be said about where it leads
+        // Paths of a part of the states prove nothing.
         ...(closed ? slice.paths.map((path, at) => this.pathFinding(path, at)) : [])
       ]
     }
@@ -246,13 +249,13 @@ class Walk<N, M> {
     const reached = backwards(to, this.edges, along.map((kind) => kinds.indexOf(kind)))
     const watch = new Watch(id, says, "path")
     from.forEach((asked, number) => {
-      if (asked) watch.look(reached[number] === true ? [] : ["there is no such path"], () => this.trace(number))
+      if (asked) watch.look(reached[number] === true ? [] : ["no such path exists"], () => this.trace(number))
     })
     return watch.finding()
   }
 }
 
-/** The states from which a state in `to` is reached. */
+/** The states from which a state in `to` can be reached. */
 const backwards = (
   to: ReadonlyArray<boolean>,
   edges: ReadonlyArray<number>,

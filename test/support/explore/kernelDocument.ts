@@ -1,4 +1,4 @@
-/** docs/reference/kernel.md: what the rows of the table say, and what the rows of operations and the drain slot do. */
+/** Writes docs/reference/kernel.md: the rows of the table, and the moves of operations and of the drain slot. */
 import type { Move } from "../../../src/kernel/matrix.js"
 import { document } from "../../../src/kernel/matrix.js"
 import { operationRows } from "../../../src/kernel/operationRows.js"
@@ -14,7 +14,7 @@ const operationMoves: ReadonlyArray<Move> = operationRows.flatMap(({ from, on, t
   to === "same" ? [] : from.map((status) => ({ on, from: status, to }))
 )
 
-/** The slot has no rows but one function: its moves are those that its exploration made. */
+/** The slot is one function without rows, so its moves are those that its exploration made. */
 const drainMoves = (): ReadonlyArray<Move> =>
   Array.from(walk(drainSlot).rows.keys()).flatMap((row) => {
     const [name = "", from = "", to = ""] = row.split(" ")

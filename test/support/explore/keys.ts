@@ -1,4 +1,7 @@
-/** What tells the states of an exploration apart: ids count by their order, times and sequences by what depends on them. */
+/**
+ * The keys that tell states of an exploration apart. Ids count by their order, times and sequences by the decisions
+ * that depend on them.
+ */
 import * as HashMap from "effect/HashMap"
 import { isDeepStrictEqual } from "node:util"
 import type { InputRecord } from "../../../src/domain/InputRecord.js"
@@ -17,7 +20,7 @@ import type { Stored } from "./store.js"
 
 export const keyOf = (node: Node): string => node.live === null ? ofStored(node.stored) : ofLive(node, node.live)
 
-/** Everything that a move could change behind the exploration's back. */
+/** Everything in a state that a move could change by mistake. */
 export const dumpOf = ({ live, stored }: Node): string =>
   JSON.stringify([live, stored.head, Array.from(stored.inputs), Array.from(stored.operations)])
 
@@ -68,8 +71,8 @@ const ofLive = (node: Node, live: SessionState): string => {
 }
 
 /**
- * Where the store knows something else than what is live and not owed to it. It never does; were that left out, the state
- * in which it does would be taken for the sound one, and not be looked at.
+ * The places where the store differs from the live state without a deferred write. No such place exists. Without this
+ * part, a faulty state would share the key of a sound one and would not be checked.
  */
 const strayOf = ({ stored }: Node, live: SessionState): string => {
   const { dirty, ledger, lifecycle, operations, silentIntents, tools } = live
@@ -145,7 +148,7 @@ const registrationOf = (registration: Registration): string => {
 const operationOf = ({ peerReady, progressCount, spec, status }: OperationRecord): string =>
   [spec.kind[0], spec.owner[0], status, peerReady ? "p" : "", progressCount > 0 ? "+" : ""].join("")
 
-/** Behind what was dropped all cursors are the same. */
+/** All cursors before the first kept entry are equal. */
 const epochOf = (epoch: EpochFacts | null, kept: number): string => {
   if (epoch === null) return ""
   const { cursors: { agentApplied, injected, observed }, lastSeq, retired } = epoch

@@ -1,4 +1,6 @@
-/** The open inputs of a session whose loop is live: batches, retries, budgets, edits, and the crashes in between. */
+/**
+ * Slices of the open inputs of a session with a live loop: batches, retries, budgets, edits, and crashes in between.
+ */
 import type { Command } from "../../../src/domain/Command.js"
 import type { Input } from "../../../src/domain/Input.js"
 import { beginAttach, publishAttachment } from "../../../src/kernel/commands/attach.js"
@@ -16,7 +18,7 @@ import { ofSessions } from "./product.js"
 
 const as = commanding(budgets)
 
-/** A loop is there, or comes in one move: how it comes is part of another slice. */
+/** Attaches a loop in one move. The steps of an attachment are part of another slice. */
 const attach: NodeMove = together(
   "attach",
   "work",
@@ -41,7 +43,7 @@ const around = [
   crash
 ]
 
-/** Destroying is left to the slice of the session: from here on it is one move everywhere. */
+/** No destroy is offered: the slice of the session explores it, and it is one move everywhere. */
 const live: Moves.Offer = ({ live }) => live === null ? cold : around
 
 const ofInputs = (
@@ -105,7 +107,7 @@ export const ephemeral = ofInputs(
 
 const keyed = (n: number): Input => peer(n, progress, undefined, { supersessionKey: "k" })
 
-/** No policy of the table supersedes: this one does, through the same rows. */
+/** Supersedes an input through the rows of the table. No policy of the table does so. */
 const superseding = (input: Input): Command<void> =>
   external("supersede", (fold, env) => {
     const { inputId } = record(input)

@@ -1,4 +1,4 @@
-/** A session, live or not, and what the store holds of it; and the moves that commands are. */
+/** The states of session slices, a session with its store, and commands as moves. */
 import * as Either from "effect/Either"
 import type { Command, Decision, Emit, Rejection } from "../../../src/domain/Command.js"
 import * as Ids from "../../../src/domain/Ids.js"
@@ -16,8 +16,8 @@ import type { Stored } from "./store.js"
 import { imageOf, nothingStored, write } from "./store.js"
 
 /**
- * `live` is null while the session is not registered. Whatever has to be fresh is numbered by `serial`, and `now` goes on
- * only where somebody waits for it; neither tells states apart.
+ * `live` is null while the session is not registered. `serial` numbers fresh ids, and `now` advances only while a
+ * retry waits for it. Neither tells states apart.
  */
 export interface Node {
   readonly live: SessionState | null
@@ -26,14 +26,14 @@ export interface Node {
   readonly now: number
 }
 
-/** What a step did, beside the state it came to. */
+/** What a step did, beside the state it led to. */
 export interface Deed {
   readonly command: string
   readonly emits: ReadonlyArray<Emit>
   readonly rows: ReadonlyArray<string>
   /** rows of inputs that ended */
   readonly ended: ReadonlyArray<TerminalInput>
-  /** what the store says against the commit */
+  /** the store's objection to the commit */
   readonly objection: string | null
 }
 
@@ -41,7 +41,7 @@ export type NodeMove = Move<Node, Deed>
 
 export const unborn: Node = { live: null, stored: nothingStored, serial: 1, now: 1_000 }
 
-/** Room for the ids of one state; the tenth of each is never in use. */
+/** Each state has ten ids; the tenth is for a continuation. */
 export const freshInput = ({ serial }: Node, nth = 0): Ids.InputId => inputId(numberOf(serial, nth))
 export const numberOf = (serial: number, nth = 0): number => serial * 10 + nth
 export const freshRun = ({ serial }: Node): Ids.RunId => runId(serial * 10)
@@ -57,7 +57,7 @@ export const envOf = (node: Node, limits: KernelLimits): Env => ({
   limits
 })
 
-/** A command as a move; offered only to live sessions. */
+/** A command as a move. It is refused while the session is not registered. */
 export const commanding = (limits: KernelLimits) =>
 (
   name: string,
@@ -69,14 +69,14 @@ export const commanding = (limits: KernelLimits) =>
   make: (node) => node.live === null ? Either.left(unregistered) : decided(node, node.live, command, limits)
 })
 
-/** Waiting until the next retry is due. */
+/** Advances the time until the next retry is due. */
 export const time: NodeMove = {
   name: "time passes",
   kind: "work",
   make: (node) => Either.right(made({ ...node, now: node.now + 1_000 }, idleDeed("time passes")))
 }
 
-/** The process ends: what was soft is gone. */
+/** Ends the process: deferred writes are lost. */
 export const crash: NodeMove = {
   name: "crash",
   kind: "crash",
@@ -86,14 +86,14 @@ export const crash: NodeMove = {
       : Either.right(made({ ...node, live: null, serial: node.serial + 1 }, idleDeed("crash")))
 }
 
-/** The session is registered, cold. */
+/** Registers the session from the store. */
 export const register = (limits: KernelLimits): NodeMove => ({
   name: "register",
   kind: "work",
   make: (node) => node.live === null ? opened(node, limits) : Either.left({ reasons: ["registered already"] })
 })
 
-/** Several moves as one; offered where all of them can be made. */
+/** Several moves as one, refused where one of them is refused. */
 export const together = (name: string, kind: Kind, first: NodeMove, ...rest: ReadonlyArray<NodeMove>): NodeMove => ({
   name,
   kind,
@@ -106,7 +106,7 @@ export const together = (name: string, kind: Kind, first: NodeMove, ...rest: Rea
     )
 })
 
-/** After the closing commit nothing of the session is left in this process. */
+/** The closing commit, after which the process holds nothing of the session. */
 export const unregistering = (limits: KernelLimits, command: Command<unknown>): NodeMove => {
   const closing = commanding(limits)("closeSession", command, "teardown")
   return {
@@ -115,7 +115,7 @@ export const unregistering = (limits: KernelLimits, command: Command<unknown>): 
   }
 }
 
-/** Why commands were refused, one name per reason. */
+/** Why a command was refused, one name per reason. */
 export const reasonsOf = (rejection: Rejection): ReadonlyArray<string> => {
   switch (rejection._tag) {
     case "GuardRejected":
@@ -129,7 +129,7 @@ export const reasonsOf = (rejection: Rejection): ReadonlyArray<string> => {
   }
 }
 
-/** What the store would hold if everything soft were written now. */
+/** What the store would hold if all deferred writes were committed now. */
 export const flushed = ({ live, stored }: Node): Stored => {
   if (live === null) return stored
   const dirty = foldDirty(live)
@@ -170,7 +170,7 @@ const commitOf = (
 ): RuntimeCommit =>
   toCommit({ requestId: requestId(serial), incarnation: head.incarnation, basis: head.revision, at }, state, emits)
 
-/** Steps 2 to 4 of a command's way: the fold with its end, the commit, the state that is published. */
+/** Steps 2 to 4 of a command: the fold with its end, the commit, and the published state. */
 const decided = (
   node: Node,
   live: SessionState,

@@ -1,4 +1,4 @@
-/** Two operations and two wait-alls by themselves: every row of the table of operations, in every status. */
+/** The exploration of two operations and two wait-alls: every row of the table of operations, in every status. */
 import * as Either from "effect/Either"
 import * as HashMap from "effect/HashMap"
 import type { Command, Emit } from "../../../src/domain/Command.js"
@@ -14,7 +14,7 @@ import type { Made, Move, Refusal, Slice, StatePredicate, StepPredicate } from "
 /** What a command did to the operations. */
 export interface Done {
   readonly emits: ReadonlyArray<Emit>
-  /** it was refused, and did something all the same */
+  /** the refusal of a command that still changed or emitted something */
   readonly refusal: string | null
 }
 
@@ -23,7 +23,7 @@ type OperationMove = Move<SessionState, Done>
 const ids = [opId(1), opId(2)]
 const peer = { peerName: "p", peerId: "1", address: "a", publicKey: "k" }
 
-/** Refusals are replies here, and must have changed nothing: that is looked at as the move is made (P30). */
+/** A refusal is a reply here and must change nothing, which is checked as the move is made (P30). */
 const refusalOf = (reply: unknown): string | null =>
   reply === false
     ? "nothing to cancel"
@@ -47,7 +47,7 @@ const moving = (limits: KernelLimits) => (name: string, command: Command<unknown
   }
 })
 
-/** Commands about one operation are called like their row. */
+/** A command about one operation has the name of its row. */
 const rowsOf = (name: string, emits: ReadonlyArray<Emit>): ReadonlyArray<string> => [
   ...(name.startsWith("operation.") ? [name] : []),
   ...(ofTag(emits, "PutFeed").some(({ entry }) => entry.outcome._tag === "Terminated") ? ["operation.terminate"] : [])
@@ -94,7 +94,7 @@ const alphabet = (limits: KernelLimits): ReadonlyArray<OperationMove> => {
   ]
 }
 
-/** Times and sequences are left out; one progress report counts as many. */
+/** Times and sequences are left out. One progress report stands for any number. */
 const keyOf = ({ dirty, operations: { barrier, completed, feed, records } }: SessionState): string =>
   JSON.stringify([
     ids.map((id) => {
@@ -104,7 +104,7 @@ const keyOf = ({ dirty, operations: { barrier, completed, feed, records } }: Ses
         : [record.value.status, record.value.peerReady, record.value.progressCount > 0]
     }),
     completed,
-    // an id that the feed still names is taken
+    // An id that the feed names cannot be registered.
     ids.map((id) => feed.some(({ operationId }) => operationId === id)),
     barrier === null ? null : [barrier.requestId, barrier.members],
     [...dirty.operations].sort(),
@@ -113,7 +113,7 @@ const keyOf = ({ dirty, operations: { barrier, completed, feed, records } }: Ses
 
 const owed: StatePredicate<SessionState> = {
   id: "D11'",
-  says: "an operation that is owed to the store is known, one whose row is to go is not",
+  says: "an operation owed to the store is known, and an operation whose row is dropped is not",
   check: ({ dirty, operations: { records } }) => [
     ...dirty.operations.flatMap((id) => when(!HashMap.has(records, id), `${id} is owed and unknown`)),
     ...dirty.dropOperations.flatMap((id) => when(HashMap.has(records, id), `the row of ${id} is to go`))
@@ -122,7 +122,7 @@ const owed: StatePredicate<SessionState> = {
 
 const kept = ({ maxCompletedOperations }: KernelLimits): StatePredicate<SessionState> => ({
   id: "OPS-27",
-  says: "beyond retention an ended operation is kept only for a barrier",
+  says: "beyond retention, an ended operation is kept only for a barrier",
   check: ({ operations: { barrier, completed } }) =>
     when(
       completed.length > Math.max(maxCompletedOperations, barrier?.members.length ?? 0),
@@ -134,7 +134,7 @@ type OperationStep = StepPredicate<SessionState, Done>
 
 const told: OperationStep = {
   id: "D29'",
-  says: "every end is one feed entry, the next one, and every watcher is told of it once, the barrier when it has all",
+  says: "every end adds the next feed entry and tells each watcher once, and the barrier once all its members ended",
   check: (before, { emits }, after) => {
     const entries = ofTag(emits, "PutFeed").map(({ entry }) => entry)
     const from = before.operations.epoch.lastSeq
@@ -142,15 +142,18 @@ const told: OperationStep = {
     const satisfied = ofTag(emits, "BarrierSatisfied")
     const waited = before.operations.barrier !== null && after.operations.barrier === null && entries.length > 0
     return [
-      ...when(after.operations.epoch.lastSeq !== from + entries.length, "an end without an entry"),
+      ...when(after.operations.epoch.lastSeq !== from + entries.length, "an end has no feed entry"),
       ...when(entries.some(({ seq }, at) => seq !== from + 1 + at), "an entry out of order"),
-      ...when(settled.join() !== entries.map(({ operationId }) => operationId).join(), "a watcher was not told"),
-      ...when(satisfied.length !== (waited ? 1 : 0), "the barrier was not told, or too often"),
+      ...when(
+        settled.join() !== entries.map(({ operationId }) => operationId).join(),
+        "the watchers told are not those of the ended operations"
+      ),
+      ...when(satisfied.length !== (waited ? 1 : 0), "the barrier was not told exactly once"),
       ...when(
         satisfied.some(({ outcomes }) =>
           outcomes.map(([id]) => id).join() !== before.operations.barrier?.members.join()
         ),
-        "the barrier was told of others"
+        "the barrier was told outcomes of other operations"
       )
     ]
   }
@@ -158,12 +161,12 @@ const told: OperationStep = {
 
 const written: OperationStep = {
   id: "P14'",
-  says: "an operation that ended does not change; an end is put at once, another change is owed",
+  says: "an ended operation does not change; its end is stored at once, any other change is a deferred write",
   check: (before, { emits }, after) =>
     ids.flatMap((id) => {
       const [old, now] = [Ops.getOperation(before, id), Ops.getOperation(after, id)]
       if (old === now) return []
-      if (now === null) return when(!isDropped(id, emits, after), `${id} is gone, its row is not`)
+      if (now === null) return when(!isDropped(id, emits, after), `${id} is gone, and its row is not dropped`)
       const put = ofTag(emits, "PutOperation").some(({ record }) => record === now)
       return [
         ...when(old !== null && isTerminalStatus(old.status), `${id} ended and changed`),
@@ -198,7 +201,7 @@ export const operationCells = (maxCompletedOperations: number): Slice<SessionSta
     steps: [told, written, pure],
     paths: [{
       id: "LIVE-5",
-      says: "from every state a path to one in which every operation has ended and no caller waits",
+      says: "from every state a client can reach a state in which every operation has ended and no caller waits",
       from: () => true,
       along: ["client"],
       to: (state) => ending(state) && state.operations.barrier === null

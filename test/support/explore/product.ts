@@ -1,4 +1,4 @@
-/** Lifecycle × run × turn summary × registration: everything that can happen to a session with one input. */
+/** The slice of a whole session with one input: lifecycle × run × turn summary × registration. */
 import { event, prompt } from "../inputs.js"
 import type { Slice } from "./engine.js"
 import { dumpOf, keyOf } from "./keys.js"
@@ -8,7 +8,7 @@ import { budgets, unborn } from "./node.js"
 import { nodePaths, nodeStates } from "./states.js"
 import { nodeSteps } from "./steps.js"
 
-/** A slice of sessions: moves and a name, and everything that holds of sessions. */
+/** A slice of sessions: its moves and its name, with all predicates of sessions. */
 export const ofSessions = (
   name: string,
   about: string,

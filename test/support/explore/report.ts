@@ -1,4 +1,7 @@
-/** What explorations found, as text: for the screen with everything, for docs/verification/exploration.md with what does not change. */
+/**
+ * Reports of explorations: one with every detail for the screen, one with the stable part for
+ * docs/verification/exploration.md.
+ */
 import { operationRows } from "../../../src/kernel/operationRows.js"
 import type { ListedRow } from "../../../src/kernel/table.js"
 import { rows as tableRows } from "../../../src/kernel/table.js"
@@ -14,7 +17,7 @@ import { product } from "./product.js"
 import { deferredTools, intents, toolFilters } from "./toolVisibility.js"
 import { wake } from "./wake.js"
 
-/** Rows that the commands cannot reach, and why they are there. */
+/** Rows that no command reaches, with the reason for their existence. */
 export const reachedOnlyWith: Readonly<Record<string, string>> = {
   "input.supersede": "no policy of the default table supersedes; the slice `inputs: replacing` has one that does"
 }
@@ -24,13 +27,13 @@ export interface Exploration {
   readonly coverage: Coverage
 }
 
-/** One slice to explore, by name; its findings are the same each time. */
+/** One slice to explore, by name. Its findings are the same each time. */
 export interface Part {
   readonly name: string
   readonly explore: () => Generator<undefined, Findings>
 }
 
-/** Every slice. `coverage` is told of the states of whole sessions. */
+/** Every slice. `coverage` is shown the states of the slices of whole sessions. */
 export const parts = (coverage: Coverage): ReadonlyArray<Part> => {
   const sessions: ReadonlyArray<Slice<Node, Deed>> = [
     product(coverage.show),
@@ -54,7 +57,7 @@ export const parts = (coverage: Coverage): ReadonlyArray<Part> => {
   ]
 }
 
-/** Everything that is wrong; empty when the exploration proves what it is there for. */
+/** Every failure of an exploration. The list is empty when every slice closes and every predicate holds. */
 export const failures = ({ coverage, slices }: Exploration): ReadonlyArray<string> => [
   ...slices.flatMap(({ closed, predicates, slice }) => [
     ...(closed ? [] : [`${slice}: it does not close`]),
@@ -64,7 +67,7 @@ export const failures = ({ coverage, slices }: Exploration): ReadonlyArray<strin
   ...gaps(coverage, tableRows)
 ]
 
-/** The part that is the same on every machine. */
+/** The part of the report that is the same on every machine. */
 export const markdown = (exploration: Exploration): string =>
   [
     "# What the exploration of the kernel covers",
@@ -82,7 +85,7 @@ export const markdown = (exploration: Exploration): string =>
   ].join("\n\n") +
   "\n"
 
-/** For the screen: one slice with its time. */
+/** One slice with its time, for the screen. */
 export const summary = (
   { accepted, closed, depth, predicates, rejected, slice, states }: Findings,
   seconds: number
@@ -133,7 +136,7 @@ const sizes = (slices: ReadonlyArray<Findings>): string =>
     ])
   )
 
-/** By id, with how often it was looked at in all slices together. */
+/** One line per predicate id, with its number of checks in all slices together. */
 const predicates = (slices: ReadonlyArray<Findings>): string => {
   const all = new Map<string, { readonly finding: Finding; readonly checked: number }>()
   for (const finding of slices.flatMap((slice) => slice.predicates)) {

@@ -1,4 +1,4 @@
-/** What holds of every step of a session (spine and catalogue: the predicates that need a before and an after). */
+/** The predicates of every step of a session, which compare the state before with the state after. */
 import type { Emit } from "../../../src/domain/Command.js"
 import type { CompletionOutcome } from "../../../src/domain/Completion.js"
 import type { InputId, RunId } from "../../../src/domain/Ids.js"
@@ -16,7 +16,7 @@ import { budgets, envOf } from "./node.js"
 
 type NodeStep = StepPredicate<Node, Deed>
 
-/** A condition of steps within one registration. */
+/** A condition on steps within one registration. */
 const living = (
   id: string,
   says: string,
@@ -31,22 +31,22 @@ const living = (
 export const nodeSteps: ReadonlyArray<NodeStep> = [
   living(
     "P8",
-    "a run ends with one outcome, told once, and its contributors end or go back with it",
+    "a run ends with one outcome, told once, and its contributors end or are requeued with it",
     (before, deed, after) => runEnds(before, deed, after)
   ),
   living(
     "P9",
-    "a run begins with nothing of an earlier one: no receipt, no request",
+    "a run begins without a receipt or a request of an earlier run",
     (before, _, after) => runBegins(before, after)
   ),
   {
     id: "P13'",
-    says: "an input leaves the ledger with one row that says how, one outcome that agrees, and its waiters told",
+    says: "an input leaves the ledger with one terminal row and one matching outcome, and its waiters are told",
     check: (before, deed, after) => endings(before, deed, after)
   },
   {
     id: "P14",
-    says: "an input that ended does not change, and does not come back",
+    says: "an ended input does not change and does not come back",
     check: (before, deed, after) => finality(before, deed, after)
   },
   {
@@ -66,22 +66,22 @@ export const nodeSteps: ReadonlyArray<NodeStep> = [
   },
   {
     id: "P29",
-    says: "destroyed is the end; stopped becomes destroyed, or idle by a registration; retirement outlives restarts",
+    says: "destroyed is final; stopped becomes destroyed, or idle by a registration; retirement outlives restarts",
     check: (before, deed, after) => successors(before, deed, after)
   },
   {
     id: "COMMIT",
-    says: "the store takes every commit, and every change except soft facts has one",
+    says: "the store accepts every commit, and every change except a deferred write has one",
     check: (_, { objection }) => objection === null ? [] : [objection]
   },
   living(
     "STATES",
-    "what holds of states holds of one that looks like another too",
+    "what holds of a state also holds of every state with the same key",
     (_, __, after) => violations(after).map(({ detail, id }) => `${id}: ${detail}`)
   ),
   {
     id: "D29",
-    says: "after a fold, no wake that may be added is due",
+    says: "after a fold, no due wake is missing",
     check: (before, _, after) =>
       before.live === null || after.live === null || after.live === before.live
         ? []
@@ -106,7 +106,7 @@ const runEnds = (before: SessionState, { emits }: Deed, after: SessionState): Re
   const run = running(before)
   const told = eventsOfRun(emits)
   if (run === undefined || runOf(after, run.runId) !== undefined) {
-    return when(told.length > 0, "the end of a run is told, and no run ended")
+    return when(told.length > 0, "the end of a run is told, but no run ended")
   }
   const destroyed = after.lifecycle._tag === "Destroyed"
   return [
@@ -121,7 +121,7 @@ const runBegins = (before: SessionState, after: SessionState): ReadonlyArray<str
   const run = running(after)
   if (run === undefined || runOf(before, run.runId) !== undefined) return []
   return [
-    ...when(running(before) !== undefined, "it began while another was going on"),
+    ...when(running(before) !== undefined, "it began during another run"),
     ...when(run.sequence !== 0, "it begins with a receipt"),
     ...when(run.cancel !== null || run.yieldRequest !== null, "it begins with a request")
   ]
@@ -161,17 +161,17 @@ const endings = (before: Node, deed: Deed, after: Node): ReadonlyArray<string> =
   const told = (id: InputId) => settled.filter((other) => other === id).length
   return [
     ...gone(before, after).flatMap((id) =>
-      when(rows.filter(({ inputId }) => inputId === id).length !== 1, `${id} is gone, and no row says how`)
+      when(rows.filter(({ inputId }) => inputId === id).length !== 1, `${id} is gone without exactly one terminal row`)
     ),
     ...rows.flatMap((row) => when(!agrees(row), `${row.inputId} ended ${row.terminal.type} with ${row.outcome?._tag}`)),
-    // nobody waits for what ends in an opening
+    // An input that ends in an opening has no waiters.
     ...(before.live === null ? [] : rows).flatMap(({ inputId }) =>
       when(told(inputId) !== 1, `the waiters of ${inputId} were told ${told(inputId)} times`)
     )
   ]
 }
 
-/** Inputs that were open before and are not after; what lived in memory only may end with the process. */
+/** The inputs that were open before and are not afterwards. Ephemeral inputs may end with the process. */
 const gone = (before: Node, after: Node): ReadonlyArray<InputId> =>
   before.live === null
     ? Array.from(before.stored.inputs.keys()).filter((id) => !isOpen(after, id))
@@ -211,7 +211,7 @@ const accounts = (before: Node, { command, ended }: Deed, after: Node): Readonly
       ? ended.some((row) => row.inputId === inputId)
       : (registering ? next.crashed > crashed : next.charged > charged)
   }
-  return when(members.length > 0 && !members.some(isPaid), "nobody pays for it")
+  return when(members.length > 0 && !members.some(isPaid), "the run is charged to none of its inputs")
 }
 
 const condemned = ({ stored }: Node, { ended }: Deed): ReadonlyArray<string> =>

@@ -1,4 +1,4 @@
-/** A store as a value: what the exploration's commits are checked against and written to. */
+/** A store as a value. The exploration checks its commits against it and writes them to it. */
 import * as Either from "effect/Either"
 import type { InputId, OperationId } from "../../../src/domain/Ids.js"
 import { runtimeIdOf } from "../../../src/domain/Ids.js"
@@ -17,7 +17,7 @@ export interface Stored {
   readonly operations: ReadonlyMap<OperationId, OperationRecord>
   readonly feed: ReadonlyArray<CompletionEntry>
   readonly slices: ReadonlyMap<string, SliceDocument>
-  /** of the newest run only: run ids are never used twice */
+  /** of the newest run only, since run ids are never reused */
   readonly receipts: ReadonlyArray<RunBoundaryReceipt>
 }
 
@@ -31,7 +31,7 @@ export const nothingStored: Stored = {
   receipts: []
 }
 
-/** What an opening is given. */
+/** The image that an opening receives. */
 export const imageOf = ({ feed, head, inputs, operations, slices }: Stored): RuntimeImage => ({
   runtimeId: head.runtimeId,
   exists: head.revision > 0,
@@ -48,7 +48,7 @@ export const imageOf = ({ feed, head, inputs, operations, slices }: Stored): Run
   corrupt: []
 })
 
-/** The store after a commit, or what it objects to. */
+/** The store after a commit, or its objection. */
 export const write = (
   stored: Stored,
   commit: RuntimeCommit,
