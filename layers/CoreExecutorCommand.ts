@@ -16,19 +16,14 @@ import { beginning } from "../src/domain/BoundedText.js"
 import { RunResult } from "../src/domain/Completion.js"
 import type { ExecutorError, ExecutorFault } from "../src/domain/Errors.js"
 import { ApplyFailed, TerminalFailure } from "../src/domain/Errors.js"
+import type { CommandFailure, CommandLine, CommandResult } from "../src/domain/ExternalCommand.js"
 import { RunId, SessionId } from "../src/domain/Ids.js"
 import { Input } from "../src/domain/Input.js"
 import { Message } from "../src/domain/Message.js"
 import { CompletionEntry } from "../src/domain/Operation.js"
 import { wellFormedJson } from "../src/domain/Text.js"
 import { ContextAppend, TurnMetadata } from "../src/domain/Turn.js"
-import {
-  type CommandFailure,
-  type CommandLine,
-  type CommandResult,
-  run,
-  stdoutText
-} from "./internal/commandProcess.js"
+import { run, stdoutText } from "./internal/commandProcess.js"
 import { inheritedEnvironment } from "./internal/environment.js"
 import { firstIssue } from "./internal/issues.js"
 import { withoutLineEnds } from "./internal/lineEnds.js"
@@ -38,7 +33,7 @@ import { promptOf } from "./internal/turnText.js"
 export type {
   /** Text for `/bin/sh -c`, or a program with its arguments. @since 0.1.0 @category models */
   CommandLine
-} from "./internal/commandProcess.js"
+} from "../src/domain/ExternalCommand.js"
 
 export {
   /** A command ended otherwise than with exit code 0. @since 0.1.0 @category errors */

@@ -25,6 +25,7 @@ import * as HandoverLive from "./HandoverLive.js"
 import * as GroupCommit from "./internal/groupCommit.js"
 import * as Tables from "./internal/memory/tables.js"
 import { type Member, type MemberError, verbs, workerOptions } from "./internal/storeMember.js"
+import type * as Rows from "./MemoryTables.js"
 
 /** @since 0.1.0 @category models */
 export interface MemoryOptions {
@@ -36,7 +37,7 @@ export interface MemoryOptions {
 
 /** The contents of a memory store, apart from the layer that serves them. @since 0.1.0 @category models */
 export interface MemoryImage {
-  readonly runtimes: Map<RuntimeId, Tables.Tables>
+  readonly runtimes: Map<RuntimeId, Rows.Tables>
 }
 
 /** An empty store's contents. @since 0.1.0 @category constructors */
@@ -51,7 +52,7 @@ export const layerNoDeps = (options: MemoryOptions = {}): Layer.Layer<RuntimeSto
 
 // --- internal ---
 
-type Runtimes = Map<RuntimeId, Tables.Tables>
+type Runtimes = Map<RuntimeId, Rows.Tables>
 
 const make = (options: MemoryOptions) =>
   Effect.gen(function*() {
@@ -101,7 +102,7 @@ const write = (
 }
 
 /** A plan is the kernel's, but a defect of one session must not take the worker with it. */
-const commitOf = (member: Member<undefined>, tables: Tables.Tables): Exit.Exit<RuntimeCommit, MemberError> => {
+const commitOf = (member: Member<undefined>, tables: Rows.Tables): Exit.Exit<RuntimeCommit, MemberError> => {
   if (member._tag === "Commit") return Exit.succeed(member.commit)
   const image = Tables.imageOf(tables)
   return Either.match(Either.try({ try: () => member.decide(image), catch: (defect) => Exit.die(defect) }), {
@@ -115,9 +116,9 @@ const reads = (
   runtimes: Runtimes,
   settled: Effect.Effect<void>
 ): Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit" | "lost"> => {
-  const ask = <A>(id: RuntimeId, f: (tables: Tables.Tables) => A | undefined): Effect.Effect<Option.Option<A>> =>
+  const ask = <A>(id: RuntimeId, f: (tables: Rows.Tables) => A | undefined): Effect.Effect<Option.Option<A>> =>
     Effect.sync(() => Option.flatMapNullable(Option.fromNullable(runtimes.get(id)), f))
-  const list = <A>(id: RuntimeId, f: (tables: Tables.Tables) => Iterable<A>): Stream.Stream<A> =>
+  const list = <A>(id: RuntimeId, f: (tables: Rows.Tables) => Iterable<A>): Stream.Stream<A> =>
     Stream.unwrap(Effect.map(ask(id, f), (rows) => Stream.fromIterable(Option.getOrElse(rows, (): Iterable<A> => []))))
   return {
     witness: (id) =>
@@ -144,12 +145,12 @@ const reads = (
   }
 }
 
-const terminalOf = (tables: Tables.Tables, ended: Tables.Ended | undefined) => {
+const terminalOf = (tables: Rows.Tables, ended: Rows.Ended | undefined) => {
   const outcome = ended === undefined ? undefined : Tables.outcomeOf(tables, ended.row)
   return ended === undefined || outcome === undefined ? undefined : { ...ended.row, outcome }
 }
 
-const keyFactOf = (tables: Tables.Tables, key: string) => {
+const keyFactOf = (tables: Rows.Tables, key: string) => {
   const inputId = tables.keys?.get(key)
   if (inputId === undefined) return undefined
   const ended = tables.ended?.get(inputId)
@@ -158,7 +159,7 @@ const keyFactOf = (tables: Tables.Tables, key: string) => {
     : { key, inputId, completedAt: ended.row.completedAt, newerTerminals: tables.head.terminals - 1 - ended.ordinal }
 }
 
-const inputsOf = ({ openOnly = false }: InputFilter = {}) => (tables: Tables.Tables) => {
+const inputsOf = ({ openOnly = false }: InputFilter = {}) => (tables: Rows.Tables) => {
   const open = Tables.openInputs(tables).map(stateOfOpen)
   if (openOnly) return open
   const ended = Array.from(tables.ended?.values() ?? [], ({ row }) => {
@@ -168,13 +169,13 @@ const inputsOf = ({ openOnly = false }: InputFilter = {}) => (tables: Tables.Tab
   return [...open, ...ended].sort((a, b) => a.admissionSeq - b.admissionSeq)
 }
 
-const feedOf = (tables: Tables.Tables | undefined, after: number) => ({
+const feedOf = (tables: Rows.Tables | undefined, after: number) => ({
   entries: tables?.feed?.filter((entry) => entry.seq > after) ?? [],
   watermark: tables?.head.epoch?.lastSeq ?? 0,
   droppedThrough: tables?.head.epoch?.droppedThrough ?? 0
 })
 
-const sessionOf = ({ head, open }: Tables.Tables) => ({
+const sessionOf = ({ head, open }: Rows.Tables) => ({
   sessionId: head.sessionId,
   runtimeId: head.runtimeId,
   lifecycle: head.lifecycle,
@@ -184,7 +185,7 @@ const sessionOf = ({ head, open }: Tables.Tables) => ({
 })
 
 /** Whether a session that is opened will be woken by its background operations. */
-const isDue = ({ feed = [], head: { epoch, lifecycle }, operations }: Tables.Tables): boolean =>
+const isDue = ({ feed = [], head: { epoch, lifecycle }, operations }: Rows.Tables): boolean =>
   lifecycle === "idle" && (
     Array.from(operations?.values() ?? []).some(({ spec, status }) =>
       spec.owner === "process" && spec.kind === "background_tool_op" && !isTerminalStatus(status)
@@ -194,7 +195,7 @@ const isDue = ({ feed = [], head: { epoch, lifecycle }, operations }: Tables.Tab
 /** As SQLite compares them: half of a surrogate pair begins no name. */
 const startsWith = (name: string, prefix: string): boolean => name.startsWith(prefix) && isWellFormed(prefix)
 
-const chosen = (filter: SessionFilter) => (tables: Tables.Tables): boolean => {
+const chosen = (filter: SessionFilter) => (tables: Rows.Tables): boolean => {
   const { head, open } = tables
   const pending = open !== undefined && open.size > 0
   return (filter.pendingOnly !== true || pending) && (filter.dueOnly !== true || pending || isDue(tables)) &&

@@ -7,13 +7,8 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import {
-  type CommandFailure,
-  type CommandLine,
-  type CommandResult,
-  run as runProcess,
-  stdoutText
-} from "./internal/commandProcess.js"
+import type { CommandFailure, CommandLine, CommandResult } from "../src/domain/ExternalCommand.js"
+import { run as runProcess, stdoutText } from "./internal/commandProcess.js"
 import { inheritedEnvironment } from "./internal/environment.js"
 import { withoutLineEnds } from "./internal/lineEnds.js"
 
@@ -24,7 +19,7 @@ export type {
   CommandLine,
   /** How a command ended, and what it wrote. @since 0.1.0 @category models */
   CommandResult
-} from "./internal/commandProcess.js"
+} from "../src/domain/ExternalCommand.js"
 
 /** @since 0.1.0 @category models */
 export interface SupervisedOptions {

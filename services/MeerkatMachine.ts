@@ -36,18 +36,18 @@ export type AcceptOutcome =
 /** How an input will end. @since 0.1.0 @category models */
 export interface Completion {
   readonly inputId: InputId
-  /** never fails, may be awaited many times; interrupting a waiter does not touch the work */
+  /** Waits for the end of the input. Never fails, may be awaited many times; interrupting a waiter does not touch the work. */
   readonly wait: Effect.Effect<CompletionOutcome>
 }
 
-/** @since 0.1.0 @category models */
+/** What accepting an input came to, and the end to wait for. @since 0.1.0 @category models */
 export interface AcceptedWithCompletion {
   readonly outcome: AcceptOutcome
   /** none for an input that was terminal already */
   readonly completion: Option.Option<Completion>
 }
 
-/** @since 0.1.0 @category models */
+/** A prompt that is stored: what its admission came to, and the end to wait for. @since 0.1.0 @category models */
 export interface Prompted {
   readonly outcome: AcceptOutcome
   readonly completion: Completion
@@ -171,25 +171,35 @@ export interface SteerOptions extends Omit<PromptOptions, "hold"> {
 /** One deadline holds for admission and answer. @since 0.1.0 @category models */
 export interface AskOptions extends PromptOptions, Partial<Deadline> {}
 
+/** `session.prompt`. @since 0.1.0 @category models */
+export interface PromptCall {
+  /** Queues a prompt; durable when this returns. `completion.wait` of the result gives how it ends. */
+  (text: string, options?: PromptOptions & NoDeadline): Effect.Effect<Prompted, RuntimeDriverError>
+  /** Queues a prompt; durable when this returns. Fails `DeadlineExceeded` when the admission takes too long. */
+  (
+    text: string,
+    options: PromptOptions & Partial<Deadline>
+  ): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
+}
+
+/** `session.steer`. @since 0.1.0 @category models */
+export interface SteerCall {
+  /** Goes before queued prompts and asks a running turn to yield at its next boundary; durable when this returns. */
+  (text: string, options?: SteerOptions & NoDeadline): Effect.Effect<Prompted, RuntimeDriverError>
+  /** The same with a deadline: fails `DeadlineExceeded` when the admission takes too long. */
+  (
+    text: string,
+    options: SteerOptions & Partial<Deadline>
+  ): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
+}
+
 /** One session, as people use it. @since 0.1.0 @category models */
 export interface SessionHandle {
   readonly sessionId: SessionId
   /** Queues a prompt; durable when this returns. */
-  readonly prompt: {
-    (text: string, options?: PromptOptions & NoDeadline): Effect.Effect<Prompted, RuntimeDriverError>
-    (
-      text: string,
-      options: PromptOptions & Partial<Deadline>
-    ): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
-  }
+  readonly prompt: PromptCall
   /** Goes before queued prompts and asks a running turn to yield at its next boundary. */
-  readonly steer: {
-    (text: string, options?: SteerOptions & NoDeadline): Effect.Effect<Prompted, RuntimeDriverError>
-    (
-      text: string,
-      options: SteerOptions & Partial<Deadline>
-    ): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
-  }
+  readonly steer: SteerCall
   /** Queues a prompt and waits for its answer. */
   readonly ask: (
     text: string,

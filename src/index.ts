@@ -1,6 +1,7 @@
 /**
  * Durable, supervised agent sessions. The public face: pure parts, services, and the layers that need nothing native.
- * The SQLite store is at `effect-meerkat/sqlite`, the command executor at `effect-meerkat/command`.
+ * The SQLite store is at `effect-meerkat/sqlite`, the command executor at `effect-meerkat/command`, doubles and the
+ * simulation at `effect-meerkat/testkit`, the parts that may change in any release at `effect-meerkat/unstable`.
  *
  * @since 0.1.0
  */
@@ -10,8 +11,6 @@ export * as BlobStoreMemory from "../layers/BlobStoreMemory.js"
 /** @since 0.1.0 */
 export * as CommsRuntimeMailbox from "../layers/CommsRuntimeMailbox.js"
 /** @since 0.1.0 */
-export * as HandoverLive from "../layers/HandoverLive.js"
-/** @since 0.1.0 */
 export * as IdGenLive from "../layers/IdGenLive.js"
 /** @since 0.1.0 */
 export * as MachineAuthorityLive from "../layers/MachineAuthorityLive.js"
@@ -20,8 +19,6 @@ export * as MeerkatMachineLive from "../layers/MeerkatMachineLive.js"
 /** @since 0.1.0 */
 export * as RuntimeControlPlaneLive from "../layers/RuntimeControlPlaneLive.js"
 /** @since 0.1.0 */
-export * as RuntimeLoopLive from "../layers/RuntimeLoopLive.js"
-/** @since 0.1.0 */
 export * as RuntimeStoreMemory from "../layers/RuntimeStoreMemory.js"
 /** @since 0.1.0 */
 export * as BlobStore from "../services/BlobStore.js"
@@ -29,8 +26,6 @@ export * as BlobStore from "../services/BlobStore.js"
 export * as CommsRuntime from "../services/CommsRuntime.js"
 /** @since 0.1.0 */
 export * as CoreExecutor from "../services/CoreExecutor.js"
-/** @since 0.1.0 */
-export * as Handover from "../services/Handover.js"
 /** @since 0.1.0 */
 export * as IdGen from "../services/IdGen.js"
 /** @since 0.1.0 */
@@ -41,8 +36,6 @@ export * as MeerkatMachine from "../services/MeerkatMachine.js"
 export * as MeerkatMachineConfig from "../services/MeerkatMachineConfig.js"
 /** @since 0.1.0 */
 export * as RuntimeControlPlane from "../services/RuntimeControlPlane.js"
-/** @since 0.1.0 */
-export * as RuntimeLoop from "../services/RuntimeLoop.js"
 /** @since 0.1.0 */
 export * as RuntimeStore from "../services/RuntimeStore.js"
 /** @since 0.1.0 */
@@ -64,13 +57,13 @@ export * as SessionTools from "../services/SessionTools.js"
 /** @since 0.1.0 */
 export * as Turn from "../services/Turn.js"
 /** @since 0.1.0 */
-export * as Command from "./domain/Command.js"
-/** @since 0.1.0 */
 export * as Completion from "./domain/Completion.js"
 /** @since 0.1.0 */
 export * as DrainSlot from "./domain/DrainSlot.js"
 /** @since 0.1.0 */
 export * as Errors from "./domain/Errors.js"
+/** @since 0.1.0 */
+export * as ExternalCommand from "./domain/ExternalCommand.js"
 /** @since 0.1.0 */
 export * as Ids from "./domain/Ids.js"
 /** @since 0.1.0 */
@@ -90,13 +83,9 @@ export * as Policy from "./domain/Policy.js"
 /** @since 0.1.0 */
 export * as Receipt from "./domain/Receipt.js"
 /** @since 0.1.0 */
-export * as RuntimeCommit from "./domain/RuntimeCommit.js"
-/** @since 0.1.0 */
 export * as RuntimeEvent from "./domain/RuntimeEvent.js"
 /** @since 0.1.0 */
 export * as RuntimeState from "./domain/RuntimeState.js"
-/** @since 0.1.0 */
-export * as SessionState from "./domain/SessionState.js"
 /** @since 0.1.0 */
 export * as StoreErrors from "./domain/StoreErrors.js"
 /** @since 0.1.0 */

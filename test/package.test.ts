@@ -1,6 +1,10 @@
 import { describe, expect, it } from "@effect/vitest"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import base from "../vitest.config.js"
+import proof from "../vitest.proof.config.js"
 
 const read = (file: string) => JSON.parse(readFileSync(new URL(`../${file}`, import.meta.url), "utf8"))
 
@@ -9,6 +13,7 @@ interface Manifest {
   readonly files: ReadonlyArray<string>
   readonly exports: Record<string, string | null | { readonly types: string; readonly default: string }>
   readonly peerDependencies: Record<string, string>
+  readonly peerDependenciesMeta: Record<string, { readonly optional: boolean }>
   readonly devDependencies: Record<string, string>
   readonly scripts: Record<string, string>
 }
@@ -44,6 +49,40 @@ describe("package", () => {
     }
   })
 
+  it("asks applications for effect alone", () => {
+    const required = Object.keys(manifest.peerDependencies).filter((name) =>
+      manifest.peerDependenciesMeta[name]?.optional !== true
+    )
+    expect(required).toStrictEqual(["effect"])
+  })
+
+  it("names in README what it is developed against", () => {
+    const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8")
+    const named = Array.from(
+      readme.matchAll(/ ((?:@effect\/)?[\w-]+)@(\^[\d.]+)/g),
+      ([, name = "", range]) => [name, range]
+    )
+    expect(named.length).toBeGreaterThan(5)
+    expect(named).toStrictEqual(named.map(([name = ""]) => [name, manifest.peerDependencies[name]]))
+  })
+
+  it("runs in npm run test:proof every test that is shorter in npm test", () => {
+    const folder = fileURLToPath(new URL("..", import.meta.url))
+    const tests = readdirSync(new URL("../test", import.meta.url), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".test.ts"))
+      .map((name) => `test/${name}`)
+    const asking = /from "\.\.?\/(?:support\/(?:worlds|rows)|driver)\.js"/
+    const short = tests.filter((name) => asking.test(readFileSync(join(folder, name), "utf8")))
+    const matches = (name: string, pattern: string) =>
+      new RegExp(`^${pattern.replaceAll(".", "\\.").replace(/\*\*(?:\/\*)?/, ".*")}$`).test(name)
+    const runs = (patterns: ReadonlyArray<string> = []) => (name: string) =>
+      patterns.some((pattern) => matches(name, pattern))
+    const { exclude, include } = proof.test ?? {}
+    expect(short.length).toBeGreaterThan(20)
+    expect(short.filter((name) => !runs(include)(name) || runs(exclude)(name))).toStrictEqual([])
+    expect(tests.filter((name) => runs(base.test?.exclude)(name) && !runs(include)(name))).toStrictEqual([])
+  })
+
   it("installs one copy of effect and of each of its packages", () => {
     const paths = Object.keys(installed).filter((path) => /\/node_modules\/(?:effect|@effect\/[^/]+)$/.test(path))
     expect(paths).toStrictEqual([])
@@ -54,7 +93,8 @@ describe("package", () => {
   })
 
   it("gives every module of the domain a public name, so that users can name what they are given", () => {
-    const face = readFileSync(new URL("../src/index.ts", import.meta.url), "utf8")
+    const faces = ["index", "unstable"].map((name) => new URL(`../src/${name}.ts`, import.meta.url))
+    const face = faces.map((file) => readFileSync(file, "utf8")).join("")
     const modules = readdirSync(new URL("../src/domain", import.meta.url)).map((file) => file.replace(/\.ts$/, ".js"))
     expect(modules.filter((file) => !face.includes(`"./domain/${file}"`))).toStrictEqual([])
   })

@@ -9,15 +9,18 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
 import { StringDecoder } from "node:string_decoder"
+import {
+  type CommandFailure,
+  type CommandLine,
+  CommandNotStarted,
+  type CommandResult,
+  OutputTooLarge
+} from "../../src/domain/ExternalCommand.js"
 import { type Collector, makeCollector, makeTail, type Tail } from "./commandOutput.js"
 import { findProgram } from "./findProgram.js"
-import { CommandNotStarted, type ProcessGroup, start } from "./processGroup.js"
-
-/** Text for `/bin/sh -c`, or a program with its arguments. @since 0.1.0 @category models */
-export type CommandLine = { readonly shell: string } | { readonly argv: ReadonlyArray<string> }
+import { type ProcessGroup, start } from "./processGroup.js"
 
 /** @since 0.1.0 @category models */
 export interface CommandOptions {
@@ -37,35 +40,6 @@ export interface CommandOptions {
   /** told of standard error as it comes, in whole characters; what it throws is a defect of `run` */
   readonly onStderr?: ((text: string) => void) | undefined
 }
-
-/** @since 0.1.0 @category models */
-export interface CommandResult {
-  readonly stdout: Uint8Array
-  /** 0–255, or null if a signal ended the command */
-  readonly exitCode: number | null
-  /** name of the signal that ended the command, or null */
-  readonly signal: string | null
-  readonly stderrTail: string
-  /** from the start to the end of the command and of what it left behind, in milliseconds */
-  readonly durationMs: number
-}
-
-/**
- * Standard output went over `limit` bytes; the command was killed at once, its output is dropped.
- *
- * @since 0.1.0
- * @category errors
- */
-export class OutputTooLarge extends Schema.TaggedError<OutputTooLarge>()("OutputTooLarge", {
-  limit: Schema.Number
-}) {
-  override get message() {
-    return `more than ${this.limit} bytes on standard output`
-  }
-}
-
-/** @since 0.1.0 @category errors */
-export type CommandFailure = CommandNotStarted | OutputTooLarge
 
 /** Standard output as text; invalid UTF-8 is replaced. @since 0.1.0 @category accessors */
 export const stdoutText = (result: CommandResult): string => Buffer.from(result.stdout).toString("utf8")

@@ -7,30 +7,13 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FiberId from "effect/FiberId"
-import * as Schema from "effect/Schema"
 // @effect/platform's Command knows neither process groups nor further descriptors
 // @effect-diagnostics-next-line nodeBuiltinImport:off
 import { type ChildProcess, spawn } from "node:child_process"
 import { Socket } from "node:net"
+import { CommandNotStarted } from "../../src/domain/ExternalCommand.js"
 import { countMembers } from "./groupMembers.js"
 import { until } from "./pauses.js"
-
-/**
- * The command never ran: its program, its folder or the supervising shell is missing or not allowed. `code` is the
- * system's name of the error (`ENOENT`, `EACCES`, `E2BIG`, …).
- *
- * @since 0.1.0
- * @category errors
- */
-export class CommandNotStarted extends Schema.TaggedError<CommandNotStarted>()("CommandNotStarted", {
-  program: Schema.String,
-  code: Schema.String,
-  detail: Schema.String
-}) {
-  override get message() {
-    return `${this.program} did not start: ${this.detail}`
-  }
-}
 
 /** @since 0.1.0 @category models */
 export interface GroupOptions {

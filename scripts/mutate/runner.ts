@@ -75,7 +75,7 @@ export const makeRunner = (
     const child = fork(path.join(folder, "scripts/mutate/worker.js"), files.slice(), {
       cwd: folder,
       execArgv: ["--max-old-space-size=1536"],
-      env: { ...process.env, MEERKAT_MUTANT: String(mutant), MEERKAT_SEED: "1", ...quick },
+      env: { ...process.env, MEERKAT_MUTANT: String(mutant), MEERKAT_SEED: "1", MEERKAT_TESTS: "all", ...quick },
       serialization: "advanced",
       stdio: ["ignore", "ignore", process.env["MUTATE_VERBOSE"] === undefined ? "ignore" : "inherit", "ipc"]
     })

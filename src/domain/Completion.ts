@@ -14,8 +14,19 @@ export const RunResult = Schema.Struct({
     costUsd: optional(Schema.JsonNumber)
   }))
 })
-/** @since 0.1.0 @category models */
-export type RunResult = typeof RunResult.Type
+/** What an executor answers. @since 0.1.0 @category models */
+export interface RunResult {
+  readonly text: string
+  /** a structured answer beside the text */
+  readonly data?: Json
+  readonly usage?: Usage
+}
+/** What an answer cost. @since 0.1.0 @category models */
+export interface Usage {
+  readonly inputTokens?: number
+  readonly outputTokens?: number
+  readonly costUsd?: number
+}
 
 /** Why a turn ended as it did. @since 0.1.0 @category schemas */
 export const TurnCauseKind = Schema.Literal(
@@ -58,8 +69,16 @@ export const TurnError = Schema.Struct({
   model: optional(Schema.String),
   retryable: optional(Schema.Boolean)
 })
-/** @since 0.1.0 @category models */
-export type TurnError = typeof TurnError.Type
+/** Typed account of a failed turn. @since 0.1.0 @category models */
+export interface TurnError {
+  readonly kind: TurnCauseKind
+  readonly terminal: boolean
+  readonly outcome?: TurnOutcome
+  readonly detail?: string
+  readonly provider?: string
+  readonly model?: string
+  readonly retryable?: boolean
+}
 
 /** How an input ended for those who wait for it. @since 0.1.0 @category schemas */
 export const CompletionOutcome = Schema.Union(
@@ -72,8 +91,57 @@ export const CompletionOutcome = Schema.Union(
   Schema.TaggedStruct("CompletedWithFinalizationFailure", { result: RunResult, error: TurnError }),
   Schema.TaggedStruct("RuntimeTerminated", { reason: Schema.String })
 )
-/** @since 0.1.0 @category models */
-export type CompletionOutcome = typeof CompletionOutcome.Type
+/** How an input ended for those who wait for it. `toEffect` turns it into an answer or an error. @since 0.1.0 @category models */
+export type CompletionOutcome =
+  | Completed
+  | CompletedWithoutResult
+  | CallbackPending
+  | Cancelled
+  | Abandoned
+  | AbandonedWithError
+  | CompletedWithFinalizationFailure
+  | RuntimeTerminated
+/** The executor answered, and the answer is committed. @since 0.1.0 @category models */
+export interface Completed {
+  readonly _tag: "Completed"
+  readonly result: RunResult
+}
+/** The executor consumed the input and gave no answer. @since 0.1.0 @category models */
+export interface CompletedWithoutResult {
+  readonly _tag: "CompletedWithoutResult"
+}
+/** The turn ended at a tool call that the caller answers. @since 0.1.0 @category models */
+export interface CallbackPending {
+  readonly _tag: "CallbackPending"
+  readonly toolName: string
+  readonly args: Json
+}
+/** The input was retracted, or its run was cancelled. @since 0.1.0 @category models */
+export interface Cancelled {
+  readonly _tag: "Cancelled"
+}
+/** The session gave the input up before it ran to an end. @since 0.1.0 @category models */
+export interface Abandoned {
+  readonly _tag: "Abandoned"
+  readonly reason: string
+}
+/** Every attempt at the input failed; `error` is the last failure. @since 0.1.0 @category models */
+export interface AbandonedWithError {
+  readonly _tag: "AbandonedWithError"
+  readonly reason: string
+  readonly error: TurnError
+}
+/** The executor answered, and the store refused the answer: the input runs again later. @since 0.1.0 @category models */
+export interface CompletedWithFinalizationFailure {
+  readonly _tag: "CompletedWithFinalizationFailure"
+  readonly result: RunResult
+  readonly error: TurnError
+}
+/** The runtime ended before the input did. @since 0.1.0 @category models */
+export interface RuntimeTerminated {
+  readonly _tag: "RuntimeTerminated"
+  readonly reason: string
+}
 
 /** An outcome that is no answer, as an error. @since 0.1.0 @category errors */
 export class TurnFailed extends Schema.TaggedError<TurnFailed>()("TurnFailed", {

@@ -8,8 +8,18 @@ export const MediaData = Schema.Union(
   Schema.Struct({ type: Schema.Literal("inline"), base64: Schema.String }),
   Schema.Struct({ type: Schema.Literal("blob"), blobId: Name })
 )
-/** @since 0.1.0 @category models */
-export type MediaData = typeof MediaData.Type
+/** Media bytes: inline base64, or a reference into the blob store. @since 0.1.0 @category models */
+export type MediaData = InlineData | BlobData
+/** Media bytes that the message itself holds. @since 0.1.0 @category models */
+export interface InlineData {
+  readonly type: "inline"
+  readonly base64: string
+}
+/** Media bytes that the blob store holds. @since 0.1.0 @category models */
+export interface BlobData {
+  readonly type: "blob"
+  readonly blobId: string
+}
 
 /** One block of a message. @since 0.1.0 @category schemas */
 export const ContentBlock = Schema.Union(
@@ -22,8 +32,26 @@ export const ContentBlock = Schema.Union(
     data: MediaData
   })
 )
+/** One block of a message. @since 0.1.0 @category models */
+export type ContentBlock = TextBlock | ImageBlock | VideoBlock
 /** @since 0.1.0 @category models */
-export type ContentBlock = typeof ContentBlock.Type
+export interface TextBlock {
+  readonly type: "text"
+  readonly text: string
+}
+/** @since 0.1.0 @category models */
+export interface ImageBlock {
+  readonly type: "image"
+  readonly mediaType: string
+  readonly data: MediaData
+}
+/** @since 0.1.0 @category models */
+export interface VideoBlock {
+  readonly type: "video"
+  readonly mediaType: string
+  readonly durationMs: number
+  readonly data: MediaData
+}
 
 /** One message of a session's body. @since 0.1.0 @category schemas */
 export const Message = Schema.Struct({
@@ -32,8 +60,14 @@ export const Message = Schema.Struct({
   name: optional(Name),
   metadata: optional(Schema.Record({ key: Schema.String, value: Json }))
 })
-/** @since 0.1.0 @category models */
-export type Message = typeof Message.Type
+/** One message of a session's body. @since 0.1.0 @category models */
+export interface Message {
+  readonly role: "user" | "assistant" | "system" | "tool"
+  /** text and media, in order; `textOf` gives their text */
+  readonly blocks: ReadonlyArray<ContentBlock>
+  readonly name?: string
+  readonly metadata?: { readonly [name: string]: Json }
+}
 
 /** A text block. @since 0.1.0 @category constructors */
 export const text = (value: string): ContentBlock => ({ type: "text", text: value })

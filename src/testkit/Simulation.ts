@@ -19,7 +19,7 @@
 import * as Cause from "effect/Cause"
 import * as Layer from "effect/Layer"
 import * as HandoverLive from "../../layers/HandoverLive.js"
-import type { Tables } from "../../layers/internal/memory/tables.js"
+import type { Tables } from "../../layers/MemoryTables.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import * as MeerkatMachineConfig from "../../services/MeerkatMachineConfig.js"
 import type { RuntimeStore } from "../../services/RuntimeStore.js"

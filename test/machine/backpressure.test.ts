@@ -4,9 +4,12 @@ import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import { LatchedExecutor } from "../../src/testkit/index.js"
+import { depth } from "../support/worlds.js"
+
+const count = depth(1_000, 10_000)
 
 describe("backpressure", () => {
-  it.live("ten thousand steers during one run are all taken, and ask it to yield once", () =>
+  it.live(`${count} steers during one run are all taken, and ask it to yield once`, () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const session = machine.session(SessionId.make("s"))
@@ -15,7 +18,7 @@ describe("backpressure", () => {
       const first = yield* session.prompt("begin")
       const turn = yield* latched.started(1)
       const steers = yield* Effect.forEach(
-        Array.from({ length: 10_000 }, (_, n) => `steer ${n}`),
+        Array.from({ length: count }, (_, n) => `steer ${n}`),
         (text) => session.steer(text),
         { concurrency: "unbounded" }
       )
@@ -25,6 +28,6 @@ describe("backpressure", () => {
       yield* latched.open
       assert.strictEqual((yield* first.completion.wait)._tag, "Completed")
       for (const { completion } of steers) assert.strictEqual((yield* completion.wait)._tag, "Completed")
-      assert.deepStrictEqual(latched.turns().map(({ inputs }) => inputs.length), [1, 10_000])
+      assert.deepStrictEqual(latched.turns().map(({ inputs }) => inputs.length), [1, count])
     }).pipe(Effect.provide(MeerkatMachineLive.layerEphemeral)), 60_000)
 })

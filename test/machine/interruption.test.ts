@@ -16,18 +16,19 @@ import * as Stream from "effect/Stream"
 import type { MeerkatMachineService, SessionHandle } from "../../services/MeerkatMachine.js"
 import type { Lab } from "../conformance/driver.js"
 import { A, failing, nothing, simulate, snapshotOf, stateOf, storedPhases } from "../conformance/driver.js"
+import { isFull } from "../support/worlds.js"
 import { calls } from "./interruptionCalls.js"
 import type { Call, Stage } from "./interruptionCalls.js"
 import { enter } from "./interruptionCalls.js"
 
-/** Seeds per mode of preemption. With `INTERRUPTION_SEEDS` every step is tried, else a spread of them. */
+/** Seeds per mode of preemption. With `INTERRUPTION_SEEDS` every step is tried, else a spread of them, or one if short. */
 const thorough = process.env["INTERRUPTION_SEEDS"]
 const seeds = Number(thorough ?? 1)
 
 /** The steps at which a call is interrupted: all of them, or some that differ from call to call. */
 const cutsOf = (steps: number, salt: number): ReadonlyArray<number> =>
   Array.from({ length: steps }, (_, n) => n + 1).filter((step) =>
-    thorough !== undefined || step === 1 || (step + salt) % Math.ceil(steps / 3) === 0
+    thorough !== undefined || step === 1 || (isFull && (step + salt) % Math.ceil(steps / 3) === 0)
   )
 
 interface Story {
@@ -166,7 +167,9 @@ describe("interruption", () => {
   })
 
   for (const [name, call] of Object.entries(calls)) {
-    for (const stage of call.from) {
+    // a short run takes one stage of each call, and not always the first
+    const few = call.from.slice(name.length % call.from.length).slice(0, 1)
+    for (const stage of isFull ? call.from : few) {
       it.live(`${name} of a session that is ${stage}`, () =>
         Effect.gen(function*() {
           for (let seed = 0; seed < seeds; seed++) {

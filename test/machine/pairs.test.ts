@@ -16,6 +16,7 @@ import type { LatchedExecutor } from "../../src/testkit/index.js"
 import type { Lab } from "../conformance/driver.js"
 import { A, failing, simulate } from "../conformance/driver.js"
 import { prompt } from "../support/inputs.js"
+import { sampled } from "../support/worlds.js"
 
 /** Where worlds preempt; `PAIRS=all` for both modes. */
 const modes = process.env["PAIRS"] === "all" ? [0, 0.1] : [0.1]
@@ -283,7 +284,7 @@ const play = (first: string, stage: Stage, window: Window, other: string, preemp
 
 describe("pairs", () => {
   for (const { first, from, held, others } of pairs) {
-    for (const other of others) {
+    for (const other of sampled(others, 3)) {
       it.live(`${first} × ${other}`, () =>
         Effect.gen(function*() {
           let found = 0

@@ -12,6 +12,7 @@ import * as Simulation from "../../src/testkit/Simulation.js"
 import * as Faults from "../../src/testkit/simulation/StoreFaults.js"
 import * as Tally from "../../src/testkit/simulation/Tally.js"
 import { loaded, names } from "../../src/testkit/simulation/traffic/Traffic.js"
+import { depth } from "../support/worlds.js"
 
 /** Where the sweep of fresh seeds begins, other ones every second; `MEERKAT_SEED=N` repeats them. */
 const first = Number(process.env["MEERKAT_SEED"] ?? 10_000_000 + Math.floor(Date.now() / 1000) % 100_000_000 * 10)
@@ -40,17 +41,17 @@ describe("simulation", () => {
 
   it(`no fresh seed breaks a promise (MEERKAT_SEED=${first})`, { timeout: 120_000 }, () => {
     let gaveUp = 0
-    for (let seed = first; seed < first + 10; seed++) {
+    for (let seed = first; seed < first + depth(3, 10); seed++) {
       const report = Simulation.simulate(seed)
       holds(report)
       gaveUp += Tally.total(report.tally, "gaveUp")
     }
     // one call in five seeds has a reason to take longer than a client has patience: what gives up is seen no further
-    assert.isAtMost(gaveUp, 20)
+    assert.isAtMost(gaveUp, depth(6, 20))
   })
 
   it("no seed of those that are always tried breaks one", { timeout: 60_000 }, () => {
-    for (let seed = 1000; seed < 1005; seed++) holds(Simulation.simulate(seed))
+    for (let seed = 1000; seed < depth(1001, 1005); seed++) holds(Simulation.simulate(seed))
   })
 
   it("a seed that found something finds it no more", { timeout: 90_000 }, () => {

@@ -1,6 +1,6 @@
 /** @since 0.1.0 */
 import * as Option from "effect/Option"
-import type { Tables } from "../../../layers/internal/memory/tables.js"
+import type { Tables } from "../../../layers/MemoryTables.js"
 import type { MeerkatMachineOptions } from "../../../services/MeerkatMachineConfig.js"
 import type { InputId, RunId, RuntimeId, SessionId } from "../../domain/Ids.js"
 import type { StoreBusy, StoreFull } from "../../domain/StoreErrors.js"

@@ -1,0 +1,22 @@
+/**
+ * `npm run test:proof`: what takes longer than `npm test` may. The files below hold the full forms of tests that are
+ * short there; `test/package.test.ts` fails when a file that asks for the form of the run is missing here.
+ */
+import { defineConfig } from "vitest/config"
+import base, { proofOnly } from "./vitest.config.js"
+
+export default defineConfig({
+  ...base,
+  test: {
+    ...base.test,
+    include: [
+      ...proofOnly,
+      "test/conformance/**/*.test.ts",
+      "test/kernel/exploration.test.ts",
+      ...["backpressure", "interruption", "opening", "pairs"].map((name) => `test/machine/${name}.test.ts`),
+      "test/simulation/simulation.test.ts"
+    ].map((path) => path.endsWith(".ts") ? path : `${path}/*.test.ts`),
+    exclude: ["test/conformance/recoveryFile.test.ts"],
+    env: { MEERKAT_TESTS: "proof" }
+  }
+})
