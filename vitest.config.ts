@@ -8,7 +8,13 @@ import { defineConfig } from "vitest/config"
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 /** Files that only `npm run test:proof` runs. */
-export const proofOnly = ["test/torture/**", "test/mutate/**", "test/simulation/mutants.test.ts"]
+export const proofOnly = [
+  "test/torture/**",
+  "test/mutate/**",
+  "test/simulation/mutants.test.ts",
+  "test/cli/resume.test.ts",
+  "test/cli/held.test.ts"
+]
 
 export default defineConfig({
   // Examples import the package by name; tests run them on the sources.

@@ -13,7 +13,7 @@ export default defineConfig({
       ...proofOnly,
       "test/conformance/**/*.test.ts",
       "test/kernel/exploration.test.ts",
-      ...["backpressure", "interruption", "opening", "pairs"].map((name) => `test/machine/${name}.test.ts`),
+      ...["backpressure", "interruption", "opening", "pairs", "window"].map((name) => `test/machine/${name}.test.ts`),
       "test/simulation/simulation.test.ts"
     ].map((path) => path.endsWith(".ts") ? path : `${path}/*.test.ts`),
     exclude: ["test/conformance/recoveryFile.test.ts"],

@@ -43,7 +43,8 @@ import * as Ids from "../../src/domain/Ids.js"
 import type { InputState } from "../../src/domain/InputRecord.js"
 import type { RuntimeState } from "../../src/domain/RuntimeState.js"
 import { FaultyStore, LatchedExecutor, Sim } from "../../src/testkit/index.js"
-import { preempts, runsComplete, worldsOr } from "../support/worlds.js"
+import { quickFolder } from "../support/folders.js"
+import { isFull, preempts, runsComplete, worldsOr } from "../support/worlds.js"
 
 type Store = RuntimeStore["Type"]
 
@@ -102,6 +103,8 @@ export const row = <G, W>(title: string, steps: Steps<G, W>, options: RowOptions
       it.effect("memory", () => quiet(play(steps, options, Effect.succeed(memory))))
       it.effect("sqlite", () => quiet(play(steps, options, sqlite)).pipe(Effect.provide(NodeFileSystem.layer)))
     }
+    // a row of one world depends on no schedule: a short run has seen it in memory
+    if (options.seeds === 1 && !isFull) return
     it("seeds", () => {
       for (const preempt of preempts) {
         const failed = Sim.sweep(() => quiet(play(steps, options, Effect.succeed(simulated))), {
@@ -208,7 +211,7 @@ const memory: Backend = { name: "memory", store: RuntimeStoreMemory.layer, ...te
 
 const sqlite = Effect.gen(function*() {
   const files = yield* FileSystem.FileSystem
-  const folder = yield* files.makeTempDirectoryScoped()
+  const folder = yield* files.makeTempDirectoryScoped({ directory: quickFolder })
   const store = Layer.orDie(RuntimeStoreSqlite.layer({ filename: `${folder}/conformance.db` }))
   return { name: "sqlite", store, ...testTime } satisfies Backend
 })

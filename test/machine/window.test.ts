@@ -10,7 +10,9 @@ import { make } from "../../services/CoreExecutor.js"
 import { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import { SessionId } from "../../src/domain/Ids.js"
 import * as Sim from "../../src/testkit/Sim.js"
+import { depth } from "../support/worlds.js"
 
+const seeds = depth(20, 200)
 const id = SessionId.make("w")
 const layer = MeerkatMachineLive.layer.pipe(
   Layer.provide(RuntimeStoreMemory.layerNoDeps()),
@@ -32,7 +34,7 @@ const attempt = (request: (machine: MeerkatMachine["Type"]) => Effect.Effect<unk
 
 describe("a request between staging and start of a run", () => {
   it("ends the run when it is a hard cancel", () => {
-    for (let seed = 0; seed < 200; seed++) {
+    for (let seed = 0; seed < seeds; seed++) {
       const result = Sim.run(attempt((machine) => machine.hardCancelCurrentRun(id, "now")), { seed, preempt: 0.1 })
       assert.strictEqual(result.exit?._tag, "Success", `seed ${seed}: ${result.end}`)
       assert.isBelow(result.elapsed, 5_000, `seed ${seed}`)
@@ -40,7 +42,7 @@ describe("a request between staging and start of a run", () => {
   })
 
   it("ends the run before the teardown bound passes when it is an unregistration", () => {
-    for (let seed = 0; seed < 200; seed++) {
+    for (let seed = 0; seed < seeds; seed++) {
       const result = Sim.run(attempt((machine) => machine.unregisterSession(id)), { seed, preempt: 0.1 })
       assert.strictEqual(result.exit?._tag, "Success", `seed ${seed}: ${result.end}`)
       assert.isBelow(result.elapsed, 5_000, `seed ${seed}`)

@@ -14,7 +14,6 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import * as HandoverLive from "../../layers/HandoverLive.js"
 import * as MeerkatMachineLive from "../../layers/MeerkatMachineLive.js"
@@ -35,6 +34,7 @@ import type { RuntimeCommit, RuntimeImage } from "../../src/domain/RuntimeCommit
 import type { CommitError } from "../../src/domain/StoreErrors.js"
 import { StoreIo, StoreOutcomeUnknown } from "../../src/domain/StoreErrors.js"
 import * as Sim from "../../src/testkit/Sim.js"
+import { quickFolder } from "./folders.js"
 import { preempts, runsComplete, worldsOr } from "./worlds.js"
 
 /** The session of a row. */
@@ -254,7 +254,7 @@ const memory = Effect.map(Layer.build(RuntimeStoreMemory.layer), Context.get(Run
 
 const sqlite = Effect.gen(function*() {
   const folder = yield* Effect.acquireRelease(
-    Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "meerkat-row-"))),
+    Effect.sync(() => fs.mkdtempSync(path.join(quickFolder, "meerkat-row-"))),
     (name) => Effect.sync(() => fs.rmSync(name, { recursive: true, force: true }))
   )
   const context = yield* Layer.build(RuntimeStoreSqlite.layer({ filename: path.join(folder, "store.db") }))
