@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The executor: the value that runs a session's inputs, the turn that it is given, and the output that it returns.
+ * Users implement it; the loop of the machine calls it. Each run calls `apply` once.
+ *
+ * @since 0.1.0
+ */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -15,28 +20,38 @@ import type { SessionToolVisibilityState } from "../src/domain/ToolVisibility.js
 import type { ContextAppend, ExecutionKind, RunBoundary, TurnMetadata } from "../src/domain/Turn.js"
 import type { SessionOperations } from "./SessionOperations.js"
 
-/** What a turn does to the session's body. @since 0.1.0 @category models */
+/** How a turn changes the session's body. @since 0.1.0 @category models */
 export type SessionUpdate =
-  /** appends what the turn's inputs said, then these */
+  /** appends the messages of the turn's inputs, then these messages */
   | { readonly _tag: "Reply"; readonly messages: ReadonlyArray<Message> }
   | { readonly _tag: "Append"; readonly messages: ReadonlyArray<Message> }
   | { readonly _tag: "Replace"; readonly messages: ReadonlyArray<Message> }
   | { readonly _tag: "Opaque"; readonly bytes: Uint8Array; readonly messageCount: number }
   | { readonly _tag: "None" }
 
-/** How a turn ended well. `null` in `TurnOutput` means: consumed without a result. @since 0.1.0 @category models */
+/**
+ * How a turn ended successfully. `null` in `TurnOutput` means: consumed without a result.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export type TurnTerminal =
   | { readonly _tag: "RunResult"; readonly result: RunResult }
   | { readonly _tag: "CallbackPending"; readonly toolName: string; readonly args: Json }
   | { readonly _tag: "NoPendingBoundary" }
 
-/** What `apply` hands over: body and answer are committed together with the inputs' end. @since 0.1.0 @category models */
+/**
+ * The result of `apply`. Body, result and the end of the inputs are committed together.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface TurnOutput {
   readonly session: SessionUpdate
   readonly terminal: TurnTerminal | null
 }
 
-/** One run of the executor. @since 0.1.0 @category models */
+/** What the executor is given for one run. @since 0.1.0 @category models */
 export interface Turn {
   readonly sessionId: SessionId
   readonly runId: RunId
@@ -44,57 +59,57 @@ export interface Turn {
   readonly attempt: number
   /** the batch, in order */
   readonly inputs: ReadonlyArray<Input>
-  /** what the inputs say, as messages */
+  /** the content of the inputs as messages */
   readonly appends: ReadonlyArray<Message>
-  /** what the inputs say, as keyed context */
+  /** the content of the inputs as keyed context */
   readonly contexts: ReadonlyArray<ContextAppend>
   readonly metadata: TurnMetadata
   readonly boundary: RunBoundary
   readonly executionKind: ExecutionKind
   /** background operations that ended since the last committed turn */
   readonly completions: ReadonlyArray<CompletionEntry>
-  /** the committed body, streamed from the store; a read that fails is a failed attempt like any other */
+  /** the committed body, streamed from the store; a read that fails counts as a failed attempt */
   readonly history: Stream.Stream<Message, ExecutorFault>
   readonly head: SessionHead
-  /** which tools the session shows in this run: for `VisibleTools.visibleTools` */
+  /** the tools that the session shows in this run; pass it to `VisibleTools.visibleTools` */
   readonly visibility: SessionToolVisibilityState
-  /** the bytes of an image or a video, wherever they are kept; a blob that cannot be read is a failed attempt */
+  /** the bytes of an image or a video, inline or from the blob store; a blob that cannot be read is a failed attempt */
   readonly media: (data: MediaData) => Effect.Effect<Uint8Array, ExecutorFault>
   /** completes when the run is asked to yield at its next boundary; finishing early then is a success (D16) */
   readonly boundaryRequested: Effect.Effect<void>
-  /** background work that outlives the turn: the operations of the session (D28) */
+  /** the session's background operations, which outlive the turn (D28) */
   readonly operations: SessionOperations
-  /** hands the result over early: it counts even if the run is interrupted afterwards (D17) */
+  /** hands the output over early: it counts even if the run is interrupted afterwards (D17) */
   readonly finish: (output: TurnOutput) => Effect.Effect<void>
 }
 
-/** Whom a control request is for. @since 0.1.0 @category models */
+/** Names the run that a control request addresses. @since 0.1.0 @category models */
 export interface ControlRequest {
   readonly runId: RunId
   readonly reason: string
 }
 
 /**
- * What runs a session's inputs. A value per session, not a service: two sessions may have different ones.
+ * Runs a session's inputs. It is a value per session, not a service: two sessions may have different executors.
  *
  * @since 0.1.0
  * @category models
  */
 export interface CoreExecutor {
   readonly apply: (turn: Turn) => Effect.Effect<TurnOutput, ExecutorError>
-  /** asked once per run to yield at the next boundary; `turn.boundaryRequested` completes as well */
+  /** called once per run, with the request to yield at the next boundary; `turn.boundaryRequested` completes as well */
   readonly cancelAfterBoundary?: (request: ControlRequest) => Effect.Effect<void, ControlFailed>
-  /** interrupt handle: called before the run's fiber is interrupted (after `cancelGrace`) */
+  /** the interrupt handle; called before the run's fiber is interrupted (after `cancelGrace`) */
   readonly hardCancel?: (request: ControlRequest) => Effect.Effect<void, ControlFailed>
-  /** the attachment ends; called once */
+  /** called once, when the attachment ends */
   readonly stop?: (reason: string) => Effect.Effect<void, ControlFailed>
-  /** after a durable stop; failures are logged */
+  /** called after the stop is durable; the machine logs its failures */
   readonly cleanupAfterStop?: Effect.Effect<void, ControlFailed>
 }
 
 /**
- * An executor from its `apply`, with the context of this moment. What a turn acquires is released at its end: each has a
- * scope of its own.
+ * Makes an executor from its `apply` and captures the current context. Each turn has its own scope: resources that a
+ * turn acquires are released when it ends.
  *
  * @example
  * ```ts
@@ -117,7 +132,12 @@ export const make = <R = never>(
     apply: (turn: Turn) => Effect.provide(Effect.scoped(apply(turn)), context)
   }))
 
-/** The session whose run or operation the current fiber belongs to; null outside. @since 0.1.0 @category references */
+/**
+ * The session that the current fiber runs for, as run, operation or hook; null outside.
+ *
+ * @since 0.1.0
+ * @category references
+ */
 export class CurrentSession extends Context.Reference<CurrentSession>()("effect-meerkat/services/CurrentSession", {
   defaultValue: (): {
     readonly sessionId: SessionId

@@ -1,9 +1,13 @@
-/** @since 0.1.0 */
+/**
+ * The service that generates ids. The machine calls it for runs, inputs, operations and commit requests.
+ *
+ * @since 0.1.0
+ */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 
 /**
- * Fresh UUIDs, version 7: ordered by the clock's milliseconds, random below.
+ * Generates UUIDs, version 7: ordered by the clock's milliseconds, random below.
  *
  * @since 0.1.0
  * @category tags

@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The control plane: the lifecycle commands of live sessions by runtime id. Hosts call it; `RuntimeControlPlaneLive`
+ * implements it on top of the machine.
+ *
+ * @since 0.1.0
+ */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -10,14 +15,19 @@ import type { RunBoundaryReceipt } from "../src/domain/Receipt.js"
 import type { RuntimeState } from "../src/domain/RuntimeState.js"
 import type { AcceptOutcome, EndReport, RecoverReport, RecycleReport, RetireReport } from "./MeerkatMachine.js"
 
-/** On the control plane a refused input is an outcome, not an error (D2). @since 0.1.0 @category models */
+/**
+ * The result of `ingest`. On the control plane a refused input is a result, not an error (D2).
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export type IngestOutcome =
   | AcceptOutcome
   | { readonly _tag: "Rejected"; readonly reason: string; readonly detail: ValidationDetail }
 
 /**
- * The lifecycle of live sessions, addressed by logical runtime id (`rt:session:<sessionId>`; a bare session id is not
- * an alias). An unknown id fails `NotFound`, a state that does not allow the call `InvalidState`.
+ * Controls live sessions by logical runtime id: `rt:session:<sessionId>`. A bare session id is not an alias. Calls fail
+ * `NotFound` for an unknown id, and `InvalidState` when the session's state does not allow the call.
  *
  * @since 0.1.0
  * @category tags

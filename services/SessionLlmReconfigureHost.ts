@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The host of the models: what an application implements so that the machine can change the model of a live session.
+ * The machine calls it during `reconfigureSessionLlmIdentity`, one call at a time per session.
+ *
+ * @since 0.1.0
+ */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -13,46 +18,45 @@ import type {
 import type { SessionToolVisibilityState } from "../src/domain/ToolVisibility.js"
 
 /**
- * Who keeps the models of live sessions: the part of an application that holds a client per session, and stores which
- * model a session speaks to. The machine decides whether a change is admitted, in which order the host is told, and what
- * is undone when a step fails.
+ * The part of an application that holds an LLM client per session and stores the session's model. The machine decides
+ * whether a change is admitted, in which order it calls the host, and what it undoes when a step fails.
  *
- * A call that fails says that it changed nothing. When a call dies, is interrupted, or does not end within `hookTimeout`,
- * the machine takes its effect as unknown and undoes it as well. Calls for one session never overlap, unless one of
- * them ignores its interruption. They run in fibers of the machine, not in the caller's.
+ * A call that fails states that it changed nothing. If a call dies, is interrupted, or exceeds `hookTimeout`, the
+ * machine treats its effect as unknown and undoes it as well. Calls for one session never overlap, unless a call
+ * ignores its interruption. They run in fibers of the machine, not in the caller's fiber.
  *
  * @since 0.1.0
  * @category models
  */
 export interface SessionLlmReconfigureHostService {
-  /** What the session's model is now; of a session that is not live at the host, what it would begin with. */
+  /** Returns the current model of the session; for a session unknown to the host, its initial model. */
   readonly hydrateSessionLlmState: (
     sessionId: SessionId
   ) => Effect.Effect<HydratedSessionLlmState, RuntimeDriverError>
-  /** What a request comes to. Changes nothing; `LlmResolution.resolve` has the usual rules. */
+  /** Resolves a request to a model, without changing anything; `LlmResolution.resolve` implements the usual rules. */
   readonly resolveTargetSessionLlmIdentity: (
     request: SessionLlmReconfigureRequest,
     current: SessionLlmIdentity
   ) => Effect.Effect<ResolvedSessionLlmReconfigure, RuntimeDriverError>
-  /** The live session speaks to this model from its next request on. */
+  /** Makes the live session use this model from its next request. */
   readonly applyLiveSessionLlmIdentity: (
     sessionId: SessionId,
     identity: SessionLlmIdentity
   ) => Effect.Effect<void, RuntimeDriverError>
-  /** The live session shows its tools like this; none when the host kept no visibility before. */
+  /** Sets the tool visibility of the live session; none restores a host that kept no visibility before. */
   readonly applyLiveSessionToolVisibilityState: (
     sessionId: SessionId,
     state: Option.Option<SessionToolVisibilityState>
   ) => Effect.Effect<void, RuntimeDriverError>
-  /** Stores the live session as it is. */
+  /** Stores the current state of the live session. */
   readonly persistLiveSession: (sessionId: SessionId) => Effect.Effect<void, RuntimeDriverError>
-  /** Drops the live session, which could not be brought back to where it was: the next use starts from what is stored. */
+  /** Drops a live session that could not be restored: its next use starts from the stored state. */
   readonly discardLiveSession: (sessionId: SessionId) => Effect.Effect<void, RuntimeDriverError>
 }
 
 /**
- * The host, if there is one: without it a session's model cannot be changed, and nothing else is missing. Looked for when
- * the machine's layer is built; `setSessionLlmReconfigureHost` sets it later.
+ * The optional host service. Without a host a session's model cannot be changed; everything else works. The machine's
+ * layer looks for it when it is built; `setSessionLlmReconfigureHost` sets it later.
  *
  * @since 0.1.0
  * @category tags

@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The calls that decide which tools a session shows: methods of one session, and the same calls by session id. The
+ * machine implements both; decisions are stored with the session.
+ *
+ * @since 0.1.0
+ */
 import type * as Effect from "effect/Effect"
 import type { RuntimeDriverError } from "../src/domain/Errors.js"
 import type { SessionId } from "../src/domain/Ids.js"
@@ -12,43 +17,43 @@ import type {
 } from "../src/domain/ToolVisibility.js"
 
 /**
- * Which tools a session shows. What is staged holds from the next run on, and from the end of a run in progress. A
- * refusal is `ValidationFailed` and changes nothing; its `StageError` names the tools. Taken in every state but
- * `destroyed`.
+ * Decides which tools a session shows. Staged decisions hold from the next run; during a run, from its end. A refused
+ * call fails `ValidationFailed` and changes nothing; its `StageError` names the tools. All calls work in every state
+ * except `destroyed`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface SessionTools {
   readonly state: Effect.Effect<SessionToolVisibilityState, RuntimeDriverError>
-  /** Stages a filter; every name in it needs a witness that agrees with what is known of the tool. */
+  /** Stages a filter. Every name in it needs a witness that agrees with the known catalogue of tools. */
   readonly stageFilter: (
     filter: ToolFilter,
     witnesses: ToolWitnesses
   ) => Effect.Effect<ToolScopeRevision, RuntimeDriverError>
-  /** Asks for deferred tools, beside those asked for before; each has to be in the catalogue as its witness says. */
+  /** Requests deferred tools, in addition to earlier requests. Each must be in the catalogue, as its witness states. */
   readonly requestDeferred: (
     authorities: ReadonlyArray<DeferredToolLoadAuthority>
   ) => Effect.Effect<ToolScopeRevision, RuntimeDriverError>
-  /** With no names: takes all requests for deferred tools back. A bare name is no authority and is refused. */
+  /** Without names: withdraws all requests for deferred tools. Bare names carry no authority and are refused. */
   readonly stageRequestedDeferredNames: (
     names: ReadonlyArray<string>
   ) => Effect.Effect<ToolScopeRevision, RuntimeDriverError>
-  /** A set that somebody else committed takes the place of the session's. Revisions never go back. */
+  /** Replaces the session's tool set by one that another component committed. Revisions never decrease. */
   readonly publish: (
     state: SessionToolVisibilityState
   ) => Effect.Effect<SessionToolVisibilityState, RuntimeDriverError>
-  /** Installs a state computed elsewhere, staged part included. Revisions never go back. */
+  /** Installs a state that was computed elsewhere, including its staged part. Revisions never decrease. */
   readonly replace: (
     state: SessionToolVisibilityState
   ) => Effect.Effect<SessionToolVisibilityState, RuntimeDriverError>
-  /** What this process knows of the tools. Not stored: to be called whenever the tools are built anew. */
+  /** Sets the tools that this process knows. Catalogues are not stored: call it each time the tools are built. */
   readonly replaceCatalogs: (catalogs: ToolCatalogs) => Effect.Effect<void, RuntimeDriverError>
-  /** What is staged becomes active now, without a run. */
+  /** Activates the staged decisions now, without a run. */
   readonly boundaryApplied: Effect.Effect<SessionToolVisibilityState, RuntimeDriverError>
 }
 
-/** The same by session id, under the names of the machine. @since 0.1.0 @category models */
+/** The same calls by session id, under their names in the machine. @since 0.1.0 @category models */
 export interface ToolsControl {
   /** Stages a filter for the next run; see `SessionTools`. */
   readonly stagePersistentFilter: (

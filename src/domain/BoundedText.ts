@@ -1,7 +1,7 @@
 /**
- * The bound of texts that describe a failure or an end. The doors where such texts come in call `bounded`: executor
- * errors, defects, reasons of callers. It keeps one invariant: what is stored of a failure never outgrows a commit,
- * whatever it was given. Texts are cut between whole characters only.
+ * The bounds of stored texts that describe a failure or an end, and of names. Executor errors, defects and reasons of
+ * callers pass through `bounded` where they enter the machine. Invariants: what is stored of a failure always fits into
+ * a commit; a text is cut between whole characters only.
  *
  * @since 0.1.0
  */
@@ -9,10 +9,20 @@
 /** Most UTF-8 bytes of a text that describes a failure or an end. @since 0.1.0 @category constructors */
 export const maxReasonBytes = 16 * 1024
 
-/** Most UTF-8 bytes of a name that a caller gives: an idempotency, supersession or correlation key. @since 0.1.0 @category constructors */
+/**
+ * Most UTF-8 bytes of a name that a caller gives: an idempotency, supersession or correlation key.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export const maxNameBytes = 16 * 1024
 
-/** UTF-8 bytes of a text. A surrogate without its other half counts as the three bytes of its replacement. @since 0.1.0 @category accessors */
+/**
+ * Returns the UTF-8 length. A lone surrogate counts as its replacement: three bytes.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
 export const utf8Bytes = (text: string): number => {
   let bytes = 0
   for (let at = 0; at < text.length; at++) {
@@ -27,7 +37,7 @@ export const utf8Bytes = (text: string): number => {
   return bytes
 }
 
-/** The longest beginning of so many bytes that ends with a whole character. @since 0.1.0 @category combinators */
+/** Returns the longest prefix of at most `limit` bytes, in whole characters. @since 0.1.0 @category combinators */
 export const beginning = (text: string, limit: number): string => {
   let bytes = 0
   let at = 0
@@ -38,7 +48,7 @@ export const beginning = (text: string, limit: number): string => {
   return text.slice(0, at)
 }
 
-/** The longest end of so many bytes that begins with a whole character. @since 0.1.0 @category combinators */
+/** Returns the longest suffix of at most `limit` bytes, in whole characters. @since 0.1.0 @category combinators */
 export const ending = (text: string, limit: number): string => {
   let bytes = 0
   let from = text.length
@@ -52,14 +62,14 @@ export const ending = (text: string, limit: number): string => {
 }
 
 /**
- * The text if it has at most `limit` bytes. Otherwise its beginning and its end, with the number of bytes left out
- * between them; together they have at most `limit` bytes.
+ * Returns the text if it has at most `limit` bytes. Otherwise returns its beginning and its end, with a note of how
+ * many bytes were left out between them. The result has at most `limit` bytes.
  *
  * @since 0.1.0
  * @category combinators
  */
 export const bounded = (text: string, limit: number = maxReasonBytes): string => {
-  // no UTF-16 unit has more than three bytes
+  // a UTF-16 unit has at most three bytes
   if (text.length * 3 <= limit) return text
   const bytes = utf8Bytes(text)
   if (bytes <= limit) return text
@@ -74,13 +84,13 @@ export const bounded = (text: string, limit: number = maxReasonBytes): string =>
 
 // --- internal ---
 
-/** ASCII: it has as many bytes as units. */
+/** The text is ASCII: it has as many bytes as UTF-16 units. */
 const marker = (bytes: number): string => ` ...[${bytes} bytes left out]... `
 
 const isHigh = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff
 const isLow = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff
 
-/** Two for a surrogate pair. */
+/** Two units for a surrogate pair, else one. */
 const unitsAt = (text: string, at: number): 1 | 2 =>
   isHigh(text.charCodeAt(at)) && isLow(text.charCodeAt(at + 1)) ? 2 : 1
 
@@ -91,6 +101,6 @@ const bytesAt = (text: string, at: number): number => {
   return unitsAt(text, at) === 2 ? 4 : 3
 }
 
-/** Where the character before this place begins. */
+/** Returns the index where the character before `end` begins. */
 const startOfCharacter = (text: string, end: number): number =>
   end > 1 && isLow(text.charCodeAt(end - 1)) && isHigh(text.charCodeAt(end - 2)) ? end - 2 : end - 1

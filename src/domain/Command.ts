@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The vocabulary of decisions: commands, their emits, replies and rejections. The kernel produces them; the session
+ * authority commits and publishes them. The types are pure data.
+ *
+ * @since 0.1.0
+ */
 import type * as Either from "effect/Either"
 import type { CompletionOutcome } from "./Completion.js"
 import type { ValidationDetail } from "./Errors.js"
@@ -11,7 +16,12 @@ import type { RuntimeEvent } from "./RuntimeEvent.js"
 import type { PersistedRuntimeState, RuntimeState } from "./RuntimeState.js"
 import type { Env, SessionState } from "./SessionState.js"
 
-/** What a decision makes happen, in order. Commits are built from the puts, never by comparing states. @since 0.1.0 @category models */
+/**
+ * An effect of a decision, in order. Commits are built from the puts, never from a diff of states.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export type Emit =
   | { readonly _tag: "InsertInput"; readonly record: InputRecord }
   | { readonly _tag: "UpdateInput"; readonly facts: InputFacts }
@@ -26,11 +36,11 @@ export type Emit =
   | { readonly _tag: "PutEpoch"; readonly epoch: EpochFacts }
   | { readonly _tag: "PutSlice"; readonly slice: SliceDocument }
   | { readonly _tag: "Close" }
-  /** the input ended, or its waiters are released without its end being stored */
+  /** the input ended; or its waiters are released although its end is not stored */
   | { readonly _tag: "Settle"; readonly inputId: InputId; readonly outcome: CompletionOutcome }
   | { readonly _tag: "SettleAll"; readonly outcome: CompletionOutcome }
   | { readonly _tag: "SettleOperation"; readonly id: OperationId; readonly outcome: OperationOutcome }
-  /** every member of the pending wait-all ended; outcomes in the order asked for */
+  /** every member of the pending wait-all ended; outcomes in the order of the call */
   | {
     readonly _tag: "BarrierSatisfied"
     readonly requestId: WaitRequestId
@@ -38,7 +48,12 @@ export type Emit =
   }
   | { readonly _tag: "Event"; readonly event: RuntimeEvent }
 
-/** A refusal; nothing was changed. Mapped to the error of each call by the layer that submits. @since 0.1.0 @category models */
+/**
+ * A refusal; the state did not change. The submitting layer maps it to the error of the call.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export type Rejection =
   | { readonly _tag: "TerminalPhase"; readonly command: string }
   | { readonly _tag: "NoTransition"; readonly command: string; readonly state: RuntimeState }
@@ -50,18 +65,18 @@ export type Rejection =
   }
   | { readonly _tag: "Invalid"; readonly command: string; readonly detail: ValidationDetail }
 
-/** What a command does to a state. @since 0.1.0 @category models */
+/** The result of a command: new state, emits and reply. @since 0.1.0 @category models */
 export interface Decision<out A> {
   readonly state: SessionState
   readonly emits: ReadonlyArray<Emit>
   readonly reply: A
-  /** rows of the transition table that made it, in order: what coverage counts */
+  /** the rows of the transition table that made the decision, in order; coverage counts them */
   readonly rows?: ReadonlyArray<string>
 }
 
 /**
- * A command: its name, and the pure rule that answers it. `hard: false` marks the ones whose puts may wait as soft
- * facts; everything else that emits a put is durable before it is visible.
+ * A command: its name and the pure function that decides it. A decision with a put is durable before it is visible. A
+ * decision without puts is published at once; what it marks dirty waits as deferred writes.
  *
  * @since 0.1.0
  * @category models
@@ -71,7 +86,7 @@ export interface Command<out A> {
   readonly decide: (state: SessionState, env: Env) => Either.Either<Decision<A>, Rejection>
 }
 
-/** What accepting an input answered. @since 0.1.0 @category models */
+/** The reply of the accept command. @since 0.1.0 @category models */
 export type AcceptReply =
   | {
     readonly _tag: "Accepted"
@@ -81,16 +96,21 @@ export type AcceptReply =
   }
   | { readonly _tag: "Deduplicated"; readonly inputId: InputId; readonly existingId: InputId; readonly open: boolean }
 
-/** A batch that was staged for a run. @since 0.1.0 @category models */
+/** A batch that is staged for a run. @since 0.1.0 @category models */
 export interface StagedRun {
   readonly runId: RunId
   readonly attempt: number
   readonly records: ReadonlyArray<InputRecord>
-  /** feed entries beyond `agentApplied` that this run is given */
+  /** feed entries beyond the `agentApplied` cursor, which this run receives */
   readonly completions: ReadonlyArray<CompletionEntry>
 }
 
-/** How a run that failed is accounted for (D10); jitter is in `notBefore`, computed by the caller. @since 0.1.0 @category models */
+/**
+ * How a failed run is accounted for (D10). The caller computes `notBefore`, jitter included.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface RunFailure {
   readonly outcome: CompletionOutcome
   readonly detail: string
@@ -99,12 +119,12 @@ export interface RunFailure {
   readonly notBefore: number
 }
 
-/** What a run hands over to be committed. Digests are computed by the caller. @since 0.1.0 @category models */
+/** What a run hands over for the boundary commit. The caller computes the digests. @since 0.1.0 @category models */
 export interface RunOutput {
   readonly session: SessionPart | null
   readonly conversationDigest: Sha256 | null
   readonly messageCount: number
   readonly outcome: CompletionOutcome
-  /** the feed was given up to here; moves with the boundary commit (D29) */
+  /** the run received the feed up to here; the cursor moves with the boundary commit (D29) */
   readonly agentApplied: number
 }

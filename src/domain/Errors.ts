@@ -1,10 +1,15 @@
-/** @since 0.1.0 */
+/**
+ * The typed errors of the public API: calls by session id and by runtime id, executors, operations. Kernel rejections
+ * and store failures are mapped to these types; each message says what is wrong.
+ *
+ * @since 0.1.0
+ */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { OperationId, RuntimeId, SessionId } from "./Ids.js"
 import { RuntimeState } from "./RuntimeState.js"
 
-/** Why an input, or another value of a caller, was refused. @since 0.1.0 @category schemas */
+/** Why an input or another argument was refused. @since 0.1.0 @category schemas */
 export const ValidationDetail = Schema.Union(
   Schema.TaggedStruct("DurabilityViolation", { detail: Schema.String }),
   Schema.TaggedStruct("PeerHandlingModeInvalid", { detail: Schema.String }),
@@ -16,7 +21,7 @@ export const ValidationDetail = Schema.Union(
   Schema.TaggedStruct("DeduplicationUnsupported", { existingId: Schema.String }),
   Schema.TaggedStruct("InputNotQueued", { inputId: Schema.String, phase: Schema.String }),
   Schema.TaggedStruct("Conflict", { detail: Schema.String }),
-  /** a decision about tools names some (sorted) that it must not, or not with this witness */
+  /** a decision about tools names forbidden tools (sorted), or tools with wrong witnesses */
   Schema.TaggedStruct("StageError", {
     kind: Schema.Literal(
       "UnknownTools",
@@ -33,7 +38,7 @@ export const ValidationDetail = Schema.Union(
 /** @since 0.1.0 @category models */
 export type ValidationDetail = typeof ValidationDetail.Type
 
-/** The session does not take this command in its state. @since 0.1.0 @category errors */
+/** The session's state does not allow the call. @since 0.1.0 @category errors */
 export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", {
   state: RuntimeState,
   detail: Schema.String
@@ -43,7 +48,7 @@ export class NotReady extends Schema.TaggedError<NotReady>()("NotReady", {
   }
 }
 
-/** The caller's value is wrong; nothing was changed. @since 0.1.0 @category errors */
+/** An argument of the caller is invalid; nothing changed. @since 0.1.0 @category errors */
 export class ValidationFailed extends Schema.TaggedError<ValidationFailed>()("ValidationFailed", {
   reason: Schema.String,
   detail: ValidationDetail
@@ -53,7 +58,7 @@ export class ValidationFailed extends Schema.TaggedError<ValidationFailed>()("Va
   }
 }
 
-/** The session exists and was destroyed; nothing brings it back. @since 0.1.0 @category errors */
+/** The session was destroyed; it cannot be registered again. @since 0.1.0 @category errors */
 export class Destroyed extends Schema.TaggedError<Destroyed>()("Destroyed", {
   sessionId: SessionId
 }) {
@@ -62,7 +67,7 @@ export class Destroyed extends Schema.TaggedError<Destroyed>()("Destroyed", {
   }
 }
 
-/** What is stored of a session contradicts itself or cannot be read. @since 0.1.0 @category errors */
+/** The stored state of a session contradicts itself or cannot be read. @since 0.1.0 @category errors */
 export class RecoveryCorruption extends Schema.TaggedError<RecoveryCorruption>()("RecoveryCorruption", {
   runtimeId: RuntimeId,
   table: Schema.String,
@@ -74,7 +79,12 @@ export class RecoveryCorruption extends Schema.TaggedError<RecoveryCorruption>()
   }
 }
 
-/** The store failed, or its answer is unknown. `retryable` says whether the same call may be repeated. @since 0.1.0 @category errors */
+/**
+ * The store failed, or its answer is unknown. `retryable` says whether the same call may be repeated.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
 export class Internal extends Schema.TaggedError<Internal>()("Internal", {
   detail: Schema.String,
   cause: Schema.optional(Schema.Defect),
@@ -85,10 +95,10 @@ export class Internal extends Schema.TaggedError<Internal>()("Internal", {
   }
 }
 
-/** What a session-addressed call can fail with (D1). @since 0.1.0 @category errors */
+/** The errors of calls that are addressed by session id (D1). @since 0.1.0 @category errors */
 export type RuntimeDriverError = NotReady | ValidationFailed | Destroyed | RecoveryCorruption | Internal
 
-/** @since 0.1.0 @category errors */
+/** No session is registered under this runtime id. @since 0.1.0 @category errors */
 export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {
   runtimeId: Schema.String
 }) {
@@ -97,7 +107,7 @@ export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {
   }
 }
 
-/** @since 0.1.0 @category errors */
+/** The session's state does not allow the call, on the control plane. @since 0.1.0 @category errors */
 export class InvalidState extends Schema.TaggedError<InvalidState>()("InvalidState", {
   state: RuntimeState,
   detail: Schema.String
@@ -107,7 +117,7 @@ export class InvalidState extends Schema.TaggedError<InvalidState>()("InvalidSta
   }
 }
 
-/** @since 0.1.0 @category errors */
+/** The store refused or failed the call, on the control plane. @since 0.1.0 @category errors */
 export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   detail: Schema.String,
   cause: Schema.optional(Schema.Defect),
@@ -118,36 +128,51 @@ export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
   }
 }
 
-/** What a call addressed by runtime id can fail with (D1). @since 0.1.0 @category errors */
+/** The errors of calls that are addressed by runtime id (D1). @since 0.1.0 @category errors */
 export type RuntimeControlPlaneError = NotFound | InvalidState | StoreError | Internal
 
-/** An unknown session (D2): told apart from one that is just being taken down. @since 0.1.0 @category constructors */
+/**
+ * The error for an unknown session; `isUnknownSession` distinguishes it from `sessionGone` (D2).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export const unknownSession = (sessionId: string): NotReady =>
   new NotReady({ state: "destroyed", detail: `session "${sessionId}" is not registered` })
 
-/** @since 0.1.0 @category guards */
+/** True for the error that `unknownSession` makes. @since 0.1.0 @category guards */
 export const isUnknownSession = (error: RuntimeDriverError): boolean =>
   error._tag === "NotReady" && error.state === "destroyed" && error.detail.endsWith("is not registered")
 
-/** A run ended well, and its end could not be stored. Seen as the cause of an `Internal` only. @since 0.1.0 @category errors */
+/**
+ * A run succeeded, but its end could not be stored. Only the cause of an `Internal` error.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
 export class ResultNotCommitted extends Schema.TaggedError<ResultNotCommitted>()("ResultNotCommitted", {
-  /** what the run came to */
+  /** the result of the run */
   result: Schema.Unknown,
   /** why it was not stored */
   cause: Schema.Unknown
 }) {
   override get message(): string {
-    return "the run ended well, but its end could not be stored"
+    return "the run succeeded, but its end could not be stored; uncommittedResult returns its value"
   }
 }
 
-/** What a run came to whose end could not be stored. @since 0.1.0 @category accessors */
+/**
+ * Returns the result of a run whose end could not be stored; none for any other error.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
 export const uncommittedResult = (error: { readonly _tag: string }): Option.Option<unknown> =>
   error instanceof Internal && error.cause instanceof ResultNotCommitted
     ? Option.some(error.cause.result)
     : Option.none()
 
-/** The entry was replaced, or its unregistration is under way (D1). @since 0.1.0 @category constructors */
+/** The error for a session that was replaced or is being unregistered (D1). @since 0.1.0 @category constructors */
 export const sessionGone = (sessionId: string): NotReady =>
   new NotReady({ state: "destroyed", detail: `session "${sessionId}" is being unregistered or was replaced` })
 
@@ -170,7 +195,7 @@ export const ApplyFailureCause = Schema.Literal(
 /** @since 0.1.0 @category models */
 export type ApplyFailureCause = typeof ApplyFailureCause.Type
 
-/** One attempt failed. `retryable` overrules the default for its cause (D10). @since 0.1.0 @category errors */
+/** One attempt failed. `retryable` overrides the default of its cause (D10). @since 0.1.0 @category errors */
 export class ApplyFailed extends Schema.TaggedError<ApplyFailed>()("ApplyFailed", {
   cause: ApplyFailureCause,
   detail: Schema.String,
@@ -238,7 +263,7 @@ export class TurnCancelled extends Schema.TaggedError<TurnCancelled>()("TurnCanc
   }
 }
 
-/** Something inside the executor is broken. @since 0.1.0 @category errors */
+/** The executor has an internal fault. @since 0.1.0 @category errors */
 export class ExecutorFault extends Schema.TaggedError<ExecutorFault>()("ExecutorFault", {
   detail: Schema.String,
   retryable: Schema.optional(Schema.Boolean)
@@ -248,7 +273,7 @@ export class ExecutorFault extends Schema.TaggedError<ExecutorFault>()("Executor
   }
 }
 
-/** What `apply` can fail with. @since 0.1.0 @category errors */
+/** The errors of `apply`. @since 0.1.0 @category errors */
 export type ExecutorError =
   | ApplyFailed
   | TerminalFailure
@@ -261,13 +286,13 @@ export type ExecutorError =
 // operations
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** @since 0.1.0 @category errors */
+/** The registry does not know this id. @since 0.1.0 @category errors */
 export class OpNotFound extends Schema.TaggedError<OpNotFound>()("OpNotFound", { id: OperationId }) {
   override get message(): string {
     return `operation ${this.id} is not known`
   }
 }
-/** @since 0.1.0 @category errors */
+/** An operation with this id exists already, or its feed entry is still kept. @since 0.1.0 @category errors */
 export class OpAlreadyRegistered
   extends Schema.TaggedError<OpAlreadyRegistered>()("OpAlreadyRegistered", { id: OperationId })
 {
@@ -275,7 +300,7 @@ export class OpAlreadyRegistered
     return `operation ${this.id} is registered already`
   }
 }
-/** @since 0.1.0 @category errors */
+/** The status of the operation does not allow this action. @since 0.1.0 @category errors */
 export class OpInvalidTransition extends Schema.TaggedError<OpInvalidTransition>()("OpInvalidTransition", {
   id: OperationId,
   status: Schema.String,
@@ -285,15 +310,15 @@ export class OpInvalidTransition extends Schema.TaggedError<OpInvalidTransition>
     return `operation ${this.id} is ${this.status}: ${this.action} is refused`
   }
 }
-/** @since 0.1.0 @category errors */
+/** The operation is not a member child, so it has no peer. @since 0.1.0 @category errors */
 export class OpPeerNotExpected
   extends Schema.TaggedError<OpPeerNotExpected>()("OpPeerNotExpected", { id: OperationId })
 {
   override get message(): string {
-    return `operation ${this.id} is no member child and has no peer`
+    return `operation ${this.id} is not a member child and has no peer`
   }
 }
-/** @since 0.1.0 @category errors */
+/** The peer of the operation was reported ready before. @since 0.1.0 @category errors */
 export class OpAlreadyPeerReady
   extends Schema.TaggedError<OpAlreadyPeerReady>()("OpAlreadyPeerReady", { id: OperationId })
 {
@@ -301,7 +326,7 @@ export class OpAlreadyPeerReady
     return `the peer of operation ${this.id} is ready already`
   }
 }
-/** @since 0.1.0 @category errors */
+/** The machine's limit of concurrent operations is reached. @since 0.1.0 @category errors */
 export class OpMaxConcurrentExceeded extends Schema.TaggedError<OpMaxConcurrentExceeded>()("OpMaxConcurrentExceeded", {
   limit: Schema.Number,
   active: Schema.Number
@@ -310,31 +335,36 @@ export class OpMaxConcurrentExceeded extends Schema.TaggedError<OpMaxConcurrentE
     return `${this.active} operations are active, the limit is ${this.limit}`
   }
 }
-/** @since 0.1.0 @category errors */
+/** The list of a wait names an operation twice. @since 0.1.0 @category errors */
 export class OpDuplicateWait extends Schema.TaggedError<OpDuplicateWait>()("OpDuplicateWait", { id: OperationId }) {
   override get message(): string {
     return `operation ${this.id} is in the list twice`
   }
 }
-/** @since 0.1.0 @category errors */
+/** Another `waitAll` of this session is active. @since 0.1.0 @category errors */
 export class OpWaitAlreadyActive extends Schema.TaggedError<OpWaitAlreadyActive>()("OpWaitAlreadyActive", {}) {
   override get message(): string {
-    return "somebody waits for operations of this session already"
+    return "another waitAll of this session is active; wait for its end or interrupt it"
   }
 }
 /** The session was unregistered or destroyed, or never was registered. @since 0.1.0 @category errors */
 export class OpOwnerRetired extends Schema.TaggedError<OpOwnerRetired>()("OpOwnerRetired", { sessionId: SessionId }) {
   override get message(): string {
-    return `session "${this.sessionId}" is not there to own operations`
+    return `session "${this.sessionId}" is not registered or was destroyed, so its operations are closed`
   }
 }
-/** Nobody will complete this watch: the session ended first (D28). @since 0.1.0 @category errors */
+/** The session ended before the operation did, so this watch cannot complete (D28). @since 0.1.0 @category errors */
 export class WatchClosed extends Schema.TaggedError<WatchClosed>()("WatchClosed", { reason: Schema.String }) {
   override get message(): string {
     return this.reason
   }
 }
-/** The change could not be stored; the operation is as it was, repeat the call if `retryable`. @since 0.1.0 @category errors */
+/**
+ * The change could not be stored; the operation keeps its state. Repeat the call if `retryable`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
 export class OpInternal extends Schema.TaggedError<OpInternal>()("OpInternal", {
   detail: Schema.String,
   cause: Schema.optional(Schema.Defect),
@@ -345,14 +375,14 @@ export class OpInternal extends Schema.TaggedError<OpInternal>()("OpInternal", {
   }
 }
 
-/** The caller's value is none that could be stored and read back; nothing was changed. @since 0.1.0 @category errors */
+/** The value cannot be stored and read back unchanged; nothing changed. @since 0.1.0 @category errors */
 export class OpInvalid extends Schema.TaggedError<OpInvalid>()("OpInvalid", { detail: Schema.String }) {
   override get message(): string {
     return this.detail
   }
 }
 
-/** What a call on the operation registry can fail with. @since 0.1.0 @category errors */
+/** The errors of calls on the operation registry. @since 0.1.0 @category errors */
 export type OperationError =
   | OpNotFound
   | OpAlreadyRegistered

@@ -1,12 +1,17 @@
-/** @since 0.1.0 */
+/**
+ * What the policy decides about an input at admission. The policy table of the kernel produces these values; they are
+ * stored with the input and checked at recovery.
+ *
+ * @since 0.1.0
+ */
 import * as Schema from "effect/Schema"
 import { optional } from "./Json.js"
 import { ExecutionKind, RunBoundary } from "./Turn.js"
 
-/** Version of the default policy table; stored with each input. @since 0.1.0 @category constructors */
+/** The version of the default policy table; stored with each input. @since 0.1.0 @category constructors */
 export const policyVersion = 1
 
-/** What the policy table answers for one input. @since 0.1.0 @category schemas */
+/** The policy's decision for one input. @since 0.1.0 @category schemas */
 export const PolicyDecision = Schema.Struct({
   version: Schema.NonNegativeInt,
   applyMode: Schema.Literal("stage_run_start", "stage_run_boundary", "inject_now", "ignore"),
@@ -18,19 +23,19 @@ export const PolicyDecision = Schema.Struct({
   recordTranscript: Schema.Boolean,
   emitOperatorContent: Schema.Boolean
 })
-/** @since 0.1.0 @category models */
+/** The policy's decision for one input. @since 0.1.0 @category models */
 export type PolicyDecision = typeof PolicyDecision.Type
 
-/** How an input is executed; stamped at admission, stored, required equal at recovery. @since 0.1.0 @category schemas */
+/** How an input is executed. Admission stores it; recovery requires the same value. @since 0.1.0 @category schemas */
 export const InputSemantics = Schema.Struct({
   boundary: RunBoundary,
   executionKind: ExecutionKind,
   terminalIntent: optional(Schema.Literal("append_context_and_run"))
 })
-/** @since 0.1.0 @category models */
+/** How an input is executed. @since 0.1.0 @category models */
 export type InputSemantics = typeof InputSemantics.Type
 
-/** @since 0.1.0 @category schemas */
+/** A lane of the session's queue; `steer` runs first. @since 0.1.0 @category schemas */
 export const Lane = Schema.Literal("queue", "steer")
-/** @since 0.1.0 @category models */
+/** A lane of the session's queue. @since 0.1.0 @category models */
 export type Lane = typeof Lane.Type

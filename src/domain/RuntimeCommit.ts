@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The values that pass between the machine and a store: commits, images, openings and witnesses. A commit is the only
+ * way to write; every store implements the rules stated here.
+ *
+ * @since 0.1.0
+ */
 import type { CompletionOutcome } from "./Completion.js"
 import type { EpochId, InputId, OperationId, RequestId, RuntimeId, SessionId, Sha256 } from "./Ids.js"
 import type { InputFacts, InputRecord, SliceDocument, TerminalInput } from "./InputRecord.js"
@@ -7,31 +12,36 @@ import type { CompletionEntry, FeedCursors, OperationRecord } from "./Operation.
 import type { RunBoundaryReceipt } from "./Receipt.js"
 import type { PersistedRuntimeState } from "./RuntimeState.js"
 
-/** What becomes of an input's row. @since 0.1.0 @category models */
+/** How a commit changes the row of an input. @since 0.1.0 @category models */
 export type InputPut =
-  /** a new row; refused when the id is known, open or terminal */
+  /** a new row; the store refuses an id that is known, open or terminal */
   | { readonly _tag: "Insert"; readonly record: InputRecord }
-  /** changed facts of an open row; the words stay as stored */
+  /** changed facts of an open row; the stored content stays */
   | { readonly _tag: "Update"; readonly facts: InputFacts }
-  /** the row leaves the open inputs; its words are dropped (D32) */
+  /** the row leaves the open inputs; its content is dropped (D32) */
   | { readonly _tag: "Terminal"; readonly row: TerminalInput }
   /** a new input that is terminal at once (consumed on accept) */
   | { readonly _tag: "InsertTerminal"; readonly row: TerminalInput }
 
-/** A key and whose it is. @since 0.1.0 @category models */
+/** An idempotency key and the input that owns it. @since 0.1.0 @category models */
 export interface KeyOwner {
   readonly key: string
   readonly inputId: InputId
 }
 
-/** Head of a session's body. `generation` changes at each Replace; `digest` is the rolling digest of the messages. @since 0.1.0 @category models */
+/**
+ * The head of a session's body. Each Replace begins a `generation`; `digest` rolls over the messages.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface SessionHead {
   readonly generation: number
   readonly messageCount: number
   readonly digest: Sha256 | null
 }
 
-/** What happens to the session's body (D31). @since 0.1.0 @category models */
+/** How a commit changes the session's body (D31). @since 0.1.0 @category models */
 export type SessionPart =
   | {
     readonly _tag: "Append"
@@ -47,7 +57,12 @@ export type SessionPart =
   }
   | { readonly _tag: "Opaque"; readonly base: SessionHead; readonly bytes: Uint8Array; readonly head: SessionHead }
 
-/** Epoch facts of a runtime. `nextSeq` is the last assigned sequence of the feed, 0 when none. @since 0.1.0 @category models */
+/**
+ * The epoch of a runtime. `lastSeq` is the last assigned feed sequence; 0 before the first.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface EpochFacts {
   readonly epochId: EpochId
   readonly retired: boolean
@@ -57,8 +72,8 @@ export interface EpochFacts {
 }
 
 /**
- * One atomic unit of one session: everything a round of commands changes, and what it was computed from. The store
- * has no second write verb.
+ * One atomic write of one session: everything that a round of commands changes, and the revision it was computed from.
+ * The store has no other write operation.
  *
  * @since 0.1.0
  * @category models
@@ -67,18 +82,18 @@ export interface RuntimeCommit {
   readonly requestId: RequestId
   readonly runtimeId: RuntimeId
   readonly sessionId: SessionId
-  /** fence: the incarnation that the opening gave */
+  /** fence: the incarnation that the opening assigned */
   readonly incarnation: number
-  /** revision this commit was computed from; the store's is one higher afterwards */
+  /** the revision this commit was computed from; the commit raises the store's revision by one */
   readonly basis: number
   /** epoch milliseconds, for `updatedAt` columns */
   readonly at: number
   readonly lifecycle?: PersistedRuntimeState
   readonly inputs: ReadonlyArray<InputPut>
-  /** keys freed before `inputs` are applied, because they expired (D18); one that has another owner by now stays its own */
+  /** expired keys (D18), freed before `inputs` are applied; a key that has another owner by then keeps that owner */
   readonly clearKeys: ReadonlyArray<KeyOwner>
   readonly session?: SessionPart
-  /** receipt and the outcome that its contributors share (D19) */
+  /** the receipt, and the outcome that its contributing inputs share (D19) */
   readonly receipt?: { readonly receipt: RunBoundaryReceipt; readonly outcome: CompletionOutcome }
   readonly operations: ReadonlyArray<OperationRecord>
   readonly dropOperations: ReadonlyArray<OperationId>
@@ -87,18 +102,18 @@ export interface RuntimeCommit {
   /** new epoch facts; `lastSeq` covers `feed`; cursors are max-merged */
   readonly epoch?: EpochFacts
   readonly slices: ReadonlyArray<SliceDocument>
-  /** terminal inputs kept at most; older ones are trimmed, at most 16 rows per commit (D32). Absent = unlimited */
+  /** how many terminal inputs are kept; a commit trims at most 16 older rows (D32). Unlimited if absent */
   readonly retainTerminal?: number
-  /** ends this incarnation: nothing of it is accepted afterwards */
+  /** ends this incarnation: the store refuses its later commits */
   readonly close: boolean
 }
 
-/** @since 0.1.0 @category models */
+/** The store's answer to a commit. @since 0.1.0 @category models */
 export interface CommitAck {
   readonly requestId: RequestId
   readonly revision: number
   readonly batchSize: number
-  /** the store had this request already: nothing was applied twice */
+  /** the store had applied this request before and did not apply it again */
   readonly replayed: boolean
 }
 
@@ -109,16 +124,16 @@ export interface CorruptRow {
   readonly detail: string
 }
 
-/** One consistent view of a runtime, as it is opened. It never holds the body. @since 0.1.0 @category models */
+/** One consistent view of a runtime at its opening. It never contains the body. @since 0.1.0 @category models */
 export interface RuntimeImage {
   readonly runtimeId: RuntimeId
-  /** false for a runtime that the store has never seen */
+  /** false if the store does not know this runtime */
   readonly exists: boolean
-  /** the incarnation this opening is given (stored + 1) */
+  /** the incarnation that this opening assigns (stored + 1) */
   readonly incarnation: number
   readonly revision: number
   readonly lifecycle: PersistedRuntimeState
-  /** open inputs by admission sequence */
+  /** open inputs, ordered by admission sequence */
   readonly inputs: ReadonlyArray<InputRecord>
   readonly nextAdmissionSeq: number
   readonly head: SessionHead
@@ -126,27 +141,32 @@ export interface RuntimeImage {
   readonly operations: ReadonlyArray<OperationRecord>
   readonly feed: ReadonlyArray<CompletionEntry>
   readonly slices: ReadonlyArray<SliceDocument>
-  /** live rows that could not be read; any of them fails the opening of this session only */
+  /** live rows that could not be read; any of them fails the opening of this session, and no other */
   readonly corrupt: ReadonlyArray<CorruptRow>
 }
 
-/** What a plan makes of an image: the opening commit and the value it stands for. @since 0.1.0 @category models */
+/** What a plan computes from an image: the opening commit and the opened value. @since 0.1.0 @category models */
 export interface Opening<A> {
   readonly commit: RuntimeCommit
   readonly value: A
 }
 
-/** Owner of an idempotency key. @since 0.1.0 @category models */
+/** The owner of an idempotency key. @since 0.1.0 @category models */
 export interface KeyFact {
   readonly key: string
   readonly inputId: InputId
   /** when its input ended; null while it is open */
   readonly completedAt: number | null
-  /** terminal inputs of the session that ended after it */
+  /** how many terminal inputs of the session ended after this one */
   readonly newerTerminals: number
 }
 
-/** What the store knows of the last write of a runtime; answers an unknown outcome (D21). @since 0.1.0 @category models */
+/**
+ * The last write of a runtime, as the store knows it; it resolves unknown outcomes (D21).
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface CommitWitness {
   readonly incarnation: number
   readonly revision: number

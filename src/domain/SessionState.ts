@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The state of one session as the kernel holds it: inputs, operations, tools, deferred writes and limits. Only commands
+ * produce new states. Every value is immutable.
+ *
+ * @since 0.1.0
+ */
 import type * as HashMap from "effect/HashMap"
 import type * as SortedMap from "effect/SortedMap"
 import type { InputId, OperationId, RuntimeId, SessionId, WaitRequestId } from "./Ids.js"
@@ -10,8 +15,8 @@ import type { Lifecycle, Registration } from "./RuntimeState.js"
 import type { SessionToolVisibilityState, ToolCatalogs } from "./ToolVisibility.js"
 
 /**
- * The open inputs of a session. `inputs` is the truth; `queue`, `steer`, `staged` (admission order) and `keys` are
- * indexes of it that only the ledger module of the kernel writes, always together.
+ * The open inputs of a session. `inputs` is authoritative; `queue`, `steer`, `staged` (admission order) and `keys`
+ * index it. Only the kernel's ledger module writes them, always together.
  *
  * @since 0.1.0
  * @category models
@@ -22,10 +27,10 @@ export interface Ledger {
   readonly steer: SortedMap.SortedMap<number, InputId>
   readonly staged: SortedMap.SortedMap<number, InputId>
   readonly keys: HashMap.HashMap<string, InputId>
-  /** how many queued inputs drive (D12), so that a loop with none to run need not look at those that only ride along */
+  /** how many queued inputs drive (D12): with 0 a loop need not look at the inputs that only ride along */
   readonly driving: number
   readonly nextAdmissionSeq: number
-  /** inputs with a lower sequence came out of the opening image: they are staged by a hard commit */
+  /** inputs with a lower sequence came from the opening image; a hard commit stages them */
   readonly imageSeq: number
 }
 
@@ -33,7 +38,7 @@ export interface Ledger {
 export interface Barrier {
   readonly requestId: WaitRequestId
   readonly members: ReadonlyArray<OperationId>
-  /** outcomes of members that ended, copied so that eviction cannot lose them */
+  /** copied outcomes of the members that ended, so that retention cannot lose them */
   readonly outcomes: HashMap.HashMap<OperationId, OperationOutcome>
 }
 
@@ -47,7 +52,7 @@ export interface Operations {
   readonly barrier: Barrier | null
 }
 
-/** Facts that are published already and ride with the next hard commit (soft facts). @since 0.1.0 @category models */
+/** Deferred writes: changes that are published and wait for the next hard commit. @since 0.1.0 @category models */
 export interface Dirty {
   readonly inputs: ReadonlyArray<InputId>
   readonly operations: ReadonlyArray<OperationId>
@@ -55,15 +60,15 @@ export interface Dirty {
   readonly cursors: boolean
 }
 
-/** Which tools a session shows, and what this process knows of them. @since 0.1.0 @category models */
+/** The tools that a session shows, and the tools that this process knows. @since 0.1.0 @category models */
 export interface Tools {
   readonly visibility: SessionToolVisibilityState
   readonly catalogs: ToolCatalogs
-  /** a run began with what was staged before it; the store is told with its boundary, and would come to the same */
+  /** a run activated staged decisions; its boundary stores them, and recovery would compute the same */
   readonly unsaved: boolean
 }
 
-/** Everything the kernel knows of one session. @since 0.1.0 @category models */
+/** The complete state of one session in the kernel. @since 0.1.0 @category models */
 export interface SessionState {
   readonly sessionId: SessionId
   readonly runtimeId: RuntimeId
@@ -71,22 +76,27 @@ export interface SessionState {
   readonly registration: Registration
   readonly ledger: Ledger
   readonly silentIntents: ReadonlyArray<string>
-  /** `prepareBindings` was called: the fence of the bundle it handed out */
+  /** the fence of the bindings that `prepareBindings` made; null before that call */
   readonly binding: { readonly fence: number } | null
   readonly operations: Operations
   readonly head: SessionHead
-  /** null in a session that never decided about its tools */
+  /** null in a session without any decision about tools */
   readonly tools: Tools | null
-  /** further persisted slices by name; a slice that is not used costs nothing */
+  /** further persisted slices by name; an unused slice costs nothing */
   readonly slices: Readonly<Record<string, Json>>
   readonly dirty: Dirty
 }
 
-/** Limits that rules of the kernel depend on; see `MeerkatMachineConfig` for their meaning and defaults. @since 0.1.0 @category models */
+/**
+ * Limits of the kernel's rules; `MeerkatMachineConfig` explains them and their defaults.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface KernelLimits {
   readonly maxAttempts: number
   readonly crashBudget: number
-  /** milliseconds a terminal input keeps its key; null = for ever */
+  /** milliseconds for which a terminal input keeps its key; null = without a limit */
   readonly keyRetentionMs: number | null
   /** newest terminal inputs that keep their key; null = all */
   readonly keyRetentionCount: number | null
@@ -95,11 +105,16 @@ export interface KernelLimits {
   readonly feedRetention: number
 }
 
-/** What a fold of commands may know of the world: taken by the worker before it starts. @since 0.1.0 @category models */
+/**
+ * What a fold of commands may read of the outside world; the worker takes it before the fold.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface Env {
   /** epoch milliseconds */
   readonly now: number
-  /** fresh id for the continuation that the end of the fold may add (D29) */
+  /** a fresh id for the continuation that the end of the fold may add (D29) */
   readonly continuationId: InputId
   readonly limits: KernelLimits
 }
