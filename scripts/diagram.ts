@@ -6,7 +6,9 @@ const path = new URL("../docs/reference/kernel.md", import.meta.url)
 const text = kernelDocument()
 if (process.argv.includes("--check")) {
   const current = readFileSync(path, "utf8") === text
-  console.log(current ? "docs/reference/kernel.md is current" : "docs/reference/kernel.md is out of date: run `npm run diagram`")
+  console.log(
+    current ? "docs/reference/kernel.md is current" : "docs/reference/kernel.md is out of date: run `npm run diagram`"
+  )
   process.exitCode = current ? 0 : 1
 } else {
   writeFileSync(path, text)

@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The ledger of open inputs: its constructors, its reads and the only functions that write it. Commands and rows of the
+ * kernel call it. Invariant: every index agrees with `inputs` after each call.
+ *
+ * @since 0.1.0
+ */
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import * as Order from "effect/Order"
@@ -8,7 +13,7 @@ import type { InputRecord } from "../domain/InputRecord.js"
 import type { Lane } from "../domain/Policy.js"
 import type { Ledger } from "../domain/SessionState.js"
 
-/** Shared by all sessions, so that a session without inputs pays nothing for its indexes. */
+/** All sessions share the empty indexes, so a session without inputs pays nothing for them. */
 const noIds: SortedMap.SortedMap<number, InputId> = SortedMap.empty(Order.number)
 
 const noInputs: HashMap.HashMap<InputId, InputRecord> = HashMap.empty()
@@ -16,8 +21,8 @@ const noInputs: HashMap.HashMap<InputId, InputRecord> = HashMap.empty()
 const noKeys: HashMap.HashMap<string, InputId> = HashMap.empty()
 
 /**
- * A ledger without inputs. `imageSeq` is the first admission sequence it hands out: everything below came out of the
- * opening image.
+ * Makes a ledger without inputs. `imageSeq` is the first admission sequence that it assigns; lower sequences came from
+ * the opening image.
  *
  * @since 0.1.0
  * @category constructors
@@ -34,7 +39,7 @@ export const empty = (imageSeq = 0): Ledger => ({
 })
 
 /**
- * The ledger of an opening image. A record at or above `nextSeq` raises it: a sequence is never handed out twice.
+ * Makes the ledger of an opening image. A record at or above `nextSeq` raises it, so no sequence is assigned twice.
  *
  * @since 0.1.0
  * @category constructors
@@ -48,7 +53,7 @@ export const fromRecords = (records: Iterable<InputRecord>, nextSeq: number): Le
 }
 
 /**
- * Inserts a record or replaces the one of the same id, with every index. A staged record is in no lane.
+ * Inserts a record, or replaces the record with the same id, and updates every index. A staged record is in no lane.
  *
  * @since 0.1.0
  * @category combinators
@@ -66,7 +71,7 @@ export const put = (ledger: Ledger, record: InputRecord): Ledger => {
   }
 }
 
-/** Takes a record out; an unknown id changes nothing. @since 0.1.0 @category combinators */
+/** Removes a record and its index entries; an unknown id changes nothing. @since 0.1.0 @category combinators */
 export const remove = (ledger: Ledger, id: InputId): Ledger => {
   const record = get(ledger, id)
   return record === undefined
@@ -74,21 +79,31 @@ export const remove = (ledger: Ledger, id: InputId): Ledger => {
     : { ...without(ledger, record, undefined), inputs: HashMap.remove(ledger.inputs, id) }
 }
 
-/** Whether the input makes the loop run a batch, by its own nature (D12, D13). @since 0.1.0 @category guards */
+/**
+ * True if the input itself makes a loop begin a run, by its kind and hold mark (D12, D13).
+ *
+ * @since 0.1.0
+ * @category guards
+ */
 export const drives = ({ hold, kind }: Pick<InputRecord, "hold" | "kind">): boolean =>
   !hold && kind !== "peer_response_progress"
 
-/** @since 0.1.0 @category accessors */
+/** Returns the open input with this id, if any. @since 0.1.0 @category accessors */
 export const get = (ledger: Ledger, id: InputId): InputRecord | undefined =>
   Option.getOrUndefined(HashMap.get(ledger.inputs, id))
 
-/** The open input that holds this idempotency key. @since 0.1.0 @category accessors */
+/** Returns the open input that owns this idempotency key, if any. @since 0.1.0 @category accessors */
 export const ofKey = (ledger: Ledger, key: string): InputRecord | undefined => {
   const id = Option.getOrUndefined(HashMap.get(ledger.keys, key))
   return id === undefined ? undefined : get(ledger, id)
 }
 
-/** The queued inputs of a lane in admission order, looked up one by one as they are asked for. @since 0.1.0 @category accessors */
+/**
+ * The queued inputs of a lane in admission order; each is looked up when it is read.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
 export const lazyLane = (ledger: Ledger, name: Lane): Iterable<InputRecord> => records(ledger, ledger[name])
 
 /** The queued inputs of a lane in admission order. @since 0.1.0 @category accessors */
@@ -116,7 +131,7 @@ type Index = "queue" | "steer" | "staged"
 
 const indexOf = (record: InputRecord): Index => record.status.type === "staged" ? "staged" : record.lane
 
-/** What a record adds to the count of those that drive: the staged ones run already. */
+/** How much a record adds to the count of driving inputs. Staged inputs add 0, because they run already. */
 const weight = (record: InputRecord): number => record.status.type !== "staged" && drives(record) ? 1 : 0
 
 const samePlace = (a: InputRecord, b: InputRecord): boolean =>
@@ -140,7 +155,7 @@ const indexed = (ledger: Ledger, record: InputRecord): Ledger => {
     : withIndex(ledger, name, SortedMap.set(ledger[name], record.admissionSeq, record.inputId))
 }
 
-/** Drops what the indexes know of `old`, unless `next` stays in the same place. */
+/** Removes the index entries of `old`, except where `next` keeps the same place. */
 const without = (ledger: Ledger, old: InputRecord | undefined, next: InputRecord | undefined): Ledger => {
   if (old === undefined) {
     return ledger

@@ -1,6 +1,6 @@
 /**
- * What may become of a session's drain slot, and who may claim its peers' inbox. The authority's mirror of the slot
- * (`drain_phase`, `drain_mode`) does not exist: there is one slot, and a refused transition leaves it as it is.
+ * The rules of the drain slot: its transitions, and who may claim a session's inbox. The drain code of the machine
+ * calls them. The slot is the only record of a drain; a refused transition leaves it unchanged.
  *
  * @since 0.1.0
  */
@@ -9,17 +9,17 @@ import type { DrainExitReason, DrainMode, DrainSlot, DrainState, PeerIngressOwne
 import { isActive } from "../domain/DrainSlot.js"
 import type { Violation } from "./invariants.js"
 
-/** What happens to a slot. @since 0.1.0 @category models */
+/** An event of the slot. @since 0.1.0 @category models */
 export type DrainEvent =
   | { readonly _tag: "Begin"; readonly mode: DrainMode; readonly runtimeId: string }
-  /** another runtime for a task that runs */
+  /** binds a running task to another runtime */
   | { readonly _tag: "Rebind"; readonly mode: DrainMode; readonly runtimeId: string }
-  /** the task drains from here on */
+  /** the task begins to drain */
   | { readonly _tag: "Spawned" }
   | { readonly _tag: "Exited"; readonly reason: DrainExitReason }
   | { readonly _tag: "Abort" }
 
-/** A transition that does not exist. @since 0.1.0 @category models */
+/** A transition that the rules do not allow. @since 0.1.0 @category models */
 export interface DrainRefusal {
   readonly from: DrainSlot["_tag"]
   readonly event: DrainEvent["_tag"]
@@ -27,7 +27,7 @@ export interface DrainRefusal {
 
 type Step = Either.Either<DrainSlot, DrainRefusal>
 
-/** The next slot, or why there is none. @since 0.1.0 @category transitions */
+/** Returns the next slot, or the refusal. @since 0.1.0 @category transitions */
 export const step = (slot: DrainSlot, event: DrainEvent): Step => {
   const refused: Step = Either.left({ from: slot._tag, event: event._tag })
   switch (event._tag) {
@@ -42,12 +42,12 @@ export const step = (slot: DrainSlot, event: DrainEvent): Step => {
     case "Exited":
       return isActive(slot) ? Either.right(exited(slot, event.reason)) : refused
     case "Abort":
-      // Of a slot that was never used nothing is left to abort: it stays unused.
+      // a slot that was never used has no task to abort, so it stays unused
       return slot._tag === "Inactive" ? refused : Either.right({ _tag: "Stopped", mode: slot.mode })
   }
 }
 
-/** What a caller wants to become of the session's ingress. @since 0.1.0 @category models */
+/** The wanted ingress of a session. @since 0.1.0 @category models */
 export interface IngressRequest {
   readonly keepAlive: boolean
   readonly mode: DrainMode
@@ -55,17 +55,17 @@ export interface IngressRequest {
   readonly mobId: string | null
 }
 
-/** What is to be done about it. @since 0.1.0 @category models */
+/** The owner and the action that a request leads to. @since 0.1.0 @category models */
 export interface IngressPlan {
   readonly owner: PeerIngressOwner
   readonly action: "none" | "abort" | "spawn" | "rebind"
 }
 
 /**
- * Owner and task after a request. A refused claim changes neither.
+ * Computes owner and action for a request, or says why it is refused. A refused claim changes neither.
  *
- * A session may move to another runtime of its own, a mob likewise; a mob may take over what a session owns, and nobody
- * takes anything from a mob.
+ * A session may move to another runtime of its own, and so may a mob. A mob may take over an inbox that a session owns.
+ * An inbox that a mob owns cannot be taken over.
  *
  * @since 0.1.0
  * @category transitions
@@ -76,7 +76,12 @@ export const plan = ({ owner, slot }: DrainState, request: IngressRequest): Eith
     (next) => Either.map(actionOf(slot, request), (action) => ({ owner: next, action }))
   )
 
-/** What contradicts itself in a slot and its task; none unless there is a bug. @since 0.1.0 @category invariants */
+/**
+ * Lists the contradictions between a slot and its task; empty unless there is a bug.
+ *
+ * @since 0.1.0
+ * @category invariants
+ */
 export const drainViolations = ({ owner, slot }: DrainState, taskLive: boolean): ReadonlyArray<Violation> => {
   const broken = (id: string, detail: string): Violation => ({ id, detail })
   return [
@@ -86,7 +91,7 @@ export const drainViolations = ({ owner, slot }: DrainState, taskLive: boolean):
     ...(isActive(slot) === taskLive
       ? []
       : [broken("S11", `the drain slot is ${slot._tag}, its task live: ${taskLive}`)]),
-    ...(isActive(slot) && owner._tag === "Unattached" ? [broken("S11", "a drain runs for nobody")] : [])
+    ...(isActive(slot) && owner._tag === "Unattached" ? [broken("S11", "a drain runs without an owner")] : [])
   ]
 }
 

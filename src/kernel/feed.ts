@@ -1,5 +1,6 @@
 /**
- * The completion feed of a session: reading it, and the cursors that say who has seen how much.
+ * The completion feed of a session: its reads, its cursors and its retention. Operation commands, runs and the wake
+ * rule call it. Invariants: sequences have no gap, and a cursor never moves back or beyond the feed.
  *
  * @since 0.1.0
  */
@@ -7,7 +8,12 @@ import type { Emit } from "../domain/Command.js"
 import type { CompletionEntry, FeedBatch, FeedCursors } from "../domain/Operation.js"
 import type { Operations, SessionState } from "../domain/SessionState.js"
 
-/** The entries with a sequence above `after`. @since 0.1.0 @category reading */
+/**
+ * Returns the entries with a sequence above `after`, and the gap if some were dropped.
+ *
+ * @since 0.1.0
+ * @category reading
+ */
 export const listSince = (state: SessionState, after: number): FeedBatch => {
   const { epoch, feed } = state.operations
   const { droppedThrough, lastSeq: watermark } = epoch
@@ -19,18 +25,18 @@ export const listSince = (state: SessionState, after: number): FeedBatch => {
   }
 }
 
-/** What the next run of the agent is given (D29). @since 0.1.0 @category reading */
+/** Returns the entries that the next run receives (D29). @since 0.1.0 @category reading */
 export const unapplied = (state: SessionState): ReadonlyArray<CompletionEntry> =>
   listSince(state, state.operations.epoch.cursors.agentApplied).entries
 
-/** Both cursors at their furthest. @since 0.1.0 @category cursors */
+/** Merges cursors: each takes the higher value. @since 0.1.0 @category cursors */
 export const mergeCursors = (a: FeedCursors, b: Partial<FeedCursors>): FeedCursors => ({
   agentApplied: Math.max(a.agentApplied, b.agentApplied ?? 0),
   observed: Math.max(a.observed, b.observed ?? 0),
   injected: Math.max(a.injected, b.injected ?? 0)
 })
 
-/** Moves cursors forward, never back and never beyond the feed. @since 0.1.0 @category cursors */
+/** Moves cursors forward; never back and never beyond the feed. @since 0.1.0 @category cursors */
 export const advanceCursors = (operations: Operations, to: Partial<FeedCursors>): Operations => {
   const { cursors, lastSeq } = operations.epoch
   const merged = mergeCursors(cursors, to)
@@ -46,8 +52,8 @@ export const advanceCursors = (operations: Operations, to: Partial<FeedCursors>)
 }
 
 /**
- * Whether the feed holds a completion for which an idle session is woken: of a background operation, not injected and
- * not given to the agent yet. Entries that were dropped unseen count, since nobody can tell what they were.
+ * True if the feed holds a completion that must wake an idle session: the end of a background operation that was
+ * neither injected nor received by the agent. Entries that were dropped unread count, because their kinds are unknown.
  *
  * @since 0.1.0
  * @category wake
@@ -64,15 +70,15 @@ export const hasWakeWorthy = (operations: Pick<Operations, "epoch" | "feed">): b
   return false
 }
 
-/** `observed` follows the feed as long as nothing in it waits for a wake. @since 0.1.0 @category wake */
+/** Moves `observed` to the end of the feed unless an entry waits for a wake. @since 0.1.0 @category wake */
 export const observe = (operations: Operations): Operations =>
   operations.epoch.cursors.observed === operations.epoch.lastSeq || hasWakeWorthy(operations)
     ? operations
     : advanceCursors(operations, { observed: operations.epoch.lastSeq })
 
 /**
- * Says that the agent was given the feed up to `seq`; part of the boundary commit whose turn was given it (D29). No
- * puts when that is known already.
+ * Records that the agent received the feed up to `seq`. It is part of the boundary commit of the turn that received it
+ * (D29). Without a change it emits nothing.
  *
  * @since 0.1.0
  * @category cursors
@@ -90,12 +96,12 @@ export const setAgentApplied = (
   }
 }
 
-/** Unread entries are kept up to this many times `feedRetention`, then they are dropped too. @since 0.1.0 @category retention */
+/** How many times `feedRetention` unread entries are kept before they are dropped. @since 0.1.0 @category retention */
 export const unreadFactor = 4
 
 /**
- * Appends entries and forgets old ones: what agent and runtime have both seen goes as soon as the feed is longer than
- * `retention`, the rest only beyond `unreadFactor` times that. Either way `droppedThrough` names what is gone.
+ * Appends entries and drops old ones. Entries that agent and machine have both read are dropped beyond `retention`;
+ * unread entries only beyond `unreadFactor` times that. `droppedThrough` is the sequence of the last dropped entry.
  *
  * @since 0.1.0
  * @category retention

@@ -1,5 +1,6 @@
 /**
- * Where the rows of an opening image contradict each other, or what this version of the rules would have written.
+ * Finds contradictions in an opening image: between its rows, and between a row and what the current rules would have
+ * written. The opening calls it; any finding fails the opening of that session.
  *
  * @since 0.1.0
  */
@@ -14,14 +15,14 @@ import { semanticsFor } from "./policy.js"
 import { silentIntentsSlice } from "./rows/lifecycle.js"
 import { objections, visibilitySlice } from "./toolVisibility.js"
 
-/** The first contradiction. @since 0.1.0 @category models */
+/** A contradiction and the row that shows it. @since 0.1.0 @category models */
 export interface ImageCorruption {
   readonly table: string
   readonly key: string
   readonly reason: string
 }
 
-/** The first thing that is wrong with an image, or null. @since 0.1.0 @category opening */
+/** Returns the first contradiction of an image, or null. @since 0.1.0 @category opening */
 export const imageCorruption = (image: RuntimeImage): ImageCorruption | null =>
   unreadable(image.corrupt) ?? leftOpen(image) ?? inputsCorruption(image) ?? slicesCorruption(image)
 
@@ -32,7 +33,7 @@ const input = (key: InputId, reason: string): ImageCorruption => ({ table: "inpu
 const unreadable = ([row]: ReadonlyArray<CorruptRow>): ImageCorruption | null =>
   row === undefined ? null : { table: row.table, key: row.key, reason: row.detail }
 
-/** Stopping and destroying end every input in the same commit. */
+/** The commit that stops or destroys a session ends every input. */
 const leftOpen = ({ inputs, lifecycle, runtimeId }: RuntimeImage): ImageCorruption | null =>
   (lifecycle === "stopped" || lifecycle === "destroyed") && inputs.length > 0
     ? { table: "runtime", key: runtimeId, reason: `it is ${lifecycle}, but has ${inputs.length} open inputs` }
@@ -61,11 +62,13 @@ const taken = <K>(owners: ReadonlyMap<K, InputId>, key: K, what: string): string
 
 const objection = (record: InputRecord): string | null => {
   const { header } = record.input
-  if (header.id !== record.inputId) return `its words are those of input ${header.id}`
-  if (kindOf(record.input) !== record.kind) return `it is a ${record.kind}, but its words are a ${kindOf(record.input)}`
-  if (header.durability !== record.durability) return "it contradicts its words about its durability"
-  if (header.idempotencyKey !== record.idempotencyKey) return "it contradicts its words about its idempotency key"
-  // what its policy drops is consumed in the commit that accepts it, and was never open
+  if (header.id !== record.inputId) return `its content is that of input ${header.id}`
+  if (kindOf(record.input) !== record.kind) {
+    return `it is a ${record.kind}, but its content is a ${kindOf(record.input)}`
+  }
+  if (header.durability !== record.durability) return "its durability is not that of its content"
+  if (header.idempotencyKey !== record.idempotencyKey) return "its idempotency key is not that of its content"
+  // an input with the routing `drop` is consumed in the commit that accepts it, so it is never open
   if (record.policy.routing === "drop") return "its policy puts it into no lane, but it is open"
   return sameSemantics(record.semantics, semanticsFor(record.policy, record.kind))
     ? null
@@ -82,15 +85,15 @@ const intentsCorruption = (slices: RuntimeImage["slices"]): ImageCorruption | nu
   const silent = slices.find(({ name }) => name === silentIntentsSlice)?.value ?? []
   return Array.isArray(silent) && silent.every((intent) => typeof intent === "string")
     ? null
-    : { table: "slice", key: silentIntentsSlice, reason: "it is no list of intents" }
+    : { table: "slice", key: silentIntentsSlice, reason: "it is not a list of intents" }
 }
 
 const isVisibility = Schema.is(SessionToolVisibilityState)
 
-/** A document that cannot be read is not the same as none: hidden tools would come back. */
+/** An unreadable document is an error: treating it as absent would show hidden tools again. */
 const visibilityCorruption = (slices: RuntimeImage["slices"]): ImageCorruption | null => {
   const stored = slices.find(({ name }) => name === visibilitySlice)
   if (stored === undefined) return null
-  const [reason] = isVisibility(stored.value) ? objections(stored.value) : ["it is no visibility of tools"]
+  const [reason] = isVisibility(stored.value) ? objections(stored.value) : ["it is not a tool visibility"]
   return reason === undefined ? null : { table: "slice", key: visibilitySlice, reason }
 }

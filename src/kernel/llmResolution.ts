@@ -1,5 +1,5 @@
 /**
- * What a request for another model comes to, given the models that a host knows: the usual rules, for hosts to use in
+ * Resolves a request for another model, given the models that a host knows. Hosts call it in
  * `resolveTargetSessionLlmIdentity`.
  *
  * @since 0.1.0
@@ -17,11 +17,15 @@ import type {
 import { LlmProvider } from "../domain/LlmIdentity.js"
 
 /**
- * The identity that a request makes of the current one, and what that model can do.
+ * Returns the identity that a request makes of the current one, and the capabilities of that model.
  *
- * What the request leaves out stays as it is; a clear flag removes it. Fails `ValidationFailed{InvalidReconfigure}`: for a
- * provider without a model, a provider that does not exist, a clear flag beside a value, a model that the registry
- * lists under other providers only, a self-hosted model without a server, and a model of which nothing is known.
+ * What the request leaves out stays the same; a clear flag removes it. Fails `ValidationFailed{InvalidReconfigure}`
+ * for:
+ * - a provider without a model, or an unknown provider;
+ * - a clear flag beside a value;
+ * - a model that the registry lists under other providers only;
+ * - a self-hosted model without a server;
+ * - a model with unknown capabilities.
  *
  * @since 0.1.0
  * @category rules
@@ -45,7 +49,7 @@ export const resolve = (
     const serverId = yield* serverOf(entries, request, current, provider, model)
     const entry = entries.find(({ selfHostedServerId }) => selfHostedServerId === serverId) ?? entries[0]
     if (entry?.capabilities === undefined) {
-      return yield* invalid(`nothing is known of what model "${model}" of ${provider} can do`)
+      return yield* invalid(`the capabilities of model "${model}" of ${provider} are unknown; add it to the registry`)
     }
     return {
       targetIdentity: identity(model, provider, serverId, request, current),
@@ -82,7 +86,7 @@ const providerOf = (
     : invalid(`there is no provider "${provider}"; there are ${LlmProvider.literals.join(", ")}`)
 }
 
-/** The server of a self-hosted model. One that was chosen stays, as long as it has the model. */
+/** Returns the server of a self-hosted model. The current server stays if it has the model. */
 const serverOf = (
   entries: ReadonlyArray<LlmModelEntry>,
   request: SessionLlmReconfigureRequest,
@@ -98,7 +102,7 @@ const serverOf = (
   if (chosen !== undefined && (request.model === undefined || servers.includes(chosen))) return Either.right(chosen)
   const [first] = servers
   return first === undefined && request.model !== undefined
-    ? invalid(`no server is known to have the self-hosted model "${model}"`)
+    ? invalid(`no server of the registry has the self-hosted model "${model}"`)
     : Either.right(first)
 }
 
@@ -111,7 +115,7 @@ const identity = (
 ): SessionLlmIdentity => {
   const params = request.clearProviderParams === true
     ? undefined
-    // null is a value like any other
+    // null is an ordinary value here
     : request.providerParams === undefined
     ? current.providerParams
     : request.providerParams

@@ -1,6 +1,6 @@
 /**
- * What a change of the model makes of a session's tools: a model that cannot take images from tools does not see the
- * tool that shows one.
+ * How a change of the model changes a session's tools: a model that cannot take images from tools does not see the tool
+ * that answers with an image. The reconfigure command calls it.
  *
  * @since 0.1.0
  */
@@ -12,13 +12,18 @@ import { counterOf } from "./toolVisibility.js"
 /** The tool that answers with an image. @since 0.1.0 @category constructors */
 export const imageTool = "view_image"
 
-/** The next state, and what is different in it. @since 0.1.0 @category models */
+/** The next visibility, and how it differs from the current one. @since 0.1.0 @category models */
 export interface Derived {
   readonly next: SessionToolVisibilityState
   readonly delta: SessionToolVisibilityDelta
 }
 
-/** The visibility under another model. The revision grows only if the visible set does change. @since 0.1.0 @category rules */
+/**
+ * Returns the visibility under another model. The revision grows only if the visible set changes.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
 export const derive = (
   state: SessionToolVisibilityState,
   imageToolResults: boolean,
@@ -40,7 +45,7 @@ export const derive = (
   }
 }
 
-/** Whether two states say the same. @since 0.1.0 @category guards */
+/** True if two visibilities are equal. @since 0.1.0 @category guards */
 export const sameVisibility = (a: SessionToolVisibilityState, b: SessionToolVisibilityState): boolean =>
   a === b || JSON.stringify(sorted(a)) === JSON.stringify(sorted(b))
 
@@ -53,7 +58,7 @@ const shows = (state: SessionToolVisibilityState, name: string): boolean =>
   passes(state.capabilityBaseFilter, name) && passes(state.inheritedBaseFilter, name) &&
   passes(state.activeFilter, name)
 
-/** Both come from the same spread of the same state, but for the order of their witnesses. */
+/** Puts the witnesses into one order: nothing else differs between copies of the same state. */
 const sorted = (state: SessionToolVisibilityState) => ({
   ...fields(state),
   requestedWitnesses: Object.entries(state.requestedWitnesses).sort(byName),

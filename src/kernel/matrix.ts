@@ -1,5 +1,6 @@
 /**
- * The transition table for readers: made from the rows, so that it cannot say anything else than what happens.
+ * Renders the transition table as Markdown and Mermaid. `npm run diagram` calls it on the rows that run, so the
+ * document cannot differ from the behaviour.
  *
  * @since 0.1.0
  */
@@ -14,10 +15,15 @@ export const phases: { readonly [S in Slice]: ReadonlyArray<string> } = {
   input: ["absent", "queued", "staged"]
 }
 
-/** The slices in the order in which they are shown. @since 0.1.0 @category constructors */
+/** The slices in display order. @since 0.1.0 @category constructors */
 export const slices: ReadonlyArray<Slice> = ["lifecycle", "registration", "run", "input"]
 
-/** Which phase leads where, per trigger, as a Markdown table; a dot is a refusal. @since 0.1.0 @category rendering */
+/**
+ * Renders which phase leads where, per trigger, as a Markdown table; a dot is a refusal.
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
 export const phaseMatrix = (rows: ReadonlyArray<ListedRow>, slice: Slice): string => {
   const listed = rows.filter((row) => row.slice === slice)
   const triggers = Array.from(new Set(listed.map(({ on }) => on)))
@@ -27,7 +33,12 @@ export const phaseMatrix = (rows: ReadonlyArray<ListedRow>, slice: Slice): strin
   )
 }
 
-/** Every row with its guards, in the order in which they are tried, as a Markdown table. @since 0.1.0 @category rendering */
+/**
+ * Renders every row with its guards, in the order of evaluation, as a Markdown table.
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
 export const transitionTable = (rows: ReadonlyArray<ListedRow>): string =>
   markdown(
     ["row", "on", "from", "to", "guards"],
@@ -40,7 +51,12 @@ export const transitionTable = (rows: ReadonlyArray<ListedRow>): string =>
     ])
   )
 
-/** The moves of some slices as a Mermaid state diagram; rows that stay are left out. @since 0.1.0 @category rendering */
+/**
+ * Renders the moves of some slices as a Mermaid diagram, without rows that keep the phase.
+ *
+ * @since 0.1.0
+ * @category rendering
+ */
 export const stateDiagram = (rows: ReadonlyArray<ListedRow>, ...shown: ReadonlyArray<Slice>): string =>
   movesDiagram(
     rows.filter(({ slice }) => shown.includes(slice)).flatMap(({ from, on, to }) =>
@@ -48,14 +64,14 @@ export const stateDiagram = (rows: ReadonlyArray<ListedRow>, ...shown: ReadonlyA
     )
   )
 
-/** What is shown of operations and of the drain slot, which have tables of their own. @since 0.1.0 @category models */
+/** A move of an operation or a drain slot, which have tables of their own. @since 0.1.0 @category models */
 export interface Move {
   readonly on: string
   readonly from: string
   readonly to: string
 }
 
-/** Moves as a Mermaid state diagram, each once. @since 0.1.0 @category rendering */
+/** Renders moves as a Mermaid state diagram, each move once. @since 0.1.0 @category rendering */
 export const movesDiagram = (moves: ReadonlyArray<Move>): string => {
   const edges = new Map<string, Set<string>>()
   for (const { from, on, to } of moves) {
@@ -69,7 +85,7 @@ export const movesDiagram = (moves: ReadonlyArray<Move>): string => {
   ].join("\n")
 }
 
-/** All of it, one section per slice, with what else moves. @since 0.1.0 @category rendering */
+/** Renders the whole document: a section per slice, then the other moves. @since 0.1.0 @category rendering */
 export const document = (
   rows: ReadonlyArray<ListedRow>,
   others: Readonly<Record<string, ReadonlyArray<Move>>> = {}
@@ -92,7 +108,7 @@ export const document = (
 
 const mermaid = (diagram: string): string => `\`\`\`mermaid\n${diagram}\n\`\`\``
 
-/** Guarded targets are marked; without an unguarded row behind them the trigger may be refused there. */
+/** A question mark marks guarded targets: the trigger may be refused there if no unguarded row follows. */
 const cell = (rows: ReadonlyArray<ListedRow>, phase: string): string => {
   const targets = rows.filter(({ from }) => from.includes(phase)).map(({ guards, to }) => {
     const mark = Object.keys(guards).length === 0 ? "" : "?"

@@ -1,13 +1,17 @@
-/** @since 0.1.0 */
+/**
+ * The turn metadata of inputs, and how a batch merges it. Selection and the primitive of a run call it.
+ *
+ * @since 0.1.0
+ */
 import * as Either from "effect/Either"
 import type { InputRecord } from "../domain/InputRecord.js"
 import type { Json } from "../domain/Json.js"
 import type { Override, TurnMetadata } from "../domain/Turn.js"
 
-/** Metadata that asks for nothing. @since 0.1.0 @category constructors */
+/** Metadata without any setting. @since 0.1.0 @category constructors */
 export const none: TurnMetadata = {}
 
-/** What one input asks of the turn it takes part in. @since 0.1.0 @category accessors */
+/** Returns the settings that one input asks of its turn. @since 0.1.0 @category accessors */
 export const memberMetadata = ({ input }: InputRecord): TurnMetadata => {
   switch (input._tag) {
     case "Prompt":
@@ -26,8 +30,9 @@ export const memberMetadata = ({ input }: InputRecord): TurnMetadata => {
 }
 
 /**
- * The metadata of two inputs in one turn: absent is neutral, lists are joined in order, and two different values of
- * one setting are a conflict, named in one sentence. Whether there is a conflict depends on no order.
+ * Merges the metadata of two inputs of one turn. Absent settings are neutral, and lists are joined in order. Two
+ * different values of one setting are a conflict, which the error names. The order of the inputs does not decide
+ * whether there is a conflict.
  *
  * @since 0.1.0
  * @category combinators
@@ -37,7 +42,7 @@ export const merge = (a: TurnMetadata, b: TurnMetadata): Either.Either<TurnMetad
 
 // --- internal ---
 
-/** Every field of the metadata, absent as `undefined`: a new field that is not merged does not compile. */
+/** Every field of the metadata, absent as `undefined`. So a new field without a merge does not compile. */
 type Settings = { readonly [K in keyof Required<TurnMetadata>]: TurnMetadata[K] | undefined }
 
 const isNone = (metadata: TurnMetadata): boolean => Object.keys(metadata).length === 0
@@ -56,7 +61,7 @@ const settings = (a: TurnMetadata, b: TurnMetadata): Either.Either<Settings, str
     additionalInstructions: Either.right(joined(a.additionalInstructions, b.additionalInstructions))
   })
 
-/** Absent fields are left out, never `undefined`: metadata is stored as it is. */
+/** Leaves absent fields out instead of setting `undefined`, because metadata is stored unchanged. */
 const present = (all: Settings): TurnMetadata => ({
   ...(all.handlingMode === undefined ? {} : { handlingMode: all.handlingMode }),
   ...(all.flowToolOverlay === undefined ? {} : { flowToolOverlay: all.flowToolOverlay }),
@@ -95,7 +100,7 @@ const joined = <A>(
 
 const isArray = (value: Json): value is ReadonlyArray<Json> => Array.isArray(value)
 
-/** Equality of JSON values; the order of keys means nothing. */
+/** Compares JSON values; the order of keys does not matter. */
 const sameJson = (a: Json, b: Json): boolean => {
   if (a === b) {
     return true

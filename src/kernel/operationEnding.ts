@@ -1,5 +1,6 @@
 /**
- * How operations end: numbers, feed, barrier and retention, for one of them or many at once.
+ * How operations end: sequence, feed entry, barrier and retention, for one operation or many at once. The operation
+ * commands and the opening call it.
  *
  * @since 0.1.0
  */
@@ -12,32 +13,32 @@ import type { Barrier, KernelLimits, Operations } from "../domain/SessionState.j
 import { appendEntries } from "./feed.js"
 import { isTerminalStatus, statusOfOutcome } from "./operationRows.js"
 
-/** A barrier all of whose members ended. Outcomes in the order that was asked for. @since 0.1.0 @category models */
+/** A barrier whose members have all ended; outcomes in the order of the call. @since 0.1.0 @category models */
 export interface SatisfiedBarrier {
   readonly requestId: WaitRequestId
   readonly outcomes: ReadonlyArray<OperationEnd>
 }
 
-/** What ending some operations did. @since 0.1.0 @category models */
+/** The result of ending operations. @since 0.1.0 @category models */
 export interface Ended {
   readonly operations: Operations
-  /** the records as they ended, in feed order */
+  /** the ended records, in feed order */
   readonly records: ReadonlyArray<OperationRecord>
   readonly entries: ReadonlyArray<CompletionEntry>
-  /** operations that retention forgot */
+  /** operations that retention dropped */
   readonly evicted: ReadonlyArray<OperationId>
   readonly satisfied: SatisfiedBarrier | null
 }
 
-/** An operation that is to end. @since 0.1.0 @category models */
+/** An operation and the outcome with which it ends. @since 0.1.0 @category models */
 export interface Ending {
   readonly record: OperationRecord
   readonly outcome: OperationOutcome
 }
 
 /**
- * Ends live operations: each gets the next sequence and one feed entry; the barrier keeps a copy of each member's
- * outcome and is cleared when it has all; then retention forgets the oldest that no barrier waits for.
+ * Ends live operations. Each gets the next sequence and one feed entry. The barrier copies the outcome of each member
+ * and is cleared once it has all. Then retention drops the oldest operations that no barrier waits for.
  *
  * @since 0.1.0
  * @category transitions
@@ -63,7 +64,7 @@ export const endOperations = (
   return { operations: kept.operations, records, entries, evicted: kept.evicted, satisfied }
 }
 
-/** What is written of it: rows that stay, feed, epoch, rows that go. @since 0.1.0 @category transitions */
+/** The puts of the ends: kept rows, feed entries, epoch, dropped rows. @since 0.1.0 @category transitions */
 export const putsOf = (ended: Ended): ReadonlyArray<Emit> => [
   ...ended.records
     .filter(({ spec }) => !ended.evicted.includes(spec.id))
@@ -73,14 +74,19 @@ export const putsOf = (ended: Ended): ReadonlyArray<Emit> => [
   ...ended.evicted.map((id): Emit => ({ _tag: "DropOperation", id }))
 ]
 
-/** Who is told of it: watchers, the barrier's waiter, the events. @since 0.1.0 @category transitions */
+/**
+ * The notices of the ends: for watchers, for the barrier's waiter, and the events.
+ *
+ * @since 0.1.0
+ * @category transitions
+ */
 export const noticesOf = (ended: Ended): ReadonlyArray<Emit> => [
   ...ended.entries.map(({ operationId, outcome }): Emit => ({ _tag: "SettleOperation", id: operationId, outcome })),
   ...(ended.satisfied === null ? [] : [{ _tag: "BarrierSatisfied", ...ended.satisfied } as const]),
   ...ended.records.map((record): Emit => ({ _tag: "Event", event: changed(record) }))
 ]
 
-/** The event that tells of an operation's status. @since 0.1.0 @category transitions */
+/** Makes the event for an operation's current status. @since 0.1.0 @category transitions */
 export const changed = (record: OperationRecord) => ({
   _tag: "OperationChanged" as const,
   operationId: record.spec.id,
@@ -89,7 +95,7 @@ export const changed = (record: OperationRecord) => ({
 })
 
 /**
- * Forgets the oldest terminal operations beyond `maxCompletedOperations` (at least 1), never members of the barrier.
+ * Drops the oldest terminal operations beyond `maxCompletedOperations` (at least 1), but never members of the barrier.
  *
  * @since 0.1.0
  * @category retention
@@ -104,14 +110,14 @@ export const retain = (
   return evicted.length === 0 ? { operations, evicted } : { operations: forget(operations, evicted), evicted }
 }
 
-/** Takes terminal operations out of the records; their feed entries stay. @since 0.1.0 @category retention */
+/** Removes terminal operations from the records; their feed entries stay. @since 0.1.0 @category retention */
 export const forget = (operations: Operations, ids: ReadonlyArray<OperationId>): Operations => ({
   ...operations,
   records: HashMap.removeMany(operations.records, ids),
   completed: operations.completed.filter((id) => !ids.includes(id))
 })
 
-/** Whether the pending barrier waits for this operation. @since 0.1.0 @category retention */
+/** True if the pending barrier waits for this operation. @since 0.1.0 @category retention */
 export const isPinned = (operations: Operations, id: OperationId): boolean =>
   operations.barrier !== null && operations.barrier.members.includes(id)
 
@@ -128,7 +134,7 @@ const endOne = (
   seq: number,
   now: number
 ): { readonly record: OperationRecord; readonly entry: CompletionEntry } => {
-  // the three times of a record stay in order, also when the clock was set back
+  // keeps the three times of a record in order even if the clock was set back
   const completedAt = Math.max(now, record.startedAt ?? record.createdAt)
   const { displayName, id: operationId, kind } = record.spec
   return {
@@ -150,7 +156,7 @@ const passBarrier = (
     : { barrier: null, satisfied: { requestId: barrier.requestId, outcomes: inOrder(barrier.members, outcomes) } }
 }
 
-/** The outcomes that are there, in the order asked for. @since 0.1.0 @category accessors */
+/** Returns the known outcomes in the order of `members`. @since 0.1.0 @category accessors */
 export const inOrder = (
   members: ReadonlyArray<OperationId>,
   outcomes: HashMap.HashMap<OperationId, OperationOutcome>

@@ -1,5 +1,5 @@
 /**
- * What may happen to one background operation, as data.
+ * The transition table of one background operation, as data. The operation commands look their row up here.
  *
  * @since 0.1.0
  */
@@ -16,7 +16,7 @@ import {
 import type { OperationId } from "../domain/Ids.js"
 import type { OperationOutcome, OperationRecord, OperationStatus } from "../domain/Operation.js"
 
-/** What is done to an operation; also the label in `OpInvalidTransition`. @since 0.1.0 @category models */
+/** An action on an operation; also the label in `OpInvalidTransition`. @since 0.1.0 @category models */
 export type OperationAction =
   | "register"
   | "provisioningSucceeded"
@@ -31,23 +31,23 @@ export type OperationAction =
   | "markRetired"
   | "terminate"
 
-/** What a guard looks at. `limit: null` is no limit. @since 0.1.0 @category models */
+/** What a guard may read. `limit: null` means no limit. @since 0.1.0 @category models */
 export interface OperationSubject {
   readonly id: OperationId
   readonly record: OperationRecord | null
-  /** an operation of this id ended, and its entry is still in the feed: an id names one operation there */
+  /** an ended operation with this id is still in the feed, where an id names one operation */
   readonly inFeed: boolean
   readonly active: number
   readonly limit: number | null
 }
 
-/** A condition beside the status, and the error of the call when it does not hold. @since 0.1.0 @category models */
+/** A condition beside the status, and the error if it does not hold. @since 0.1.0 @category models */
 export interface OperationGuard {
   readonly name: string
   readonly objection: (subject: OperationSubject) => OperationError | null
 }
 
-/** One row of the table. Guards are asked before the status, in order. @since 0.1.0 @category models */
+/** One row of the table. Its guards are evaluated in order, before the status. @since 0.1.0 @category models */
 export interface OperationRow {
   readonly id: string
   readonly on: OperationAction
@@ -102,14 +102,14 @@ const table: Readonly<Record<OperationAction, OperationRow>> = {
   terminate: row("terminate", live, "terminated")
 }
 
-/** The table, in the order in which an operation lives. @since 0.1.0 @category table */
+/** The rows, in the order of an operation's life. @since 0.1.0 @category table */
 export const operationRows: ReadonlyArray<OperationRow> = Object.values(table)
 
-/** @since 0.1.0 @category table */
+/** True for the statuses of ended operations. @since 0.1.0 @category table */
 export const isTerminalStatus = (status: OperationStatus): boolean =>
   status !== "provisioning" && status !== "running" && status !== "retiring"
 
-/** The status of an operation that ended so. @since 0.1.0 @category table */
+/** Returns the status that belongs to an outcome. @since 0.1.0 @category table */
 export const statusOfOutcome = (outcome: OperationOutcome): OperationStatus => {
   switch (outcome._tag) {
     case "Completed":
@@ -128,7 +128,7 @@ export const statusOfOutcome = (outcome: OperationOutcome): OperationStatus => {
 }
 
 /**
- * The row that answers an action, or why none does: unknown id, then the guards, then the status.
+ * Returns the row for an action, or the error: first for an unknown id, then of the guards, then for the status.
  *
  * @since 0.1.0
  * @category table

@@ -1,8 +1,9 @@
 /**
- * The commands of a session's background operations.
+ * The commands of a session's background operations. The operations registry of the machine submits them.
  *
- * What is not terminal is a soft fact: the id becomes dirty, nothing is put. An end is hard: record, feed entry, epoch
- * and what retention forgets are one commit, before any watcher hears of it. A refusal is the reply and changes nothing.
+ * Invariants: a change that does not end an operation is a deferred write: its id becomes dirty and nothing is put. An
+ * end is hard: one commit holds record, feed entry, epoch and dropped rows, before any watcher sees it. A refusal is
+ * the reply and changes nothing.
  *
  * @since 0.1.0
  */
@@ -38,14 +39,14 @@ import {
 import type { OperationAction, OperationRow } from "./operationRows.js"
 import { rowFor } from "./operationRows.js"
 
-/** The operation after the call, or why nothing changed. @since 0.1.0 @category models */
+/** The operation after the call, or the error. @since 0.1.0 @category models */
 export type OperationReply = Either.Either<OperationRecord, OperationError>
 
-/** @since 0.1.0 @category accessors */
+/** Returns the operation with this id, or null. @since 0.1.0 @category accessors */
 export const getOperation = (state: SessionState, id: OperationId): OperationRecord | null =>
   Option.getOrNull(HashMap.get(state.operations.records, id))
 
-/** Every operation that is kept, by display name. @since 0.1.0 @category accessors */
+/** Returns every kept operation, ordered by display name. @since 0.1.0 @category accessors */
 export const listOperations = (state: SessionState): ReadonlyArray<OperationRecord> =>
   Array.from(HashMap.values(state.operations.records)).sort((a, b) =>
     order(a.spec.displayName, b.spec.displayName) ||
@@ -56,7 +57,12 @@ export const listOperations = (state: SessionState): ReadonlyArray<OperationReco
 // one operation
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Makes an operation known, in status `provisioning`. An id may come again when its operation and its entry in the feed were forgotten. @since 0.1.0 @category commands */
+/**
+ * Registers an operation in status `provisioning`. An id may be reused once its operation and feed entry were dropped.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
 export const registerOperation = (spec: OperationSpec): Command<OperationReply> =>
   answering("register", spec.id, (state, env, row) =>
     soft(state, row, {
@@ -67,11 +73,11 @@ export const registerOperation = (spec: OperationSpec): Command<OperationReply> 
       createdAt: env.now
     }))
 
-/** @since 0.1.0 @category commands */
+/** Starts an operation that was registered. @since 0.1.0 @category commands */
 export const provisioningSucceeded = (id: OperationId): Command<OperationReply> =>
   changing("provisioningSucceeded", id, (record, now) => ({ ...record, startedAt: Math.max(now, record.createdAt) }))
 
-/** The two steps before in one: an operation that runs as soon as it is known. @since 0.1.0 @category commands */
+/** Registers and starts an operation in one command. @since 0.1.0 @category commands */
 export const startOperation = (spec: OperationSpec): Command<OperationReply> => ({
   name: "operation.start",
   decide: (state, env) =>
@@ -84,39 +90,44 @@ export const startOperation = (spec: OperationSpec): Command<OperationReply> => 
         ))
 })
 
-/** Counts one report; what it says is not kept. @since 0.1.0 @category commands */
+/** Counts one progress report; its content is not kept. @since 0.1.0 @category commands */
 export const reportProgress = (id: OperationId): Command<OperationReply> =>
   changing("reportProgress", id, (record) => ({ ...record, progressCount: record.progressCount + 1 }))
 
-/** The peer of a member child is reachable; once per operation. @since 0.1.0 @category commands */
+/** Records the reachable peer of a member child, once per operation. @since 0.1.0 @category commands */
 export const peerReady = (id: OperationId, peer: OperationPeer): Command<OperationReply> =>
   changing("peerReady", id, (record) => ({ ...record, peerReady: true, peer }))
 
-/** @since 0.1.0 @category commands */
+/** Asks an operation to wind down. @since 0.1.0 @category commands */
 export const requestRetire = (id: OperationId): Command<OperationReply> =>
   changing("requestRetire", id, (record) => record)
 
-/** Also taken after the start, where it is the same as `failOperation`. @since 0.1.0 @category commands */
+/**
+ * Ends an operation as failed before its start; after the start it equals `failOperation`.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
 export const provisioningFailed = (id: OperationId, error: string): Command<OperationReply> =>
   ending("provisioningFailed", id, { _tag: "Failed", error: bounded(error) })
 
-/** @since 0.1.0 @category commands */
+/** Ends an operation as completed. @since 0.1.0 @category commands */
 export const completeOperation = (id: OperationId, result: OperationResult): Command<OperationReply> =>
   ending("complete", id, { _tag: "Completed", result })
 
-/** @since 0.1.0 @category commands */
+/** Ends an operation as failed. @since 0.1.0 @category commands */
 export const failOperation = (id: OperationId, error: string): Command<OperationReply> =>
   ending("fail", id, { _tag: "Failed", error: bounded(error) })
 
-/** Gives up before the start. @since 0.1.0 @category commands */
+/** Ends an operation before its start. @since 0.1.0 @category commands */
 export const abortOperation = (id: OperationId, reason?: string): Command<OperationReply> =>
   ending("abort", id, { _tag: "Aborted", ...(reason === undefined ? {} : { reason: bounded(reason) }) })
 
-/** @since 0.1.0 @category commands */
+/** Ends an operation as cancelled. @since 0.1.0 @category commands */
 export const cancelOperation = (id: OperationId, reason?: string): Command<OperationReply> =>
   ending("cancel", id, { _tag: "Cancelled", ...(reason === undefined ? {} : { reason: bounded(reason) }) })
 
-/** @since 0.1.0 @category commands */
+/** Ends an operation as retired. @since 0.1.0 @category commands */
 export const markRetired = (id: OperationId): Command<OperationReply> => ending("markRetired", id, { _tag: "Retired" })
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -125,14 +136,15 @@ export const markRetired = (id: OperationId): Command<OperationReply> => ending(
 
 /** Which operations `terminateOwner` ends. @since 0.1.0 @category models */
 export interface TerminateOptions {
-  /** true at unregister: external operations live on (D28) */
+  /** true at unregistration, which external operations outlive (D28) */
   readonly onlyProcessOwned: boolean
-  /** the oldest ones; all of them unless told */
+  /** ends only the oldest ones; all of them if absent */
   readonly atMost?: number
 }
 
 /**
- * Ends what is live with `Terminated{reason}`, in one commit; answers which. Part of destroy and of the closing commit.
+ * Ends the live operations with `Terminated{reason}` in one commit and replies their ids. Destroy and the closing
+ * commit contain it.
  *
  * @since 0.1.0
  * @category commands
@@ -152,14 +164,14 @@ export const terminateOperations = (
     : hard(state, endOperations(state.operations, endings, env.now, env.limits), endings.map((e) => e.record.spec.id))
 }
 
-/** `terminateOperations` as a command of its own. @since 0.1.0 @category commands */
+/** `terminateOperations` as a command. @since 0.1.0 @category commands */
 export const terminateOwner = (
   reason: string,
   options: TerminateOptions = { onlyProcessOwned: false }
 ): Command<ReadonlyArray<OperationId>> =>
   command("operations.terminateOwner", (state, env) => terminateOperations(state, env, bounded(reason), options))
 
-/** Ends the epoch for good: part of destroy, after `terminateOperations` (D30). @since 0.1.0 @category commands */
+/** Retires the epoch for good; destroy calls it after `terminateOperations` (D30). @since 0.1.0 @category commands */
 export const retireEpoch = (state: SessionState): Decision<void> => {
   if (state.operations.epoch.retired) return { state, emits: [], reply: undefined }
   const epoch = { ...state.operations.epoch, retired: true }
@@ -171,8 +183,8 @@ export const retireEpoch = (state: SessionState): Decision<void> => {
 }
 
 /**
- * Hands out the terminal operations in the order in which they ended, and forgets them. Members of a pending barrier
- * stay until it is over; the feed is not touched.
+ * Replies the terminal operations in the order of their ends, and drops them. Members of a pending barrier stay until
+ * it ends; the feed does not change.
  *
  * @since 0.1.0
  * @category commands
@@ -194,10 +206,10 @@ export const collectCompleted: Command<ReadonlyArray<OperationEnd>> = {
 // wait-all
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** What a wait-all found. Outcomes in the order asked for. @since 0.1.0 @category models */
+/** The reply of a wait-all; outcomes in the order of the call. @since 0.1.0 @category models */
 export type WaitAllReply =
   | { readonly _tag: "Satisfied"; readonly requestId: WaitRequestId; readonly outcomes: ReadonlyArray<OperationEnd> }
-  /** some have ended; `BarrierSatisfied` with this request id follows when the last of `pending` has, too */
+  /** some have ended; `BarrierSatisfied` with this request id follows the end of the last of `pending` */
   | {
     readonly _tag: "Waiting"
     readonly requestId: WaitRequestId
@@ -206,7 +218,7 @@ export type WaitAllReply =
   }
 
 /**
- * Waits for operations by a barrier, of which a session has one at a time. Nothing is set when all have ended already.
+ * Sets the session's single barrier for these operations. It sets no barrier if all of them have ended.
  *
  * @since 0.1.0
  * @category commands
@@ -230,7 +242,7 @@ export const beginWaitAll = (options: {
     return { state: { ...state, operations }, emits: [], reply: Either.right(reply) }
   })
 
-/** Takes the barrier of this request away; answers whether there was one. @since 0.1.0 @category commands */
+/** Removes the barrier of this request and replies whether it existed. @since 0.1.0 @category commands */
 export const cancelWaitAll = (requestId: WaitRequestId): Command<boolean> =>
   command("operations.cancelWaitAll", (state, env) => {
     if (state.operations.barrier?.requestId !== requestId) return { state, emits: [], reply: false }
@@ -253,12 +265,12 @@ const unchanged = <A>(state: SessionState, error: OperationError): Decision<Eith
   reply: Either.left(error)
 })
 
-/** Destroyed sessions are closed; one that is being taken down takes no new operations. */
+/** A destroyed session refuses every action; a session under teardown refuses new operations. */
 const isClosed = (state: SessionState, on: OperationAction): boolean =>
   state.operations.epoch.retired || state.lifecycle._tag === "Destroyed" ||
   (on === "register" && state.registration._tag === "Draining")
 
-/** A command about one operation: asks the table, and does what `next` says when there is a row. */
+/** Makes a command about one operation: looks its row up and applies `next` if the table has one. */
 const answering = (
   on: OperationAction,
   id: OperationId,
@@ -277,7 +289,7 @@ const answering = (
     return Either.isLeft(row) ? unchanged(state, row.left) : next(state, env, row.right)
   })
 
-/** The same for an operation that exists: a row whose `from` does not name `absent` was found for a record. */
+/** Does the same for an operation that must exist: its row does not start from `absent`. */
 const existing = (
   on: OperationAction,
   id: OperationId,
@@ -300,7 +312,7 @@ const ending = (on: OperationAction, id: OperationId, outcome: OperationOutcome)
     return hard(state, ended, Either.right(ended.records[0] ?? record))
   })
 
-/** A non-terminal change: published at once, stored with the next commit. */
+/** Makes a non-terminal change: it is published at once and stored with the next commit. */
 const soft = (state: SessionState, row: OperationRow, updated: OperationRecord): Decision<OperationReply> => {
   const record = row.to === "same" ? updated : { ...updated, status: row.to }
   const { id } = record.spec
@@ -332,14 +344,14 @@ const touched = (dirty: Dirty, id: OperationId): Dirty => ({
   dropOperations: dirty.dropOperations.filter((dropped) => dropped !== id)
 })
 
-/** The puts of a hard decision carry the newest record and all cursors. */
+/** Clears the deferred writes that a hard decision covers: its puts carry the newest record and all cursors. */
 const written = (dirty: Dirty, ids: ReadonlyArray<OperationId>): Dirty => ({
   ...dirty,
   operations: dirty.operations.filter((id) => !ids.includes(id)),
   cursors: false
 })
 
-/** Operations that were forgotten without a put; their rows go with the next commit. */
+/** Drops operations without a put: the next commit deletes their rows. */
 const dropped = (state: SessionState, operations: Operations, ids: ReadonlyArray<OperationId>): SessionState => ({
   ...state,
   operations,

@@ -1,5 +1,6 @@
 /**
- * What becomes of stored operations when a session is opened (D28, D30).
+ * How the stored operations of a session are opened (D28, D30). The opening of a session calls it; the next incarnation
+ * continues the stored epoch.
  *
  * @since 0.1.0
  */
@@ -17,20 +18,25 @@ import { isTerminalStatus, statusOfOutcome } from "./operationRows.js"
 /** The part of an opening image that this module reads. @since 0.1.0 @category models */
 export type OperationsImage = Pick<RuntimeImage, "epoch" | "operations" | "feed">
 
-/** The slice to go on with, and the puts of the opening commit; none when nothing changed. @since 0.1.0 @category models */
+/**
+ * The opened operations, and the puts of the opening commit; no puts without a change.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface OperationsOpening {
   readonly operations: Operations
   readonly emits: ReadonlyArray<Emit>
 }
 
-/** Where the stored rows contradict each other. @since 0.1.0 @category models */
+/** A contradiction between stored rows. @since 0.1.0 @category models */
 export interface OperationsCorruption {
   readonly table: "epoch" | "operation" | "feed"
   readonly key: string
   readonly reason: string
 }
 
-/** The first epoch of a session: nothing has ended in it. @since 0.1.0 @category constructors */
+/** Makes the first epoch of a session; no operation has ended in it. @since 0.1.0 @category constructors */
 export const mintEpoch = (epochId: EpochId): EpochFacts => ({
   epochId,
   retired: false,
@@ -39,7 +45,7 @@ export const mintEpoch = (epochId: EpochId): EpochFacts => ({
   cursors: { agentApplied: 0, observed: 0, injected: 0 }
 })
 
-/** A session without operations. @since 0.1.0 @category constructors */
+/** The state of a session without operations. @since 0.1.0 @category constructors */
 export const emptyOperations = (epoch: EpochFacts): Operations => ({
   records: HashMap.empty(),
   completed: [],
@@ -49,9 +55,9 @@ export const emptyOperations = (epoch: EpochFacts): Operations => ({
 })
 
 /**
- * Adopts the stored epoch with its feed and cursors, or mints one (`epochId`) for a session that has none. What the last
- * process owned and did not end is `Terminated{"runtime restarted"}` with fresh sequences; external operations stay as
- * they are. A pending barrier is gone with the process that waited.
+ * Adopts the stored epoch with its feed and cursors, or mints one (`epochId`) for a session without an epoch. Live
+ * operations of the last process end `Terminated{"runtime restarted"}` with new sequences; external operations stay. A
+ * pending barrier was lost with the process that waited. Fails if the stored rows contradict each other.
  *
  * @since 0.1.0
  * @category opening

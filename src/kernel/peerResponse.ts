@@ -1,9 +1,13 @@
-/** @since 0.1.0 */
+/**
+ * Reads the final answer that a peer input carries, and checks the identities in it. Validation and projection call it.
+ *
+ * @since 0.1.0
+ */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type { Input, InputOrigin, PeerConvention } from "../domain/Input.js"
 
-/** A peer's final answer to a request, with the identities it is filed under. @since 0.1.0 @category models */
+/** A peer's final answer to a request, with its identities. @since 0.1.0 @category models */
 export interface TerminalResponse {
   readonly peerId: string
   readonly displayIdentity: string
@@ -11,12 +15,12 @@ export interface TerminalResponse {
   readonly status: "completed" | "failed" | "cancelled"
 }
 
-/** Whether the text, without surrounding blanks, is a UUID. @since 0.1.0 @category guards */
+/** True if the trimmed text is a UUID. @since 0.1.0 @category guards */
 export const isUuid = (text: string): boolean => uuid(text.trim())
 
 /**
- * The final answer that an input brings: null when it brings none or comes from no peer, else the answer, or the first
- * thing that is wrong with it.
+ * Returns the final answer that an input carries; null if it carries none or does not come from a peer. Fails with the
+ * first error in the answer.
  *
  * @since 0.1.0
  * @category accessors

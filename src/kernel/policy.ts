@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The policy table: how each kind of input is admitted, queued and executed. Admission resolves the policy of an input
+ * here. Invariant: the result depends on the arguments alone.
+ *
+ * @since 0.1.0
+ */
 import type { Input, InputKind } from "../domain/Input.js"
 import { handlingModeOf, kindOf } from "../domain/Input.js"
 import type { InputSemantics, Lane, PolicyDecision } from "../domain/Policy.js"
@@ -6,8 +11,8 @@ import { policyVersion } from "../domain/Policy.js"
 import type { HandlingMode, RunBoundary } from "../domain/Turn.js"
 
 /**
- * One row of the policy table: the decision, with the wake mode by whether a run was going on at admission. The ids are
- * those of the published table; a row that serves two of them names both.
+ * One row of the policy table: the decision, with one wake mode for a busy session and one for an idle session. The ids
+ * are those of the published table; a row that serves two entries names both.
  *
  * @since 0.1.0
  * @category models
@@ -18,7 +23,7 @@ export interface PolicyRow extends Omit<PolicyDecision, "version" | "wakeMode" |
   readonly wakeBusy: PolicyDecision["wakeMode"]
 }
 
-/** The mode that an input asks for itself; `none` leaves it to the kind. @since 0.1.0 @category models */
+/** The mode that an input requests; `none` leaves the choice to its kind. @since 0.1.0 @category models */
 export type ExplicitMode = HandlingMode | "none"
 
 const queued: Omit<PolicyRow, "id"> = {
@@ -40,9 +45,9 @@ const steered: Omit<PolicyRow, "id"> = {
   routing: "steer"
 }
 
-/** Prompts, flow steps, external events without a mode. */
+/** Prompts, flow steps and external events without a mode. */
 const content: PolicyRow = { id: "1/2", ...queued }
-/** Peer messages and requests wait for the end of a run like everything else (D14). */
+/** Peer messages and requests wait for the end of a run, like other inputs (D14). */
 const peer: PolicyRow = { id: "3/4", ...queued, wakeBusy: "wake_if_idle" }
 const progress: PolicyRow = {
   id: "7",
@@ -70,7 +75,7 @@ const operation: PolicyRow = {
 }
 
 /**
- * The row of a peer request whose intent the session keeps silent. It wins over every mode, steer included (D12).
+ * The row of a peer request with a silent intent. It takes precedence over every mode, steer included (D12).
  *
  * @since 0.1.0
  * @category constructors
@@ -78,8 +83,8 @@ const operation: PolicyRow = {
 export const silentRow: PolicyRow = { id: "5/6", ...queued, wakeIdle: "none" }
 
 /**
- * The policy of every kind and mode. A progress update has one whatever its mode; a terminal response starts its run at
- * the start of a turn even when it steers, because it appends a fact first.
+ * The policy of every kind and mode. Progress reports have one policy for all modes. A terminal response begins its run
+ * at the start of a turn even when it steers, because the run appends a fact first.
  *
  * @since 0.1.0
  * @category constructors
@@ -103,7 +108,7 @@ export const policyTable: { readonly [K in InputKind]: { readonly [M in Explicit
 /** What the policy of an input depends on. @since 0.1.0 @category models */
 export interface PolicyRequest {
   readonly input: Input
-  /** a run is going on */
+  /** a run is in progress */
   readonly busy: boolean
   /** intents of peer requests that start no turn; compared exactly */
   readonly silentIntents: ReadonlyArray<string>
@@ -111,19 +116,19 @@ export interface PolicyRequest {
   readonly withoutWake: boolean
 }
 
-/** What becomes of an input at admission. @since 0.1.0 @category models */
+/** How an input is admitted. @since 0.1.0 @category models */
 export interface PolicyResolution {
   readonly decision: PolicyDecision
-  /** null: consumed as soon as it is accepted */
+  /** null: the input is consumed when it is accepted */
   readonly lane: Lane | null
-  /** rides along, never drives (D12) */
+  /** true: the input rides along and never drives (D12) */
   readonly hold: boolean
   readonly semantics: InputSemantics
-  /** the run in progress is to end at its next boundary (D14) */
+  /** true: the run in progress is asked to end at its next boundary (D14) */
   readonly asksYield: boolean
 }
 
-/** The policy of one input; total, and independent of everything but its argument. @since 0.1.0 @category accessors */
+/** Resolves the policy of one input; total and pure. @since 0.1.0 @category accessors */
 export const resolvePolicy = ({ busy, input, silentIntents, withoutWake }: PolicyRequest): PolicyResolution => {
   const kind = kindOf(input)
   const silent = isSilent(input, silentIntents)
@@ -141,8 +146,8 @@ export const resolvePolicy = ({ busy, input, silentIntents, withoutWake }: Polic
 }
 
 /**
- * How an input of this kind is executed under a decision. It is stamped at admission; recovery derives it again from the
- * stored decision and requires that both are equal.
+ * Returns how an input of this kind is executed under a decision. Admission stores the result. Recovery derives it
+ * again from the stored decision and requires equality.
  *
  * @since 0.1.0
  * @category accessors

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * Turns a batch into what an executor receives: messages, context and merged metadata. The run code calls it.
+ *
+ * @since 0.1.0
+ */
 import * as Either from "effect/Either"
 import type { InputId } from "../domain/Ids.js"
 import type { InputRecord } from "../domain/InputRecord.js"
@@ -10,19 +14,20 @@ import * as Metadata from "./metadata.js"
 import { appendOf, contextOf } from "./projection.js"
 import { lead } from "./selection.js"
 
-/** A batch as an executor sees it. @since 0.1.0 @category models */
+/** A batch as the executor receives it. @since 0.1.0 @category models */
 export interface Primitive extends InputSemantics {
   /** in batch order */
   readonly inputIds: ReadonlyArray<InputId>
   /** messages that the batch adds to the conversation, in batch order */
   readonly appends: ReadonlyArray<Message>
-  /** what the batch adds beside the conversation, in batch order */
+  /** context that the batch adds beside the conversation, in batch order */
   readonly contexts: ReadonlyArray<ContextAppend>
   readonly metadata: TurnMetadata
 }
 
 /**
- * One turn from a batch. Boundary and execution kind are those of its lead (D13). An empty batch is an empty turn.
+ * Makes one turn from a batch. Its boundary and execution kind are those of the lead input (D13). An empty batch makes
+ * an empty turn.
  *
  * @since 0.1.0
  * @category constructors
@@ -51,8 +56,8 @@ interface Part {
 const partOf = ({ input }: InputRecord): Part => ({ append: appendOf(input), context: contextOf(input) })
 
 /**
- * A turn that reacts to a final answer has context only, so the words of its riders become context too. Media have no
- * place in a context: a message with media stays one.
+ * A turn that reacts to a final answer has context only, so the text of the inputs that ride along becomes context too.
+ * A context cannot hold media: a message with media stays a message.
  */
 const reactionPartOf = (record: InputRecord): Part => {
   const part = partOf(record)
@@ -61,6 +66,6 @@ const reactionPartOf = (record: InputRecord): Part => {
     : { append: null, context: { key: `${record.kind}:${record.inputId}`, text: textOf(part.append.blocks) } }
 }
 
-/** Selection lets no conflict into a batch; were there one, the earlier member would win. */
+/** Selection keeps conflicts out of a batch. If one occurred, the earlier member would win. */
 const withMember = (metadata: TurnMetadata, record: InputRecord): TurnMetadata =>
   Either.getOrElse(Metadata.merge(metadata, Metadata.memberMetadata(record)), () => metadata)

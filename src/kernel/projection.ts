@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * Projects inputs to messages and context for the conversation. The primitive of a run calls it.
+ *
+ * @since 0.1.0
+ */
 import * as Either from "effect/Either"
 import type { Input, InputOrigin, PeerConvention } from "../domain/Input.js"
 import type { Json } from "../domain/Json.js"
@@ -8,22 +12,22 @@ import type { ContextAppend } from "../domain/Turn.js"
 import type { TerminalResponse } from "./peerResponse.js"
 import { isUuid, terminalResponse } from "./peerResponse.js"
 
-/** The message that an input adds to the conversation, if it adds one. @since 0.1.0 @category accessors */
+/** Returns the message that an input adds to the conversation, or null. @since 0.1.0 @category accessors */
 export const appendOf = (input: Input): Message | null => {
   const blocks = blocksOf(input)
   return blocks.length === 0 ? null : { role: "user", blocks }
 }
 
 /**
- * What an input adds to the session beside the conversation: the final answer of a peer, under a key of its own, so that
- * the same answer delivered twice is there once.
+ * Returns the context that an input adds beside the conversation: the final answer of a peer. Its key is unique per
+ * answer, so a duplicate delivery adds nothing.
  *
  * @since 0.1.0
  * @category accessors
  */
 export const contextOf = (input: Input): ContextAppend | null =>
   Either.match(terminalResponse(input), {
-    // not admitted in the first place
+    // admission refuses such an input
     onLeft: () => null,
     onRight: (response) =>
       response === null || input._tag !== "Peer" ? null : {
@@ -99,7 +103,7 @@ const withBody = ({ blocks = [], body }: PeerInput): Blocks =>
 const isText = (block: ContentBlock | undefined, value: string): boolean =>
   block !== undefined && block.type === "text" && block.text === value
 
-/** Media from a peer say whose they are; a body that begins with a banner says it itself. */
+/** Names the sender before media of a peer, unless the body begins with a banner that names it. */
 const withBanner = ({ blocks = [], body, header }: PeerInput): Blocks => {
   const end = body.indexOf("\n")
   const firstLine = end < 0 ? body : body.slice(0, end)

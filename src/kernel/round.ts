@@ -1,5 +1,6 @@
 /**
- * From what the decisions of a round emitted to the one commit that makes it durable.
+ * Turns what the decisions of a round emitted into the one commit that makes them durable. The session authority calls
+ * it. Invariant: a commit holds at most one change per row.
  *
  * @since 0.1.0
  */
@@ -15,7 +16,7 @@ import { factsOf } from "./facts.js"
 import * as Ledger from "./Ledger.js"
 import { clean, isDirty } from "./softFacts.js"
 
-/** The soft facts of a state as puts, and the state that owes nothing any more. @since 0.1.0 @category combinators */
+/** Returns the deferred writes as puts, and the state without deferred writes. @since 0.1.0 @category combinators */
 export const foldDirty = (
   state: SessionState
 ): { readonly state: SessionState; readonly emits: ReadonlyArray<Emit> } => {
@@ -32,11 +33,11 @@ export const foldDirty = (
   }
 }
 
-/** Whether anything has to be durable before it is visible. @since 0.1.0 @category guards */
+/** True if an emit must be durable before it is visible. @since 0.1.0 @category guards */
 export const isHard = (emits: ReadonlyArray<Emit>): boolean => emits.some(writes)
 
 /**
- * Whether a round ends with these emits, whatever still waits: a commit holds one receipt and one body at most.
+ * True if the round must end with these emits even if commands wait: a commit holds at most one receipt and one body.
  *
  * @since 0.1.0
  * @category guards
@@ -44,13 +45,13 @@ export const isHard = (emits: ReadonlyArray<Emit>): boolean => emits.some(writes
 export const endsRound = (emits: ReadonlyArray<Emit>): boolean =>
   emits.some(({ _tag }) => _tag === "PutReceipt" || _tag === "PutSession" || _tag === "Close")
 
-/** The inputs that these emits end. @since 0.1.0 @category accessors */
+/** Returns the inputs that these emits end. @since 0.1.0 @category accessors */
 export const endedIn = (emits: ReadonlyArray<Emit>): ReadonlyArray<InputId> =>
   emits.flatMap((emit) => emit._tag === "EndInput" ? [emit.row.inputId] : [])
 
 /**
- * Whether these emits bring an input that has ended in their round. State knows of no ended input, so that it was taken
- * for a new one, and a commit holds one change of a row: it waits for the next round, in which the store knows it.
+ * True if these emits insert an input that ended in the same round. The state holds no ended inputs, so the input
+ * looked new; but a commit holds one change per row. The input waits for the next round, in which the store knows it.
  *
  * @since 0.1.0
  * @category guards
@@ -62,7 +63,7 @@ export const bringsBack = (ended: ReadonlySet<InputId>, emits: ReadonlyArray<Emi
       : emit._tag === "EndInput" && emit.inserted && ended.has(emit.row.inputId)
   )
 
-/** What a commit is made with that is no matter of its emits. @since 0.1.0 @category models */
+/** The fields of a commit that do not come from emits. @since 0.1.0 @category models */
 export interface CommitBase {
   readonly requestId: RequestId
   readonly incarnation: number
@@ -72,8 +73,8 @@ export interface CommitBase {
 }
 
 /**
- * The commit of a round. The emits say which rows changed, `state`, the one the round came to, what is in them now; so
- * the order of emits about one row does not matter, and a row is written once.
+ * Makes the commit of a round. The emits tell which rows changed; `state`, the final state of the round, holds their
+ * content. So the order of emits about one row does not matter, and each row is written once.
  *
  * @since 0.1.0
  * @category constructors
@@ -144,13 +145,13 @@ const writes = (emit: Emit): boolean => {
 
 type InputEmit = Extract<Emit, { readonly _tag: "InsertInput" | "UpdateInput" | "EndInput" }>
 
-/** What the round did to the row of one input: the last word, and whether the row is new. */
+/** The change of one input's row in this round: its final emit, and whether the row is new. */
 interface InputChange {
   readonly inserted: boolean
   readonly last: InputEmit
 }
 
-/** Local to one `toCommit`. */
+/** Accumulator of one `toCommit` call. */
 interface Draft {
   readonly inputs: Map<InputId, InputChange>
   readonly clearKeys: Map<string, KeyOwner>
@@ -220,7 +221,7 @@ const withInput = (draft: Draft, id: InputId, emit: InputEmit): Draft => {
   const known = draft.inputs.get(id)
   const inserted = known?.inserted === true || emit._tag === "InsertInput" ||
     (emit._tag === "EndInput" && emit.inserted)
-  // an end is the last word, whatever the order; an insert holds more than an update
+  // an end wins in any order; an insert holds more than an update
   const last =
     known === undefined || emit._tag === "EndInput" || (emit._tag === "InsertInput" && known.last._tag !== "EndInput")
       ? emit
@@ -229,7 +230,7 @@ const withInput = (draft: Draft, id: InputId, emit: InputEmit): Draft => {
   return draft
 }
 
-/** An id may be forgotten and come again in one round: what is kept of it is written, and else its row goes. */
+/** An id may be dropped and reused in one round: a kept record is written, otherwise its row is deleted. */
 const operationRows = (
   { operations: { records } }: SessionState,
   ids: ReadonlySet<OperationId>

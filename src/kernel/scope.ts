@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * Finds the queued input that a new input supersedes or coalesces. The accept command calls it.
+ *
+ * @since 0.1.0
+ */
 import * as Iterable from "effect/Iterable"
 import * as Option from "effect/Option"
 import type { Input } from "../domain/Input.js"
@@ -9,10 +13,10 @@ import { lazyLane } from "./Ledger.js"
 import type { PolicyResolution } from "./policy.js"
 
 /**
- * The queued input that a new one takes the place of: the first of the same kind and supersession key. Nothing when the
- * new input has no such key, or when its policy neither coalesces nor supersedes. Staged inputs are left alone.
+ * Returns the queued input that a new input replaces: the first with the same kind and supersession key. Returns
+ * undefined if the new input has no such key, or its policy neither coalesces nor supersedes. Staged inputs stay.
  *
- * Only the lane of the new input is read: a policy that replaces puts all inputs of a kind into one lane.
+ * It reads only the lane of the new input, because a policy that replaces puts all inputs of a kind into one lane.
  *
  * @since 0.1.0
  * @category accessors

@@ -1,25 +1,31 @@
 /**
- * The soft facts that a state owes the store, one by one: what is too much for one commit is written in parts.
+ * Splits and joins deferred writes, so that the authority can write them in parts when one commit cannot hold them. The
+ * code calls deferred writes "soft facts".
  *
  * @since 0.1.0
  */
 import type { Dirty, SessionState } from "../domain/SessionState.js"
 
-/** Of a state that owes nothing. @since 0.1.0 @category models */
+/** No deferred writes. @since 0.1.0 @category models */
 export const clean: Dirty = { inputs: [], operations: [], dropOperations: [], cursors: false }
 
-/** @since 0.1.0 @category guards */
+/** True if the state has deferred writes. @since 0.1.0 @category guards */
 export const isDirty = ({ dirty }: SessionState): boolean =>
   dirty.cursors || dirty.inputs.length > 0 || dirty.operations.length > 0 || dirty.dropOperations.length > 0
 
-/** The facts one by one; those that weigh nothing are one. @since 0.1.0 @category accessors */
+/**
+ * Splits deferred writes into single ones; cursors and dropped rows, which are small, stay together.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
 export const single = ({ cursors, dropOperations, inputs, operations }: Dirty): ReadonlyArray<Dirty> => [
   ...inputs.map((id): Dirty => ({ ...clean, inputs: [id] })),
   ...operations.map((id): Dirty => ({ ...clean, operations: [id] })),
   ...(cursors || dropOperations.length > 0 ? [{ ...clean, cursors, dropOperations }] : [])
 ]
 
-/** @since 0.1.0 @category combinators */
+/** Joins deferred writes. @since 0.1.0 @category combinators */
 export const together = (facts: ReadonlyArray<Dirty>): Dirty => ({
   inputs: facts.flatMap(({ inputs }) => inputs),
   operations: facts.flatMap(({ operations }) => operations),
@@ -27,7 +33,7 @@ export const together = (facts: ReadonlyArray<Dirty>): Dirty => ({
   cursors: facts.some(({ cursors }) => cursors)
 })
 
-/** The state that does not owe these any more. @since 0.1.0 @category combinators */
+/** Returns the state without these deferred writes. @since 0.1.0 @category combinators */
 export const without = (state: SessionState, facts: Dirty): SessionState => {
   const { cursors, dropOperations, inputs, operations } = state.dirty
   return {

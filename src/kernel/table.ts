@@ -1,5 +1,6 @@
 /**
- * The transition table of a session and its one way of being applied: the first row whose phase and guards hold.
+ * The transition table of a session and the only functions that apply it. Commands fire triggers on a fold; the first
+ * row whose phase and guards hold fires.
  *
  * @since 0.1.0
  */
@@ -17,23 +18,23 @@ import { registrationRows } from "./rows/registration.js"
 import type { RunTriggers } from "./rows/run.js"
 import { runRows } from "./rows/run.js"
 
-/** Everything that can be fired, with what its rows are given. @since 0.1.0 @category models */
+/** All triggers and their payloads. @since 0.1.0 @category models */
 export interface Triggers extends LifecycleTriggers, RegistrationTriggers, RunTriggers, InputTriggers {}
 
-/** @since 0.1.0 @category rows */
+/** The rows of all slices. @since 0.1.0 @category rows */
 export const table: Table<Triggers> = { ...lifecycleRows, ...registrationRows, ...runRows, ...inputRows }
 
-/** A row with the trigger it answers. @since 0.1.0 @category models */
+/** A row with its trigger. @since 0.1.0 @category models */
 export interface ListedRow extends RowFacts {
   readonly on: string
 }
 
-/** Every row in order, as data: what tables, diagrams and coverage are made from. @since 0.1.0 @category rows */
+/** Every row in order, as data: tables, diagrams and coverage are made from it. @since 0.1.0 @category rows */
 export const rows: ReadonlyArray<ListedRow> = Object.entries<ReadonlyArray<RowFacts>>({ ...table }).flatMap(
   ([on, candidates]) => candidates.map(({ from, guards, id, slice, to }) => ({ id, slice, from, to, guards, on }))
 )
 
-/** A command on its way: what it changed so far and what that makes happen. @since 0.1.0 @category models */
+/** A command in progress: the state and the emits so far. @since 0.1.0 @category models */
 export interface Fold {
   readonly command: string
   readonly before: SessionState
@@ -43,10 +44,10 @@ export interface Fold {
   readonly rows: ReadonlyArray<string>
 }
 
-/** The step of a fold. @since 0.1.0 @category models */
+/** The fold after a step, or the rejection. @since 0.1.0 @category models */
 export type Step = Either.Either<Fold, Rejection>
 
-/** @since 0.1.0 @category constructors */
+/** Begins the fold of a command. @since 0.1.0 @category constructors */
 export const begin = (command: string, state: SessionState): Fold => ({
   command,
   before: state,
@@ -56,8 +57,8 @@ export const begin = (command: string, state: SessionState): Fold => ({
 })
 
 /**
- * Applies the first row for a trigger whose phase and guards hold. Of the rows of the phase none may: then every guard
- * that failed is named, and nothing was changed.
+ * Applies the first row of a trigger whose phase and guards hold. If no row matches, the state does not change and the
+ * rejection lists every failed guard of the rows of this phase.
  *
  * @since 0.1.0
  * @category combinators
@@ -65,18 +66,18 @@ export const begin = (command: string, state: SessionState): Fold => ({
 export const fire = <K extends keyof Triggers>(fold: Fold, on: K, payload: Triggers[K]): Step =>
   fireEach(fold, on, [payload])
 
-/** The same trigger for each of many, in order; one refusal refuses all. @since 0.1.0 @category combinators */
+/** Fires the same trigger for each payload, in order; one refusal refuses all. @since 0.1.0 @category combinators */
 export const fireEach = <K extends keyof Triggers>(
   fold: Fold,
   on: K,
   payloads: ReadonlyArray<Triggers[K]>
 ): Step => applyAll(fold, table[on], payloads)
 
-/** `fire` on what the fold has come to. @since 0.1.0 @category combinators */
+/** Fires a trigger on the result of a step; a rejection passes through. @since 0.1.0 @category combinators */
 export const thenFire = <K extends keyof Triggers>(step: Step, on: K, payload: Triggers[K]): Step =>
   Either.flatMap(step, (fold) => fire(fold, on, payload))
 
-/** What the caller is told of a fold; a change of the visible state is an event. @since 0.1.0 @category accessors */
+/** Makes the decision of a fold; a change of the visible state adds an event. @since 0.1.0 @category accessors */
 export const answer = <A>(fold: Fold, reply: A): Decision<A> => {
   const from = visible(fold.before.lifecycle)
   const to = visible(fold.state.lifecycle)
@@ -86,16 +87,16 @@ export const answer = <A>(fold: Fold, reply: A): Decision<A> => {
   return { state: fold.state, emits, reply, rows: fold.rows }
 }
 
-/** Takes over what another pure part of the kernel decided. @since 0.1.0 @category combinators */
+/** Adds the state and emits of a decision that another part of the kernel made. @since 0.1.0 @category combinators */
 export const absorb = (
   fold: Fold,
   { emits, state }: { readonly state: SessionState; readonly emits: ReadonlyArray<Emit> }
 ): Fold => ({ ...fold, state, emits: emits.length === 0 ? fold.emits : [...fold.emits, ...emits] })
 
-/** Adds what no row stands for. @since 0.1.0 @category combinators */
+/** Adds emits that no table row produces. @since 0.1.0 @category combinators */
 export const also = (fold: Fold, ...emits: ReadonlyArray<Emit>): Fold => absorb(fold, { state: fold.state, emits })
 
-/** A refusal by a condition that is no guard of one row. @since 0.1.0 @category constructors */
+/** Makes a rejection for a condition outside the guards of the rows. @since 0.1.0 @category constructors */
 export const refuse = (fold: Fold, ...failed: ReadonlyArray<string>): Rejection => ({
   _tag: "GuardRejected",
   command: fold.command,
@@ -143,5 +144,5 @@ const rejection = <P>(fold: Fold, candidates: ReadonlyArray<Row<P>>, payload: P)
     : { _tag: "NoTransition", command: fold.command, state: bare(fold.state) }
 }
 
-/** Here a drain run is called running, because that is why the command is refused. */
+/** Calls a run of a retired session running, because the run is the reason of the refusal. */
 const bare = ({ lifecycle }: SessionState) => lifecycle._tag === "Running" ? "running" : visible(lifecycle)

@@ -1,7 +1,7 @@
 /**
- * The rules about which tools a session shows: what may be staged, installed and published, and what becomes of it at
- * the boundary of a run. Every decision names the tools it is about by witness, so that it cannot fall on another tool
- * of the same name.
+ * The rules of tool visibility: what may be staged, installed and published, and what a run boundary activates. The
+ * tool commands call them. Invariant: every decision names its tools by witness, so it cannot apply to another tool
+ * with the same name.
  *
  * @since 0.1.0
  */
@@ -21,28 +21,33 @@ import type {
 } from "../domain/ToolVisibility.js"
 import { filterNames, initial, nameSet, noCatalogs } from "../domain/ToolVisibility.js"
 
-/** Name of the slice document that holds a session's tool visibility. @since 0.1.0 @category constructors */
+/** The name of the slice document that stores a session's tool visibility. @since 0.1.0 @category constructors */
 export const visibilitySlice = "session_tool_visibility_state_v1"
 
-/** A new visibility, or why there is none. @since 0.1.0 @category models */
+/** The new visibility, or why it is refused. @since 0.1.0 @category models */
 export type Ruled = Either.Either<SessionToolVisibilityState, ValidationDetail>
 
-/** What the session shows. @since 0.1.0 @category accessors */
+/** Returns the session's tool visibility. @since 0.1.0 @category accessors */
 export const visibilityOf = ({ tools }: Pick<SessionState, "tools">): SessionToolVisibilityState =>
   tools?.visibility ?? initial
 
-/** What the process knows of the session's tools. @since 0.1.0 @category accessors */
+/** Returns the tools that the process knows. @since 0.1.0 @category accessors */
 export const catalogsOf = ({ tools }: Pick<SessionState, "tools">): ToolCatalogs => tools?.catalogs ?? noCatalogs
 
-/** The counter that revisions are minted from: neither revision is ever ahead of it, nor it of both. @since 0.1.0 @category accessors */
+/**
+ * Returns the counter of revisions: the higher of the active and the staged revision.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
 export const counterOf = (state: SessionToolVisibilityState): ToolScopeRevision =>
   Math.max(state.activeRevision, state.stagedRevision)
 
-/** Whether a witness says anything. @since 0.1.0 @category guards */
+/** True if a witness identifies a tool. @since 0.1.0 @category guards */
 export const hasIdentity = (witness: ToolVisibilityWitness): boolean =>
   witness.stableOwnerKey !== undefined || witness.lastSeenProvenance !== undefined
 
-/** Whether nothing that the witness says contradicts what is known of the tool. @since 0.1.0 @category guards */
+/** True if the witness does not contradict what is known of the tool. @since 0.1.0 @category guards */
 export const agrees = (witness: ToolVisibilityWitness, known: ToolVisibilityWitness): boolean =>
   (witness.stableOwnerKey === undefined || witness.stableOwnerKey === known.stableOwnerKey) &&
   (witness.lastSeenProvenance === undefined || sameProvenance(witness, known))
@@ -64,7 +69,7 @@ export const stageFilter = (
   }))
 }
 
-/** Stages deferred tools beside those that are staged already. @since 0.1.0 @category rules */
+/** Stages deferred tools in addition to the staged ones. @since 0.1.0 @category rules */
 export const requestDeferred = (
   state: SessionToolVisibilityState,
   catalogs: ToolCatalogs,
@@ -77,7 +82,7 @@ export const requestDeferred = (
   )
   if (twice.length > 0) return stageError("InvalidWitnesses", twice)
   const names = nameSet([...state.stagedRequestedDeferredNames, ...authorities.map(({ name }) => name)])
-  if (names.length === 0) return conflict("no deferred tool was requested, and none is staged")
+  if (names.length === 0) return conflict("no deferred tool is requested or staged; name at least one")
   const combined = {
     ...state.requestedWitnesses,
     ...Object.fromEntries(authorities.map(({ name, witness }) => [name, witness]))
@@ -90,7 +95,12 @@ export const requestDeferred = (
   }))
 }
 
-/** Bare names are no authority: only none at all may be staged, which takes back what was requested. @since 0.1.0 @category rules */
+/**
+ * Withdraws the staged requests. Bare names are refused, because they carry no authority.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
 export const stageDeferredNames = (state: SessionToolVisibilityState, names: ReadonlyArray<string>): Ruled =>
   names.length > 0 ? stageError("MissingWitnesses", nameSet(names)) : Either.right({
     ...state,
@@ -98,7 +108,7 @@ export const stageDeferredNames = (state: SessionToolVisibilityState, names: Rea
     stagedRevision: counterOf(state) + 1
   })
 
-/** A set that somebody else committed takes the place of the session's. @since 0.1.0 @category rules */
+/** Replaces the session's set by one that another component committed. @since 0.1.0 @category rules */
 export const publish = (
   state: SessionToolVisibilityState,
   catalogs: ToolCatalogs,
@@ -109,18 +119,18 @@ export const publish = (
     ...(next.activeRevision >= next.stagedRevision ? [] : ["the active revision is behind the staged one"]),
     ...(next.activeRevision !== next.stagedRevision || sameSets(next)
       ? []
-      : ["the revisions are equal, but what is active is not what is staged"]),
+      : ["the revisions are equal, but the active set is not the staged set"]),
     ...(next.activeRequestedDeferredNames.every((name) => next.stagedRequestedDeferredNames.includes(name))
       ? []
-      : ["deferred tools are active that are not staged"]),
+      : ["a deferred tool is active, but not staged"]),
     ...regressions(state, next)
   ]
   return failed.length > 0 ? conflict(failed.join("; ")) : witnessed(catalogs, next)
 }
 
 /**
- * Installs a state that was computed elsewhere. Revisions never go back; deferred tools are changed only together with a
- * new revision.
+ * Installs a state that was computed elsewhere. Revisions never decrease, and deferred tools change only together with
+ * their revision.
  *
  * @since 0.1.0
  * @category rules
@@ -135,16 +145,21 @@ export const replace = (
     if (failed.length > 0) return conflict(failed.join("; "))
     return counterOf(next) > counterOf(state) || sameDeferred(state, next)
       ? Either.right(next)
-      : conflict("other deferred tools at a revision that is taken")
+      : conflict("the deferred tools differ, but the revision is in use already; raise it")
   })
 
-/** Whether a state is older than the session's own, so that installing it would undo decisions. @since 0.1.0 @category guards */
+/**
+ * True if a state is older than the session's own, so that installing it would undo decisions.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
 export const isBehind = (state: SessionToolVisibilityState, given: SessionToolVisibilityState): boolean =>
   regressions(state, given).length > 0
 
 /**
- * What is staged becomes active. A revision never goes down; where the active one is ahead of the staged one and the set
- * changes all the same, the set gets a revision of its own, so that a revision names one set.
+ * Activates the staged decisions. A revision never decreases. If the set changes while the active revision is at or
+ * above the staged one, the set gets the next revision, so that a revision names one set.
  *
  * @since 0.1.0
  * @category rules
@@ -162,7 +177,7 @@ export const boundary = (state: SessionToolVisibilityState): SessionToolVisibili
   }
 }
 
-/** The session with another visibility. @since 0.1.0 @category combinators */
+/** Returns the session with another visibility. @since 0.1.0 @category combinators */
 export const withVisibility = (
   state: SessionState,
   visibility: SessionToolVisibilityState,
@@ -172,7 +187,12 @@ export const withVisibility = (
     ? state
     : { ...state, tools: { visibility, catalogs: catalogsOf(state), unsaved } }
 
-/** The session after the boundary of a run; `stored` when a commit of that boundary tells the store. @since 0.1.0 @category combinators */
+/**
+ * Returns the session after a run boundary; `stored` tells that the boundary commit stores it.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
 export const atBoundary = (state: SessionState, stored: boolean): SessionState => {
   if (state.tools === null) return state
   const visibility = boundary(state.tools.visibility)
@@ -180,7 +200,7 @@ export const atBoundary = (state: SessionState, stored: boolean): SessionState =
   return withVisibility(state, visibility, !stored && (changed || state.tools.unsaved))
 }
 
-/** What is wrong with a visibility by itself, whatever the process knows of its tools. @since 0.1.0 @category guards */
+/** Lists the contradictions within a visibility, regardless of the known tools. @since 0.1.0 @category guards */
 export const objections = (state: SessionToolVisibilityState): ReadonlyArray<string> => {
   const sets = [
     ...filtersOf(state).map(filterNames),
@@ -200,7 +220,7 @@ export const objections = (state: SessionToolVisibilityState): ReadonlyArray<str
   ]
 }
 
-/** The parts of a session's tools that a recovered state begins with. @since 0.1.0 @category constructors */
+/** Makes the tools of a recovered session from its stored visibility. @since 0.1.0 @category constructors */
 export const recovered = (visibility: SessionToolVisibilityState): Tools => ({
   visibility,
   catalogs: noCatalogs,
@@ -234,7 +254,7 @@ const sameNames = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): boolean 
 const sameFilter = (a: ToolFilter, b: ToolFilter): boolean =>
   a._tag === b._tag && sameNames(filterNames(a), filterNames(b))
 
-/** Both sides are covered by the same witnesses, so that names decide. */
+/** The same witnesses cover both sides, so comparing names is enough. */
 const sameSets = (state: SessionToolVisibilityState): boolean =>
   sameFilter(state.activeFilter, state.stagedFilter) &&
   sameNames(state.activeRequestedDeferredNames, state.stagedRequestedDeferredNames)
@@ -280,7 +300,7 @@ const normal = (state: SessionToolVisibilityState): SessionToolVisibilityState =
   stagedRequestedDeferredNames: nameSet(state.stagedRequestedDeferredNames)
 })
 
-/** Own entries only: a tool may be called like a member of every object. */
+/** Reads own entries only, because a tool may have the name of an `Object.prototype` member. */
 const pick = (witnesses: ToolWitnesses, names: ReadonlyArray<string>): ToolWitnesses =>
   Object.fromEntries(
     names.flatMap((name) =>
@@ -301,7 +321,7 @@ const checkPresent = (filter: ToolFilter, witnesses: ToolWitnesses): Checked => 
   return missing.length === 0 ? Either.void : stageError("MissingFilterWitnesses", missing)
 }
 
-/** A name that nobody knows is accepted with its witness: its tool may come later. */
+/** Accepts an unknown name with its witness, because its tool may be added later. */
 const checkFilter = (filter: ToolFilter, witnesses: ToolWitnesses, known: ToolWitnesses): Checked =>
   Either.flatMap(checkPresent(filter, witnesses), () => {
     const foreign = filterNames(filter).filter((name) =>
@@ -313,7 +333,7 @@ const checkFilter = (filter: ToolFilter, witnesses: ToolWitnesses, known: ToolWi
     return foreign.length === 0 ? Either.void : stageError("InvalidFilterWitnesses", nameSet(foreign))
   })
 
-/** The catalogue's own witnesses of the names, which those given have to equal. */
+/** Returns the catalogue's witnesses of these names; the given witnesses must equal them. */
 const canonical = (
   names: ReadonlyArray<string>,
   witnesses: ToolWitnesses,
@@ -330,7 +350,7 @@ const canonical = (
   return foreign.length > 0 ? stageError("InvalidWitnesses", nameSet(foreign)) : Either.right(pick(catalog, names))
 }
 
-/** A whole state against what the process knows. */
+/** Checks a complete state against the tools that the process knows. */
 const witnessed = (catalogs: ToolCatalogs, next: SessionToolVisibilityState): Ruled =>
   Either.gen(function*() {
     yield* checkPresent(next.inheritedBaseFilter, next.filterWitnesses)

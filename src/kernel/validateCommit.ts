@@ -1,5 +1,6 @@
 /**
- * The store's rules as one pure function: memory asks it with maps, SQLite with rows it read in the transaction.
+ * The rules by which a store accepts commits, as one pure function. The memory store calls it with maps, the SQLite
+ * store with rows that it read in the transaction.
  *
  * @since 0.1.0
  */
@@ -32,20 +33,20 @@ export interface RuntimeHead {
   readonly lifecycle: PersistedRuntimeState
   readonly lastRequestId: RequestId | null
   readonly nextAdmissionSeq: number
-  /** inputs that are open: rows that went missing are not taken for inputs that ended */
+  /** the number of open inputs; it reveals missing rows, which would look like ended inputs */
   readonly openInputs: number
-  /** terminal inputs and receipts ever written; orders them */
+  /** how many terminal inputs and receipts were ever written; gives their order */
   readonly ended: number
-  /** terminal inputs ever written */
+  /** how many terminal inputs were ever written */
   readonly terminals: number
   readonly body: SessionHead
-  /** messages of earlier generations: numbers the current one's in a row over all generations */
+  /** the messages of earlier generations; it numbers messages without a gap over all generations */
   readonly bodyStart: number
   readonly epoch: EpochFacts | null
   readonly updatedAt: number
 }
 
-/** What a commit is checked against. Lookups need to know only what the commit names. @since 0.1.0 @category models */
+/** What a commit is checked against. Lookups need to cover only what the commit names. @since 0.1.0 @category models */
 export interface CommitView {
   readonly head: RuntimeHead
   readonly isOpen: (id: InputId) => boolean
@@ -54,13 +55,13 @@ export interface CommitView {
   readonly receipt: (runId: RunId, sequence: number) => RunBoundaryReceipt | undefined
 }
 
-/** What the check says: the head after the commit, or that it was applied before. @since 0.1.0 @category models */
+/** The result of the check: the head after the commit, or that it was applied before. @since 0.1.0 @category models */
 export type Verdict =
   | { readonly _tag: "Replayed"; readonly revision: number }
   | { readonly _tag: "Apply"; readonly head: RuntimeHead; readonly writesReceipt: boolean }
 
 /**
- * A view that objects to nothing which the constraints of a store find out by themselves.
+ * Makes a view that accepts everything that the store's own constraints check.
  *
  * @since 0.1.0
  * @category constructors
@@ -84,7 +85,7 @@ export const trusting = (head: RuntimeHead, commit: RuntimeCommit): CommitView =
 
 const noBody: SessionHead = { generation: 0, messageCount: 0, digest: null }
 
-/** The head of a runtime that was never opened. @since 0.1.0 @category constructors */
+/** Makes the head of a runtime that was never opened. @since 0.1.0 @category constructors */
 export const unseen = (runtimeId: RuntimeId, sessionId: SessionId): RuntimeHead => ({
   runtimeId,
   sessionId,
@@ -104,8 +105,8 @@ export const unseen = (runtimeId: RuntimeId, sessionId: SessionId): RuntimeHead 
 })
 
 /**
- * Checks a commit against the stored state. An opening commit carries the incarnation that its image was given; any
- * other carries the incarnation of the live opening.
+ * Checks a commit against the stored state. An opening commit carries the incarnation of its image; any other commit
+ * carries the incarnation of the live opening. Fails with the first objection.
  *
  * @since 0.1.0
  * @category validation
@@ -153,7 +154,7 @@ const sessionIdOfRuntime = (commit: RuntimeCommit): SessionId | undefined => {
   return found._tag === "Some" ? found.value : undefined
 }
 
-/** The id of the input that a put is about. @since 0.1.0 @category accessors */
+/** Returns the id of the input that a put changes. @since 0.1.0 @category accessors */
 export const inputIdOf = (put: InputPut): InputId => {
   switch (put._tag) {
     case "Insert":
@@ -166,11 +167,11 @@ export const inputIdOf = (put: InputPut): InputId => {
   }
 }
 
-/** The row that a put ends an input with. @since 0.1.0 @category accessors */
+/** Returns the terminal row that a put writes, if any. @since 0.1.0 @category accessors */
 export const terminalOf = (put: InputPut): TerminalInput | undefined =>
   put._tag === "Terminal" || put._tag === "InsertTerminal" ? put.row : undefined
 
-/** The key that a put takes for a new input. @since 0.1.0 @category accessors */
+/** Returns the key that a put takes for a new input, if any. @since 0.1.0 @category accessors */
 export const newKeyOf = (put: InputPut): string | undefined => {
   if (put._tag === "Insert") return put.record.idempotencyKey
   return put._tag === "InsertTerminal" ? put.row.idempotencyKey : undefined
@@ -188,13 +189,13 @@ const durabilityOf = (put: InputPut) => {
   }
 }
 
-/** Whose a key is when those that the commit clears are free. */
+/** Returns the owner of a key once the commit has cleared its expired keys. */
 const ownerOf = (key: string, { clearKeys }: RuntimeCommit, view: CommitView): InputId | undefined => {
   const owner = view.keyOwner(key)
   return clearKeys.some((cleared) => cleared.key === key && cleared.inputId === owner) ? undefined : owner
 }
 
-/** Puts apply in order, so that one commit may admit an input and end it. */
+/** Applies the puts in order, so that one commit may admit an input and end it. */
 const checkInputs = (commit: RuntimeCommit, view: CommitView): CommitError | undefined => {
   const state = new Map<InputId, "open" | "terminal">()
   const taken = new Map<string, InputId>()
@@ -244,7 +245,7 @@ const checkBody = (commit: RuntimeCommit, head: RuntimeHead): CommitError | unde
 
 const liveStatuses: ReadonlySet<string> = new Set(["provisioning", "running", "retiring"])
 
-/** Status, outcome and place in the feed say the same. */
+/** Checks that status, outcome and feed sequence of each operation agree. */
 const checkOperations = (commit: RuntimeCommit): CommitError | undefined => {
   for (const { completionSeq, outcome, spec, status } of commit.operations) {
     const terminal = !liveStatuses.has(status)
@@ -291,7 +292,7 @@ const sameReceipt = (a: RunBoundaryReceipt, b: RunBoundaryReceipt): boolean =>
   a.contributingInputIds.length === b.contributingInputIds.length &&
   a.contributingInputIds.every((id, i) => id === b.contributingInputIds[i])
 
-/** Right: whether the receipt is to be written; the same receipt again is fine and changes nothing. */
+/** Returns whether the receipt must be written. A stored equal receipt is accepted and not written again. */
 const checkReceipt = (commit: RuntimeCommit, view: CommitView): Either.Either<boolean, CommitError> => {
   if (commit.receipt === undefined) return Either.right(false)
   const { receipt } = commit.receipt
@@ -321,7 +322,7 @@ const nextEpoch = (commit: RuntimeCommit, stored: EpochFacts | null): EpochFacts
   }
 }
 
-/** What a put does to the number of open inputs. */
+/** How a put changes the number of open inputs. */
 const opens = { Insert: 1, Update: 0, Terminal: -1, InsertTerminal: 0 } as const
 
 const nextHead = (commit: RuntimeCommit, head: RuntimeHead, writesReceipt: boolean): RuntimeHead => {

@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The rules that an input must satisfy by itself. The accept command calls them after the phase check and before
+ * deduplication.
+ *
+ * @since 0.1.0
+ */
 import * as Either from "effect/Either"
 import type { ValidationDetail } from "../domain/Errors.js"
 import type { Input } from "../domain/Input.js"
@@ -6,8 +11,8 @@ import { kindOf } from "../domain/Input.js"
 import { terminalResponse } from "./peerResponse.js"
 
 /**
- * The input as it was given, or the first rule it breaks. The rules are about the input alone; whether the session takes
- * it at all was asked before, whether it is known already is asked afterwards.
+ * Returns the input, or the first rule that it breaks. The rules read the input alone. The session's phase is checked
+ * before, duplicates are checked afterwards.
  *
  * @since 0.1.0
  * @category constructors
@@ -32,7 +37,7 @@ const derivedKind: Rule = (input) =>
     ? { _tag: "DurabilityViolation", detail: `Derived durability forbidden for ${kindOf(input)}` }
     : undefined
 
-/** A derived input is made of other facts of the session; somebody's words are not. */
+/** A derived input is made from other facts of the session. Prompts and flow steps carry content of a caller. */
 const mayBeDerived = (input: Input): boolean => {
   switch (input._tag) {
     case "Prompt":

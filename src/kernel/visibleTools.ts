@@ -1,5 +1,6 @@
 /**
- * Which tools a session shows at this moment: pure, for executors that offer tools to a model.
+ * Selects the tools that a session shows now. Executors call it when they offer tools to a model. All functions are
+ * pure.
  *
  * @since 0.1.0
  */
@@ -15,25 +16,25 @@ import type {
 import { filterNames, nameSet } from "../domain/ToolVisibility.js"
 import { agrees, hasIdentity } from "./toolVisibility.js"
 
-/** A tool as far as its visibility is concerned. @since 0.1.0 @category models */
+/** What visibility needs to know of a tool. @since 0.1.0 @category models */
 export interface ScopedTool {
   readonly name: string
   readonly witness: ToolVisibilityWitness
-  /** hidden until somebody asks for it */
+  /** hidden until a caller requests it */
   readonly deferred?: boolean
-  /** part of the control of the session itself: always visible */
+  /** part of the session's own control: always visible */
   readonly controlPlane?: boolean
 }
 
-/** What one turn narrows the set by. @since 0.1.0 @category models */
+/** How one turn narrows the set. @since 0.1.0 @category models */
 export interface ToolOverlay {
   readonly allow?: ReadonlyArray<string>
   readonly deny?: ReadonlyArray<string>
 }
 
 /**
- * The tools that are visible, in the order given. A name in the active filter falls on a tool only if its witness says
- * so; in the inherited filter the witness may be absent; the capability filter and the overlay go by name.
+ * Returns the visible tools in the given order. The active filter applies a name to a tool only if its witness agrees.
+ * In the inherited filter the witness may be absent. The capability filter and the overlay apply by name.
  *
  * @since 0.1.0
  * @category rules
@@ -57,8 +58,8 @@ export const visibleTools = <T extends ScopedTool>(
 }
 
 /**
- * The names that no tool has and no decision of the session knows: sorted. Control-plane tools cannot be decided about,
- * so their names count as unknown.
+ * Returns the names, sorted, that neither a tool nor a decision of the session knows. Control-plane tools cannot be
+ * decided about, so their names count as unknown.
  *
  * @since 0.1.0
  * @category accessors
@@ -75,7 +76,7 @@ export const unknownTools = (
   return nameSet(names.filter((name) => !known.has(name)))
 }
 
-/** What a process knows of these tools: what witnesses are checked against. @since 0.1.0 @category constructors */
+/** Makes the catalogues of these tools, against which witnesses are checked. @since 0.1.0 @category constructors */
 export const toolCatalogs = (tools: ReadonlyArray<ScopedTool>): ToolCatalogs => ({
   deferred: byName(
     tools.filter(({ deferred, witness }) => deferred === true && witness.lastSeenProvenance !== undefined)
@@ -83,7 +84,7 @@ export const toolCatalogs = (tools: ReadonlyArray<ScopedTool>): ToolCatalogs => 
   filter: byName(tools.filter(({ witness }) => hasIdentity(witness)))
 })
 
-/** The witnesses of some of these tools, as a filter that names them needs them. @since 0.1.0 @category constructors */
+/** Returns the witnesses that a filter with these names needs. @since 0.1.0 @category constructors */
 export const witnessesFor = (tools: ReadonlyArray<ScopedTool>, names: ReadonlyArray<string>): ToolWitnesses =>
   byName(tools.filter(({ name }) => names.includes(name)))
 

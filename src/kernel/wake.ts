@@ -1,7 +1,7 @@
 /**
- * The detached wake (D29): when background operations have ended and nothing else drives the session, it is given one
- * continuation. It is decided at the end of each fold, so that the continuation, the entries it is for and the cursor
- * that says so are one commit; no fiber waits for it and nothing polls.
+ * The detached wake (D29): the session gets one continuation when background operations have ended and nothing else
+ * drives it. The end of each fold decides about it. So continuation, feed entries and cursor are one commit, no fiber
+ * waits and nothing polls.
  *
  * @since 0.1.0
  */
@@ -16,12 +16,12 @@ import * as Ledger from "./Ledger.js"
 import { resolvePolicy } from "./policy.js"
 import { isQuiescent } from "./selection.js"
 
-/** The key of the continuation for the feed as it stands: it cannot be added twice. @since 0.1.0 @category accessors */
+/** The key of the continuation for the current feed; it prevents a second one. @since 0.1.0 @category accessors */
 export const completionKey = ({ epochId, lastSeq }: EpochFacts): string => `completion:${epochId}:${lastSeq}`
 
 /**
- * Whether a wake may be added: the session is quiescent and not being taken down. A loop need not be live; the
- * continuation is durable and waits for one. Retired and stopped sessions are not quiescent.
+ * True if a wake may be added: the session is quiescent and not under teardown. A live loop is not required, because
+ * the continuation is durable and waits for a loop. Retired and stopped sessions are not quiescent.
  *
  * @since 0.1.0
  * @category guards
@@ -30,8 +30,8 @@ export const mayWake = (state: SessionState): boolean =>
   state.registration._tag !== "Draining" && !state.operations.epoch.retired && isQuiescent(state)
 
 /**
- * What the end of a fold adds: the continuation, when one is due; else `observed` follows a feed in which nothing waits
- * for a wake. While a due wake is held back nothing moves, so the fold that ends the reason adds it.
+ * Adds the continuation at the end of a fold if a wake is due. Without a wake-worthy entry `observed` moves to the end
+ * of the feed. While a due wake is held back, no cursor moves; the fold that lifts the obstacle adds the continuation.
  *
  * @since 0.1.0
  * @category commands
@@ -58,7 +58,7 @@ const inject = (state: SessionState, env: Env): Decision<void> => {
   const moved = { ...state, operations, dirty: { ...state.dirty, cursors: false } }
   const epoch = { _tag: "PutEpoch", epoch: operations.epoch } as const
   const key = completionKey(operations.epoch)
-  // whoever holds this key is the continuation: as with every accept, the second one changes nothing
+  // an input with this key is the continuation: a second accept changes nothing
   if (HashMap.has(state.ledger.keys, key)) return { state: moved, emits: [epoch], reply: undefined }
   const record = continuation(state, operations, env)
   return {

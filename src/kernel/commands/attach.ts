@@ -1,5 +1,6 @@
 /**
- * The loop of a session: claimed, published, given back.
+ * The commands that claim, publish and detach a session's loop. The attachment code of the machine submits them.
+ * Invariant: a session has at most one loop.
  *
  * @since 0.1.0
  */
@@ -12,14 +13,24 @@ import * as Table from "../table.js"
 import { answered, external, internal } from "./command.js"
 import { requeued } from "./run.js"
 
-/** Claims the loop for one attachment; a retired session takes one only for what is left to run (D5). @since 0.1.0 @category commands */
+/**
+ * Claims the loop for one attachment; a retired session takes a loop only to drain its queue (D5).
+ *
+ * @since 0.1.0
+ * @category commands
+ */
 export const beginAttach = (token: number): Command<void> =>
   external(
     "beginAttach",
     (fold) => answered(Table.thenFire(Table.fire(fold, "ClaimLoop", {}), "BeginAttach", { token }), () => undefined)
   )
 
-/** The loop is live from here on; `drainOnly` says that it ends itself when nothing is left. @since 0.1.0 @category commands */
+/**
+ * Publishes the loop. `drainOnly` is true if the loop ends itself once the queue is empty.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
 export const publishAttachment = (token: number): Command<{ readonly drainOnly: boolean }> =>
   external("publishAttachment", (fold) => {
     const drainOnly = isRetired(fold.state)
@@ -29,13 +40,13 @@ export const publishAttachment = (token: number): Command<{ readonly drainOnly: 
     )
   })
 
-/** The attachment failed before it was published. @since 0.1.0 @category commands */
+/** Releases the claim of an attachment that failed before it was published. @since 0.1.0 @category commands */
 export const abortAttach = (token: number): Command<void> =>
   internal("abortAttach", (fold) => answered(Table.fire(fold, "AbortAttach", { token }), () => undefined))
 
 /**
- * The loop has ended. A run it left goes back into the queue, uncharged. With `waiters` everybody who waits is told that
- * nobody runs the session any more; their inputs stay.
+ * Records that the loop has ended. Its unfinished run is requeued uncharged. With `waiters`, every waiter is released
+ * with `RuntimeTerminated`; the inputs stay open.
  *
  * @since 0.1.0
  * @category commands
@@ -56,8 +67,8 @@ export const detach = (
   })
 
 /**
- * A loop that only drains gives itself back when nothing is left (D24): it has ended with this command, so whatever brings
- * the session back comes before its end or after it. Replies whether it has ended.
+ * Ends a drain-only loop once the queue is empty (D24) and replies whether it has ended. Commands that revive the
+ * session are ordered before this command or after it, so neither is lost.
  *
  * @since 0.1.0
  * @category commands

@@ -1,5 +1,6 @@
 /**
- * Unregistering a session (D7): what is refused from the first step on, and the closing commit.
+ * The two commands of an unregistration (D7): the first refuses external commands from then on, the second makes the
+ * closing commit. The teardown of the machine submits them.
  *
  * @since 0.1.0
  */
@@ -16,17 +17,17 @@ import * as Table from "../table.js"
 import { answered, internal } from "./command.js"
 import { requeued } from "./run.js"
 
-/** What waiters and watchers of an unregistered session are told. @since 0.1.0 @category constructors */
+/** The reason that waiters and watchers of an unregistered session receive. @since 0.1.0 @category constructors */
 export const unregistered = "runtime session unregistered"
 
-/** Who is still at work in a session that is being unregistered. @since 0.1.0 @category models */
+/** What still works in a session that is being unregistered. @since 0.1.0 @category models */
 export interface Unregistering {
-  /** the loop, or the attachment on its way */
+  /** the live loop, or an attachment under way */
   readonly token: number | null
   readonly runId: RunId | null
 }
 
-/** Refuses everything but loop and teardown from here on; again and again the same. @since 0.1.0 @category commands */
+/** Refuses all commands except those of loop and teardown from now on. Idempotent. @since 0.1.0 @category commands */
 export const beginUnregister: Command<Unregistering> = internal(
   "beginUnregister",
   (fold) =>
@@ -38,15 +39,15 @@ export const beginUnregister: Command<Unregistering> = internal(
 
 /** What the closing commit did. @since 0.1.0 @category models */
 export interface CloseReport {
-  /** false: there was nothing to write, and nothing was */
+  /** false if there was nothing to write: then no commit was made */
   readonly needsCommit: boolean
   readonly requeued: number
   readonly terminatedOperations: number
 }
 
 /**
- * Ends the session's time in this process: what is staged goes back into the queue uncharged, operations of the process
- * end, waiters are released. Commits only if there is anything to write.
+ * Closes the registration. Staged inputs are requeued uncharged, process-owned operations end, and waiters are
+ * released. The command writes only if something changed.
  *
  * @since 0.1.0
  * @category commands

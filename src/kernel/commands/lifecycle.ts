@@ -1,5 +1,6 @@
 /**
- * What is done to a session as a whole: retired, reset, recycled, recovered, stopped, destroyed.
+ * The lifecycle commands of a session: retire, reset, recycle, recover, stop and destroy. The machine submits them.
+ * Invariant: an ended session has no open input and no loop.
  *
  * @since 0.1.0
  */
@@ -15,7 +16,7 @@ import type { Fold, Step } from "../table.js"
 import * as Table from "../table.js"
 import { answered, external } from "./command.js"
 
-/** What waiters are told when their input ends with something that happened to its session. @since 0.1.0 @category constructors */
+/** The reasons that waiters receive when a lifecycle command ends their input. @since 0.1.0 @category constructors */
 export const reasons = {
   retired: "retired without runtime loop",
   reset: "runtime reset",
@@ -23,24 +24,24 @@ export const reasons = {
   destroyed: "runtime destroyed"
 } as const
 
-/** @since 0.1.0 @category models */
+/** The result of `retire`. @since 0.1.0 @category models */
 export interface RetireReport {
   readonly inputsAbandoned: number
-  /** inputs that still run, the current ones included */
+  /** inputs that will still run, those of the current run included */
   readonly inputsPendingDrain: number
 }
 
-/** @since 0.1.0 @category models */
+/** The result of `reset`, `stop` and `destroy`. @since 0.1.0 @category models */
 export interface AbandonReport {
   readonly inputsAbandoned: number
 }
 
-/** @since 0.1.0 @category models */
+/** The result of `recycle`. @since 0.1.0 @category models */
 export interface RecycleReport {
   readonly inputsTransferred: number
 }
 
-/** @since 0.1.0 @category models */
+/** The result of `recover`. @since 0.1.0 @category models */
 export interface RecoverReport {
   readonly inputsRecovered: number
   readonly inputsAbandoned: number
@@ -48,8 +49,8 @@ export interface RecoverReport {
 }
 
 /**
- * Accepts nothing more and drains what is there, held inputs too; without a loop nobody would, so what is queued is
- * abandoned (D24). A run in progress ends as it would.
+ * Retires the session: it accepts no more inputs and drains its queue, held inputs included. Without a loop nothing
+ * would drain the queue, so the queued inputs are abandoned (D24). A run in progress ends normally.
  *
  * @since 0.1.0
  * @category commands
@@ -63,21 +64,21 @@ export const retire: Command<RetireReport> = external("retire", (fold, env) => {
   }))
 })
 
-/** Abandons everything that is queued and begins anew, loop and body as they are. @since 0.1.0 @category commands */
+/** Abandons every open input and resets the session; loop and body stay. @since 0.1.0 @category commands */
 export const reset: Command<AbandonReport> = external("reset", (fold, env) => {
   const open = Ledger.all(fold.state.ledger)
   const fresh = Table.thenFire(Table.fire(fold, "Reset", {}), "SetDrainOnly", { drainOnly: false })
   return answered(abandon(fresh, env, open, "reset"), () => ({ inputsAbandoned: open.length }))
 })
 
-/** Begins anew and keeps what is queued; brings a retired session back. @since 0.1.0 @category commands */
+/** Resets the session but keeps its queue; revives a retired session. @since 0.1.0 @category commands */
 export const recycle: Command<RecycleReport> = external("recycle", (fold) =>
   answered(
     Table.thenFire(Table.fire(fold, "Recycle", {}), "SetDrainOnly", { drainOnly: false }),
     ({ state }) => ({ inputsTransferred: Ledger.size(state.ledger) })
   ))
 
-/** Reports what is open; a live session has nothing that needs repair. @since 0.1.0 @category commands */
+/** Reports the open inputs. A live session needs no repair, so nothing changes. @since 0.1.0 @category commands */
 export const recover: Command<RecoverReport> = external(
   "recover",
   (fold) =>
@@ -89,8 +90,8 @@ export const recover: Command<RecoverReport> = external(
 )
 
 /**
- * Ends the session until it is registered anew; what is queued is abandoned. Refused while a run is going on: the layer
- * waits for its end first.
+ * Stops the session until it is registered again, and abandons its queue. The table refuses it during a run: the
+ * machine waits for the end of the run first.
  *
  * @since 0.1.0
  * @category commands
@@ -101,7 +102,7 @@ export const stop: Command<AbandonReport> = external("stop", (fold, env) => {
   return answered(abandon(stopped, env, open, "stopped"), () => ({ inputsAbandoned: open.length }))
 })
 
-/** Ends the session for good, a run in progress included (D25). @since 0.1.0 @category commands */
+/** Destroys the session for good; a run in progress ends with it (D25). @since 0.1.0 @category commands */
 export const destroy: Command<AbandonReport> = external("destroy", (fold, env) => {
   const open = Ledger.all(fold.state.ledger)
   const destroyed = Table.thenFire(Table.fire(fold, "Destroy", {}), "DropLoop", {})

@@ -1,5 +1,5 @@
 /**
- * What users change about their queue, and which intents a session keeps silent.
+ * The commands by which callers edit a session's queue, and the list of silent intents. The machine submits them.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import type { Fold, Step } from "../table.js"
 import * as Table from "../table.js"
 import { answered, external } from "./command.js"
 
-/** Takes a queued input back (D22). @since 0.1.0 @category commands */
+/** Cancels a queued input; fails for any other (D22). @since 0.1.0 @category commands */
 export const retract = (inputId: InputId): Command<void> =>
   external("retract", (fold, env) => {
     const reason: AbandonReason = { type: "cancelled" }
@@ -25,8 +25,8 @@ export const retract = (inputId: InputId): Command<void> =>
   })
 
 /**
- * Moves a queued input to the steer lane, where it keeps its admission order (D22). One that is held stays held: it runs
- * with the next steer batch. `moved` is false when it was there already.
+ * Moves a queued input to the steer lane, where it keeps its admission order (D22). A held input stays held and runs
+ * with the next steer batch. `moved` is false if it was in that lane already.
  *
  * @since 0.1.0
  * @category commands
@@ -38,7 +38,12 @@ export const promote = (inputId: InputId): Command<{ readonly moved: boolean }> 
       ({ state }) => ({ moved: state !== fold.state })
     ))
 
-/** Which intents of peer requests start no turn; a stopped session ignores it. @since 0.1.0 @category commands */
+/**
+ * Sets the intents of peer requests that start no turn; refused in an ended session.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
 export const setSilentIntents = (intents: ReadonlyArray<string>): Command<ReadonlyArray<string>> =>
   external("setSilentIntents", (fold) =>
     answered(

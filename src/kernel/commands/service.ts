@@ -1,5 +1,6 @@
 /**
- * Bindings of a session, and turns that somebody else runs in its run slot (D26).
+ * The commands for bindings and service turns: turns that a caller runs in the session's run slot (D26). The
+ * service-turn code of the machine submits them.
  *
  * @since 0.1.0
  */
@@ -13,13 +14,13 @@ import * as Table from "../table.js"
 import { answered, external, internal } from "./command.js"
 import { receiptOf } from "./run.js"
 
-/** What a bundle of bindings is known by. @since 0.1.0 @category models */
+/** What identifies a session's bindings. @since 0.1.0 @category models */
 export interface BindingFacts {
   readonly fence: number
   readonly epochId: EpochId
 }
 
-/** Hands out the session's binding; the first fence stays until a reset or recycle. @since 0.1.0 @category commands */
+/** Binds the session. The first fence stays until a reset or recycle. @since 0.1.0 @category commands */
 export const prepareBindings = (fence: number): Command<BindingFacts> =>
   external("prepareBindings", (fold) =>
     answered(Table.fire(fold, "Bind", { fence }), ({ state }) => ({
@@ -27,15 +28,20 @@ export const prepareBindings = (fence: number): Command<BindingFacts> =>
       epochId: state.operations.epoch.epochId
     })))
 
-/** Whether the model may be changed now: the session is bound and not on its way out. @since 0.1.0 @category commands */
+/**
+ * Accepts if the model may be changed now: the session is bound and idle, attached or running.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
 export const admitReconfigure: Command<void> = external(
   "admitReconfigure",
   (fold) => answered(Table.fire(fold, "Reconfigure", {}), () => undefined)
 )
 
 /**
- * Takes the run slot for a turn of somebody else; no batch starts meanwhile. Asked again for the turn that holds the slot
- * it answers `first: false`.
+ * Takes the run slot for a service turn; no batch starts meanwhile. A repeated call for the turn that holds the slot
+ * replies `first: false`.
  *
  * @since 0.1.0
  * @category commands
@@ -47,13 +53,13 @@ export const beginServiceTurn = (options: { readonly runId: RunId }): Command<{ 
       ({ state }) => ({ first: state !== fold.state })
     ))
 
-/** Which turn is meant: the one of this id, or with null the one that holds the slot. @since 0.1.0 @category models */
+/** Names a turn by its id; null means the turn that holds the slot. @since 0.1.0 @category models */
 export interface OfTurn {
   readonly runId: RunId | null
 }
 
 /**
- * The turn ended well. With an output its body and a receipt are written; without one nothing is.
+ * Ends the service turn as completed. With an output its body and a receipt are written; without one nothing is.
  *
  * @since 0.1.0
  * @category commands
@@ -69,7 +75,7 @@ export const completeServiceTurn = (options: OfTurn & { readonly output?: RunOut
     })
   })
 
-/** @since 0.1.0 @category commands */
+/** Ends the service turn as failed; nothing is written. @since 0.1.0 @category commands */
 export const failServiceTurn = (options: OfTurn & { readonly detail: string }): Command<OfRun> =>
   ending(
     "failServiceTurn",
@@ -77,7 +83,7 @@ export const failServiceTurn = (options: OfTurn & { readonly detail: string }): 
     (fold, { runId }) => Table.fire(fold, "FailService", { runId, detail: bounded(options.detail) })
   )
 
-/** @since 0.1.0 @category commands */
+/** Ends the service turn as cancelled; nothing is written. @since 0.1.0 @category commands */
 export const cancelServiceTurn = (options: OfTurn & { readonly reason: string }): Command<OfRun> =>
   ending(
     "cancelServiceTurn",
@@ -87,7 +93,7 @@ export const cancelServiceTurn = (options: OfTurn & { readonly reason: string })
 
 // --- internal ---
 
-/** Answers which turn has ended; taken until the session's end, since its owner may be at work until then. */
+/** Replies which turn ended. Internal, because the owner of a turn may work until the session is gone. */
 const ending = (name: string, options: OfTurn, end: (fold: Fold, run: OfRun) => Step): Command<OfRun> =>
   internal(name, (fold) => {
     const { lifecycle } = fold.state

@@ -1,5 +1,6 @@
 /**
- * What changes the tools that a session shows. Taken in every phase but the last.
+ * The commands that change which tools a session shows. The machine submits them. They are accepted in every phase
+ * except `Destroyed`; the rules themselves are in `toolVisibility`.
  *
  * @since 0.1.0
  */
@@ -22,7 +23,7 @@ import * as Visibility from "../toolVisibility.js"
 import type { Ruling } from "./command.js"
 import { answered, external } from "./command.js"
 
-/** Stages a filter; answers the revision it has. @since 0.1.0 @category commands */
+/** Stages a filter and replies its revision. @since 0.1.0 @category commands */
 export const stageFilter = (filter: ToolFilter, witnesses: ToolWitnesses): Command<ToolScopeRevision> =>
   ruled(
     "stagePersistentFilter",
@@ -30,27 +31,32 @@ export const stageFilter = (filter: ToolFilter, witnesses: ToolWitnesses): Comma
     (state, catalogs) => Visibility.stageFilter(state, catalogs, filter, witnesses)
   )
 
-/** Asks for deferred tools, beside those that are staged. @since 0.1.0 @category commands */
+/** Requests deferred tools, in addition to the staged ones. @since 0.1.0 @category commands */
 export const requestDeferredTools = (
   authorities: ReadonlyArray<DeferredToolLoadAuthority>
 ): Command<ToolScopeRevision> =>
   ruled("requestDeferredTools", staged, (state, catalogs) => Visibility.requestDeferred(state, catalogs, authorities))
 
-/** Takes all requests for deferred tools back; names without a witness are refused. @since 0.1.0 @category commands */
+/** Withdraws all requests for deferred tools; names without a witness are refused. @since 0.1.0 @category commands */
 export const stageRequestedDeferredNames = (names: ReadonlyArray<string>): Command<ToolScopeRevision> =>
   ruled("stageRequestedDeferredNames", staged, (state) => Visibility.stageDeferredNames(state, names))
 
-/** @since 0.1.0 @category commands */
+/** Publishes a visible set that another component committed. @since 0.1.0 @category commands */
 export const publishCommittedVisibleSet = (
   given: SessionToolVisibilityState
 ): Command<SessionToolVisibilityState> =>
   ruled("publishCommittedVisibleSet", whole, (state, catalogs) => Visibility.publish(state, catalogs, given))
 
-/** @since 0.1.0 @category commands */
+/** Installs a visibility that was computed elsewhere. @since 0.1.0 @category commands */
 export const replaceVisibility = (given: SessionToolVisibilityState): Command<SessionToolVisibilityState> =>
   ruled("replaceVisibility", whole, (state, catalogs) => Visibility.replace(state, catalogs, given))
 
-/** Installs what a host knows, unless the session has decided since: its own state is the newer one then. @since 0.1.0 @category commands */
+/**
+ * Installs the visibility that a host knows, unless the session's own state is newer.
+ *
+ * @since 0.1.0
+ * @category commands
+ */
 export const adoptVisibility = (given: SessionToolVisibilityState): Command<SessionToolVisibilityState> =>
   ruled(
     "adoptVisibility",
@@ -59,18 +65,23 @@ export const adoptVisibility = (given: SessionToolVisibilityState): Command<Sess
       Visibility.isBehind(state, given) ? Either.right(state) : Visibility.replace(state, catalogs, given)
   )
 
-/** What is staged becomes active, without a run. @since 0.1.0 @category commands */
+/** Activates what is staged, without a run. @since 0.1.0 @category commands */
 export const applyBoundary: Command<SessionToolVisibilityState> = ruled(
   "applyBoundary",
   whole,
   (state) => Either.right(Visibility.boundary(state))
 )
 
-/** What the process knows of the session's tools now; nothing of it is stored. @since 0.1.0 @category commands */
+/** Sets the tools that this process knows; they are not stored. @since 0.1.0 @category commands */
 export const replaceCatalogs = (catalogs: ToolCatalogs): Command<void> =>
   external("replaceCatalogs", (fold) => answered(Table.fire(fold, "KnowTools", { catalogs }), () => undefined))
 
-/** A change of the model, as far as it was told to the host: `told` is the state that the host was given. @since 0.1.0 @category models */
+/**
+ * A change of the model as the host was told it; `told` is the visibility that the host received.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface ModelTools {
   readonly imageToolResults: boolean
   readonly baseToolNames: ReadonlyArray<string>
@@ -78,8 +89,8 @@ export interface ModelTools {
 }
 
 /**
- * Installs the visibility that a change of the model brings, if it still is the one that the host was told; else nothing
- * is changed, and the answer says what the host has to be told instead.
+ * Installs the visibility of a changed model if the host was told exactly this visibility. Otherwise it changes nothing
+ * and replies the visibility that the host must be told instead.
  *
  * @since 0.1.0
  * @category commands
@@ -106,7 +117,7 @@ function whole(state: SessionToolVisibilityState): SessionToolVisibilityState {
   return state
 }
 
-/** The phase is checked first: a session that is gone says so, whatever it is asked. */
+/** Checks the phase first, so a session that is gone says so for every call. */
 function ruled<A>(
   name: string,
   reply: (next: SessionToolVisibilityState) => A,

@@ -1,5 +1,5 @@
 /**
- * Invariants of the ledger: the open inputs, their indexes, and the run that some of them are staged for.
+ * Invariants of the ledger: the open inputs, their indexes and the run that some of them are staged for.
  *
  * @since 0.1.0
  */
@@ -11,23 +11,23 @@ import * as Ledger from "../Ledger.js"
 import type { Invariant } from "./invariant.js"
 import { when } from "./invariant.js"
 
-/** @since 0.1.0 @category invariants */
+/** The invariants, checked by `violations`. @since 0.1.0 @category invariants */
 export const inputInvariants: ReadonlyArray<Invariant> = [
-  { id: "P11", says: "an input is in the lane it has exactly while it is queued", check: (state) => lanes(state) },
+  { id: "P11", says: "an input is in a lane exactly while it is queued", check: (state) => lanes(state) },
   {
     id: "P12",
-    says: "a staged input names its run, a queued one names none",
+    says: "a staged input names its run; a queued input names no run",
     check: (state) => open(state).flatMap((record) => runNamed(record))
   },
   {
     id: "P13",
-    says: "an open input has no end: terminal, outcome and receipt belong to rows that left the ledger",
+    says: "an open input has no end: terminal, outcome and receipt belong to rows outside the ledger",
     check: (state) =>
       open(state).flatMap((record) =>
         ofEnd.flatMap((key) => when(key in record, `${record.inputId} is open and has ${key}`))
       )
   },
-  { id: "P15", says: "admission sequences are handed out once", check: (state) => sequences(state) },
+  { id: "P15", says: "each admission sequence is assigned once", check: (state) => sequences(state) },
   { id: "P16", says: "every staged input is staged for the current run", check: (state) => singleFlight(state) },
   {
     id: "SNP-03",
@@ -41,11 +41,11 @@ export const inputInvariants: ReadonlyArray<Invariant> = [
   },
   {
     id: "P18",
-    says: "every charge belongs to a staging of its own",
+    says: "an input is charged at most once per staging",
     check: (state) => open(state).flatMap((record) => counts(record))
   },
-  { id: "SNP-07", says: "keys are those of the open inputs", check: (state) => keys(state) },
-  { id: "D11", says: "every input owed to the store is open, and owed once", check: (state) => dirt(state) },
+  { id: "SNP-07", says: "the key index holds exactly the keys of open inputs", check: (state) => keys(state) },
+  { id: "D11", says: "every input among the deferred writes is open and listed once", check: (state) => dirt(state) },
   {
     id: "REG-21",
     says: "silent intents are a sorted set, which is empty once the session has ended",
@@ -67,21 +67,21 @@ const queuedThatDrive = ({ ledger }: SessionState): number =>
   [...Ledger.lane(ledger, "queue"), ...Ledger.lane(ledger, "steer")].filter(Ledger.drives).length
 
 const lanes = (state: SessionState): ReadonlyArray<string> => [
-  ...when(state.ledger.driving !== queuedThatDrive(state), "the count of those that drive is not what the lanes say"),
+  ...when(state.ledger.driving !== queuedThatDrive(state), "the count of driving inputs does not match the lanes"),
   ...(["queue", "steer", "staged"] as const).flatMap((index) => {
     const { ledger } = state
     const listed = index === "staged" ? Ledger.staged(ledger) : Ledger.lane(ledger, index)
     const belong = open(state).filter(({ lane, status }) => index === (status.type === "staged" ? "staged" : lane))
     return when(
       listed.length !== belong.length || listed.some((record, at) => record !== belong[at]),
-      `the index ${index} is not what the records say`
+      `the index ${index} does not match the records`
     )
   })
 ]
 
 const runNamed = ({ inputId, lastRunId, status }: InputRecord): ReadonlyArray<string> =>
   status.type === "staged"
-    ? when(lastRunId !== status.runId, `${inputId} is staged for a run that was not its last`)
+    ? when(lastRunId !== status.runId, `${inputId} is staged for a run other than its last one`)
     : when("runId" in status, `${inputId} is queued and names a run`)
 
 const contributors = (state: SessionState): ReadonlyArray<string> => {
@@ -90,7 +90,7 @@ const contributors = (state: SessionState): ReadonlyArray<string> => {
   const members = membersOf(state, run)
   return [
     ...when(run.owner === "service" && run.inputIds.length > 0, "a service turn has inputs"),
-    ...when(run.owner !== "service" && run.inputIds.length === 0, "a run without contributors"),
+    ...when(run.owner !== "service" && run.inputIds.length === 0, "a run has no contributors"),
     ...when(members.length !== run.inputIds.length, "a contributor is not open"),
     ...when(
       members.some(({ status }) => status.type !== "staged" || status.runId !== run.runId),
@@ -102,7 +102,7 @@ const contributors = (state: SessionState): ReadonlyArray<string> => {
 const singleFlight = (state: SessionState): ReadonlyArray<string> => {
   const ids = runOf(state)?.inputIds ?? []
   return open(state).flatMap(({ inputId, status }) =>
-    when(status.type === "staged" && !ids.includes(inputId), `${inputId} is staged for no current run`)
+    when(status.type === "staged" && !ids.includes(inputId), `${inputId} is staged, but not for the current run`)
   )
 }
 
@@ -111,8 +111,8 @@ const sequences = (state: SessionState): ReadonlyArray<string> => {
   const { imageSeq, nextAdmissionSeq } = state.ledger
   return [
     ...when(new Set(seqs).size !== seqs.length, "an admission sequence is used twice"),
-    ...when(seqs.some((seq) => seq >= nextAdmissionSeq), "an admission sequence was never handed out"),
-    ...when(imageSeq > nextAdmissionSeq, "the image goes beyond what was handed out")
+    ...when(seqs.some((seq) => seq >= nextAdmissionSeq), "an admission sequence was never assigned"),
+    ...when(imageSeq > nextAdmissionSeq, "the image's sequence is above every assigned one")
   ]
 }
 
@@ -123,20 +123,20 @@ const keys = (state: SessionState): ReadonlyArray<string> => {
   return when(
     HashMap.size(state.ledger.keys) !== held.length ||
       held.some(({ idempotencyKey, inputId }) => Ledger.ofKey(state.ledger, idempotencyKey)?.inputId !== inputId),
-    "the keys are not those of the open inputs"
+    "the key index does not match the open inputs"
   )
 }
 
 const counts = ({ attempts, charged, crashed, inputId, status }: InputRecord): ReadonlyArray<string> => [
   ...when(charged + crashed > attempts, `${inputId} was charged more often than staged`),
-  ...when(status.type === "staged" && attempts === 0, `${inputId} is staged and was never counted`),
+  ...when(status.type === "staged" && attempts === 0, `${inputId} is staged, but has no attempt`),
   ...when(Math.min(attempts, charged, crashed) < 0, `${inputId} has a count below 0`)
 ]
 
 const dirt = ({ dirty, ledger }: SessionState): ReadonlyArray<string> =>
   dirty.inputs.flatMap((id) => [
-    ...when(Ledger.get(ledger, id) === undefined, `${id} is owed to the store, but ended`),
-    ...when(dirty.inputs.indexOf(id) !== dirty.inputs.lastIndexOf(id), `${id} is owed twice`)
+    ...when(Ledger.get(ledger, id) === undefined, `${id} is a deferred write, but ended`),
+    ...when(dirty.inputs.indexOf(id) !== dirty.inputs.lastIndexOf(id), `${id} is a deferred write twice`)
   ])
 
 const intents = (state: SessionState): ReadonlyArray<string> => [

@@ -1,6 +1,6 @@
 /**
- * Invariants of lifecycle, run and registration. Some of them cannot be broken in terms of the types as they are; they
- * are checked all the same, so that types which are changed are still held to them.
+ * Invariants of lifecycle, run and registration. Today's types rule some violations out. The checks stay, so that a
+ * change of the types is held to the same conditions.
  *
  * @since 0.1.0
  */
@@ -11,28 +11,28 @@ import { isRetired } from "../selection.js"
 import type { Invariant } from "./invariant.js"
 import { when } from "./invariant.js"
 
-/** @since 0.1.0 @category invariants */
+/** The invariants, checked by `violations`. @since 0.1.0 @category invariants */
 export const lifecycleInvariants: ReadonlyArray<Invariant> = [
   {
     id: "P1",
-    says: "a run and the phase it returns to are known together or not at all",
+    says: "a run has a run id and a phase to return to; no run has neither",
     check: ({ lifecycle }) => when(has(lifecycle, "runId") !== has(lifecycle, "returnTo"), "one without the other")
   },
   {
     id: "P2",
     says: "a session is running exactly while it has a run",
     check: ({ lifecycle }) =>
-      when((lifecycle._tag === "Running") !== has(lifecycle, "runId"), `a run id in ${lifecycle._tag}, or none`)
+      when((lifecycle._tag === "Running") !== has(lifecycle, "runId"), `the run id does not fit ${lifecycle._tag}`)
   },
   {
     id: "P3",
-    says: "no run beside idle, attached, retired, stopped and destroyed",
+    says: "idle, attached, retired, stopped and destroyed sessions have no run",
     check: ({ lifecycle }) =>
       when(lifecycle._tag !== "Running" && has(lifecycle, "runId"), `a run in a session that is ${lifecycle._tag}`)
   },
   {
     id: "P4",
-    says: "outside a run nothing is left of a turn: owner, contributors, receipts, requests",
+    says: "a session without a run has nothing of a turn: owner, contributors, receipts, requests",
     check: ({ lifecycle }) =>
       lifecycle._tag === "Running"
         ? []
@@ -40,12 +40,12 @@ export const lifecycleInvariants: ReadonlyArray<Invariant> = [
   },
   {
     id: "P5",
-    says: "an attached session, and a run that returns to it, has a loop",
+    says: "an attached session has a loop, and so has a run that returns to attached",
     check: (state) => withoutLoop(state)
   },
   {
     id: "P6",
-    says: "a binding has a fence, and is that of this session's runtime",
+    says: "a binding has a fence and belongs to this session's runtime",
     check: ({ binding, runtimeId, sessionId }) => [
       ...when(runtimeId !== runtimeIdOf(sessionId), `the runtime id ${runtimeId} is another session's`),
       ...when(binding !== null && !isCount(binding.fence), "a binding without a fence")
@@ -53,7 +53,8 @@ export const lifecycleInvariants: ReadonlyArray<Invariant> = [
   },
   {
     id: "P7",
-    says: "a loop is live only in attached, running and retired; stopped and destroyed sessions have no attachment under way",
+    says:
+      "a loop is live only in attached, running and retired; stopped and destroyed sessions have no attachment under way",
     check: (state) => [...strayLoop(state), ...strayAttachment(state)]
   },
   {
@@ -62,7 +63,7 @@ export const lifecycleInvariants: ReadonlyArray<Invariant> = [
     check: (state) =>
       when(
         state.registration._tag === "Active" && state.registration.drainOnly !== isRetired(state),
-        "a loop that drains beside a session that goes on, or the other way round"
+        "a drain-only loop in an unretired session, or another loop in a retired session"
       )
   }
 ]
@@ -75,7 +76,7 @@ const has = (lifecycle: Lifecycle, key: string): boolean => key in lifecycle
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
-/** A loop that is being taken down is still part of the lifecycle, until it says that it has ended. */
+/** A loop that is being taken down stays part of the lifecycle until it reports its end. */
 const withoutLoop = ({ lifecycle, registration }: SessionState): ReadonlyArray<string> => {
   const gone = registration._tag === "Queuing" || registration._tag === "Attaching"
   switch (lifecycle._tag) {
@@ -105,5 +106,5 @@ const strayAttachment = ({ lifecycle, registration }: SessionState): ReadonlyArr
   when(
     registration._tag === "Attaching" &&
       (lifecycle._tag === "Stopped" || lifecycle._tag === "Destroyed" || lifecycle._tag === "Attached"),
-    `an attachment on its way beside ${lifecycle._tag}`
+    `an attachment under way beside ${lifecycle._tag}`
   )

@@ -11,20 +11,20 @@ import { isTerminalStatus, statusOfOutcome } from "../operationRows.js"
 import type { Invariant } from "./invariant.js"
 import { when } from "./invariant.js"
 
-/** @since 0.1.0 @category invariants */
+/** The invariants, checked by `violations`. @since 0.1.0 @category invariants */
 export const operationInvariants: ReadonlyArray<Invariant> = [
   {
     id: "P10",
-    says: "a barrier waits for something: at least one member, and not every outcome yet",
+    says: "a barrier has at least one member and lacks at least one outcome",
     check: ({ operations: { barrier } }) =>
       barrier === null ? [] : [
         ...when(barrier.members.length === 0, "a barrier without members"),
-        ...when(HashMap.size(barrier.outcomes) >= barrier.members.length, "a barrier that waits for nothing")
+        ...when(HashMap.size(barrier.outcomes) >= barrier.members.length, "a barrier with every outcome")
       ]
   },
   {
     id: "P19",
-    says: "status, outcome, sequence, times and peer of an operation agree; those that ended are listed once",
+    says: "status, outcome, sequence, times and peer of an operation agree; each ended operation is listed once",
     check: ({ operations: { completed, records } }) => [
       ...Array.from(HashMap.values(records)).flatMap((record) => agreement(record)),
       ...ended(Array.from(HashMap.values(records)), completed)
@@ -32,7 +32,7 @@ export const operationInvariants: ReadonlyArray<Invariant> = [
   },
   {
     id: "P20",
-    says: "members of a barrier are known, each once, and it has the outcomes of exactly those that ended",
+    says: "members of a barrier are known and distinct, and it has the outcomes of exactly the ended ones",
     check: (state) => barrier(state)
   },
   {
@@ -40,8 +40,8 @@ export const operationInvariants: ReadonlyArray<Invariant> = [
     says: "destroying a session ends its epoch and every operation",
     check: ({ lifecycle, operations: { completed, epoch, records } }) =>
       lifecycle._tag !== "Destroyed" ? [] : [
-        ...when(!epoch.retired, "a destroyed session's epoch goes on"),
-        ...when(HashMap.size(records) !== completed.length, "a destroyed session's operation goes on")
+        ...when(!epoch.retired, "the epoch of a destroyed session is not retired"),
+        ...when(HashMap.size(records) !== completed.length, "an operation of a destroyed session is live")
       ]
   },
   {
@@ -75,7 +75,7 @@ const ended = (records: ReadonlyArray<OperationRecord>, completed: ReadonlyArray
   return when(
     terminal.length !== completed.length || new Set(completed).size !== completed.length ||
       terminal.some(({ spec }) => !completed.includes(spec.id)),
-    "the list of ended operations is not what the records say"
+    "the list of ended operations does not match the records"
   )
 }
 
@@ -98,6 +98,6 @@ const feed = ({ operations: { epoch, feed: entries } }: SessionState): ReadonlyA
       "the feed has a gap"
     ),
     ...when(Math.max(agentApplied, injected, observed) > lastSeq, "a cursor is beyond the feed"),
-    ...when(injected > observed, "something was injected that was not observed")
+    ...when(injected > observed, "an entry was injected that was not observed")
   ]
 }

@@ -1,5 +1,5 @@
 /**
- * Invariants of what a session shows of its tools.
+ * Invariants of a session's tool visibility.
  *
  * @since 0.1.0
  */
@@ -7,11 +7,11 @@ import { counterOf, objections } from "../toolVisibility.js"
 import type { Invariant } from "./invariant.js"
 import { when } from "./invariant.js"
 
-/** @since 0.1.0 @category invariants */
+/** The invariants, checked by `violations`. @since 0.1.0 @category invariants */
 export const toolInvariants: ReadonlyArray<Invariant> = [
   {
     id: "P21",
-    says: "revisions are counted from 0; neither is ahead of the counter they are minted from",
+    says: "revisions count from 0 and are never ahead of their counter",
     check: ({ tools }) => {
       if (tools === null) return []
       const { activeRevision, stagedRevision } = tools.visibility
@@ -26,7 +26,7 @@ export const toolInvariants: ReadonlyArray<Invariant> = [
   },
   {
     id: "P22",
-    says: "every tool that was decided about has a witness, every deferred one with provenance; names are sets",
+    says: "every tool in a decision has a witness, every deferred one has provenance; names are sets",
     check: ({ tools }) => tools === null ? [] : objections(tools.visibility)
   }
 ]

@@ -1,5 +1,5 @@
 /**
- * Rows about the session as a whole: what it accepts, and how it is attached, retired, reset, stopped and destroyed.
+ * The lifecycle rows: when a session accepts commands, and how it is attached, retired, reset, stopped and destroyed.
  *
  * @since 0.1.0
  */
@@ -14,11 +14,11 @@ import { lifecycleRow } from "../row.js"
 import { isRetired } from "../selection.js"
 import { visibilityOf, visibilitySlice, withVisibility } from "../toolVisibility.js"
 
-/** What the rows of this slice are given. @since 0.1.0 @category models */
+/** The triggers of this slice and their payloads. @since 0.1.0 @category models */
 export interface LifecycleTriggers {
-  /** an input asks to be accepted */
+  /** an input is to be accepted */
   readonly Admit: object
-  /** a queued input is taken back or moved */
+  /** a queued input is cancelled or moved */
   readonly EditQueue: object
   readonly SetSilentIntents: { readonly intents: ReadonlyArray<string> }
   readonly ClaimLoop: object
@@ -31,18 +31,18 @@ export interface LifecycleTriggers {
   readonly Stop: object
   readonly Destroy: object
   readonly Bind: { readonly fence: number }
-  /** the model of the session is about to be changed */
+  /** the session's model is to be changed */
   readonly Reconfigure: object
-  /** another visibility of tools; null asks only whether it may be changed */
+  /** another tool visibility; null only asks whether it may change */
   readonly EditTools: { readonly visibility: SessionToolVisibilityState | null }
-  /** what the process knows of the tools */
+  /** the tools that the process knows */
   readonly KnowTools: { readonly catalogs: ToolCatalogs }
 }
 
 /** Name of the slice document that holds the silent intents. @since 0.1.0 @category constructors */
 export const silentIntentsSlice = "silentIntents"
 
-/** @since 0.1.0 @category rows */
+/** The lifecycle rows. @since 0.1.0 @category rows */
 export const lifecycleRows: Table<LifecycleTriggers> = {
   Admit: [
     lifecycleRow("admit", { from: ["Idle", "Attached"] }),
@@ -129,7 +129,7 @@ export const lifecycleRows: Table<LifecycleTriggers> = {
       update: (state) => withLifecycle({ ...state, silentIntents: [] }, stopped),
       emit: (_, __, previous) => [lifecycle("stopped"), ...hushed(previous)]
     }),
-    // a stopped session revives when it is registered anew, which would undo the retirement (D24)
+    // A retired session stays retired: a stopped session revives at its next registration, which would undo it (D24).
     lifecycleRow("stopRetired", {
       from: ["Retired"],
       update: (state) => ({ ...state, silentIntents: [] }),
@@ -187,13 +187,13 @@ const silentIntents = (state: SessionState): Emit => ({
   slice: { name: silentIntentsSlice, value: state.silentIntents }
 })
 
-/** @since 0.1.0 @category constructors */
+/** Makes the put of the session's tool visibility. @since 0.1.0 @category constructors */
 export const toolVisibility = (state: SessionState): Emit => ({
   _tag: "PutSlice",
   slice: { name: visibilitySlice, value: visibilityOf(state) }
 })
 
-/** Written only where there was something to forget: most sessions have no silent intents. */
+/** Emits a put only if silent intents existed: most sessions have none. */
 const hushed = (previous: SessionState): ReadonlyArray<Emit> =>
   previous.silentIntents.length === 0 ? [] : [silentIntents({ ...previous, silentIntents: [] })]
 
@@ -203,7 +203,7 @@ const sameIntents = (a: SessionState, b: SessionState): boolean =>
   a.silentIntents.length === b.silentIntents.length &&
   a.silentIntents.every((intent, index) => intent === b.silentIntents[index])
 
-/** A run that began before the loop came, or outlives it, returns to where the session then is. */
+/** Corrects the return phase of a run that began before the loop was attached, or that outlives the loop. */
 const returning = (state: SessionState, from: "Idle" | "Attached", to: "Idle" | "Attached"): SessionState => {
   const run: Lifecycle = state.lifecycle
   return run._tag === "Running" && run.returnTo === from ? withLifecycle(state, { ...run, returnTo: to }) : state

@@ -1,5 +1,5 @@
 /**
- * Rows about the session's loop: who may attach one, which one is live, and the way down.
+ * The registration rows: which attachment may claim the loop, which loop is live, and the teardown.
  *
  * @since 0.1.0
  */
@@ -13,19 +13,19 @@ export interface Attachment {
   readonly token: number
 }
 
-/** What the rows of this slice are given. @since 0.1.0 @category models */
+/** The triggers of this slice and their payloads. @since 0.1.0 @category models */
 export interface RegistrationTriggers {
   readonly BeginAttach: Attachment
   readonly PublishLoop: Attachment & { readonly drainOnly: boolean }
   readonly AbortAttach: Attachment
   readonly LoopEnded: Attachment
-  /** the loop's claim is void, whoever holds it: the session was stopped or destroyed */
+  /** voids any claim on the loop, because the session was stopped or destroyed */
   readonly DropLoop: object
   readonly SetDrainOnly: { readonly drainOnly: boolean }
   readonly BeginUnregister: object
 }
 
-/** @since 0.1.0 @category rows */
+/** The registration rows. @since 0.1.0 @category rows */
 export const registrationRows: Table<RegistrationTriggers> = {
   BeginAttach: [
     registrationRow("beginAttach", {
@@ -97,12 +97,12 @@ export const registrationRows: Table<RegistrationTriggers> = {
       to: ["Draining"],
       update: (state) => become(state, { _tag: "Draining", token: tokenOf(state) })
     }),
-    // a teardown that failed is called again and goes on where it was
+    // the caller repeats a teardown that failed, and it continues where it failed
     registrationRow("unregisterAgain", { from: ["Draining"] })
   ]
 }
 
-/** The token that the registration names. @since 0.1.0 @category accessors */
+/** Returns the token that the registration holds; null without a claim. @since 0.1.0 @category accessors */
 export const tokenOf = ({ registration }: SessionState): number | null =>
   registration._tag === "Queuing" ? null : registration.token
 
@@ -112,9 +112,9 @@ const queuing: Registration = { _tag: "Queuing" }
 
 const become = (state: SessionState, registration: Registration): SessionState => ({ ...state, registration })
 
-/** The loop is part of the lifecycle already: it ends, it is not aborted. */
+/** True if the loop is already part of the lifecycle; such a loop ends instead of being aborted. */
 const isPublished = ({ lifecycle }: SessionState): boolean =>
   lifecycle._tag === "Attached" || (lifecycle._tag === "Running" && lifecycle.returnTo === "Attached")
 
-/** A late act of an older attachment is refused. */
+/** False for a late call of an older attachment, which is refused. */
 const holds = (state: SessionState, { token }: Attachment): boolean => tokenOf(state) === token

@@ -1,5 +1,5 @@
 /**
- * Rows about the single run slot of a session.
+ * The rows of the single run slot of a session: how runs and service turns begin, end and are marked.
  *
  * @since 0.1.0
  */
@@ -22,21 +22,21 @@ export interface OfRun {
   readonly runId: RunId
 }
 
-/** A run that is about to begin. @since 0.1.0 @category models */
+/** A run that is to begin. @since 0.1.0 @category models */
 export interface Beginning extends OfRun {
   readonly inputIds: ReadonlyArray<InputId>
   readonly at: number
 }
 
-/** What a run that ended well leaves behind. @since 0.1.0 @category models */
+/** What a successful run commits. @since 0.1.0 @category models */
 export interface Committing extends OfRun {
   readonly outcome: CompletionOutcome
-  /** null when there is nothing durable to prove (D20) */
+  /** null if the run has nothing durable to prove (D20) */
   readonly receipt: RunBoundaryReceipt | null
   readonly part: SessionPart | null
 }
 
-/** What the rows of this slice are given. @since 0.1.0 @category models */
+/** The triggers of this slice and their payloads. @since 0.1.0 @category models */
 export interface RunTriggers {
   readonly BeginRun: Beginning & { readonly token: number }
   readonly BeginInline: Beginning
@@ -52,7 +52,7 @@ export interface RunTriggers {
   readonly RequestYield: { readonly reason: string }
 }
 
-/** @since 0.1.0 @category rows */
+/** The rows of the run slot. @since 0.1.0 @category rows */
 export const runRows: Table<RunTriggers> = {
   BeginRun: [
     runRow("begin", {
@@ -87,7 +87,7 @@ export const runRows: Table<RunTriggers> = {
         begun(state, payload, "service", state.lifecycle._tag === "Attached" ? "Attached" : "Idle"),
       emit: (_, payload) => started(payload)
     }),
-    // who lost the answer asks again, and still holds the slot
+    // a caller that lost the reply repeats the call and still holds the slot
     runRow("beginServiceAgain", {
       from: ["Running"],
       guards: { run_matches: (state, payload) => matches(state, payload), is_service: (state) => isService(state) }
@@ -192,7 +192,7 @@ const matches = (state: SessionState, { runId }: OfRun): boolean => runOf(state,
 
 const isService = (state: SessionState): boolean => running(state, (run) => run.owner === "service")
 
-/** The new body was computed from the one that is there. */
+/** True if the new body was computed from the current one. */
 const bodyIsCurrent = (state: SessionState, { part }: Committing): boolean =>
   part === null || sameHead(part.base, state.head)
 
@@ -200,8 +200,8 @@ const sameHead = (a: SessionHead, b: SessionHead): boolean =>
   a.generation === b.generation && a.messageCount === b.messageCount && a.digest === b.digest
 
 /**
- * What is staged holds from the beginning of the next run. The store is told with the boundary of that run, since a crash
- * before it begins again with the same staged part.
+ * Begins a run. Staged tool decisions hold from here. The boundary commit of the run stores them: after a crash before
+ * that commit, the next run begins with the same staged decisions.
  */
 const begun = (
   state: SessionState,
@@ -221,7 +221,7 @@ const begun = (
     yieldRequest: null
   })
 
-/** Tells the store of the tools, if it does not know already. */
+/** Emits the put of the tool visibility if it changed. */
 const tools = (next: SessionState, previous: SessionState): ReadonlyArray<Emit> =>
   next.tools === previous.tools ? [] : [toolVisibility(next)]
 
