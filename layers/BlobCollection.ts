@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The garbage collection of blobs. An application runs it when the store is quiet. Invariant: it removes no blob that
+ * an open input, a stored message or a recent put refers to.
+ *
+ * @since 0.1.0
+ */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,15 +15,15 @@ import type { RuntimeId } from "../src/domain/Ids.js"
 import type { ContentBlock } from "../src/domain/Message.js"
 import type { ReadError } from "../src/domain/StoreErrors.js"
 
-/** @since 0.1.0 @category models */
+/** Options of `collect`. @since 0.1.0 @category models */
 export interface CollectOptions {
-  /** blobs written later than this long ago are kept: somebody may be about to name them; an hour unless told */
+  /** keeps blobs younger than this, because an input may be about to refer to them; one hour if absent */
   readonly olderThan?: Duration.DurationInput
-  /** blobs that are named elsewhere, for instance in opaque bodies, which nothing here can read */
+  /** blobs that are referred to elsewhere, for instance in opaque bodies, which `collect` cannot read */
   readonly alsoKeep?: ReadonlySet<string>
 }
 
-/** @since 0.1.0 @category models */
+/** The result of `collect`. @since 0.1.0 @category models */
 export interface Collected {
   readonly kept: number
   readonly removed: number
@@ -26,9 +31,9 @@ export interface Collected {
 }
 
 /**
- * Removes blobs that no open input and no message of a stored session names: what is left of inputs that were refused
- * after their media had been put aside, of ended inputs, of bodies that were replaced, and of puts that were cut off. It reads every message of the
- * store, so it is something for a quiet hour. May run beside a live machine.
+ * Removes blobs that no open input and no message of a stored session refers to: media of refused and ended inputs, of
+ * replaced bodies and of interrupted puts. It reads every message of the store, so run it when the load is low. It may
+ * run beside a live machine. Fails if the store cannot be read or a blob cannot be removed.
  *
  * @example
  * ```ts
@@ -46,7 +51,7 @@ export const collect = (
   Effect.gen(function*() {
     const blobs = yield* BlobStore
     const before = (yield* Clock.currentTimeMillis) - Duration.toMillis(options.olderThan ?? Duration.hours(1))
-    // Names first, blobs second: what is named in between was written, or written again, in between.
+    // Names first, blobs second: a blob that is named in between was put, or put again, in between.
     const named = yield* namesOfAll
     const total = { kept: 0, removed: 0, bytesRemoved: 0 }
     yield* Stream.runForEach(blobs.list, ({ blobId, bytes, writtenAt }) => {
@@ -71,7 +76,7 @@ const add = (names: Set<string>) => (blocks: ReadonlyArray<ContentBlock>): void 
 const namesOf = (store: RuntimeStore["Type"], id: RuntimeId, names: Set<string>): Effect.Effect<void, ReadError> =>
   Effect.zipRight(
     Stream.runForEach(
-      // with its end an input's payload has gone
+      // an input loses its content when it ends
       store.inputs(id, { openOnly: true }),
       ({ input }) =>
         Effect.sync(() => input !== undefined && "blocks" in input ? add(names)(input.blocks ?? []) : undefined)

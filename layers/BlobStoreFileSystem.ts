@@ -1,12 +1,14 @@
 /**
  * Blobs as files of a folder, two levels deep (`ab/ab12…`). A blob is written beside its place, synced, and renamed
- * into it, so that there is never half of one; the folder entries are synced too.
+ * into it, so no reader sees half a blob. The folder entries are synced too.
  *
- * Whoever removes an old blob may meet somebody who puts it again, perhaps in another process. So it first makes a folder
- * beside the blob, its notice, then looks how old the blob is, and then moves it into that folder. A put counts the blob
- * as written now, then removes all notices, then looks whether the blob is still there. If the notice came first the put
- * sees it, and without its folder the move fails, or it has happened and the put writes anew; if the put came first the
- * blob is found to be young.
+ * A removal may race with a put of the same blob, perhaps in another process:
+ * - The removal makes a folder beside the blob, its notice. Then it checks the age of the blob and moves it into that
+ *   folder.
+ * - The put renews the write time of the blob, removes all notices, and then checks that the blob still exists.
+ *
+ * If the notice comes first, the put sees it and removes its folder. Then the move fails, or it has happened and the
+ * put writes the blob again. If the put comes first, the removal finds the blob too young.
  *
  * @since 0.1.0
  */
@@ -24,7 +26,7 @@ import { IdGen } from "../services/IdGen.js"
 import * as IdGenLive from "./IdGenLive.js"
 import { sha256 } from "./internal/digest.js"
 
-/** Blobs in this folder, which is made if it is not there. @since 0.1.0 @category layers */
+/** Stores blobs in this folder, and makes the folder if it does not exist. @since 0.1.0 @category layers */
 export const layer = (options: {
   readonly directory: string
 }): Layer.Layer<BlobStore, BlobFailed, FileSystem.FileSystem | Path.Path> =>
@@ -60,12 +62,12 @@ interface Files {
 const failed = (operation: BlobFailed["operation"], blobId: string) => (cause: PlatformError): BlobFailed =>
   new BlobFailed({ operation, blobId, detail: cause.message, cause })
 
-/** Only what a digest looks like is a name: an id that came from outside cannot leave the folder. */
+/** Accepts digests only, so that an id from outside cannot name a path outside the folder. */
 const isId = (blobId: string): boolean => /^[0-9a-f]{64}$/.test(blobId)
 
 const isFolder = (name: string): boolean => /^[0-9a-f]{2}$/.test(name)
 
-/** What is being written, or a notice; it stays when the process that made it is killed. Its id is its path. */
+/** True for a file in progress or a notice. It stays when its process is killed. Its id is its path. */
 const isAside = (id: string): boolean =>
   /^[0-9a-f]{2}\/\.([0-9a-f]{64}\.)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)
 
@@ -76,9 +78,9 @@ const sync = (fs: FileSystem.FileSystem, place: string) =>
   Effect.scoped(Effect.flatMap(fs.open(place, { flag: "r" }), (file) => file.sync))
 
 /**
- * Makes a folder and those that it lies in. One that is there may have been made by a process that ended before it could
- * sync its entry, so the entry is synced again where that can be done: this process did not make it, not every file system
- * syncs folders, and not everybody may read the parent.
+ * Makes a folder and its parents durably. An existing folder may come from a process that ended before it synced the
+ * entry, so the entry is synced again. That sync may fail: not every file system syncs folders, and the parent may be
+ * unreadable.
  */
 const makeDurably = (files: Files, folder: string): Effect.Effect<void, PlatformError> => {
   const { fs, path } = files
@@ -90,7 +92,7 @@ const makeDurably = (files: Files, folder: string): Effect.Effect<void, Platform
   return Effect.flatMap(fs.exists(folder), (known) => known ? Effect.ignore(sync(fs, parent)) : make)
 }
 
-/** False if somebody took what was being written for a leftover. */
+/** Writes a blob beside its place and renames it. False if a collection removed the unfinished file as a leftover. */
 const write = (files: Files, blobId: string, bytes: Uint8Array): Effect.Effect<boolean, PlatformError> =>
   Effect.gen(function*() {
     const folder = folderOf(files, blobId)
@@ -111,11 +113,11 @@ const write = (files: Files, blobId: string, bytes: Uint8Array): Effect.Effect<b
     )
   })
 
-/** The folder is gone, with what was in it: if something was moved in meanwhile, nothing more can be. */
+/** Removes a folder with its content. A retry covers a file that was moved in meanwhile. */
 const removeAside = (files: Files, place: string): Effect.Effect<void, PlatformError> =>
   Effect.retry(files.fs.remove(place, { recursive: true, force: true }), { times: 1 })
 
-/** Counts a blob as written now, whoever is about to remove it; false if it is not there any more. */
+/** Renews the write time of a blob and removes all notices; false if the blob no longer exists. */
 const claim = (files: Files, blobId: string): Effect.Effect<boolean, PlatformError> =>
   Effect.gen(function*() {
     const folder = folderOf(files, blobId)
@@ -128,11 +130,13 @@ const claim = (files: Files, blobId: string): Effect.Effect<boolean, PlatformErr
     return yield* files.fs.exists(place)
   }).pipe(Effect.catchIf(isMissing, () => Effect.succeed(false)))
 
-/** The entries are synced also for a blob that is known: whoever wrote it may not have come so far. */
+/**
+ * Puts a blob. It syncs the entries of a known blob too, because the process that wrote it may have ended before that.
+ */
 const put = (files: Files, bytes: Uint8Array): Effect.Effect<string, BlobFailed> => {
   const blobId = sha256(bytes)
   const kept: Effect.Effect<void, PlatformError> = Effect.gen(function*() {
-    // one that is damaged is written anew
+    // a damaged blob is written again
     const known = yield* Effect.orElseSucceed(get(files, blobId), () => Option.none())
     const written = Option.isSome(known) || (yield* write(files, blobId, bytes))
     if (!written || !(yield* claim(files, blobId))) yield* kept
@@ -152,7 +156,7 @@ const get = (files: Files, blobId: string): Effect.Effect<Option.Option<Uint8Arr
       Effect.mapError(failed("get", blobId)),
       Effect.flatMap((found) =>
         Option.isSome(found) && sha256(found.value) !== blobId
-          ? Effect.fail(new BlobFailed({ operation: "get", blobId, detail: "the bytes are not what was written" }))
+          ? Effect.fail(new BlobFailed({ operation: "get", blobId, detail: "the stored bytes do not match the id" }))
           : Effect.succeed(found)
       )
     )
@@ -178,7 +182,7 @@ const remove = (files: Files, id: string, condition?: RemoveCondition): Effect.E
 const isOld = (info: FileSystem.File.Info, { writtenBefore }: RemoveCondition): boolean =>
   writtenAt(info) < writtenBefore
 
-/** No put takes up what another has left, but it may be at work on it still. */
+/** Removes what an interrupted put left behind. With a condition it spares young files: a put may still write them. */
 const removeLeftover = (files: Files, id: string, condition?: RemoveCondition) => {
   const place = files.path.join(files.root, id)
   return Effect.flatMap(files.fs.stat(place), (info) =>
@@ -205,7 +209,7 @@ const removeOld = (files: Files, blobId: string, condition: RemoveCondition) =>
       )
   })
 
-/** What is named like a folder of ours and is none has no names. */
+/** A file that is named like one of the folders has no blobs. */
 const namesIn = ({ fs, path, root }: Files, folder: string) =>
   Effect.catchIf(fs.readDirectory(path.join(root, folder)), has("BadResource"), () => Effect.succeed([]))
 

@@ -1,6 +1,6 @@
 /**
- * An inbox in memory. It is transactional: looking at an input and taking it off are apart, so that a drain that is
- * interrupted in between loses nothing. What is in it goes with the process; what a session admitted stays.
+ * An inbox in memory: peers write to it, the session's drain reads it. Reading an input and removing it are separate
+ * steps, so an interrupted drain loses nothing. The inbox is lost with the process; admitted inputs are not.
  *
  * @since 0.1.0
  */
@@ -17,36 +17,36 @@ import type { Input, PeerConvention } from "../src/domain/Input.js"
 import { header } from "../src/domain/Input.js"
 import * as IdGenLive from "./IdGenLive.js"
 
-/** Who writes: `peerId` is a UUID. @since 0.1.0 @category models */
+/** The sender of an input; `peerId` is a UUID. @since 0.1.0 @category models */
 export interface Peer {
   readonly peerId: string
   readonly displayIdentity?: string
 }
 
-/** @since 0.1.0 @category models */
+/** A mailbox: the inbox that a session drains, and the functions that peers call. @since 0.1.0 @category models */
 export interface CommsMailbox extends CommsRuntime {
   /**
-   * Puts an input into the inbox; waits while it is full. False when the inbox was dismissed. An input keeps its id:
-   * the same one sent twice is admitted once.
+   * Puts an input into the inbox and waits while the inbox is full. Returns false if the inbox was dismissed. An input
+   * keeps its id, so an input that is sent twice is admitted once.
    */
   readonly send: (input: Input) => Effect.Effect<boolean>
-  /** Sends what a peer says, with a fresh id; a plain message unless told otherwise. */
+  /** Sends the text of a peer with a generated id; a plain message if no convention is given. */
   readonly tell: (from: Peer, body: string, convention?: PeerConvention) => Effect.Effect<boolean>
-  /** Takes nothing more; when what is in it is drained, the session is stopped. */
+  /** Closes the inbox for senders. Once it is drained, the session is stopped. */
   readonly dismiss: Effect.Effect<void>
-  /** Inputs that are not confirmed. */
+  /** The number of unconfirmed inputs. */
   readonly size: Effect.Effect<number>
 }
 
-/** @since 0.1.0 @category models */
+/** Options of `make`. @since 0.1.0 @category models */
 export interface MailboxOptions {
-  /** inputs it holds before senders wait. Default 1,024 */
+  /** how many inputs it holds before senders wait. Default 1,024 */
   readonly capacity?: number
-  /** told of every input that was admitted or refused, by the drain: it should not take long */
+  /** called by the drain for every admitted or refused input; a slow callback delays the drain */
   readonly onReceipt?: (input: Input, receipt: CommsReceipt) => Effect.Effect<void>
 }
 
-/** An empty inbox. @since 0.1.0 @category constructors */
+/** Makes an empty inbox. @since 0.1.0 @category constructors */
 export const make = (options: MailboxOptions = {}): Effect.Effect<CommsMailbox> =>
   Effect.gen(function*() {
     const ids = yield* IdGen
@@ -80,14 +80,14 @@ export const make = (options: MailboxOptions = {}): Effect.Effect<CommsMailbox> 
 
 // --- internal ---
 
-/** What is in it goes first, whether it was dismissed or not. */
+/** Returns the oldest input, even after a dismissal; waits while the inbox is empty and not dismissed. */
 const head = (queue: TQueue.TQueue<Input>, dismissed: TRef.TRef<boolean>): STM.STM<Option.Option<Input>> =>
   STM.flatMap(TQueue.peekOption(queue), (found): STM.STM<Option.Option<Input>> =>
     Option.isSome(found)
       ? STM.succeed(found)
       : STM.flatMap(TRef.get(dismissed), (over) => over ? STM.succeed(found) : STM.retry))
 
-/** Only the head is ever confirmed; a confirmation that comes again finds another one there. */
+/** Removes the head if it is this input. A repeated confirmation finds another head and removes nothing. */
 const takeOff = (queue: TQueue.TQueue<Input>, input: Input): Effect.Effect<void> =>
   STM.commit(
     STM.flatMap(TQueue.peekOption(queue), (found) =>

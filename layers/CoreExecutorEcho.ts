@@ -1,5 +1,5 @@
 /**
- * The executor that says what it was told: for trying things out, and for tests.
+ * The executor that answers with the text of its inputs. Examples and tests attach it.
  *
  * @since 0.1.0
  */

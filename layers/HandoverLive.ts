@@ -1,9 +1,13 @@
-/** @since 0.1.0 */
+/**
+ * The implementations of `Handover`: one for Node, one for simulations. The machine's layers provide one of them.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Handover } from "../services/Handover.js"
 
-/** One turn of Node's event loop. @since 0.1.0 @category layers */
+/** Waits one turn of Node's event loop. @since 0.1.0 @category layers */
 export const layer: Layer.Layer<Handover> = Layer.succeed(
   Handover,
   Effect.async<void>((resume) => {
@@ -12,5 +16,5 @@ export const layer: Layer.Layer<Handover> = Layer.succeed(
   })
 )
 
-/** A plain yield, for simulation: the seeded scheduler decides what comes in between. @since 0.1.0 @category layers */
+/** Yields once. For simulations, where the seeded scheduler decides what runs next. @since 0.1.0 @category layers */
 export const layerYield: Layer.Layer<Handover> = Layer.succeed(Handover, Effect.yieldNow())

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The implementation of `IdGen`. Invariant: ids come only from Clock and Random, so a simulation reproduces them.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
@@ -9,7 +13,7 @@ const hex = (value: number, digits: number): string => value.toString(16).padSta
 
 const bits = (random: number, count: number): number => Math.floor(random * 2 ** count)
 
-/** RFC 9562 version 7: 48 bits of milliseconds, then 74 random bits: 26 and 48 of them, as the fields lie. */
+/** RFC 9562 version 7: 48 bits of milliseconds, then 74 random bits. The fields take 26 and 48 of them. */
 const format = (now: number, first: number, second: number): string => {
   const time = hex(Math.max(0, Math.floor(now)), 12)
   const high = bits(first, 26)
@@ -17,15 +21,15 @@ const format = (now: number, first: number, second: number): string => {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(high >>> 14, 3)}-${variant}-${hex(bits(second, 48), 12)}`
 }
 
-/** A seed of 64 bits and a sequence of its own. */
+/** Makes a generator from a seed of 64 bits and its own sequence number. */
 const generator = Effect.map(
   Effect.all([Random.nextIntBetween(0, 2 ** 32), Random.nextIntBetween(0, 2 ** 32), Random.nextIntBetween(0, 2 ** 32)]),
   ([high, low, sequence]) => new PCGRandom(high, low, sequence)
 )
 
 /**
- * Ids from the Clock of the moment and from Random: the random part comes from a generator that is seeded once, when the
- * layer is built, so that tests and simulations own the ids and each costs one step.
+ * Makes ids from Clock and Random. The generator of the random part is seeded once, when the layer is built. So tests
+ * and simulations control the ids, and each id costs one step.
  *
  * @since 0.1.0
  * @category layers

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The control plane on top of the machine: it maps runtime ids to session ids and errors to the control plane's types.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -10,7 +14,7 @@ import { Internal, InvalidState, isUnknownSession, NotFound, StoreError } from "
 import type { SessionId } from "../src/domain/Ids.js"
 import { sessionIdOf } from "../src/domain/Ids.js"
 
-/** What a session-addressed error means to those who address a runtime (D1). */
+/** Maps an error of a call by session id to the error of a call by runtime id (D1). */
 const controlError = (runtimeId: string) => (error: RuntimeDriverError): RuntimeControlPlaneError => {
   switch (error._tag) {
     case "NotReady":
@@ -59,5 +63,5 @@ const make = Effect.map(MeerkatMachine, (machine) => {
   })
 })
 
-/** @since 0.1.0 @category layers */
+/** Provides the control plane of a machine. @since 0.1.0 @category layers */
 export const layer: Layer.Layer<RuntimeControlPlane, never, MeerkatMachine> = Layer.effect(RuntimeControlPlane, make)

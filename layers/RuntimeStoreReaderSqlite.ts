@@ -1,5 +1,6 @@
 /**
- * Looks into the file of a `RuntimeStoreSqlite`, also while another process has it open.
+ * Reads the file of a `RuntimeStoreSqlite`, also while another process has it open. The CLI and inspection tools use
+ * it.
  *
  * @since 0.1.0
  */
@@ -13,19 +14,19 @@ import * as Attach from "./internal/sqlite/attach.js"
 import * as Quarantine from "./internal/sqlite/quarantine.js"
 import * as Reads from "./internal/sqlite/reads.js"
 
-/** @since 0.1.0 @category models */
+/** Options of `layer`. @since 0.1.0 @category models */
 export interface ReaderOptions {
-  /** path of the store's file; nothing is made where there is none */
+  /** the path of the store's file; a missing file is not created */
   readonly filename: string
 }
 
 /**
- * Reads a store for the life of the layer, without its lock and without leaving new files. Readers of a log share
- * memory in a file beside it; where the store or its folder cannot be written and no such file is there, the store and its
- * log are copied to a temporary folder, which goes away with the layer, and `source` says so.
+ * Reads a store for the life of the layer, without its lock and without leaving new files. Readers of SQLite's log
+ * share memory in a file beside it. If that file does not exist and the store or its folder is read-only, the layer
+ * reads a copy in a temporary folder. The folder is removed with the layer, and `source` reports the copy.
  *
- * Building fails with `StoreUnavailable` when there is no store, with `StoreBusy` when it changed each time while it
- * was copied, and with the errors of `RuntimeStoreSqlite` for a file that is none or that is newer than this version.
+ * Building fails with `StoreUnavailable` if no store exists, and with `StoreBusy` if the store changed during each
+ * copy. It fails with the errors of `RuntimeStoreSqlite` if the file is not a store or is newer than this version.
  *
  * @since 0.1.0
  * @category layers

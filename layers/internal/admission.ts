@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The admission of inputs: it checks an input, looks duplicates up, submits the accept command and makes the
+ * completion. The machine's surfaces call it. Invariant: an admitted input is durable before the call returns.
+ *
+ * @since 0.1.0
+ */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -40,6 +45,7 @@ import * as Metrics from "./metrics.js"
 import { textOf } from "./rendering.js"
 import * as Stored from "./stored.js"
 
+/** What admission needs of the machine. */
 export interface AdmissionDeps {
   readonly store: RuntimeStore["Type"]
   readonly config: MeerkatMachineOptions
@@ -47,27 +53,30 @@ export interface AdmissionDeps {
   readonly blobs: Blobs
 }
 
+/** How an input is accepted. */
 export interface AcceptOptions {
   readonly wake: boolean
-  /** whether the caller waits for the end */
+  /** true if the caller waits for the outcome */
   readonly completion: boolean
-  /** the id was minted by us a moment ago: no stored input has it */
+  /** true if the machine has just generated the id, so no stored input has it */
   readonly fresh: boolean
   readonly expectedRunId?: RunId
   readonly note?: AdmissionNote
 }
 
-/** What is known of an input that is being admitted; written as it goes. */
+/** What is known of an input during its admission; updated as it proceeds. */
 export interface AdmissionNote {
   admission: DeadlineExceeded["admission"]
   inputId?: InputId
 }
 
+/** The result of an admission. */
 export interface Admitted {
   readonly outcome: AcceptOutcome
   readonly completion: Option.Option<Completion>
 }
 
+/** Maps a failed read of the store to the error of the call. */
 export const readFailure = (error: ReadError): Internal =>
   new Internal({
     detail: `the store could not be read: ${error._tag}: ${textOf(error)}`,
@@ -85,7 +94,7 @@ const deadlock: CompletionOutcome = {
   reason: "would deadlock: awaited from inside a run of this session"
 }
 
-/** A waiter. Awaited from inside a run of its own session it would never end, so it says so at once (D7). */
+/** Makes a completion. A wait inside a run of the same session could never end, so it fails at once (D7). */
 export const waiter = (
   entry: Entry,
   inputId: InputId,
@@ -102,7 +111,7 @@ export const waiter = (
   )
 })
 
-/** What the store knows that memory may have let go of: the owner of the key, an input of this id (D18). */
+/** Looks up what memory may have dropped: the owner of the key, and an input with this id (D18). */
 export const lookUp = (deps: AdmissionDeps, entry: Entry, input: Input, fresh: boolean) => {
   const { ledger, runtimeId } = entry.authority.unsafeState()
   const { id, idempotencyKey } = input.header
@@ -122,8 +131,8 @@ export const lookUp = (deps: AdmissionDeps, entry: Entry, input: Input, fresh: b
 }
 
 /**
- * Another input won the key or the id between the look-up and the commit: its constraint in the store decided. What the
- * store says of another's key or id says nothing of this input: a commit holds what others left to be written, too.
+ * Maps a conflict in the store to a duplicate: another input won the key or the id between look-up and commit. A
+ * conflict about another key or id is ignored here: a commit also holds the writes of other calls.
  */
 export const conflict = (
   { header: { id: inputId, idempotencyKey } }: Input,
@@ -143,7 +152,9 @@ export const conflict = (
   }
 }
 
-/** Refuses an input of more than `maxCommitBytes`, or with a key of more than `maxNameBytes`. */
+/**
+ * Returns the error for an input of more than `maxCommitBytes`, or with a key of more than `maxNameBytes`; else null.
+ */
 export const tooLarge = ({ config }: AdmissionDeps, input: Input): RuntimeDriverError | null =>
   Either.match(Either.try({ try: () => ContentBytes.ofInput(input), catch: textOf }), {
     onLeft: (detail) => invalid({ _tag: "InvalidInput", detail: `not an input: ${detail}` }),
@@ -153,7 +164,7 @@ export const tooLarge = ({ config }: AdmissionDeps, input: Input): RuntimeDriver
 const over = (bytes: number, limit: number): RuntimeDriverError | null =>
   bytes > limit ? invalid({ _tag: "TooLarge", bytes, limit }) : null
 
-/** Keys stay with an input when its words are dropped: they are held to less than the words. */
+/** Keys outlive the content of an input, so their limit is lower. */
 const longestKey = ({ header: { correlationId, idempotencyKey, supersessionKey } }: Input): number =>
   Math.max(
     ContentBytes.ofText(idempotencyKey),
@@ -164,7 +175,7 @@ const longestKey = ({ header: { correlationId, idempotencyKey, supersessionKey }
 const stateOf = (reply: Extract<AcceptReply, { readonly _tag: "Accepted" }>, input: Input): InputState =>
   "terminal" in reply.record ? stateOfTerminal(reply.record) : stateOfOpen({ ...reply.record, input })
 
-/** Admits one input into a live entry: durable when this returns. Once it is admitted the call succeeds. */
+/** Admits one input into a live session; it is durable when this returns. An admitted input makes the call succeed. */
 export const admit = (
   deps: AdmissionDeps,
   entry: Entry,
@@ -191,7 +202,7 @@ export const admit = (
       onWithdrawn: () => {
         if (note !== undefined) note.admission = "notAdmitted"
       },
-      // In the worker, before any later command of the round: the input cannot end before its waiter is there.
+      // The worker calls this before any later command of the round, so the input cannot end before its waiter exists.
       onSettled: (settled) => {
         const open = settled._tag === "Accepted" ? settled.terminal === null : settled.open
         const id = settled._tag === "Accepted" ? settled.inputId : settled.existingId
@@ -217,8 +228,8 @@ export const admit = (
 const checkTrace = Stored.check(TraceContext)
 
 /**
- * The trace context of the accepting call; stored with the input, linked from the span of its run. Spans are somebody
- * else's: what could not be read back is left out.
+ * Returns the trace context of the accepting call. It is stored with the input, and the span of the run links to it. A
+ * span comes from the application: one that could not be stored and read back is left out.
  */
 export const traceOfCall = Effect.map(
   Effect.option(Effect.currentSpan),
@@ -233,11 +244,11 @@ const traceOf = ({ sampled, spanId, traceId }: Tracer.Span) => checkTrace({ trac
 
 const check = Stored.check(Input)
 
-/** An input as a caller built it, if it can be stored and read back. */
+/** Returns the input of a caller if it can be stored and read back unchanged; else the error. */
 export const checked = (input: Input): Either.Either<Input, RuntimeDriverError> =>
   Either.mapLeft(check(input), (detail) => invalid({ _tag: "InvalidInput", detail: `not an input: ${detail}` }))
 
-/** A prompt of an operator, with a fresh id; what it is made of may come from anywhere. */
+/** Makes a prompt of an operator with a generated id; text and options are checked. */
 export const promptInput = (
   deps: AdmissionDeps,
   text: string,
@@ -259,7 +270,7 @@ export const promptInput = (
     })
   }))
 
-/** The end of an input that memory has let go of. */
+/** Reads the outcome of an input that memory has dropped. */
 export const storedOutcome = (
   deps: AdmissionDeps,
   entry: Entry,
@@ -270,7 +281,7 @@ export const storedOutcome = (
     onSuccess: Option.map((row) => row.outcome)
   })
 
-/** `prompt`, `steer` and `ask` always give a completion; that of a finished duplicate comes from the store (D19). */
+/** Adds a completion for `prompt`, `steer` and `ask`; that of a finished duplicate comes from the store (D19). */
 export const withCompletion = (
   deps: AdmissionDeps,
   entry: Entry,

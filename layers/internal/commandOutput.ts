@@ -1,15 +1,19 @@
-/** @since 0.1.0 */
+/**
+ * Buffers for the output of a command: all of it up to a limit, or its end. The command executor fills them.
+ *
+ * @since 0.1.0
+ */
 import { Buffer } from "node:buffer"
 
-/** Everything a stream said, up to a limit. @since 0.1.0 @category models */
+/** Collects the whole output of a stream, up to a limit. @since 0.1.0 @category models */
 export interface Collector {
-  /** false when this chunk goes over the limit; what was kept is dropped then, and nothing is kept any more */
+  /** returns false if this chunk exceeds the limit; then everything collected is dropped and nothing more is kept */
   readonly push: (chunk: Buffer) => boolean
   readonly overflowed: () => boolean
   readonly bytes: () => Uint8Array
 }
 
-/** Keeps at most `limit` bytes. @since 0.1.0 @category constructors */
+/** Makes a collector of at most `limit` bytes. @since 0.1.0 @category constructors */
 export const makeCollector = (limit: number): Collector => {
   let chunks: Array<Buffer> = []
   let size = 0
@@ -25,14 +29,14 @@ export const makeCollector = (limit: number): Collector => {
   }
 }
 
-/** The end of what a stream said. @since 0.1.0 @category models */
+/** The end of a stream's output. @since 0.1.0 @category models */
 export interface Tail {
   readonly push: (chunk: Buffer) => void
   /** UTF-8; begins with a whole character, invalid bytes are replaced */
   readonly text: () => string
 }
 
-/** Keeps the last `limit` bytes. @since 0.1.0 @category constructors */
+/** Makes a tail of the last `limit` bytes. @since 0.1.0 @category constructors */
 export const makeTail = (limit: number): Tail => {
   let kept = Buffer.alloc(0)
   let cut = false
@@ -51,7 +55,7 @@ export const makeTail = (limit: number): Tail => {
 
 const last = (bytes: Buffer, count: number) => bytes.subarray(Math.max(0, bytes.length - count))
 
-/** A character has at most three continuation bytes. */
+/** Skips the continuation bytes at the start: a character has at most three of them. */
 const fromWholeCharacter = (bytes: Buffer): Buffer => {
   const start = bytes.subarray(0, 3).findIndex((byte) => (byte & 0xc0) !== 0x80)
   return bytes.subarray(start < 0 ? Math.min(3, bytes.length) : start)

@@ -1,9 +1,9 @@
 /**
- * What inputs and outputs weigh: the bytes that their author counts. Admission and the ends of turns hold these numbers
- * against `maxCommitBytes`.
+ * The size of inputs and outputs, in the bytes that their author counts. Admission and the ends of turns compare it
+ * with `maxCommitBytes`.
  *
- * A text weighs its UTF-8 bytes, not the escapes of its JSON. Free JSON weighs as JSON. Fields that the schema names
- * weigh nothing; a store bounds those with its own ceiling (`storedCeiling`).
+ * Text counts its UTF-8 bytes, not the escapes of its JSON. Free JSON counts as JSON. Fixed fields of the schema count
+ * nothing; the store bounds them with its own limit (`storedCeiling`).
  *
  * @since 0.1.0
  */
@@ -13,21 +13,21 @@ import type { Input, InputHeader } from "../../src/domain/Input.js"
 import type { ContentBlock, Message } from "../../src/domain/Message.js"
 import type { SessionPart } from "../../src/domain/RuntimeCommit.js"
 
-/** What an input says, with the names and settings that it brings along. */
+/** The size of an input's content, with the names and settings that it carries. */
 export const ofInput = (input: Input): number => ofBlocks(input) + ofWords(input) + ofSource(input.header.source)
 
-/** Media and text blocks of messages, with what is free in them. */
+/** The size of messages: media and text blocks, and their free fields. */
 export const ofMessages = (messages: ReadonlyArray<Message>): number =>
   messages.reduce(
     (bytes, message) => bytes + ofBlocks(message) + ofText(message.name) + ofJson(message.metadata),
     0
   )
 
-/** What a turn does to the body. */
+/** The size of a turn's change to the body. */
 export const ofPart = (part: SessionPart | null): number =>
   part === null ? 0 : part._tag === "Opaque" ? part.bytes.byteLength : ofMessages(part.messages)
 
-/** The answer of an outcome. */
+/** The size of the result in an outcome. */
 export const ofOutcome = (outcome: CompletionOutcome): number => {
   switch (outcome._tag) {
     case "Completed":
@@ -40,7 +40,7 @@ export const ofOutcome = (outcome: CompletionOutcome): number => {
   }
 }
 
-/** UTF-8 bytes of a text. */
+/** The UTF-8 bytes of a text. */
 export const ofText = (text: string | undefined): number => text === undefined ? 0 : Buffer.byteLength(text)
 
 // --- internal ---

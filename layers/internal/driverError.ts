@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * Maps kernel rejections and commit failures to the errors of calls by session id (D1). All surfaces use it.
+ *
+ * @since 0.1.0
+ */
 import type { SessionAuthority, SubmitError } from "../../services/MachineAuthority.js"
 import { bounded } from "../../src/domain/BoundedText.js"
 import type { Rejection } from "../../src/domain/Command.js"
@@ -12,13 +16,13 @@ import type { Refusal } from "./stored.js"
 
 const stageErrors: Record<Extract<ValidationDetail, { readonly _tag: "StageError" }>["kind"], string> = {
   UnknownTools: "unknown tools",
-  MissingWitnesses: "tools that are requested without a witness of their provenance",
+  MissingWitnesses: "tools are requested without a witness of their provenance",
   MissingFilterWitnesses: "tools in the filter without a witness",
-  InvalidWitnesses: "tools that are not what their witnesses say",
-  InvalidFilterWitnesses: "tools in the filter that are not what their witnesses say"
+  InvalidWitnesses: "tools do not match their witnesses",
+  InvalidFilterWitnesses: "tools in the filter do not match their witnesses"
 }
 
-/** The sentence of a refusal. */
+/** Returns the message of a refusal. */
 export const reasonOf = (detail: ValidationDetail): string => {
   switch (detail._tag) {
     case "TooLarge":
@@ -34,6 +38,7 @@ export const reasonOf = (detail: ValidationDetail): string => {
   }
 }
 
+/** Makes the error for an invalid argument. */
 export const invalid = (detail: ValidationDetail): ValidationFailed =>
   new ValidationFailed({ reason: bounded(reasonOf(detail)), detail })
 
@@ -48,14 +53,14 @@ const ofRejection = (authority: SessionAuthority, rejection: Rejection): Runtime
   if (registration._tag === "Draining") return sessionGone(sessionId)
   const state = visible(lifecycle)
   if (isUnbound(rejection)) {
-    const detail = `session "${sessionId}" is not bound: prepareBindings comes first`
+    const detail = `session "${sessionId}" is not bound: call prepareBindings first`
     return invalid({ _tag: "NoBinding", detail })
   }
   const why = rejection._tag === "GuardRejected" ? ` (${rejection.failed.join(", ")})` : ""
   return new NotReady({ state, detail: `session "${sessionId}" is ${state}: ${rejection.command} is refused${why}` })
 }
 
-/** Why a command did not happen, as the error of a session-addressed call (D1). */
+/** Maps why a command failed to the error of a call by session id (D1). */
 export const driverError = (authority: SessionAuthority) => (error: SubmitError): RuntimeDriverError => {
   switch (error._tag) {
     case "Rejected":
@@ -77,13 +82,14 @@ export const driverError = (authority: SessionAuthority) => (error: SubmitError)
   }
 }
 
+/** Makes the error for a session that must be registered again. */
 export const reloadRequired = (sessionId: SessionId, reason: string): Internal =>
   new Internal({
-    detail: `session "${sessionId}" must be registered again before it can go on: ${reason}`,
+    detail: `session "${sessionId}" must be registered again before it can continue: ${reason}`,
     retryable: false
   })
 
-/** Why the output of a caller's own turn was not taken. */
+/** Returns the error for a turn output that cannot be stored. */
 export const refusedError = (refusal: Refusal): RuntimeDriverError =>
   refusal._tag === "TooLarge"
     ? invalid({ _tag: "TooLarge", bytes: refusal.bytes, limit: refusal.limit })

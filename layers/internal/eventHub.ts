@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The event stream of one session: subscribers, their buffers and snapshots. The authority offers events, the session
+ * handle subscribes. Invariants: a slow subscriber delays no other, and a lagging one gets a snapshot.
+ *
+ * @since 0.1.0
+ */
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -9,21 +14,23 @@ import type { SessionId } from "../../src/domain/Ids.js"
 import type { RuntimeEvent, RuntimeEventEnvelope } from "../../src/domain/RuntimeEvent.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
 
-/** Events of one session. Costs nothing until the first subscriber (D33). */
+/** The events of one session. It costs nothing before the first subscription (D33). */
 export interface EventHub {
   readonly offer: (at: number, event: RuntimeEvent) => void
-  /** made anew for each subscriber, so that a session without one holds none */
+  /** makes a new stream for each subscriber, so that a session without subscribers holds no buffer */
   readonly stream: () => Stream.Stream<SessionEvent>
-  /** Nothing comes any more: who follows gets what is left, who comes later a snapshot, and both their end. */
+  /** ends the streams: subscribers get the rest, later ones a snapshot, then the end */
   readonly close: () => void
 }
 
-/** What has come for one subscriber and was not taken yet. Each has its own, so that a slow one is late alone. */
+/**
+ * The events that one subscriber has not taken yet. Each subscriber has its own buffer, so a slow one delays no other.
+ */
 interface Subscriber {
   events: Array<RuntimeEventEnvelope>
-  /** more came than it may fall behind: what it missed is made up for by a snapshot */
+  /** the buffer overflowed; the subscriber gets a snapshot instead of the missed events */
   lagging: boolean
-  /** the last event that it knows of, itself or by a snapshot */
+  /** the sequence of the last event that it knows, directly or through a snapshot */
   last: number
   wake: (() => void) | null
 }
@@ -44,7 +51,7 @@ const awake = (subscriber: Subscriber): void => {
   if (wake !== null) wake()
 }
 
-/** What is there to be told; nothing if it is up to date. */
+/** Takes what a subscriber has not received; empty if it is up to date. */
 const take = (subscriber: Subscriber, now: Extract<SessionEvent, { readonly _tag: "Snapshot" }>) => {
   const { events, lagging, last } = subscriber
   subscriber.events = []
@@ -55,6 +62,7 @@ const take = (subscriber: Subscriber, now: Extract<SessionEvent, { readonly _tag
     : events.map((envelope): SessionEvent => ({ _tag: "Event", envelope }))
 }
 
+/** Makes the event stream of a session; `buffer` bounds the events that one subscriber may fall behind. */
 export const make = (
   sessionId: SessionId,
   buffer: number,
@@ -65,7 +73,7 @@ export const make = (
   let closed = false
   const snapshot = () => ({ _tag: "Snapshot", sequence, state: state() } as const)
 
-  /** Waits for what comes next; fails with nothing at the end. */
+  /** Waits for the next events; fails with none at the end of the stream. */
   const next = (subscriber: Subscriber): Effect.Effect<Chunk.Chunk<SessionEvent>, Option.Option<never>> =>
     Effect.async((resume) => {
       const taken = take(subscriber, snapshot())
@@ -85,7 +93,7 @@ export const make = (
     subscribers?.delete(subscriber)
     if (subscribers?.size === 0) subscribers = null
   }
-  /** Joined and read in one step: whatever is not in the snapshot comes after it. */
+  /** Subscribes and takes the snapshot in one step, so every event after the snapshot is received. */
   const subscribe: Effect.Effect<Stream.Stream<SessionEvent>, never, Scope.Scope> = Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => ({ first: snapshot(), subscriber: join() })),

@@ -1,20 +1,25 @@
-/** @since 0.1.0 */
+/**
+ * Finds the program of a command before it is started. The command executor calls it.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-// what the child will see, asked synchronously and without a service
+// synchronous and without a service: it asks what the child process will see
 // @effect-diagnostics nodeBuiltinImport:off
 import { accessSync, constants, statSync } from "node:fs"
 import * as path from "node:path"
 
-/** Why a program cannot be run. @since 0.1.0 @category models */
+/** Why a program cannot be started. @since 0.1.0 @category models */
 export interface NoProgram {
   readonly code: "ENOENT" | "EACCES"
   readonly detail: string
 }
 
 /**
- * The absolute path of a program, found as `execvp` does: a name with a slash is a path from `cwd`, any other is
- * searched in `searchPath`. The shell that executes it later could not tell its own 126 and 127 from the program's.
+ * Returns the absolute path of a program, found as `execvp` does: a name with a slash is a path relative to `cwd`, any
+ * other name is searched in `searchPath`. Fails if the program is missing or not executable. Checked before, because
+ * the exit codes 126 and 127 of the shell could also come from the program.
  *
  * @since 0.1.0
  * @category accessors

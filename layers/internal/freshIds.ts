@@ -1,9 +1,13 @@
-/** @since 0.1.0 */
+/**
+ * Typed ids from the service `IdGen`. The machine makes one value and shares it.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import type { IdGen } from "../../services/IdGen.js"
 import { EpochId, InputId, OperationId, RequestId, RunId, WaitRequestId } from "../../src/domain/Ids.js"
 
-/** Fresh ids by what they name. */
+/** Generates ids, one effect per type. */
 export interface FreshIds {
   readonly input: Effect.Effect<InputId>
   readonly run: Effect.Effect<RunId>
@@ -13,6 +17,7 @@ export interface FreshIds {
   readonly wait: Effect.Effect<WaitRequestId>
 }
 
+/** Makes typed id effects from the id service. */
 export const make = (ids: IdGen["Type"]): FreshIds => ({
   input: Effect.map(ids.next, (id) => InputId.make(id)),
   run: Effect.map(ids.next, (id) => RunId.make(id)),

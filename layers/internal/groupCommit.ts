@@ -1,9 +1,9 @@
 /**
- * Group commit: one supervised worker writes what many submitters hand in, as one batch.
+ * Group commit: one supervised worker writes the members of many submitters as one batch. The stores call it.
  *
- * Who waits gets exactly one answer: the member's own exit, "unknown" when its deadline passes or the worker breaks
- * while it is being written, or "closed". Settling happens in the same uninterruptible region as the write, so nobody
- * can be told something else than what is on the disk.
+ * Invariants: every submitter gets exactly one answer. It is the member's own exit, "closed", or "unknown" if its
+ * deadline passes or the worker breaks during its write. Write and answer share one uninterruptible region, so an
+ * answer never differs from what is on the disk.
  *
  * @since 0.1.0
  */
@@ -17,26 +17,26 @@ import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 
-/** How a worker is fed and what it does. @since 0.1.0 @category models */
+/** The limits of a worker and its functions. @since 0.1.0 @category models */
 export interface GroupCommitOptions<M, A, E, T> {
   /** size of a member, for the bound of a batch */
   readonly bytesOf: (member: M) => number
   readonly maxMembers: number
   readonly maxBytes: number
-  /** how long a member may take from submission to its answer */
+  /** the longest time from the submission of a member to its answer */
   readonly deadline: Duration.Duration
   /** one turn of the event loop before each batch */
   readonly handover: Effect.Effect<void>
   /**
-   * What a batch needs before it can begin (a transaction, say). Runs uninterruptibly except for what it passes
-   * through `restore`, which is where it waits. Failing means that nothing was written.
+   * Prepares a batch, for instance begins a transaction. Runs uninterruptibly, except inside `restore`, where it waits.
+   * A failure means that nothing was written.
    */
   readonly begin: (restore: <B, F>(self: Effect.Effect<B, F>) => Effect.Effect<B, F>) => Effect.Effect<T, E>
-  /** Writes a batch, uninterruptibly: one exit per member, in order. A member's failure is its own. */
+  /** Writes a batch, uninterruptibly: one exit per member, in order. A member's failure affects only that member. */
   readonly write: (begun: T, members: ReadonlyArray<M>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E>>>
-  /** the answer when a member was being written and nothing is known of it */
+  /** the answer if a member was being written and the result is not known */
   readonly unknown: (member: M, detail: string) => E
-  /** the answer when a member's deadline passed before the worker took it: nothing was written */
+  /** the answer if a member's deadline passed before the worker took it: nothing was written */
   readonly overdue: (member: M, waitedMs: number) => E
   /** the answer of a closed worker */
   readonly closed: E
@@ -44,18 +44,18 @@ export interface GroupCommitOptions<M, A, E, T> {
 
 /** A running worker. @since 0.1.0 @category models */
 export interface GroupCommit<M, A, E> {
-  /** Hands a member in and waits. Interrupted while it is queued, the member is taken back and nothing is written. */
+  /** Submits a member and waits for its answer. An interruption while it is queued withdraws it; nothing is written. */
   readonly submit: (member: M) => Effect.Effect<A, E>
   /**
-   * Waits for the end of the batch that is being written, if there is one. Whoever was told "unknown" looks afterwards:
-   * what it finds then is final.
+   * Waits for the end of the batch in progress, if any. A caller with the answer "unknown" reads the store afterwards:
+   * what it finds is final.
    */
   readonly settled: Effect.Effect<void>
-  /** counters since the start, and what waits now */
+  /** counters since the start, and the current queue length */
   readonly stats: Effect.Effect<GroupCommitStats>
 }
 
-/** @since 0.1.0 @category models */
+/** Counters of a worker. @since 0.1.0 @category models */
 export interface GroupCommitStats {
   readonly queued: number
   readonly batches: number
@@ -64,8 +64,8 @@ export interface GroupCommitStats {
 }
 
 /**
- * Starts a worker in the scope. It parks while nothing is queued: an idle store costs no timer. When the scope
- * closes, the batch being written is finished, everything else is answered "closed".
+ * Starts a worker in the scope. It parks while the queue is empty, so an idle store has no timer. When the scope
+ * closes, the batch in progress finishes and all other members are answered "closed".
  *
  * @since 0.1.0
  * @category constructors
@@ -81,7 +81,7 @@ export const make = <M, A, E, T>(
       Effect.interruptible,
       Effect.withTracerEnabled(false)
     )
-    // registered before the fork, so that it runs after the worker has ended
+    // added before the fork, so that it runs after the worker has ended
     yield* Scope.addFinalizerExit(scope, (exit) => Effect.sync(() => closeWith(options, state, exit)))
     yield* Effect.forkIn(worker, scope)
     const watch = Effect.forkIn(Effect.interruptible(watchdog(options, state)), scope)
@@ -107,12 +107,12 @@ interface Entry<M, A, E> {
   status: "queued" | "taken" | "settled"
 }
 
-/** Plain mutable cells: every access is synchronous and belongs to one worker. */
+/** Plain mutable state: every access is synchronous and belongs to one worker. */
 interface State<M, A, E> {
   readonly latch: Effect.Latch
   queue: Array<Entry<M, A, E>>
   taken: ReadonlyArray<Entry<M, A, E>>
-  /** told at the end of the batch that is being written; made only for those who wait for it */
+  /** completes at the end of the batch in progress; made only if a caller waits for it */
   ending: Deferred.Deferred<void> | null
   closed: boolean
   watching: boolean
@@ -136,7 +136,7 @@ const initial = <M, A, E>(): State<M, A, E> => ({
 const ending = <M, A, E>(state: State<M, A, E>): Deferred.Deferred<void> =>
   state.ending ??= Deferred.unsafeMake(FiberId.none)
 
-/** Nothing is being written any more. */
+/** Marks the batch in progress as ended. */
 const ended = <M, A, E>(state: State<M, A, E>): void => {
   state.taken = []
   if (state.ending !== null) Deferred.unsafeDone(state.ending, Exit.void)
@@ -178,7 +178,7 @@ const submit = <M, A, E, T>(
     })
   )
 
-/** The entry stays in the queue as a settled one, which the worker passes over. */
+/** Withdraws a queued entry: it stays in the queue as settled, and the worker skips it. */
 const takeBack = <M, A, E>(state: State<M, A, E>, entry: Entry<M, A, E>): void => {
   if (entry.status === "queued") {
     entry.status = "settled"
@@ -247,7 +247,10 @@ const settleBatch = <M, A, E>(
   }
 }
 
-/** Nothing was begun: a typed failure is everybody's, an interruption is the scope closing, a defect ends the worker. */
+/**
+ * Settles a batch that was not begun. A typed failure goes to all, an interruption means closed, a defect ends the
+ * worker.
+ */
 const settleBegin = <M, A, E, T>(
   options: GroupCommitOptions<M, A, E, T>,
   state: State<M, A, E>,
@@ -278,8 +281,8 @@ const closeWith = <M, A, E, T>(
 }
 
 /**
- * One fiber for all deadlines. It sleeps until the oldest one and ends when nothing waits, so that neither a commit
- * nor an idle store has a timer of its own.
+ * One fiber for all deadlines. It sleeps until the oldest deadline and ends when the queue is empty. So neither a
+ * commit nor an idle store has its own timer.
  */
 const watchdog = <M, A, E, T>(options: GroupCommitOptions<M, A, E, T>, state: State<M, A, E>): Effect.Effect<void> =>
   Effect.gen(function*() {
@@ -292,7 +295,7 @@ const watchdog = <M, A, E, T>(options: GroupCommitOptions<M, A, E, T>, state: St
     state.watching = false
   })
 
-/** Answers who waited too long; milliseconds until the next deadline, 0 when nobody waits. */
+/** Answers overdue members. Returns the milliseconds until the next deadline, 0 if no member waits. */
 const expire = <M, A, E, T>(
   options: GroupCommitOptions<M, A, E, T>,
   state: State<M, A, E>,

@@ -1,15 +1,19 @@
-/** @since 0.1.0 */
+/**
+ * Counts the processes of a process group. The command executor calls it when it ends a group.
+ *
+ * @since 0.1.0
+ */
 import * as Either from "effect/Either"
-// asked in the middle of a decision that must not be interleaved: synchronous
+// synchronous, because it is part of a decision that must not be interleaved
 // @effect-diagnostics nodeBuiltinImport:off
 import { readdirSync, readFileSync } from "node:fs"
 
 /**
- * How many live processes a process group has (zombies do not count), read from `/proc`; `undefined` where there is
- * none, as on macOS. Only for deciding how long to wait: no signal is sent to what is found here.
+ * Counts the live processes of a process group, without zombies, from `/proc`. Returns `undefined` on systems without
+ * `/proc`, such as macOS. The count only decides how long to wait; no signal is sent to the processes found.
  *
- * Members are younger than their leader, so that only higher numbers are looked at, which keeps the cost independent
- * of the size of the machine. When the numbers have wrapped around, some are missed and get no grace.
+ * Members are younger than their leader, so only higher process ids are read. That keeps the cost independent of the
+ * size of the machine. After a wrap-around of process ids it misses some members, and these get no grace period.
  *
  * @since 0.1.0
  * @category accessors
@@ -21,7 +25,7 @@ export const countMembers = (group: number): number | undefined =>
 
 // --- internal ---
 
-/** `pid (name) state ppid pgrp …`, where the name may hold anything, parentheses too. */
+/** Parses `pid (name) state ppid pgrp …`; the name may contain anything, even parentheses. */
 const isMember = (pid: string, group: number): boolean => {
   if (!(Number(pid) >= group)) return false
   const stat = Either.getOrElse(Either.try(() => readFileSync(`/proc/${pid}/stat`, "latin1")), () => "")

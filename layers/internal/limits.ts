@@ -1,10 +1,14 @@
-/** @since 0.1.0 */
+/**
+ * The kernel's view of the configuration.
+ *
+ * @since 0.1.0
+ */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { KernelLimits } from "../../src/domain/SessionState.js"
 
-/** The part of the configuration that rules of the kernel depend on. */
+/** Selects the options that the rules of the kernel read. */
 export const kernelLimits = (options: MeerkatMachineOptions): KernelLimits => ({
   maxAttempts: options.maxAttempts,
   crashBudget: options.crashBudget,

@@ -1,12 +1,12 @@
 /**
- * The line ends that `echo` and editors add.
+ * Removes the line ends that `echo` and editors add. The CLI and the command layers call it.
  *
  * @since 0.1.0
  */
 
 /**
- * A text without the line ends at its end. Looked at from behind: a regular expression (`/[\r\n]+$/`) begins anew at
- * each line end of a run that something follows, which takes minutes where there are many.
+ * Returns the text without line ends at its end. It scans backwards: a regular expression (`/[\r\n]+$/`) restarts at
+ * every line end inside the text, which takes minutes in a long run of them.
  *
  * @since 0.1.0
  * @category combinators

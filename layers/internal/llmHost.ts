@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * Calls of the model host, bounded and isolated. The reconfigure code makes them. Invariant: calls of one change never
+ * overlap, unless a call ignores its interruption.
+ *
+ * @since 0.1.0
+ */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,27 +17,27 @@ import { leftBehind } from "./joining.js"
 import type { MachineParts } from "./machineParts.js"
 import { endsWithin, interruptWithin } from "./spawn.js"
 
-/** Why a call of the host gave nothing. */
+/** Why a call of the host failed. */
 export interface HostFailure {
   readonly error: RuntimeDriverError
-  /** false when the host says itself that it changed nothing; else nobody knows */
+  /** false if the host reports that it changed nothing; true if the effect of the call is unknown */
   readonly unknown: boolean
 }
 
-/** The host, on behalf of one change of one session. */
+/** The host during one change of one session. */
 export interface Host {
   readonly call: <A>(
     name: string,
     of: (service: SessionLlmReconfigureHostService) => Effect.Effect<A, RuntimeDriverError>
   ) => Effect.Effect<A, HostFailure>
-  /** a call did not even end when it was interrupted: it may act at any time */
+  /** true if a call did not end after its interruption, so that it may still act */
   readonly isStuck: () => boolean
 }
 
 /**
- * Calls a host. Each call has a fiber of its own, which is bounded by `hookTimeout` and ended before anything else goes
- * on: calls never overlap, unless one of them ignores its interruption and is left behind after another `hookTimeout`.
- * In an uninterruptible region the fiber that waits may have been interrupted already; the calls notice nothing of it.
+ * Makes the calls of a host. Each call runs in its own fiber, bounded by `hookTimeout`, and ends before the next step
+ * begins. A call that ignores its interruption is abandoned after another `hookTimeout`. In an uninterruptible region
+ * the waiting fiber may already be interrupted; the calls do not notice.
  */
 export const hostOf = (
   parts: MachineParts,
@@ -41,7 +46,7 @@ export const hostOf = (
 ): Host => {
   const limit = Duration.toMillis(parts.config.hookTimeout)
   let stuck = false
-  /** In a fiber that no interruption has reached. */
+  /** Runs an effect in a fiber that no interruption of the caller reaches. */
   const apart = <A, E>(effect: Effect.Effect<A, E>) =>
     Effect.flatMap(Fiber.await(parts.spawner.spawn(parts.foreign, effect)), (exit) => exit)
   const end = <A>(fiber: Fiber.RuntimeFiber<A, RuntimeDriverError>): Effect.Effect<void> =>

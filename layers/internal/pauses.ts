@@ -1,11 +1,14 @@
-/** @since 0.1.0 */
+/**
+ * The pauses between attempts. The drain task, operation fibers and process groups use them.
+ *
+ * @since 0.1.0
+ */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 
 /**
- * How long to wait with the next try of what a store refuses for the moment, when it is tried without end: `commitRetryBase`,
- * doubled up to `retryCap`.
+ * Returns the pause before the next attempt of an unlimited retry: `commitRetryBase`, doubled up to `retryCap`.
  *
  * @since 0.1.0
  * @category waiting
@@ -14,8 +17,8 @@ export const beforeRetry = (config: MeerkatMachineOptions, tries: number): Durat
   Duration.min(Duration.times(config.commitRetryBase, 2 ** Math.min(tries, 16)), config.retryCap)
 
 /**
- * Waits for what no event tells: asks again after pauses that grow from 5 to 100 ms, so that what comes soon is seen
- * soon, and what takes long costs little.
+ * Waits for a condition that no event announces. It checks again after pauses that grow from 5 to 100 ms: a quick
+ * change is noticed soon, and a long wait costs little.
  *
  * @since 0.1.0
  * @category waiting

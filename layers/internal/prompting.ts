@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * `prompt`, `steer` and `ask`: they admit a prompt and wait for its answer, within an optional deadline. The machine
+ * and the session handle call it.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { CurrentSession } from "../../services/CoreExecutor.js"
@@ -23,7 +28,7 @@ import { within } from "./race.js"
 
 type Options = PromptOptions & Pick<SteerOptions, "expectedRunId">
 
-/** What is known of an input when its time is up. */
+/** Makes the record of what is known of an input when its deadline passes. */
 const noted = (): AdmissionNote => ({ admission: "notAdmitted" })
 
 const inTime = <A, E>(
@@ -57,7 +62,7 @@ const admitted = (
     return yield* Admission.withCompletion(parts, entry, yield* Admission.admit(parts, entry, input, given))
   }).pipe(Effect.withSpan("MeerkatMachine.prompt", { captureStackTrace: false }))
 
-/** Queues what somebody says, in the queue or before it; durable when it returns. */
+/** Makes `prompt` or `steer`: it admits a prompt to its lane, durable when the call returns. */
 export const prompting = (parts: MachineParts, resolve: Resolve, steer: boolean) => {
   function prompt(text: string, options?: Options & NoDeadline): Effect.Effect<Prompted, RuntimeDriverError>
   function prompt(
@@ -73,7 +78,7 @@ export const prompting = (parts: MachineParts, resolve: Resolve, steer: boolean)
   return prompt
 }
 
-/** An answer can only be waited for from outside the run that would have to give it. */
+/** Fails inside a run of the same session, because that run would have to end before it gets the answer. */
 const notFromInside = (sessionId: SessionId): Effect.Effect<void, RuntimeDriverError> =>
   Effect.flatMap(
     CurrentSession,
@@ -85,7 +90,7 @@ const notFromInside = (sessionId: SessionId): Effect.Effect<void, RuntimeDriverE
         : Effect.void
   )
 
-/** Queues it and waits for the answer; one deadline holds for both. */
+/** Admits a prompt and waits for its answer; one deadline covers both. */
 export const ask = (
   parts: MachineParts,
   sessionId: SessionId,

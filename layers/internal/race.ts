@@ -1,7 +1,7 @@
 /**
- * Races that can be interrupted at any step. `Effect.race`, and `timeout` which is made of it, make both fibers in one step
- * and start them in the next: who is interrupted in between waits for ever for fibers that never run. Here nothing comes
- * between, and only the waiting can be interrupted.
+ * Races that can be interrupted at any step. `Effect.race` and `timeout` make both fibers in one step and start them in
+ * the next. A caller that is interrupted in between waits without end for fibers that never run. Here no step lies in
+ * between, and only the wait can be interrupted.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 
-/** Whatever ends first, well or not; the other one is interrupted and waited for. */
+/** Returns the first exit, success or failure; interrupts the other effect and waits for its end. */
 export const firstOf = <A, E, R, B, F, S>(
   one: Effect.Effect<A, E, R>,
   other: Effect.Effect<B, F, S>
@@ -28,7 +28,7 @@ export const firstOf = <A, E, R, B, F, S>(
     })
   )
 
-/** What an effect comes to, if it does within the time. */
+/** Returns the result of an effect, or none if it takes longer than the limit. */
 export const within =
   (limit: Duration.DurationInput) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Option.Option<A>, E, R> =>
     firstOf(Effect.asSome(effect), Effect.as(Effect.sleep(limit), Option.none()))

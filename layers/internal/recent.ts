@@ -1,6 +1,10 @@
-/** @since 0.1.0 */
+/**
+ * A bounded map that drops its oldest entry. The SQLite batches cache heads in it.
+ *
+ * @since 0.1.0
+ */
 
-/** The values of the keys that were set last; what is older than the limit permits is forgotten. */
+/** A map that keeps only the keys that were set last, up to a limit. */
 export interface Recent<K, V> {
   readonly get: (key: K) => V | undefined
   readonly set: (key: K, value: V) => void
@@ -9,8 +13,9 @@ export interface Recent<K, V> {
   readonly size: () => number
 }
 
+/** Makes an empty map of at most `limit` keys. */
 export const make = <K, V>(limit: number): Recent<K, V> => {
-  // in the order in which they were set
+  // in the order of their last `set`
   const values = new Map<K, V>()
   return {
     get: (key) => values.get(key),

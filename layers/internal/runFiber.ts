@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The fiber of one run: it calls the executor, watches for yield requests and tells how the run ended. The loop starts
+ * it and commits its end.
+ *
+ * @since 0.1.0
+ */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -24,12 +29,13 @@ import type { Blobs } from "./blobs.js"
 import type { Failure } from "./runFailure.js"
 import { isCancelled, ofCause, ofError } from "./runFailure.js"
 
-/** How a run ended, for the loop to commit. */
+/** How a run ended; the loop commits it. */
 export type RunEnd =
   | { readonly _tag: "Output"; readonly output: TurnOutput }
   | { readonly _tag: "Failed"; readonly failure: Failure }
   | { readonly _tag: "Interrupted"; readonly reason: InterruptReason }
 
+/** A run in progress. */
 export interface RunFiber {
   readonly runId: RunId
   readonly turn: Turn
@@ -37,13 +43,14 @@ export interface RunFiber {
   readonly interrupt: (reason: InterruptReason) => Effect.Effect<void>
 }
 
+/** What a run needs of its session. */
 export interface RunDeps {
   readonly authority: SessionAuthority
   readonly store: RuntimeStore["Type"]
   readonly executor: CoreExecutor
   readonly operations: SessionOperations
   readonly blobs: Blobs
-  /** false once the session is being unregistered: what was staged until then goes back */
+  /** false once the session is being unregistered: inputs staged by then are requeued */
   readonly mayStart: () => boolean
 }
 
@@ -51,8 +58,8 @@ const requestOf = (state: SessionState, runId: RunId) =>
   state.lifecycle._tag === "Running" && state.lifecycle.runId === runId ? state.lifecycle : null
 
 /**
- * What the state asks of this run, as one-time facts: the state is the request, the listener only carries it. A request
- * dies with its run, since another run has another id (D16).
+ * Watches the state for a yield request of this run and reports it once. The state holds the request; the listener only
+ * forwards it. A request ends with its run, because another run has another id (D16).
  */
 const watchRequests = (deps: RunDeps, runId: RunId, onYield: (reason: string) => void) => {
   let seen = false
@@ -101,7 +108,7 @@ const makeTurn = (
   }
 }
 
-/** Why the run was interrupted decides what an interruption means; a result that was handed over wins (D17). */
+/** Derives the end of a run: a finished output wins, else the reason of the interruption decides (D17). */
 const endOf = (
   exit: Exit.Exit<TurnOutput, ExecutorError>,
   finished: TurnOutput | null,
@@ -117,15 +124,15 @@ const endOf = (
   return { _tag: "Failed", failure: Either.isLeft(failure) ? ofError(failure.left) : ofCause(failure.right) }
 }
 
-/** The calls that accepted the run's inputs: they caused it, though none of them is its parent. */
+/** Links the spans of the calls that accepted the run's inputs: they caused it, but none of them is its parent. */
 const linksOf = (staged: StagedRun): ReadonlyArray<Tracer.SpanLink> =>
   staged.records.flatMap(({ inputId, trace }) =>
     trace === undefined ? [] : [{ _tag: "SpanLink", span: Tracer.externalSpan(trace), attributes: { inputId } }]
   )
 
 /**
- * Starts a run as a child of the loop's fiber. The fork is made interruptible on purpose: one made inside an
- * uninterruptible region could never be ended.
+ * Starts a run as a child of the loop's fiber. The fork is interruptible on purpose: a fork inside an uninterruptible
+ * region could never be ended.
  */
 export const start = (
   deps: RunDeps,
@@ -154,7 +161,7 @@ export const start = (
         })
       )
     ))
-    // a request that is there already is carried to an executor that has the turn
+    // a request that exists already is forwarded to an executor that has its turn
     const unwatch = watchRequests(deps, staged.runId, (why) => {
       Deferred.unsafeDone(boundary, Exit.void)
       onYield(staged.runId, why)

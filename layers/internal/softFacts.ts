@@ -1,5 +1,6 @@
 /**
- * Soft facts that no commit can hold together, or not beside what it is for: they are written by themselves, in parts.
+ * Writes deferred writes ("soft facts") in parts, when one commit cannot hold them all. The commit worker calls it.
+ * Invariant: a write that no commit can hold is dropped with a warning, and never blocks the others.
  *
  * @since 0.1.0
  */
@@ -21,13 +22,16 @@ const writePart = (deps: WorkerDeps, cell: Cell, facts: Dirty, now: number): Eff
     return written
   })
 
-/** A single fact that cannot be written is given up, as if the process had ended before it was written: else it would be tried for ever. */
+/**
+ * Drops a single deferred write that cannot be stored, as if the process had ended before. Otherwise it is retried
+ * without end.
+ */
 const giveUp = (cell: Cell, facts: Dirty): Effect.Effect<Written> =>
   Effect.as(
     Effect.zipRight(
       Effect.sync(() => cell.publish(without(cell.state, facts))),
       Effect.logWarning(
-        `a change of session "${cell.state.sessionId}" is not stored: no commit can hold it`,
+        `a change of session "${cell.state.sessionId}" is not stored: it is larger than a commit may be`,
         facts
       )
     ),
@@ -48,6 +52,6 @@ const writeAll = (
       first._tag === "Written" ? writeAll(deps, cell, facts.slice(half), now) : Effect.succeed(first))
   })
 
-/** Writes what the published state owes, halved until it fits. */
+/** Writes the deferred writes of the published state, halving the part until it fits. */
 export const writeSoftFacts = (deps: WorkerDeps, cell: Cell, now: number): Effect.Effect<Written> =>
   Effect.suspend(() => writeAll(deps, cell, single(cell.state.dirty), now))

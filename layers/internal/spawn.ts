@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * Starts and ends the machine's fibers. All background fibers of the machine come from here. Invariant: a fiber ends
+ * with its scope, and a caller's fiber references never reach it.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Fiber from "effect/Fiber"
@@ -9,15 +14,15 @@ import * as Scope from "effect/Scope"
 import { within } from "./race.js"
 
 /**
- * Starts fibers in a scope of ours from the runtime that was there when the layer was built: nothing of a caller's
- * fiber (a transaction, a span, its interruption) reaches them. Counts what lives.
+ * Starts fibers in a scope of the machine, with the runtime of the time the layer was built. So they inherit nothing of
+ * a caller's fiber: no transaction, no span, no interruption. It counts the live fibers.
  */
 export interface Spawner {
   readonly spawn: <A, E>(scope: Scope.Scope, effect: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>
   readonly live: () => number
 }
 
-/** The fibers of one scope. One finalizer serves them all: a fiber costs the scope nothing but a place in a set. */
+/** The fibers of one scope. One finalizer serves them all, so a fiber costs only an element of a set. */
 interface Household {
   readonly fibers: Set<Fiber.RuntimeFiber<unknown, unknown>>
   closed: boolean
@@ -26,11 +31,12 @@ interface Household {
 const endAll = (household: Household): Effect.Effect<void> =>
   Effect.fiberIdWith((own) => {
     household.closed = true
-    // who closes the scope from inside is not made to wait for itself
+    // a fiber that closes its own scope does not wait for itself
     const others = Array.from(household.fibers).filter((fiber) => !Equal.equals(fiber.id(), own))
     return Fiber.interruptAll(others)
   })
 
+/** Makes a spawner from the current runtime. */
 export const make: Effect.Effect<Spawner> = Effect.map(Effect.runtime<never>(), (runtime) => {
   let live = 0
   const households = new WeakMap<Scope.Scope, Household>()
@@ -39,7 +45,7 @@ export const make: Effect.Effect<Spawner> = Effect.map(Effect.runtime<never>(), 
     if (known !== undefined) return known
     const household: Household = { fibers: new Set(), closed: false }
     households.set(scope, household)
-    // a scope that is closed already runs it at once
+    // a closed scope runs the finalizer at once
     Runtime.runSync(runtime, Scope.addFinalizer(scope, endAll(household)))
     return household
   }
@@ -61,8 +67,8 @@ export const make: Effect.Effect<Spawner> = Effect.map(Effect.runtime<never>(), 
 })
 
 /**
- * Interrupts a fiber and waits for it, at most `limitMs`; false when it is still running then. Never blocks longer:
- * what ignores interruption is left behind by its owner, fenced.
+ * Interrupts a fiber and waits for it, at most `limitMs`; returns false if it still runs then. A fiber that ignores its
+ * interruption is abandoned by its owner; the fence refuses its writes.
  */
 export const interruptWithin = <A, E>(fiber: Fiber.Fiber<A, E>, limitMs: number): Effect.Effect<boolean> =>
   Effect.zipRight(
@@ -70,11 +76,11 @@ export const interruptWithin = <A, E>(fiber: Fiber.Fiber<A, E>, limitMs: number)
     endsWithin(fiber, limitMs)
   )
 
-/** Waits for a fiber, at most `limitMs`. */
+/** Waits for a fiber, at most `limitMs`; returns whether it ended. */
 export const endsWithin = <A, E>(fiber: Fiber.Fiber<A, E>, limitMs: number): Effect.Effect<boolean> =>
   completesWithin(Fiber.await(fiber), limitMs)
 
-/** Whether an effect completes within `limitMs`; it is not waited for any longer, whatever it does. */
+/** Returns whether an effect completes within `limitMs`; it never waits longer, whatever the effect does. */
 export const completesWithin = <A>(effect: Effect.Effect<A>, limitMs: number): Effect.Effect<boolean> =>
   effect.pipe(
     Effect.disconnect,

@@ -1,10 +1,14 @@
-/** @since 0.1.0 */
+/**
+ * The text of a turn, for executors that take one text.
+ *
+ * @since 0.1.0
+ */
 import type { Turn } from "../../services/CoreExecutor.js"
 import { textOf } from "../../src/domain/Message.js"
 
 /**
- * What a turn says, as one text: its context first, then its messages, a blank line between them. The text of a single
- * prompt is that prompt, unchanged.
+ * Returns a turn as one text: its context, then its messages, separated by blank lines. A single prompt is returned
+ * unchanged.
  *
  * @since 0.1.0
  * @category accessors

@@ -1,20 +1,24 @@
-/** @since 0.1.0 */
+/**
+ * The waiters of inputs and operations. The authority owns them. Invariant: registration and settlement are
+ * synchronous, so neither can be half done.
+ *
+ * @since 0.1.0
+ */
 import * as Deferred from "effect/Deferred"
 import type * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 
 /**
- * Who waits for what, by id. Plumbing only: nothing may be inferred from a waiter's presence. Every access is
- * synchronous, so registration and settlement cannot tear.
+ * Waiters by key. They only deliver outcomes: no rule depends on the presence of a waiter.
  */
 export interface Waiters<K, A, E> {
   readonly register: (key: K) => Deferred.Deferred<A, E>
-  /** one who waited left before the end */
+  /** removes a waiter that left before the end */
   readonly release: (key: K) => void
   readonly count: (key: K) => number
   readonly settle: (key: K, exit: Exit.Exit<A, E>) => void
   readonly settleAll: (exit: Exit.Exit<A, E>) => void
-  /** ends whoever waits, now and later; the first exit is kept */
+  /** ends all current and future waiters; the first exit is kept */
   readonly close: (exit: Exit.Exit<A, E>) => void
   readonly isClosed: () => boolean
   readonly keys: () => ReadonlyArray<readonly [K, number]>
@@ -25,9 +29,9 @@ interface Cell<A, E> {
   count: number
 }
 
-/** A class, since there are two of them per session: methods are shared, closures would not be. */
+/** A class, because a session has two of them: instances share methods, closures would not. */
 class Cells<K, A, E> implements Waiters<K, A, E> {
-  /** made for the first waiter: most sessions have none most of the time */
+  /** made for the first waiter: most sessions have no waiter most of the time */
   private cells: Map<K, Cell<A, E>> | null = null
   private closed: Exit.Exit<A, E> | null = null
 
@@ -75,4 +79,5 @@ class Cells<K, A, E> implements Waiters<K, A, E> {
   }
 }
 
+/** Makes an empty set of waiters. */
 export const make = <K, A, E>(): Waiters<K, A, E> => new Cells<K, A, E>()

@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The stream of a session's completion feed. `SessionOperations.feed` returns it. Invariant: a follower gets every
+ * entry once and in order, or a gap.
+ *
+ * @since 0.1.0
+ */
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -18,8 +23,8 @@ const itemsOf = ({ entries, gap }: FeedBatch): ReadonlyArray<FeedItem> => [
 type Page = Option.Option<readonly [Chunk.Chunk<FeedItem>, number]>
 
 /**
- * The next entries after a cursor. The state is read once and what is waited for is another state than that one, so an
- * entry that comes between the reading and the waiting is not missed; nothing is queued, so nothing is read twice.
+ * Returns the entries after a cursor. It reads the state once and then waits for any other state, so an entry that
+ * arrives in between is not missed. It buffers nothing, so no entry is emitted twice.
  */
 const nextPage = (authority: SessionAuthority, after: number): Effect.Effect<Page, OperationError> =>
   Effect.flatMap(authority.health, (health) => {
@@ -37,6 +42,6 @@ const nextPage = (authority: SessionAuthority, after: number): Effect.Effect<Pag
       : Effect.zipRight(authority.changedFrom(state), nextPage(authority, after))
   })
 
-/** The stored feed from a cursor, then what comes. */
+/** Emits the stored feed after a cursor, then new entries. */
 export const follow = (authority: SessionAuthority, after: number): Stream.Stream<FeedItem, OperationError> =>
   Stream.unfoldChunkEffect(after, (cursor) => nextPage(authority, cursor))

@@ -1,6 +1,6 @@
 /**
- * What ends the operations of a session along with it is one commit, which they may be too many for. Then they end first,
- * in parts: a session can always be ended.
+ * Ends the operations of a session in parts when one commit cannot hold all of their ends. Teardown and destroy call
+ * it. Invariant: a session can always be ended.
  *
  * @since 0.1.0
  */
@@ -9,13 +9,13 @@ import type { SessionAuthority, SubmitError } from "../../../services/MachineAut
 import type { OperationId } from "../../../src/domain/Ids.js"
 import { liveOperations } from "../../../src/kernel/operationEnding.js"
 
-/** Ends this many live operations at most; answers which. */
+/** Ends at most this many live operations and returns their ids. */
 export type EndSome = (atMost: number) => Effect.Effect<ReadonlyArray<OperationId>, SubmitError>
 
 const isTooLarge = (error: SubmitError): boolean =>
   error._tag === "CommitFailed" && error.error._tag === "CommitTooLarge"
 
-/** How many were ended; fewer at a time where they do not fit. */
+/** Ends all operations and returns their number; halves the part when a commit is too large. */
 const endAll = (endSome: EndSome, atMost: number): Effect.Effect<number, SubmitError> =>
   Effect.matchEffect(endSome(atMost), {
     onFailure: (error) =>
@@ -24,7 +24,7 @@ const endAll = (endSome: EndSome, atMost: number): Effect.Effect<number, SubmitE
       length < atMost ? Effect.succeed(length) : Effect.map(endAll(endSome, atMost), (more) => length + more)
   })
 
-/** An end and how many operations were ended before it, because it was too large with them. */
+/** Returns the report of an end, and how many operations were ended before it because the commit was too large. */
 export const withOperations = <A>(
   authority: SessionAuthority,
   end: Effect.Effect<A, SubmitError>,

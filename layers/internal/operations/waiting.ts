@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * Waiting for operations: watches and the wait-all barrier. The operations registry calls it. Invariant: a wait that
+ * ends or is interrupted leaves neither watcher nor barrier.
+ *
+ * @since 0.1.0
+ */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -11,10 +16,10 @@ import type { Entry } from "../entry.js"
 import type { OperationDeps } from "./submit.js"
 import { submit } from "./submit.js"
 
-/** What an operation ended with, or a watch of its end. */
+/** The outcome of an operation, or a watch of its end. */
 type Watched = Either.Either<OperationOutcome, Deferred.Deferred<OperationOutcome, WatchClosed>>
 
-/** Read, and watched if need be, in one step: no end comes in between. */
+/** Reads the outcome or registers a watch in one step, so no end can come in between. */
 const watched = ({ authority }: Entry, id: OperationId): Watched => {
   const outcome = getOperation(authority.unsafeState(), id)?.outcome
   return outcome === undefined ? Either.left(authority.watches.watch(id)) : Either.right(outcome)
@@ -23,13 +28,13 @@ const watched = ({ authority }: Entry, id: OperationId): Watched => {
 const outcomeOf = (one: Watched): Effect.Effect<OperationOutcome, WatchClosed> =>
   Either.isLeft(one) ? Deferred.await(one.left) : Effect.succeed(one.right)
 
-/** Whoever leaves before the end is no watcher any more. */
+/** Releases the watch of a caller that leaves before the end. */
 const leave = ({ authority }: Entry, id: OperationId, one: Watched): Effect.Effect<void> =>
   Either.isRight(one) ? Effect.void : Effect.map(Deferred.isDone(one.left), (ended) => {
     if (!ended) authority.watches.release(id)
   })
 
-/** How an operation ends. */
+/** Waits for the outcome of an operation; interruption releases the watch. */
 export const watch = (
   { entry }: OperationDeps,
   id: OperationId
@@ -43,8 +48,8 @@ export const watch = (
 type Members = ReadonlyArray<readonly [OperationId, Watched]>
 
 /**
- * The members of a barrier that was set: what those that had ended came to, and watches of the others. Not asked of their
- * records, which may be gone at the end of the round already; the ends of the others are told after this.
+ * Returns the members of a new barrier: the outcomes of ended members and watches of the others. It does not read their
+ * records, because retention may have dropped them at the end of the round. Later ends are published after this.
  */
 const membersOf = (
   { authority }: Entry,
@@ -56,10 +61,9 @@ const membersOf = (
 }
 
 /**
- * Waits for all of them by the session's barrier. The members are watched from the moment in which it is set, when all of
- * them are known; what happens to their records later is of no concern. Whatever interrupts the wait, also before the
- * reply has come, takes the barrier away: its removal comes after it in the queue, and only then it is known who is
- * watched.
+ * Waits for all operations by the session's barrier. The members are watched from the moment the barrier is set, when
+ * all of them are known. So later changes of their records do not matter. Any interruption, even before the reply,
+ * removes the barrier: the removal follows it in the queue, and by then the watches are known.
  */
 export const waitAll = (
   deps: OperationDeps,

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The watches of a session's operations. The authority owns them.
+ *
+ * @since 0.1.0
+ */
 import type * as Deferred from "effect/Deferred"
 import * as Exit from "effect/Exit"
 import type { OperationWatches } from "../../../services/MachineAuthority.js"
@@ -7,7 +11,7 @@ import type { OperationId } from "../../../src/domain/Ids.js"
 import type { OperationOutcome } from "../../../src/domain/Operation.js"
 import * as Waiters from "../waiters.js"
 
-/** The watches of one session, as its authority holds them. A class, since every session has one. */
+/** The watches of one session. It is a class because every session has one, and methods are shared. */
 export class Watches implements OperationWatches {
   private readonly waiters = Waiters.make<OperationId, OperationOutcome, WatchClosed>()
 
@@ -26,10 +30,11 @@ export class Watches implements OperationWatches {
   settle(id: OperationId, exit: Exit.Exit<OperationOutcome, WatchClosed>): void {
     this.waiters.settle(id, exit)
   }
-  /** Ends whoever waits, now and later; the first reason is kept. */
+  /** Ends all current and future watches; the first reason is kept. */
   close(reason: string): void {
     this.waiters.close(Exit.fail(new WatchClosed({ reason })))
   }
 }
 
+/** Makes the watches of one session. */
 export const make = (): Watches => new Watches()

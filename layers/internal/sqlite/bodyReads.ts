@@ -1,6 +1,7 @@
 /**
- * Reads the messages of a body, a page at a time. A commit that replaces the body begins to clear the old one's rows
- * away, and so does every later one: where rows are missing the head says whether they were, or are lost.
+ * Reads the messages of a body, page by page. The store and the reader call it. A commit that replaces the body begins
+ * to delete the rows of the old one, and later commits continue. If rows are missing, the head tells whether they were
+ * replaced or lost.
  *
  * @since 0.1.0
  */
@@ -17,12 +18,12 @@ import { type All, keyOf, pageRows, valid } from "./paging.js"
 import * as Rows from "./rows.js"
 import { rowsPerRuntime } from "./schema.js"
 
-/** @since 0.1.0 @category models */
+/** Reads the head of a runtime. @since 0.1.0 @category models */
 export type HeadOf = (id: RuntimeId) => Effect.Effect<Option.Option<Rows.StoredHead>, ReadError>
 
 /**
- * The messages from a position on. A body that is replaced before the first of them was given is read anew; later it is
- * read to its end, or, where that is gone, fails `BodyReplaced`.
+ * Emits the messages from a position on. If the body is replaced before the first message was emitted, reading
+ * restarts. Later it continues to the end of the old body, or fails `BodyReplaced` if rows of it are gone.
  *
  * @since 0.1.0
  * @category reading
@@ -46,7 +47,7 @@ export const history = (all: All, headOf: HeadOf, id: RuntimeId, from: number): 
 
 // --- internal ---
 
-/** Keys of the rows of one generation. */
+/** The keys of the rows of one generation. */
 interface Body {
   readonly generation: number
   readonly start: number
@@ -56,11 +57,11 @@ interface Body {
 interface Place {
   readonly body: Body
   readonly next: number
-  /** some messages were given already */
+  /** true once messages were emitted */
   readonly isBegun: boolean
 }
 
-/** The row that holds a position begins at it or before it. */
+/** Finds the row that contains a position: it begins at the position or before it. */
 const pageSql = `SELECT key, doc, digest FROM message WHERE key < ? AND key >= coalesce(
     (SELECT max(key) FROM message WHERE key <= ? AND key >= ?), ?) ORDER BY key LIMIT ${pageRows}`
 
@@ -68,7 +69,7 @@ const isOpaqueSql = "SELECT 1 FROM opaque_body WHERE rt = ?"
 
 const nothing: Body = { generation: -1, start: 0, end: 0 }
 
-/** The body of this moment. An opaque one counts what nobody can list. */
+/** Reads the current body. An opaque body counts its messages, but has no rows to list. */
 const bodyOf = (all: All, headOf: HeadOf, id: RuntimeId): Effect.Effect<Body, ReadError> =>
   Effect.gen(function*() {
     const stored = yield* headOf(id)
@@ -81,7 +82,7 @@ const bodyOf = (all: All, headOf: HeadOf, id: RuntimeId): Effect.Effect<Body, Re
 
 type Page = readonly [Chunk.Chunk<Message>, Option.Option<Place>]
 
-/** A page and the place of the next one, or the position of the first message that is not there. */
+/** Returns a page and the next place, or the position of the first missing message. */
 const pageAt = (all: All, { body, next }: Place): Effect.Effect<Either.Either<Page, number>, ReadError> =>
   Effect.gen(function*() {
     if (next >= body.end) return Either.right([Chunk.empty(), Option.none()])
@@ -90,7 +91,7 @@ const pageAt = (all: All, { body, next }: Place): Effect.Effect<Either.Either<Pa
     let after = next
     for (const row of rows) {
       const messages = yield* messagesOf(row)
-      // the first row may begin before the position that is asked for, the others follow each other
+      // the first row may begin before the requested position; the others are contiguous
       if (keyOf(row) > after || keyOf(row) + messages.length <= after) return Either.left(after)
       for (const message of messages.slice(Math.max(0, next - keyOf(row)))) found.push(message)
       after = keyOf(row) + messages.length

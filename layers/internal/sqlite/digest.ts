@@ -1,17 +1,21 @@
+/**
+ * The digests of stored rows. The SQLite store writes and checks them.
+ *
+ * @since 0.1.0
+ */
 // @effect-diagnostics nodeBuiltinImport:off
-/** @since 0.1.0 */
 import { createHash } from "node:crypto"
 
-/** SHA-256 of stored bytes; 32 bytes. @since 0.1.0 @category constructors */
+/** Returns the SHA-256 of stored bytes: 32 bytes. @since 0.1.0 @category constructors */
 export const sha256 = (bytes: string | Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest()
 
-/** Whether stored bytes are what was written, in this place. @since 0.1.0 @category guards */
+/** True if stored bytes are what was written in this place. @since 0.1.0 @category guards */
 export const matches = (bytes: string | Uint8Array, digest: unknown, place: ReadonlyArray<number>): boolean =>
   digest instanceof Uint8Array && Buffer.compare(bind(sha256(bytes), place), digest) === 0
 
 /**
- * A digest that holds for one place only: that of a row by its integers (at most four). What is read from another
- * place, or under a key that is not its own any more, does not match.
+ * Binds a digest to one place: a row, by its integers (at most four). A document that is read from another place, or
+ * under a changed key, does not match.
  *
  * @since 0.1.0
  * @category constructors
@@ -25,5 +29,10 @@ export const bind = (digest: Uint8Array, place: ReadonlyArray<number>): Uint8Arr
   return bytes
 }
 
-/** The first 48 bits of a digest: for short columns that are compared at each reading. @since 0.1.0 @category constructors */
+/**
+ * Returns the first 48 bits of a digest, for short columns that are compared at each read.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export const sumOf = (text: string): number => createHash("sha256").update(text).digest().readUIntBE(0, 6)

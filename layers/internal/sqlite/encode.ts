@@ -1,6 +1,6 @@
 /**
- * A commit as rows, and how many bytes it adds. The store makes them before the commit is queued, so that the transaction
- * only writes.
+ * Encodes a commit as rows and counts the bytes that it adds. The store encodes before a commit is queued, so that the
+ * transaction only writes.
  *
  * @since 0.1.0
  */
@@ -20,34 +20,39 @@ export interface Doc {
   readonly digest: Uint8Array
 }
 
-/** What one commit ended: a receipt and inputs, in one row of `ended`. @since 0.1.0 @category models */
+/** The ends of one commit, a receipt and inputs, as one row of `ended`. @since 0.1.0 @category models */
 export interface EndedRow extends Doc {
   readonly receipt: { readonly runId: string; readonly sequence: number } | undefined
   readonly inputs: ReadonlyArray<{ readonly id: InputId; readonly wasOpen: boolean }>
 }
 
-/** An open input by its place and its name. @since 0.1.0 @category models */
+/** An open input: its admission sequence and its id. @since 0.1.0 @category models */
 export interface Named {
   readonly seq: number
   readonly id: InputId
 }
 
-/** Facts of an input; what many inputs share lies in the row of their shape. @since 0.1.0 @category models */
+/**
+ * The facts of an input; the facts that many inputs share are in the row of their shape.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface Facts {
   readonly facts: string
   readonly shape: number
-  /** of both documents and the input's id */
+  /** the sum of both documents and the input's id */
   readonly sum: number
 }
 
-/** Rows of one commit, without the runtime's key. @since 0.1.0 @category models */
+/** The rows of one commit, without the runtime's key. @since 0.1.0 @category models */
 export interface Encoded {
   readonly opened: ReadonlyArray<Named & Facts & Doc>
   readonly changed: ReadonlyArray<Named & Facts>
   readonly closed: ReadonlyArray<Named>
   readonly keys: ReadonlyArray<{ readonly key: string; readonly id: string }>
   readonly ended: ReadonlyArray<EndedRow>
-  /** by the position of their first message */
+  /** keyed by the position of their first message */
   readonly messages: ReadonlyArray<{ readonly position: number } & Doc>
   readonly operations: ReadonlyArray<{ readonly id: string; readonly completionSeq: number | null } & Doc>
   readonly feed: ReadonlyArray<{ readonly seq: number; readonly operationId: string } & Doc>
@@ -55,7 +60,7 @@ export interface Encoded {
   readonly opaque: { readonly bytes: Uint8Array; readonly digest: Uint8Array } | undefined
 }
 
-/** @since 0.1.0 @category constructors */
+/** Encodes a commit as rows. @since 0.1.0 @category constructors */
 export const encode = (shapes: Shapes) => (commit: RuntimeCommit): Prepared<Encoded> => {
   const prepared: Encoded = {
     ...inputRows(commit, shapes),
@@ -76,7 +81,7 @@ export const encode = (shapes: Shapes) => (commit: RuntimeCommit): Prepared<Enco
 }
 
 /**
- * Rows of what a commit ended. Without its receipt when that is stored already.
+ * Makes the rows of what a commit ended. `withReceipt` is false if the receipt is stored already.
  *
  * @since 0.1.0
  * @category constructors
@@ -92,7 +97,7 @@ export const endedRows = (commit: RuntimeCommit, withReceipt: boolean): Readonly
   const rows: Array<EndedRow> = []
   for (let i = 0; i < ended.length || (i === 0 && receipt !== undefined); i += endedPerRow) {
     const chunk = ended.slice(i, i + endedPerRow)
-    // rows are forgotten from the first on: it has to go after all that look their outcome up in it
+    // Trimming deletes rows from the first on. So the receipt is in the last row: inputs look their outcome up in it.
     const isLast = i + endedPerRow >= ended.length
     rows.push({
       receipt: isLast ? receipt?.receipt : undefined,
@@ -109,10 +114,10 @@ export const endedRows = (commit: RuntimeCommit, withReceipt: boolean): Readonly
 
 // --- internal ---
 
-/** Terminal inputs per row: bounds what looking one of them up costs. */
+/** Terminal inputs per row: it bounds the cost of looking one of them up. */
 const endedPerRow = 32
 
-/** Messages per row of the body: bounds the row, and what reading one position costs. */
+/** Messages per row of the body: it bounds the size of a row, and the cost of reading one position. */
 const messagesPerRow = 64
 
 const docOf = (value: unknown): Doc => {
@@ -120,7 +125,7 @@ const docOf = (value: unknown): Doc => {
   return { doc, digest: sha256(doc) }
 }
 
-/** The name is not in the document, so the digest has both. */
+/** The digest covers name and document, because the document does not contain the name. */
 const sliceRow = (name: string, doc: string) => ({ name, doc, digest: sha256(`${name}\n${doc}`) })
 
 const inputRows = (commit: RuntimeCommit, shapes: Shapes): Pick<Encoded, "opened" | "changed" | "closed" | "keys"> => {
@@ -149,7 +154,7 @@ const openRow = (record: InputRecord, shapes: Shapes): Encoded["opened"][number]
   return { ...nameOf(record), ...factsOf(facts, shapes), ...docOf(input) }
 }
 
-/** What hardly varies goes into the shape; the id is a column of its own. */
+/** Splits facts: what hardly varies goes into the shape; the id has its own column. */
 const factsOf = (facts: InputFacts, shapes: Shapes): Facts => {
   const {
     admissionSeq,
@@ -192,7 +197,7 @@ const unitsOf = (rows: Encoded): number =>
   added(rows, ({ length }) => length) + sum(rows.changed, ({ length }) => length) +
   sum(rows.ended, ({ length }) => length)
 
-/** Rows that end inputs count only where they hold the answer of a run. */
+/** Counts the bytes that a commit adds. Rows of ended inputs count only if they hold the result of a run. */
 const addedBy = (rows: Encoded): number =>
   added(rows, (text) => Buffer.byteLength(text)) +
   sum(rows.ended.filter(({ receipt }) => receipt !== undefined), (text) => Buffer.byteLength(text))

@@ -1,5 +1,6 @@
 /**
- * What a round needs to know before it writes, read for all its members at once.
+ * The reads that a batch needs before it writes: heads, views and images, for all members at once. The store's worker
+ * calls them inside the transaction.
  *
  * @since 0.1.0
  */
@@ -16,11 +17,11 @@ import type { Database, Row, SqlFault } from "./database.js"
 import * as Rows from "./rows.js"
 import { rowsPerRuntime } from "./schema.js"
 
-/** Heads of the runtimes that exist; a head that cannot be read is its own runtime's problem. @since 0.1.0 @category models */
+/** Heads of existing runtimes; an unreadable head affects only its own runtime. @since 0.1.0 @category models */
 export type Heads = ReadonlyMap<string, Either.Either<Rows.StoredHead, StoreCorrupt>>
 
 /**
- * Heads by runtime id, after the check that this process is still the writer.
+ * Returns heads by runtime id, after checking that this process is still the writer. Fails `WriterFenced` if it is not.
  *
  * @since 0.1.0
  * @category reading
@@ -40,13 +41,13 @@ export const heads = (
     if (current !== token) return yield* new WriterFenced({ held: token, current: Number(current) })
     const found = new Map<string, Either.Either<Rows.StoredHead, StoreCorrupt>>()
     for (const row of rows) if (row["rt"] !== null) found.set(String(row["asked"]), Rows.headOf(row))
-    // what is not found is new, and is made: only where nothing was lost
+    // a runtime without a row is new and gets one, unless its row was lost
     const doubtful = yield* Absence.doubtful(db, ids.filter((id) => !found.has(id)))
     for (const [id, error] of doubtful) found.set(id, Either.left(error))
     return found
   })
 
-/** A commit and the runtime it is for. @since 0.1.0 @category models */
+/** A commit and its runtime. @since 0.1.0 @category models */
 export interface Asked {
   readonly rt: number
   readonly head: RuntimeHead
@@ -54,7 +55,7 @@ export interface Asked {
 }
 
 /**
- * The views that the commits of a round are checked against, in their order.
+ * Returns the views that the commits of a batch are checked against, in their order.
  *
  * @since 0.1.0
  * @category reading
@@ -85,15 +86,15 @@ export const views = (
     }))
   })
 
-/** What an opening sees of a runtime beside its head. @since 0.1.0 @category models */
+/** The rows of an opening image, beside the head. @since 0.1.0 @category models */
 export type ImageRows = Pick<RuntimeImage, "inputs" | "operations" | "feed" | "slices" | "corrupt">
 
-/** @since 0.1.0 @category constructors */
+/** The image rows of a new runtime. @since 0.1.0 @category constructors */
 export const noRows: ImageRows = { inputs: [], operations: [], feed: [], slices: [], corrupt: [] }
 
 /**
- * Rows of the images of many runtimes: five statements, however many there are. Rows that went missing are reported
- * as corrupt ones: an image that lacks some is none.
+ * Reads the image rows of many runtimes with five statements in total. Missing rows are reported as corrupt, because an
+ * image must be complete.
  *
  * @since 0.1.0
  * @category reading
@@ -199,7 +200,7 @@ const keyOwners = (db: Database, list: ReadonlyArray<readonly [number, string]>)
 const ask = (db: Database, sql: string, list: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<Row>, SqlFault> =>
   list.length === 0 ? Effect.succeed([]) : db.all(sql, [JSON.stringify(list)])
 
-/** A stored receipt that cannot be read still occupies its number: it equals none. */
+/** Returns the stored receipt. An unreadable receipt still occupies its sequence, so its substitute equals no other. */
 const receiptOf = (row: Row | undefined, runId: RunId): RunBoundaryReceipt | undefined => {
   if (row === undefined) return undefined
   const stored = Rows.endedOf(row)

@@ -1,5 +1,5 @@
 /**
- * Pages of rows, and what becomes of those that cannot be read.
+ * Pages of rows, and the handling of unreadable rows. The reads of the store and the reader use it.
  *
  * @since 0.1.0
  */
@@ -15,32 +15,37 @@ import type { Quarantine } from "./quarantine.js"
 import * as Rows from "./rows.js"
 import { rowsPerRuntime } from "./schema.js"
 
-/** A reading statement. @since 0.1.0 @category models */
+/** Runs a read statement. @since 0.1.0 @category models */
 export type All = (sql: string, params: ReadonlyArray<Value>) => Effect.Effect<ReadonlyArray<Row>, ReadError>
 
-/** Rows of a page. @since 0.1.0 @category models */
+/** The number of rows per page. @since 0.1.0 @category models */
 export const pageRows = 256
 
-/** Rows of a runtime, after the last one of the page before. @since 0.1.0 @category statements */
+/**
+ * The condition for the rows of a runtime after the last row of the previous page.
+ *
+ * @since 0.1.0
+ * @category statements
+ */
 export const numbered = (runtime: string): string =>
   `key >= ${runtime} * ${rowsPerRuntime} AND key < (${runtime} + 1) * ${rowsPerRuntime} AND key > ?
   ORDER BY key LIMIT ${pageRows}`
 
-/** @since 0.1.0 @category accessors */
+/** Returns the key of a row. @since 0.1.0 @category accessors */
 export const keyOf = (row: Row): number => Number(row["key"])
 
-/** The first row, if there is one. @since 0.1.0 @category decoding */
+/** Decodes the first row, if any. @since 0.1.0 @category decoding */
 export const first =
   <A>(decode: (row: Row) => Effect.Effect<A, ReadError>) =>
   ([row]: ReadonlyArray<Row>): Effect.Effect<Option.Option<A>, ReadError> =>
     row === undefined ? Effect.succeedNone : Effect.asSome(decode(row))
 
-/** A row that must be readable. @since 0.1.0 @category decoding */
+/** Decodes a row that must be readable; fails if it is not. @since 0.1.0 @category decoding */
 export const valid =
   <A>(decode: (row: Row) => Either.Either<A, CorruptRow>) => (row: Row): Effect.Effect<A, ReadError> =>
     Effect.mapError(decode(row), Rows.corrupt)
 
-/** Pages of a statement whose last parameter is the key after which it goes on. @since 0.1.0 @category paging */
+/** Emits the pages of a statement whose last parameter is the key to continue after. @since 0.1.0 @category paging */
 export const pager =
   (all: All) => (sql: string, params: ReadonlyArray<Value>, keyOf: (row: Row) => Value, start: Value = -1) =>
     Stream.paginateChunkEffect(start, (after) =>
@@ -49,7 +54,7 @@ export const pager =
         return [Chunk.unsafeFromArray(rows), Option.map(Option.fromNullable(last), keyOf)]
       }))
 
-/** Rows that can be read; the others are set aside and passed over. @since 0.1.0 @category paging */
+/** Emits readable rows; unreadable rows are quarantined and skipped. @since 0.1.0 @category paging */
 export const skimming = <A>(
   decode: (row: Row) => Either.Either<A, CorruptRow>,
   setAside: Quarantine["add"]

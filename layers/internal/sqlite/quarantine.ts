@@ -1,6 +1,6 @@
 /**
- * Terminal rows that cannot be read. A reader finds them, and readers do not write: what they found is remembered and
- * written with the next batch. Should the process end before, the next reader finds them again.
+ * The quarantine of unreadable terminal rows. Readers find them but do not write: the quarantine remembers them and the
+ * next batch stores them. If the process ends before that, the next read finds them again.
  *
  * @since 0.1.0
  */
@@ -10,18 +10,18 @@ import type { CorruptRow } from "../../../src/domain/RuntimeCommit.js"
 import type { Database, Row, SqlFault } from "./database.js"
 import { sha256 } from "./digest.js"
 
-/** @since 0.1.0 @category models */
+/** The quarantined rows of a store. @since 0.1.0 @category models */
 export interface Quarantine {
   /** remembers a row, with its bytes as evidence */
   readonly add: (row: CorruptRow, raw: Row) => Effect.Effect<void>
   /** what is remembered and not yet written */
   readonly pending: () => ReadonlyArray<CorruptRow>
-  /** writes what is remembered, in the transaction of a batch; to be followed by `written` once that is durable */
+  /** writes the remembered rows in the transaction of a batch; call `written` once that is durable */
   readonly write: (db: Database) => Effect.Effect<void, SqlFault>
   readonly written: () => void
 }
 
-/** @since 0.1.0 @category constructors */
+/** Makes an empty quarantine. @since 0.1.0 @category constructors */
 export const make = (): Quarantine => {
   const seen = new Set<string>()
   let found: ReadonlyArray<Found> = []

@@ -1,37 +1,47 @@
 /**
- * The tables. What a small turn touches decides what a turn costs, since each page it changes is written whole:
- * accepting changes `runtime` and adds to `input_open` and `known`; a boundary changes those and appends to `message`
- * and `ended`. No page is common to all batches.
+ * The tables of the SQLite store. The pages that a small turn changes decide its cost, because each changed page is
+ * written whole. Accepting an input changes `runtime` and adds to `input_open` and `known`. A boundary changes those
+ * and appends to `message` and `ended`. No page is common to all batches.
  *
- * Rows of a runtime are numbered, and `rt * 2^28 + number` is their key: one integer, rows of a runtime side by side
- * in the order in which they came, and room in a page for whole documents (a row under a composite key leaves its
- * page at a quarter of it).
+ * The rows of a runtime are numbered, and their key is `rt * 2^28 + number`. So one integer keeps the rows of a runtime
+ * together, in the order of their insertion. It also leaves a page room for whole documents: under a composite key, a
+ * row leaves its page at a quarter of it.
  *
- * SQLite does not notice a flipped bit inside a row. Digests bind a document to its row (see `digest.ts`), sums do the
- * same for columns that are read without one. Nor does it notice a page that lies where another one of the same table
- * should: the rows of a runtime are counted (`open_inputs`, `operations`, `slices`) or follow each other without a gap
- * (`ended` from `ended_from`, `message`, `feed`), so that none is missed silently. Counts have no sum: one that is
- * damaged disagrees with its rows.
+ * SQLite does not detect a flipped bit inside a row. Digests bind a document to its row (see `digest.ts`); sums do the
+ * same for columns that are read without a document. Nor does SQLite detect a page in the place of another page of the
+ * same table. So the rows of a runtime are counted (`open_inputs`, `operations`, `slices`) or contiguous (`ended` from
+ * `ended_from`, `message`, `feed`). A missing row is always detected. Counts have no sum: a damaged count disagrees
+ * with its rows.
  *
  * @since 0.1.0
  */
 
-/** "MeeR" in ASCII; marks a file as ours. @since 0.1.0 @category schema */
+/** "MeeR" in ASCII; marks a file as a store of this library. @since 0.1.0 @category schema */
 export const applicationId = 0x4d656552
 
-/** Kept in the file's header (`user_version`), where every version can read it. @since 0.1.0 @category schema */
+/**
+ * The schema version in the file's header (`user_version`), where every version can read it.
+ *
+ * @since 0.1.0
+ * @category schema
+ */
 export const schemaVersion = 1
 
-/** Small pages: a commit writes few rows of a hundred bytes each, and whole pages. @since 0.1.0 @category schema */
+/**
+ * Pages are small, because a commit writes few rows of about a hundred bytes, but whole pages.
+ *
+ * @since 0.1.0
+ * @category schema
+ */
 export const pageSize = 512
 
-/** Rows that one runtime can number in a table. @since 0.1.0 @category schema */
+/** How many rows one runtime can number in a table. @since 0.1.0 @category schema */
 export const rowsPerRuntime = 2 ** 28
 
-/** Key of a runtime's row. @since 0.1.0 @category schema */
+/** Returns the key of a runtime's row. @since 0.1.0 @category schema */
 export const keyOf = (rt: number, n: number): number => rt * rowsPerRuntime + n
 
-/** The tables by name, as `sqlite_schema` returns them. @since 0.1.0 @category schema */
+/** The statements of the tables by name, as `sqlite_schema` returns them. @since 0.1.0 @category schema */
 export const tables: Readonly<Record<string, string>> = {
   store_meta: `CREATE TABLE store_meta (
   singleton INTEGER PRIMARY KEY CHECK (singleton = 1),

@@ -1,26 +1,26 @@
 /**
- * The part of inputs' facts that hardly varies (kind, policy, semantics, counters): long documents of which there are
- * few. They are stored once and named by number.
+ * The shapes of inputs: the facts that hardly vary (kind, policy, semantics, counters). They are long but few, so each
+ * is stored once and referred to by number. The encoding of commits uses them.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import type { Database, SqlFault } from "./database.js"
 
-/** @since 0.1.0 @category models */
+/** The shapes of a store. @since 0.1.0 @category models */
 export interface Shapes {
-  /** The number of a shape; a new one is written with the next batch, which is the first that can use it. */
+  /** returns the number of a shape; a new shape is written with the next batch, the first that can refer to it */
   readonly idOf: (doc: string) => number
-  /** writes what is new, in the transaction of a batch; to be followed by `written` once that is durable */
+  /** writes new shapes in the transaction of a batch; call `written` once that is durable */
   readonly write: (db: Database) => Effect.Effect<void, SqlFault>
   readonly written: () => void
 }
 
-/** @since 0.1.0 @category constructors */
+/** Reads the stored shapes. @since 0.1.0 @category constructors */
 export const make = (db: Database): Effect.Effect<Shapes, SqlFault> =>
   Effect.map(db.all("SELECT id, doc FROM shape"), (rows) => {
     const ids = new Map(rows.map((row) => [String(row["doc"]), Number(row["id"])]))
-    // beyond all that are there, also where one in between is lost: a number that is taken is nobody else's
+    // above every stored number, even if rows in between were lost, so that no number is used twice
     let last = Math.max(0, ...ids.values())
     let fresh: ReadonlyArray<readonly [number, string]> = []
     let inFlight = fresh

@@ -1,31 +1,31 @@
 /**
- * Statements over many rows. A statement costs more than a row, so what many members write into a table goes in one;
- * row counts come in few sizes, so that few statement texts are ever prepared.
+ * Statements over many rows. A statement costs more than a row, so the rows of many members share one. Row counts have
+ * few sizes, so that few statement texts are prepared. The SQLite writes use it.
  *
  * @since 0.1.0
  */
 import type { Value } from "./database.js"
 
-/** A statement and what it writes. @since 0.1.0 @category models */
+/** A statement and its parameters. @since 0.1.0 @category models */
 export interface Statement {
   readonly sql: string
   readonly params: ReadonlyArray<Value>
-  /** rows it must change; absent where it may find nothing */
+  /** how many rows it must change; absent if it may change none */
   readonly expect?: number
 }
 
-/** A statement with a place for rows: `head (?,?),(?,?) tail`. @since 0.1.0 @category models */
+/** A statement with a placeholder for rows: `head (?,?),(?,?) tail`. @since 0.1.0 @category models */
 export interface Target {
   readonly head: string
   readonly width: number
   readonly tail: string
-  /** whether each row must change exactly one */
+  /** true if each row must change exactly one stored row */
   readonly exact: boolean
   /** statement texts by number of rows */
   readonly texts: Map<number, string>
 }
 
-/** @since 0.1.0 @category constructors */
+/** Makes a target. @since 0.1.0 @category constructors */
 export const target = (head: string, width: number, tail: string, exact: boolean): Target => ({
   head,
   width,
@@ -34,11 +34,11 @@ export const target = (head: string, width: number, tail: string, exact: boolean
   texts: new Map()
 })
 
-/** Rows that must be new. @since 0.1.0 @category constructors */
+/** Inserts rows that must be new. @since 0.1.0 @category constructors */
 export const into = (table: string, columns: ReadonlyArray<string>, tail = ""): Target =>
   target(`INSERT INTO ${table} (${columns.join(", ")}) VALUES `, columns.length, tail, true)
 
-/** Rows that are new or give the one with their key new values, `guard` permitting. @since 0.1.0 @category constructors */
+/** Inserts rows, or updates the row with the same key if `guard` permits. @since 0.1.0 @category constructors */
 export const upsert = (
   table: string,
   fixed: ReadonlyArray<string>,
@@ -50,7 +50,7 @@ export const upsert = (
   return into(table, [...fixed, ...values], ` ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${set}${guard}`)
 }
 
-/** The statements that write the rows. @since 0.1.0 @category constructors */
+/** Returns the statements that write these rows. @since 0.1.0 @category constructors */
 export const over = (to: Target, rows: ReadonlyArray<ReadonlyArray<Value>>): ReadonlyArray<Statement> => {
   if (rows.length === 0) return none
   const statements: Array<Statement> = []

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The operations surface: `opsLifecycleRegistry` of the machine and `operations` of a session handle.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -7,13 +11,13 @@ import { OpOwnerRetired } from "../../../src/domain/Errors.js"
 import type { SessionId } from "../../../src/domain/Ids.js"
 import type { MachineParts, Resolve } from "../machineParts.js"
 
-/** The operations of sessions, by session id. */
+/** Finds the operations of a session by its id. */
 export const operations = (parts: MachineParts): OperationsControl => ({
   opsLifecycleRegistry: (sessionId) =>
     Effect.sync(() => Option.map(Option.fromNullable(parts.registry.find(sessionId)), parts.operations))
 })
 
-/** Those of one session; `resolve` decides at each call which incarnation is meant. */
+/** The operations of one session; `resolve` decides at each call which incarnation is addressed. */
 export const sessionOperations = (
   parts: MachineParts,
   sessionId: SessionId,

@@ -39,7 +39,7 @@ export const promote = (inputId: InputId): Command<{ readonly moved: boolean }> 
     ))
 
 /**
- * Sets the intents of peer requests that start no turn; refused in an ended session.
+ * Sets the intents of peer requests that start no turn. A stopped session ignores it; a destroyed one refuses it.
  *
  * @since 0.1.0
  * @category commands
