@@ -1,11 +1,15 @@
-/** @since 0.1.0 */
+/**
+ * The part of the command line after `--`, kept away from the option parser. `main` sets it; the commands read it.
+ *
+ * @since 0.1.0
+ */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { type CliFailure, usage } from "./failure.js"
 
 /**
- * What followed `--` on the command line, as it is: a program and its arguments, or words of a prompt that look like
- * options. The command-line parser would mix them with the rest.
+ * The unparsed words after `--`: a program and its arguments, or words of a prompt that look like options. The parser
+ * would mix them with its own arguments. Null without `--`.
  *
  * @since 0.1.0
  * @category references
@@ -14,13 +18,13 @@ export class LastArgv extends Context.Reference<LastArgv>()("effect-meerkat/src/
   defaultValue: (): ReadonlyArray<string> | null => null
 }) {}
 
-/** For commands that take nothing after `--`. @since 0.1.0 @category parsing */
+/** Fails if words follow `--`; for commands that take none. @since 0.1.0 @category parsing */
 export const nothingLast: Effect.Effect<void, CliFailure> = Effect.flatMap(
   LastArgv,
-  (argv) => argv === null ? Effect.void : Effect.fail(usage("This command takes nothing after --."))
+  (argv) => argv === null ? Effect.void : Effect.fail(usage("This command takes nothing after --. Remove it."))
 )
 
-/** The command line before the first `--`, and what followed it. @since 0.1.0 @category parsing */
+/** Splits the command line at the first `--`. @since 0.1.0 @category parsing */
 export const split = (argv: ReadonlyArray<string>): {
   readonly own: ReadonlyArray<string>
   readonly last: ReadonlyArray<string> | null

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The command tree of the program. `main` runs it.
+ *
+ * @since 0.1.0
+ */
 import * as Command from "@effect/cli/Command"
 import { history } from "./history.js"
 import { inputs } from "./inputs.js"
@@ -10,7 +14,7 @@ import { send } from "./send.js"
 import { sessions } from "./sessions.js"
 import { show } from "./show.js"
 
-/** Every command of the program. @since 0.1.0 @category commands */
+/** All commands of the program. @since 0.1.0 @category commands */
 export const meerkat = Command.make("meerkat").pipe(
   Command.withDescription("Durable, resumable sessions for any agent that reads a prompt and writes an answer."),
   Command.withSubcommands([run, send, resume, sessions, show, inputs, receipts, ops, history])

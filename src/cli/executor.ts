@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The executor that the command line describes. `run` and `resume` make one.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as CoreExecutorCommand from "../../layers/CoreExecutorCommand.js"
@@ -9,8 +13,8 @@ import { type CliFailure, usage } from "./failure.js"
 import type { ExecutorFlags } from "./options.js"
 
 /**
- * The program of `--exec` or after `--`. A program that cannot be found is refused here, before a store is opened; what a
- * shell command makes of itself shows when it runs.
+ * Returns the program of `--exec` or after `--`. A missing program is refused here, before a store is opened. The
+ * content of a shell command is checked only by the shell, when it runs.
  *
  * @since 0.1.0
  * @category parsing
@@ -30,7 +34,7 @@ export const command = (exec: Option.Option<string>): Effect.Effect<CoreExecutor
     return present(argv ?? [])
   })
 
-/** The executor that the options describe. @since 0.1.0 @category constructors */
+/** Makes the executor that the options describe. @since 0.1.0 @category constructors */
 export const make = (
   line: CoreExecutorCommand.CommandLine,
   flags: ExecutorFlags,

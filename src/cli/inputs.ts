@@ -1,10 +1,14 @@
-/** @since 0.1.0 */
+/**
+ * The command `meerkat inputs`, and the columns that other commands show of inputs.
+ *
+ * @since 0.1.0
+ */
 import type { Input } from "../domain/Input.js"
 import type { InputState } from "../domain/InputRecord.js"
 import { brief, time } from "./output.js"
 import { type Columns, listed, ofSession, summary } from "./reading.js"
 
-/** One input per row. @since 0.1.0 @category output */
+/** The columns of an input. @since 0.1.0 @category output */
 export const inputColumns: Columns<InputState> = {
   header: ["INPUT", "KIND", "PHASE", "ATTEMPTS", "KEY", "UPDATED (UTC)", "WHAT"],
   row: (input) => [
@@ -18,10 +22,10 @@ export const inputColumns: Columns<InputState> = {
   ]
 }
 
-/** `meerkat inputs`. @since 0.1.0 @category commands */
+/** `meerkat inputs`: lists the inputs of a session with their outcomes. @since 0.1.0 @category commands */
 export const inputs = ofSession(
   "inputs",
-  "List what a session was given, and how it ended.",
+  "List the inputs of a session and how they ended.",
   (reads, { runtimeId }, { json }) => listed(json, reads.inputs(runtimeId), inputColumns)
 )
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The `meerkat` program.
+ * The `meerkat` program: parses the command line, runs the command, and maps failures to exit codes.
  *
  * @since 0.1.0
  */
@@ -26,7 +26,7 @@ import * as NodeScheduler from "./nodeScheduler.js"
 import { line, listenForBrokenStreams, note, withHelpfulConsole } from "./output.js"
 import { version } from "./version.js"
 
-/** Warnings of the machine are for the person who watches, never part of an answer. */
+/** Warnings of the machine go to standard error, so they are never part of an answer. */
 const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
   const text = Array.isArray(message) ? message.filter((part) => typeof part === "string").join(" ") : String(message)
   process.stderr.write(`meerkat: ${logLevel.label.toLowerCase()}: ${text}\n`)
@@ -40,12 +40,12 @@ const environment = Layer.mergeAll(
   Logger.replace(Logger.defaultLogger, logger)
 )
 
-/** What went wrong is said once, in words; a bug says so. */
+/** Reports a failure once, as a sentence; an unexpected defect is reported as a bug. */
 const say = (cause: Cause.Cause<CliFailure | ValidationError.ValidationError>): Effect.Effect<never, CliFailure> => {
   const failure = Cause.failureOption(cause)
   if (failure._tag === "Some") {
     const error = failure.value
-    // the parser has printed what it did not understand
+    // the parser has already printed its message
     if (ValidationError.isValidationError(error)) return end(exitCodes.usage, "")
     return end(error.code, error.message)
   }
@@ -72,8 +72,8 @@ const teardown: Runtime.Teardown = (exit, onExit) => onExit(codeOf(exit))
 listenForBrokenStreams()
 
 /**
- * A terminal that is closed ends the work as SIGTERM does: in order, and counted against nothing. It may say so several
- * times, by its shell and by the system: only the first does something.
+ * A closed terminal ends the work as SIGTERM does: in order and uncharged. Shell and system may both send the signal;
+ * only the first one has an effect.
  */
 process.on("SIGHUP", () => process.emit("SIGTERM"))
 

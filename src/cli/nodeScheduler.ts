@@ -1,9 +1,13 @@
-/** @since 0.1.0 */
+/**
+ * The scheduler of the program: fibers must not starve timers, signals and sockets. `main` installs it.
+ *
+ * @since 0.1.0
+ */
 import * as Scheduler from "effect/Scheduler"
 
 /**
- * A scheduler that hands over to the event loop with `setImmediate` after so many rounds of microtasks, so that timers,
- * signals and sockets get their turn while fibers keep each other busy.
+ * Makes a scheduler that hands over to the event loop with `setImmediate` after a number of microtask rounds. So
+ * timers, signals and sockets run while fibers keep each other busy.
  *
  * @since 0.1.0
  * @category constructors

@@ -1,9 +1,13 @@
-/** @since 0.1.0 */
+/**
+ * The command `meerkat ops`. It reads beside a running process.
+ *
+ * @since 0.1.0
+ */
 import type { OperationRecord } from "../domain/Operation.js"
 import { brief, time } from "./output.js"
 import { type Columns, listed, ofSession } from "./reading.js"
 
-/** `meerkat ops`. @since 0.1.0 @category commands */
+/** `meerkat ops`: lists the background operations of a session. @since 0.1.0 @category commands */
 export const ops = ofSession(
   "ops",
   "List the background operations of a session.",

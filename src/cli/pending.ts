@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The open inputs of a session that the CLI registers, and how they end. `run`, `send` and `resume` call it.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -14,20 +18,20 @@ import type { Ended } from "./report.js"
 
 /** An open input of a registered session. @since 0.1.0 @category models */
 export interface Open extends Completion {
-  /** it makes a live loop run; else it only goes along with others, and may wait for ever */
+  /** true: it makes a live loop run; false: it only rides along and may wait without end */
   readonly drives: boolean
 }
 
-/** What registering found of what was open in the store. @since 0.1.0 @category models */
+/** The formerly open inputs of a session after its registration. @since 0.1.0 @category models */
 export interface Found {
-  /** it has ended by the registration */
+  /** inputs that the registration ended */
   readonly gone: ReadonlyArray<Ended>
   readonly open: ReadonlyArray<Open>
 }
 
 /**
- * Registers a session: what was open in the store, in the order of admission. Registering gives up an input whose process
- * died under it too often: that is an end like any other, and somebody waits to hear of it.
+ * Registers a session and returns the inputs that were open in the store, in the order of admission. The registration
+ * abandons an input whose process died too often during its runs. That outcome is reported like any other.
  *
  * @since 0.1.0
  * @category accessors
@@ -39,7 +43,7 @@ export const register = (
 ): Effect.Effect<Found, RuntimeDriverError | ReadError> =>
   Effect.gen(function*() {
     const stored = yield* Effect.either(openIn(store, sessionId))
-    // what is wrong with a session is told best by its registration
+    // the registration gives the better error for a broken session
     yield* machine.registerSession(sessionId)
     const open = yield* pendingOf(machine, sessionId)
     const still = new Set(open.map(({ inputId }) => inputId))
@@ -53,8 +57,8 @@ export const register = (
   })
 
 /**
- * How an input has ended, once nothing is left that would take it along; none if it is open. What its waiter was told comes
- * first: an end that could not be stored is known nowhere else.
+ * Returns the outcome of an input once nothing is left that would run it; none if it is open. The waiter's outcome
+ * comes first: only the waiter knows an end that could not be stored.
  *
  * @since 0.1.0
  * @category accessors
@@ -65,7 +69,7 @@ export const ended = (
   inputId: InputId,
   waiter: Fiber.Fiber<CompletionOutcome>
 ): Effect.Effect<Option.Option<CompletionOutcome>, RuntimeDriverError> =>
-  // those who wait for ends of the same moment are woken one after the other
+  // waiters of simultaneous ends wake one after the other, so give this one its turn
   Effect.zipRight(Effect.yieldNow(), waiter.poll).pipe(
     Effect.flatMap(Option.match({
       onNone: () => machine.outcome(sessionId, inputId),
@@ -75,14 +79,14 @@ export const ended = (
 
 // --- internal ---
 
-/** Damage to what ended long ago is no matter here, and there may be much of it. */
+/** Reads open inputs only: damage of old inputs does not matter here, and they may be many. */
 const openIn = (store: RuntimeStore["Type"], sessionId: SessionId) =>
   Effect.map(
     Stream.runCollect(store.inputs(runtimeIdOf(sessionId), { openOnly: true })),
     (open) => Array.from(open, ({ inputId }) => inputId)
   )
 
-/** A first command adds the wake that is due for background work: it may take along what does not drive. */
+/** The first command adds a due wake for background work, and its run may take along inputs that do not drive. */
 const pendingOf = (machine: MeerkatMachineService, sessionId: SessionId) =>
   Effect.gen(function*() {
     const retired = (yield* machine.runtimeState(sessionId)) === "retired"
@@ -98,20 +102,20 @@ const pendingOf = (machine: MeerkatMachineService, sessionId: SessionId) =>
     return [...known, ...(yield* openOf(added.filter((inputId) => !before.has(inputId))))]
   })
 
-/** Offering an open input a second time changes nothing and gives its completion. */
+/** Accepts an open input again: that changes nothing and returns its completion. */
 const openInput = (machine: MeerkatMachineService, sessionId: SessionId, inputId: InputId, retired: boolean) =>
   Effect.gen(function*() {
     const state = Option.getOrUndefined(yield* machine.inputState(sessionId, inputId))
     if (state?.input === undefined) return Option.none<Open>()
     const completion = yield* machine.acceptInputWithCompletion(sessionId, state.input).pipe(
       Effect.map((again) => again.completion),
-      // a retired session takes nothing, not even what it has
+      // a retired session refuses every input, even its own; watch its events instead
       Effect.catchTag("NotReady", () => Effect.succeedSome(watched(machine, sessionId, inputId)))
     )
     return Option.map(completion, (known): Open => ({ ...known, drives: drives(state, retired) }))
   })
 
-/** The end of an input as the session's events tell it. */
+/** Waits for the outcome of an input in the session's events. */
 const watched = (machine: MeerkatMachineService, sessionId: SessionId, inputId: InputId): Completion => ({
   inputId,
   wait: machine.runtimeEvents(sessionId).pipe(

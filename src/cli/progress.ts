@@ -1,5 +1,5 @@
 /**
- * What happens while a turn runs: a line on the terminal that is redrawn, and nothing of it in a pipe.
+ * Shows the progress of turns on a terminal: one line that is redrawn. Without a terminal it shows nothing.
  *
  * @since 0.1.0
  */
@@ -13,17 +13,17 @@ import type { SessionId } from "../domain/Ids.js"
 import type { RuntimeEvent } from "../domain/RuntimeEvent.js"
 import { visible } from "./output.js"
 
-/** @since 0.1.0 @category models */
+/** The progress display of one program run. @since 0.1.0 @category models */
 export interface Progress {
-  /** a line for the person who watches, above the progress line */
+  /** prints a line for the user, above the progress line */
   readonly note: (text: string) => Effect.Effect<void>
-  /** passes on what the program says on standard error; none where nobody watches */
+  /** forwards the executor's standard error; null without a terminal */
   readonly onStderr: ((text: string) => void) | null
   /** follows a registered session until the scope ends */
   readonly follow: (machine: MeerkatMachineService, sessionId: SessionId) => Effect.Effect<void, never, Scope.Scope>
 }
 
-/** @since 0.1.0 @category constructors */
+/** Makes the progress display. @since 0.1.0 @category constructors */
 export const make: Effect.Effect<Progress, never, Scope.Scope> = Effect.gen(function*() {
   const isTerminal = process.stderr.isTTY === true
   const startedAt = yield* Clock.currentTimeMillis
@@ -85,7 +85,7 @@ const tell = (
       return Effect.void
     case "RunFailed":
       bar.label = `${sessionId}: waiting`
-      return event.willRetry ? note(`attempt failed, it will be repeated: ${event.detail}`) : Effect.void
+      return event.willRetry ? note(`attempt failed, meerkat tries again: ${event.detail}`) : Effect.void
     case "RunCompleted":
     case "RunCancelled":
       bar.label = null

@@ -1,10 +1,19 @@
-/** @since 0.1.0 */
+/**
+ * Reads the prompt from arguments or standard input. `run` and `send` call it.
+ *
+ * @since 0.1.0
+ */
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Effect from "effect/Effect"
 import { withoutLineEnds } from "../../layers/internal/lineEnds.js"
 import { type CliFailure, usage } from "./failure.js"
 
-/** A word that looks like an option and is none: a typing error must not become a prompt. @since 0.1.0 @category parsing */
+/**
+ * Refuses a word that looks like an unknown option, because a typing error must not become a prompt.
+ *
+ * @since 0.1.0
+ * @category parsing
+ */
 export const noStrayOption = (words: ReadonlyArray<string>, how: string): Effect.Effect<void, CliFailure> => {
   const stray = words.find((word) => /^--?[A-Za-z][\w-]*(?:=.*)?$/.test(word))
   return stray === undefined ? Effect.void : Effect.fail(usage(
@@ -13,7 +22,8 @@ export const noStrayOption = (words: ReadonlyArray<string>, how: string): Effect
 }
 
 /**
- * The words of the command line and those after `--`, or standard input for a single dash before it.
+ * Returns the words of the command line and those after `--`; a single dash reads standard input. Fails if the prompt
+ * is empty.
  *
  * @since 0.1.0
  * @category parsing
@@ -34,7 +44,7 @@ export const promptOf = (
 
 // --- internal ---
 
-/** Without the line end that `echo` and editors add. */
+/** Standard input without the line end that `echo` and editors add. */
 const standardInput: Effect.Effect<string, CliFailure> = NodeStream.toString(() => process.stdin, {
   onFailure: (cause) => usage(`Standard input cannot be read: ${String(cause)}`)
 }).pipe(Effect.map(withoutLineEnds))

@@ -1,5 +1,5 @@
 /**
- * A store that is only looked at: beside a process that writes, and without taking its lock.
+ * Reads a store without its lock, beside a process that writes. The reading commands load this module on demand.
  *
  * @since 0.1.0
  */
@@ -14,10 +14,10 @@ import type { OpenError, ReadError } from "../domain/StoreErrors.js"
 import { type CliFailure, noSession, noStore, ofOpenError, ofReadError } from "./failure.js"
 import { note } from "./output.js"
 
-/** What can be asked. @since 0.1.0 @category models */
+/** The reads of a store. @since 0.1.0 @category models */
 export type Reads = RuntimeStoreReader["Type"]
 
-/** Opens the file for reading, gives what can be asked to `use`, and closes it. @since 0.1.0 @category running */
+/** Opens the file for reading, passes its reads to `use`, and closes it. @since 0.1.0 @category running */
 export const look = <A>(
   db: string,
   use: (reads: Reads) => Effect.Effect<A, ReadError | CliFailure>
@@ -34,7 +34,7 @@ export const look = <A>(
     return yield* Effect.mapError(use(reads), (error) => error._tag === "CliFailure" ? error : ofReadError(db)(error))
   })).pipe(Effect.withTracerEnabled(false))
 
-/** One stored session; the program ends when there is none of this name. @since 0.1.0 @category reading */
+/** Reads one stored session; fails if the store has no session of this name. @since 0.1.0 @category reading */
 export const sessionOf = (
   db: string,
   reads: Reads,

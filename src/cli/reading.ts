@@ -1,5 +1,5 @@
 /**
- * What the reading commands share. They work beside a process that has the store open.
+ * What the reading commands share: flags, columns and output. They work beside a process that has the store open.
  *
  * @since 0.1.0
  */
@@ -16,14 +16,14 @@ import * as Common from "./options.js"
 import { brief, json, table } from "./output.js"
 import type { Reads } from "./readStore.js"
 
-/** @since 0.1.0 @category models */
+/** The flags of a command on one session. @since 0.1.0 @category models */
 export interface SessionFlags {
   readonly db: string
   readonly json: boolean
   readonly session: SessionId
 }
 
-/** @since 0.1.0 @category models */
+/** The columns of a table. @since 0.1.0 @category models */
 export interface Columns<A> {
   readonly header: ReadonlyArray<string>
   readonly row: (value: A) => ReadonlyArray<string>
@@ -31,14 +31,19 @@ export interface Columns<A> {
 
 type Reading = Effect.Effect<void, ReadError | CliFailure>
 
-/** Looks into a store; what is native is loaded here and not before. @since 0.1.0 @category running */
+/**
+ * Reads a store. It loads the native module only now, so that other commands start fast.
+ *
+ * @since 0.1.0
+ * @category running
+ */
 export const look = (db: string, use: (reads: Reads) => Reading): Effect.Effect<void, CliFailure> =>
   Effect.zipRight(
     nothingLast,
     Effect.flatMap(Effect.promise(() => import("./readStore.js")), (store) => store.look(db, use))
   )
 
-/** A command that looks at one session. @since 0.1.0 @category constructors */
+/** Makes a command that reads one session. @since 0.1.0 @category constructors */
 export const ofSession = <Name extends string>(
   name: Name,
   description: string,
@@ -55,7 +60,7 @@ export const ofSession = <Name extends string>(
         ))
   ).pipe(Command.withDescription(description))
 
-/** Rows as a table, or as JSON documents. @since 0.1.0 @category output */
+/** Prints rows as a table, or as JSON documents. @since 0.1.0 @category output */
 export const listed = <A>(asJson: boolean, rows: Stream.Stream<A, ReadError>, columns: Columns<A>): Reading =>
   asJson
     ? Stream.runForEach(rows, json)
@@ -63,12 +68,12 @@ export const listed = <A>(asJson: boolean, rows: Stream.Stream<A, ReadError>, co
       const found: Array<ReadonlyArray<string>> = []
       const print = Effect.suspend(() => table(columns.header, found))
       return Stream.runForEach(rows, (row) => Effect.sync(() => found.push(columns.row(row)))).pipe(
-        // what could be read before is no less true
+        // the rows that were read before the error are still shown
         Effect.tapError(() => found.length === 0 ? Effect.void : print),
         Effect.zipRight(print)
       )
     })
 
-/** How something ended, in a few words. @since 0.1.0 @category output */
+/** Describes an outcome in a few words. @since 0.1.0 @category output */
 export const summary = (outcome: CompletionOutcome): string =>
   outcome._tag === "Completed" ? brief(outcome.result.text) : brief(whyOf(outcome))

@@ -1,9 +1,13 @@
-/** @since 0.1.0 */
+/**
+ * The command `meerkat receipts`. It reads beside a running process.
+ *
+ * @since 0.1.0
+ */
 import type { StoredReceipt } from "../../services/RuntimeStore.js"
 import { time } from "./output.js"
 import { type Columns, listed, ofSession, summary } from "./reading.js"
 
-/** `meerkat receipts`. @since 0.1.0 @category commands */
+/** `meerkat receipts`: lists the committed runs of a session. @since 0.1.0 @category commands */
 export const receipts = ofSession(
   "receipts",
   "List the committed runs of a session.",

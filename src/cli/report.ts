@@ -1,5 +1,5 @@
 /**
- * How an input ended, for people and for programs.
+ * Reports how an input ended: as text for people, as JSON for programs, and as exit code. `run` and `resume` call it.
  *
  * @since 0.1.0
  */
@@ -18,11 +18,11 @@ export interface Ended {
   readonly inputId: InputId
   readonly outcome: CompletionOutcome
   readonly key?: string
-  /** the outcome was there already; nothing ran */
+  /** true: the outcome was stored before, and nothing ran */
   readonly stored?: boolean
 }
 
-/** What `--json` says of an ended input. @since 0.1.0 @category models */
+/** Makes the JSON document of an ended input. @since 0.1.0 @category models */
 export const document = (store: RuntimeStore["Type"], ended: Ended): Effect.Effect<object> =>
   store.terminalInput(runtimeIdOf(ended.sessionId), ended.inputId).pipe(
     Effect.orElseSucceed(() => Option.none()),
@@ -43,7 +43,7 @@ export const document = (store: RuntimeStore["Type"], ended: Ended): Effect.Effe
     }))
   )
 
-/** Prints the answer, or ends the program with what there is instead. @since 0.1.0 @category output */
+/** Prints the answer, or fails with the exit code and sentence of the outcome. @since 0.1.0 @category output */
 export const finish = (
   store: RuntimeStore["Type"],
   ended: Ended,
@@ -58,7 +58,7 @@ export const finish = (
 
 // --- internal ---
 
-/** That nobody reads the answer changes nothing about how the turn ended. */
+/** Prints the outcome. A reader that closed the pipe does not change how the turn ended. */
 const print = (store: RuntimeStore["Type"], ended: Ended, asJson: boolean) => {
   const { outcome, sessionId } = ended
   const printed = asJson
@@ -68,7 +68,7 @@ const print = (store: RuntimeStore["Type"], ended: Ended, asJson: boolean) => {
     : Effect.void
   return printed.pipe(
     Effect.catchIf(isReaderGone, () => Effect.void),
-    Effect.mapError(adding(`What the turn came to is stored. See: meerkat inputs ${sessionId}`))
+    Effect.mapError(adding(`The outcome of the turn is stored. See: meerkat inputs ${sessionId}`))
   )
 }
 

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The command `meerkat sessions`. It reads beside a running process.
+ *
+ * @since 0.1.0
+ */
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import type { StoredSession } from "../../services/RuntimeStore.js"
@@ -6,7 +10,7 @@ import * as Common from "./options.js"
 import { time } from "./output.js"
 import { type Columns, listed, look } from "./reading.js"
 
-/** `meerkat sessions`. @since 0.1.0 @category commands */
+/** `meerkat sessions`: lists the sessions of a store. @since 0.1.0 @category commands */
 export const sessions = Command.make(
   "sessions",
   {

@@ -1,11 +1,15 @@
-/** @since 0.1.0 */
+/**
+ * The command `meerkat show`. It reads beside a running process.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { inputColumns } from "./inputs.js"
 import { json as document, line, table, time } from "./output.js"
 import { ofSession } from "./reading.js"
 
-/** `meerkat show`. @since 0.1.0 @category commands */
+/** `meerkat show`: shows a session and its open inputs. @since 0.1.0 @category commands */
 export const show = ofSession(
   "show",
   "Show a session and its open inputs.",

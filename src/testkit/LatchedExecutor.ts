@@ -1,6 +1,6 @@
 /**
- * An executor whose every turn can be held: `apply` announces its start, waits for a latch, and ends with a scripted
- * exit. It counts each call and remembers each turn.
+ * An executor for tests whose turns can be held. `apply` announces its start, waits for a latch, and ends with a
+ * scripted exit. It counts each call and remembers each turn.
  *
  * @example
  * ```ts
@@ -26,17 +26,17 @@ import type { ControlRequest, CoreExecutor, Turn, TurnOutput } from "../../servi
 import { reply } from "../../services/Turn.js"
 import type { ControlFailed, ExecutorError } from "../domain/Errors.js"
 
-/** @since 0.1.0 @category models */
+/** Options of `make`. @since 0.1.0 @category models */
 export interface LatchedOptions {
-  /** turns wait for `open`; false if absent */
+  /** true: turns wait for `open`; false if absent */
   readonly held?: boolean
-  /** exits of the first turns; those beyond are answered with `answer <n>` */
+  /** exits of the first turns; later turns answer with `answer <n>` */
   readonly script?: ReadonlyArray<Exit.Exit<TurnOutput, ExecutorError>>
-  /** turns cannot be interrupted while they wait */
+  /** true: turns cannot be interrupted while they wait */
   readonly stubborn?: boolean
   /** runs in each turn before it waits */
   readonly begin?: (turn: Turn) => Effect.Effect<void, ExecutorError>
-  /** what the interrupt handle does; without one the executor has no such handle */
+  /** the effect of the interrupt handle; without it the executor has no such handle */
   readonly hardCancel?: (request: ControlRequest) => Effect.Effect<void, ControlFailed>
   readonly stop?: Effect.Effect<void, ControlFailed>
   readonly cleanup?: Effect.Effect<void, ControlFailed>
@@ -53,21 +53,21 @@ export interface LatchedCounts {
   readonly cleanup: number
 }
 
-/** @since 0.1.0 @category models */
+/** An executor and the controls of its turns. @since 0.1.0 @category models */
 export interface LatchedExecutor {
   readonly executor: CoreExecutor
-  /** turns in the order they began */
+  /** the turns in the order of their starts */
   readonly turns: () => ReadonlyArray<Turn>
   readonly counts: () => LatchedCounts
-  /** waits until the n-th turn began, counted from 1 */
+  /** waits for the start of the n-th turn, counted from 1, and returns it */
   readonly started: (n: number) => Effect.Effect<Turn>
-  /** lets waiting and coming turns go */
+  /** releases waiting turns and all later ones */
   readonly open: Effect.Effect<void>
-  /** holds the turns that come */
+  /** holds later turns */
   readonly close: Effect.Effect<void>
 }
 
-/** A latched executor. @since 0.1.0 @category constructors */
+/** Makes a latched executor. @since 0.1.0 @category constructors */
 export const make = (options: LatchedOptions = {}): Effect.Effect<LatchedExecutor> =>
   Effect.sync(() => {
     const latch = Effect.unsafeMakeLatch(options.held !== true)

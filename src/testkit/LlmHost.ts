@@ -1,6 +1,6 @@
 /**
- * A model host in memory: it keeps the model and the visibility of live sessions, and what it would store of them. Every
- * call is counted and can be held, failed or made to die, before or after it has done its work.
+ * A model host in memory, for tests. It keeps model and visibility of live sessions, and what it would store of them.
+ * It records every call. A script can hold a call, fail it or make it die, before or after its work.
  *
  * @example
  * ```ts
@@ -29,7 +29,7 @@ import { noCapabilities } from "../domain/LlmIdentity.js"
 import type { SessionToolVisibilityState } from "../domain/ToolVisibility.js"
 import { resolve } from "../kernel/llmResolution.js"
 
-/** A session as the host has it. @since 0.1.0 @category models */
+/** A session as the host keeps it. @since 0.1.0 @category models */
 export interface HostedSession {
   readonly identity: SessionLlmIdentity
   readonly visibility: Option.Option<SessionToolVisibilityState>
@@ -38,57 +38,57 @@ export interface HostedSession {
 /** A call of the host. @since 0.1.0 @category models */
 export interface HostCall {
   readonly name: keyof SessionLlmReconfigureHostService
-  /** null for `resolveTargetSessionLlmIdentity`, which is about none */
+  /** null for `resolveTargetSessionLlmIdentity`, which concerns no session */
   readonly sessionId: SessionId | null
-  /** calls so far, this one included */
+  /** the number of calls so far, this one included */
   readonly n: number
 }
 
-/** What happens to calls; absent parts do nothing. @since 0.1.0 @category models */
+/** What the script does to calls; absent parts do nothing. @since 0.1.0 @category models */
 export interface HostScript {
-  /** before the call does its work; when it fails the call has done nothing */
+  /** runs before the work of a call; if it fails, the call has changed nothing */
   readonly before?: (call: HostCall) => Effect.Effect<void, RuntimeDriverError>
-  /** after it did its work */
+  /** runs after the work of a call */
   readonly after?: (call: HostCall) => Effect.Effect<void, RuntimeDriverError>
 }
 
-/** @since 0.1.0 @category models */
+/** Options of `make`. @since 0.1.0 @category models */
 export interface LlmHostOptions {
-  /** the models there are; `defaultRegistry` if absent */
+  /** the known models; `defaultRegistry` if absent */
   readonly registry?: LlmModelRegistry
-  /** what every session begins with; the first model of the registry, no visibility, if absent */
+  /** the initial state of every session; if absent, the first model of the registry and no visibility */
   readonly initial?: HostedSession
-  /** tools that every session has; `["view_image"]` if absent */
+  /** the tools of every session; `["view_image"]` if absent */
   readonly baseToolNames?: ReadonlyArray<string>
 }
 
-/** @since 0.1.0 @category models */
+/** A host, its recorded calls and its controls. @since 0.1.0 @category models */
 export interface LlmHost {
   readonly host: SessionLlmReconfigureHostService
   readonly calls: () => ReadonlyArray<HostCall>
-  /** names of the calls for one session, those that are about none included */
+  /** the names of all calls, with those that concern no session */
   readonly names: () => ReadonlyArray<HostCall["name"]>
-  /** calls that are going on right now, per session at most one */
+  /** the calls in progress, at most one per session */
   readonly active: () => ReadonlyArray<HostCall>
   readonly script: (script: HostScript) => void
   /** the live session */
   readonly live: (sessionId: SessionId) => HostedSession
-  /** the stored session: what a discarded one begins with again */
+  /** the stored session, from which a discarded one starts again */
   readonly stored: (sessionId: SessionId) => HostedSession
   /** how often a live session was dropped */
   readonly discarded: (sessionId: SessionId) => number
 }
 
-/** Two models: `seeing` takes images from tools, `blind` does not. @since 0.1.0 @category constructors */
+/** Two models: `seeing` accepts images from tools, `blind` does not. @since 0.1.0 @category constructors */
 export const defaultRegistry: LlmModelRegistry = [
   { model: "seeing", provider: "anthropic", capabilities: { ...noCapabilities, vision: true, imageToolResults: true } },
   { model: "blind", provider: "openai", capabilities: noCapabilities }
 ]
 
-/** A host. @since 0.1.0 @category constructors */
+/** Makes a host. @since 0.1.0 @category constructors */
 export const make = (options: LlmHostOptions = {}): Effect.Effect<LlmHost> => Effect.sync(() => unsafeMake(options))
 
-/** The host of a machine's layer. @since 0.1.0 @category layers */
+/** Provides the host to a machine. @since 0.1.0 @category layers */
 export const layer = ({ host }: LlmHost): Layer.Layer<SessionLlmReconfigureHost> =>
   Layer.succeed(SessionLlmReconfigureHost, host)
 

@@ -1,16 +1,15 @@
 /**
- * Runs an effect in a world of its own, decided by one seed: which fiber runs next, where a fiber is preempted, what
- * time it is and what is random. The run is synchronous and repeats exactly.
+ * Runs an effect in a simulated world that one seed decides: which fiber runs next, where a fiber is preempted, the
+ * time and the random numbers. The run is synchronous and repeats exactly.
  *
- * - Time is virtual. It stands still while a fiber can run and jumps to the next timer when none can, so hours of pauses
- *   cost nothing. `Date.now` and `Math.random` are part of the world while it runs.
- * - Everything must be built inside: hand in the whole program with its layers. `runSync` and `runPromise` within it,
- *   timers of the platform and promises escape the world; waiting for one of them looks like a deadlock.
- * - A preemption can happen between any two operations of a fiber, also inside libraries and where the default
- *   scheduler would not do it. `preempt: 0` suspends fibers only where they suspend by themselves, in random order.
- *   A sweep should use both.
- * - What is left behind is never run again, so its finalisers are not either. `Effect.never` holds a timer of the
- *   platform: a program that crashes worlds which wait for it has to end by `process.exit`.
+ * - Time is virtual. It stands still while a fiber can run, and jumps to the next timer when no fiber can. So hours of
+ *   pauses cost nothing. During the run `Date.now` and `Math.random` belong to the world.
+ * - Build everything inside: pass the whole program with its layers. `runSync` and `runPromise` within it, timers of
+ *   the platform and promises escape the world. Waiting for one of them looks like a deadlock.
+ * - A preemption can happen between any two operations of a fiber, even where the default scheduler would not preempt.
+ *   `preempt: 0` suspends fibers only where they suspend by themselves, in random order. A sweep should use both.
+ * - What is left at the end never runs again, and neither do its finalizers. `Effect.never` holds a timer of the
+ *   platform. A program that crashes worlds in which a fiber waits for it must end by `process.exit`.
  *
  * @example
  * ```ts
@@ -31,55 +30,55 @@ import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
 
-/** @since 0.1.0 @category models */
+/** Options of `run`. @since 0.1.0 @category models */
 export interface SimOptions {
   readonly seed: number
   /** probability of a preemption before each operation of a fiber; 0.1 if absent */
   readonly preempt?: number
-  /** probability that a step fires the next timer although fibers can run; 0 if absent */
+  /** probability that a step fires the next timer while fibers can run; 0 if absent */
   readonly haste?: number
-  /** the world stops dead after this many steps: no finaliser runs, nothing is flushed */
+  /** the world crashes after this many steps: no finalizer runs, no buffer is flushed */
   readonly crashAt?: number
-  /** asked before every step; true stops the world dead as `crashAt` does */
+  /** asked before every step; true crashes the world as `crashAt` does */
   readonly dies?: () => boolean
-  /** a run that takes longer is given up; 1,000,000 if absent */
+  /** the run ends with `stepLimit` after this many steps; 1,000,000 if absent */
   readonly maxSteps?: number
-  /** epoch milliseconds at the beginning */
+  /** epoch milliseconds at the start */
   readonly start?: number
-  /** asked after every step; a sentence ends the run with `violation` */
+  /** called after every step; a returned sentence ends the run with `violation` */
   readonly check?: () => string | null
 }
 
 /**
- * How a run ended: with the effect; with nothing left that could ever run; at `crashAt` or `dies`; because `check` objected; at
- * `maxSteps`.
+ * How a run ended: `exit` with the effect; `deadlock` if nothing can ever run again; `crash` at `crashAt` or `dies`; `violation`
+ * if `check` objected; `stepLimit` at `maxSteps`.
  *
  * @since 0.1.0
  * @category models
  */
 export type SimEnd = "exit" | "deadlock" | "crash" | "violation" | "stepLimit"
 
-/** @since 0.1.0 @category models */
+/** The result of a run. @since 0.1.0 @category models */
 export interface SimResult<out A, out E> {
   readonly end: SimEnd
   /** null unless `end` is `exit` */
   readonly exit: Exit.Exit<A, E> | null
   readonly deadlock: boolean
-  /** what `check` said */
+  /** the sentence that `check` returned */
   readonly violation: string | null
   readonly seed: number
   readonly steps: number
-  /** hash of every choice: equal traces are equal runs */
+  /** a hash of every choice: equal hashes mean equal runs */
   readonly trace: number
   /** epoch milliseconds at the end */
   readonly now: number
   /** virtual milliseconds that passed */
   readonly elapsed: number
-  /** what could still have run: tasks of other fibers, and timers that somebody sleeps on */
+  /** what could still run: tasks of other fibers, and timers with a sleeping fiber */
   readonly left: { readonly tasks: number; readonly timers: number }
 }
 
-/** Runs the effect in the world of a seed. @since 0.1.0 @category running */
+/** Runs an effect in the world of a seed. @since 0.1.0 @category running */
 export const run = <A, E>(self: Effect.Effect<A, E>, options: SimOptions): SimResult<A, E> => {
   const world = makeWorld(options)
   return inWorld(world, () => {
@@ -103,18 +102,18 @@ export const run = <A, E>(self: Effect.Effect<A, E>, options: SimOptions): SimRe
   })
 }
 
-/** @since 0.1.0 @category models */
+/** Options of `sweep`. @since 0.1.0 @category models */
 export interface SweepOptions<A, E> extends Omit<SimOptions, "seed"> {
-  /** first seed; 0 if absent */
+  /** the first seed; 0 if absent */
   readonly from?: number
   readonly seeds: number
-  /** whether a result is a failure; absent: whatever does not end in success */
+  /** decides which results are failures; if absent, every end other than success */
   readonly fails?: (result: SimResult<A, E>) => boolean
 }
 
 /**
- * The result of the first seed that fails, null when none does. Later seeds are not run. The first one always is: a sweep
- * that ran nothing must not pass for one that found nothing.
+ * Runs seeds in order and returns the result of the first that fails, or null. Later seeds are not run. The first seed
+ * always runs: a sweep that ran nothing must not look like a sweep that found nothing.
  *
  * @since 0.1.0
  * @category running
@@ -132,10 +131,15 @@ export const sweep = <A, E>(
   return null
 }
 
-/** Whether a run ended in anything but a success of its effect. @since 0.1.0 @category guards */
+/** True unless the effect of the run succeeded. @since 0.1.0 @category guards */
 export const isFailure = <A, E>(result: SimResult<A, E>): boolean => result.exit?._tag !== "Success"
 
-/** A generator of numbers in [0, 1), equal for equal seeds (mulberry32). @since 0.1.0 @category constructors */
+/**
+ * Makes a generator of numbers in [0, 1); equal seeds give equal numbers (mulberry32).
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export const prng = (seed: number): () => number => {
   let state = seed | 0
   return () => {
@@ -164,7 +168,7 @@ interface World {
   trace: number
 }
 
-/** 2025-06-15T15:06:40Z, so that a time of 0 is a mistake and not the beginning. */
+/** 2025-06-15T15:06:40Z, so that a time of 0 is recognised as an error. */
 const defaultStart = 1_750_000_000_000
 
 const makeWorld = ({ preempt = 0.1, seed, start = defaultStart }: SimOptions): World => ({
@@ -179,8 +183,8 @@ const makeWorld = ({ preempt = 0.1, seed, start = defaultStart }: SimOptions): W
 })
 
 /**
- * A preemption is itself run by the fiber and takes this many operations, before each of which the scheduler is asked
- * again. Without a grace for them a fiber would be preempted while it is being preempted, for ever.
+ * The fiber itself executes a preemption, which takes this many operations. Before each of them it asks the scheduler
+ * again. Without this grace it would be preempted during its preemption, without end.
  */
 const operationsOfYield = 10
 
@@ -191,7 +195,7 @@ const schedulerOf = (world: World): Scheduler.Scheduler => {
       world.tasks.push(task)
     },
     shouldYield: (fiber) => {
-      // as everywhere: who goes on and on without a pause lets others in some time
+      // the default: a fiber that never pauses yields after a number of operations
       if (world.preempt <= 0) return Scheduler.defaultShouldYield(fiber)
       const left = grace.get(fiber) ?? 0
       if (left > 0) {
@@ -217,7 +221,7 @@ const clockOf = (world: World): Clock.Clock => {
     sleep: (duration) =>
       Effect.async<void>((resume) => {
         const timer: Timer = { at: world.now + Duration.toMillis(duration), wake: () => resume(Effect.void) }
-        // nobody waits for the end of time: a world in which only such timers are left has come to its end
+        // an infinite timer never fires: a world with only such timers is at its end
         if (Number.isFinite(timer.at)) world.timers.add(timer)
         return Effect.sync(() => {
           world.timers.delete(timer)
@@ -245,7 +249,7 @@ const drive = <A, E>(
   return ["exit", null]
 }
 
-/** One step: a random task of those that can run. */
+/** Runs one step: a random task of those that can run. */
 const runOne = (world: World): boolean => {
   const { tasks } = world
   const chosen = Math.floor(world.choose() * tasks.length)
@@ -259,7 +263,7 @@ const runOne = (world: World): boolean => {
   return true
 }
 
-/** Time goes on to the next timer; all that are due then fire, and the choice of tasks decides who comes first. */
+/** Advances the time to the next timer and fires all due timers; the choice of tasks decides their order. */
 const jump = (world: World): boolean => {
   let next = Infinity
   for (const { at } of world.timers) next = Math.min(next, at)
@@ -278,7 +282,7 @@ const record = (world: World, a: number, b: number): void => {
   world.trace = (Math.imul(Math.imul(world.trace ^ a, 0x01000193) ^ b, 0x01000193) + 1) | 0
 }
 
-/** Makes the platform's time and chance those of the world; nothing else can run meanwhile. */
+/** Replaces the platform's time and random numbers by those of the world; nothing else can run meanwhile. */
 const inWorld = <A>(world: World, body: () => A): A => {
   const { now } = Date
   const { random } = Math

@@ -1,6 +1,6 @@
 /**
- * For tests of programs on this library: a deterministic world, an executor that can be held, a store that can fail and
- * remembers what it was asked, and a simulation of whole lives with crashes and restarts.
+ * Tools to test programs on this library: a deterministic world, a held executor, a store with faults, a model host,
+ * and a simulation of crashes and restarts.
  *
  * @since 0.1.0
  */

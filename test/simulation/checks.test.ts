@@ -151,7 +151,7 @@ describe("a call that does not return", () => {
   it.effect("is reported when nothing is left that it could wait for", () =>
     Effect.gen(function*() {
       const { violations } = yield* waited(false, worldOf())
-      assert.deepStrictEqual(violations, ["21 every call returns: ask of s0 waits for nothing that there is"])
+      assert.deepStrictEqual(violations, ["21 every call returns: ask of s0 waits, but nothing delays it"])
     }))
 
   it.effect("is given up and counted while something is left to wait for", () =>

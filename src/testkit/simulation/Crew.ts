@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * What the clients and executors of one simulated life share, and how they record what they are told. Traffic and
+ * scripts call it.
+ *
+ * @since 0.1.0
+ */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -14,17 +19,17 @@ import { count, note, sent, told, violate } from "./Journal.js"
 import type { World } from "./World.js"
 import { mayBeForgotten, mayLoseKey } from "./World.js"
 
-/** What clients and executors of one life have in their hands. @since 0.1.0 @category models */
+/** What the clients and executors of one life use. @since 0.1.0 @category models */
 export interface Crew {
   readonly world: World
   readonly machine: MeerkatMachineService
   readonly control: RuntimeControlPlane["Type"]
   readonly sessions: NonEmptyReadonlyArray<SessionId>
-  /** an executor of the kind under test, watched by the journal */
+  /** makes an executor of the kind under test, watched by the journal */
   readonly executor: (sessionId: SessionId) => Effect.Effect<CoreExecutor, never, Scope.Scope>
   /** inboxes that the peers of a session write to */
   readonly inboxes: (sessionId: SessionId) => NonEmptyReadonlyArray<CommsMailbox>
-  /** outlives the client that starts something in it, and ends with the life */
+  /** outlives the client that starts fibers in it, and ends with the life */
   readonly scope: Scope.Scope
 }
 
@@ -32,11 +37,11 @@ type Fields = Pick<Sent, "durability" | "key" | "supersessionKey">
 
 const plain: Fields = { durability: "durable", key: null, supersessionKey: null }
 
-/** 14: of all accepts with one key exactly one is accepted, and the others name it. */
+/** Rule 14: of all accepts with one key exactly one is accepted, and the others return its id. */
 const keyed = (world: World, sessionId: SessionId, key: string, inputId: InputId, fresh: boolean): void => {
   const { journal } = world
   const place = `${sessionId} ${key}`
-  // an ephemeral input holds its key only as long as its process lives
+  // an ephemeral input holds its key only while its process lives
   if (journal.inputs.get(inputId)?.durability === "ephemeral") return
   const owner = journal.keys.get(place)
   if (owner === undefined || (owner !== inputId && mayLoseKey(world, owner))) journal.keys.set(place, inputId)
@@ -49,7 +54,7 @@ const keyed = (world: World, sessionId: SessionId, key: string, inputId: InputId
   }
 }
 
-/** A client was told what became of an input it handed in. @since 0.1.0 @category journal */
+/** Records the answer that a client got for its input. @since 0.1.0 @category journal */
 export const answered = (crew: Crew, sessionId: SessionId, outcome: AcceptOutcome, fields: Fields = plain): void => {
   const { world } = crew
   const { journal } = world
@@ -66,11 +71,11 @@ export const answered = (crew: Crew, sessionId: SessionId, outcome: AcceptOutcom
   const tables = world.peek(runtimeIdOf(sessionId))
   const isThere = tables?.open?.has(outcome.inputId) === true || tables?.ended?.has(outcome.inputId) === true
   if (!isThere && !mayBeForgotten(world, outcome.inputId)) {
-    violate(journal, "16 durable before ack", `${outcome.inputId} was acknowledged and is not stored`)
+    violate(journal, "16 durable before ack", `${outcome.inputId} was acknowledged, but is not stored`)
   }
 }
 
-/** Starts an operation, and notes what its id was said to be. @since 0.1.0 @category journal */
+/** Starts an operation and records its id. @since 0.1.0 @category journal */
 export const starting = <E, R>(
   { journal, opened }: World,
   sessionId: SessionId,
@@ -86,7 +91,12 @@ export const starting = <E, R>(
       }))
   })
 
-/** Waits for an end in the background: 21, every waiter is told; 20, all are told the same. @since 0.1.0 @category journal */
+/**
+ * Waits for an outcome in the background. Rule 21: every waiter is told; rule 20: all are told the same.
+ *
+ * @since 0.1.0
+ * @category journal
+ */
 export const follow = ({ scope, world }: Crew, { inputId, wait }: Completion): Effect.Effect<void> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
@@ -100,7 +110,7 @@ export const follow = ({ scope, world }: Crew, { inputId, wait }: Completion): E
         }),
         Effect.interruptible,
         Effect.forkIn(scope),
-        // some give up: the work goes on without them; who is interrupted before leaves the waiter where it is
+        // Some clients give up and the work continues. A client that is interrupted before keeps its waiter.
         Effect.flatMap((fiber) =>
           world.dice.hit(0.05)
             ? restore(Effect.zipRight(

@@ -1,5 +1,5 @@
 /**
- * All errors are values: what a call dies of was scripted, or is a mistake of the machine.
+ * Rule: all errors are values. A call may die only of a scripted defect; any other defect is a bug of the machine.
  *
  * @since 0.1.0
  */
@@ -9,10 +9,20 @@ import * as Effect from "effect/Effect"
 import type { Journal } from "./Journal.js"
 import { violate } from "./Journal.js"
 
-/** Of the type of an error, and neither JSON nor a printer of causes gets over it. @since 0.1.0 @category models */
+/**
+ * A defect with the type of an error that neither JSON nor a cause printer can render.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export const strange = { rows: 1n }
 
-/** Has a defect that nobody scripted told, under the name of the call. @since 0.1.0 @category combinators */
+/**
+ * Records a violation, under the name of the call, if a call dies of an unscripted defect.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
 export const watched =
   (journal: Journal, label: string) => <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.tapDefect(call, (cause) =>

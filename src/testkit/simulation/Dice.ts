@@ -1,8 +1,13 @@
-/** @since 0.1.0 */
+/**
+ * The random choices of a simulation. Everything random in it comes from one value. Invariant: equal seeds give equal
+ * choices.
+ *
+ * @since 0.1.0
+ */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Sim from "../Sim.js"
 
-/** Chance that is decided by a seed; every throw is synchronous. @since 0.1.0 @category models */
+/** Random choices from a seed; every throw is synchronous. @since 0.1.0 @category models */
 export interface Dice {
   /** in [0, 1) */
   readonly next: () => number
@@ -11,12 +16,12 @@ export interface Dice {
   /** true with this probability */
   readonly hit: (probability: number) => boolean
   readonly pick: <A>(from: NonEmptyReadonlyArray<A>) => A
-  /** one of these by weight; weights are positive and need not sum to 1 */
+  /** picks by weight; weights are positive and need not sum to 1 */
   readonly weighted: <A>(from: NonEmptyReadonlyArray<readonly [A, weight: number]>) => A
   readonly uuid: () => string
 }
 
-/** @since 0.1.0 @category constructors */
+/** Makes dice from a seed. @since 0.1.0 @category constructors */
 export const make = (seed: number): Dice => {
   const next = Sim.prng(seed)
   const below = (limit: number) => Math.floor(next() * limit)

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * Random inputs for the simulation's clients.
+ *
+ * @since 0.1.0
+ */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { InputId } from "../../domain/Ids.js"
 import { InputId as InputIdSchema } from "../../domain/Ids.js"
@@ -6,16 +10,16 @@ import type { Input, InputHeader, InputOrigin, PeerConvention } from "../../doma
 import type { TurnMetadata } from "../../domain/Turn.js"
 import type { Dice } from "./Dice.js"
 
-/** What only an executor knows: an input with it can never be answered. @since 0.1.0 @category constructors */
+/** The text that no scripted executor can answer. @since 0.1.0 @category constructors */
 export const poison = "poison"
 
-/** Words of a client; a few of them are poison. @since 0.1.0 @category constructors */
+/** Makes the text of a prompt; a few texts are poison. @since 0.1.0 @category constructors */
 export const text = (dice: Dice): string => dice.hit(0.04) ? poison : dice.pick(["hello", "go on", "fix the build"])
 
-/** Whether an executor can never answer this input. @since 0.1.0 @category guards */
+/** True if no executor can answer this input. @since 0.1.0 @category guards */
 export const isPoison = (input: Input): boolean => input._tag === "Prompt" && input.text === poison
 
-/** A key, from a few that clients share. @since 0.1.0 @category constructors */
+/** Picks a key from a few that clients share. @since 0.1.0 @category constructors */
 export const key = (dice: Dice): string => `k${dice.below(6)}`
 
 const origins: NonEmptyReadonlyArray<InputOrigin> = [
@@ -64,7 +68,7 @@ const mode = (dice: Dice) => dice.pick(["queue", "steer"] as const)
 
 const peer = (dice: Dice, head: InputHeader): Input => {
   const convention = dice.pick(conventions)
-  // news of a request mostly take the place of the news before
+  // most progress reports coalesce with the report before
   const replaces = convention.type === "response_progress" && dice.hit(0.7)
   return {
     _tag: "Peer",
@@ -75,7 +79,7 @@ const peer = (dice: Dice, head: InputHeader): Input => {
   }
 }
 
-/** News of a request, which take the place of the news before. @since 0.1.0 @category constructors */
+/** Makes a progress report that coalesces with the report before. @since 0.1.0 @category constructors */
 export const progress = (dice: Dice, now: number): Input => ({
   _tag: "Peer",
   header: { ...header(dice, now, InputIdSchema.make(dice.uuid())), supersessionKey: "r" },
@@ -83,11 +87,11 @@ export const progress = (dice: Dice, now: number): Input => ({
   body: "peer says more"
 })
 
-/** Whether it is news of a request. @since 0.1.0 @category guards */
+/** True for a progress report of a peer. @since 0.1.0 @category guards */
 export const isProgress = (input: Input): boolean =>
   input._tag === "Peer" && input.convention?.type === "response_progress"
 
-/** An input of any kind, also of those that no session takes. @since 0.1.0 @category constructors */
+/** Makes an input of any kind, also of kinds that no session accepts. @since 0.1.0 @category constructors */
 export const any = (dice: Dice, now: number): Input => {
   const head = header(dice, now, InputIdSchema.make(dice.uuid()))
   switch (dice.below(6)) {

@@ -1,6 +1,6 @@
 /**
- * What clients were told and what executors were seen to do. It outlives the processes that die, and is what the
- * store is held against.
+ * The record of what clients were told and what executors did. It outlives the simulated processes; the audits compare
+ * the store with it.
  *
  * @since 0.1.0
  */
@@ -10,20 +10,20 @@ import type { Durability } from "../../domain/Input.js"
 import type { CompletionEntry, OperationOutcome } from "../../domain/Operation.js"
 import * as Tally from "./Tally.js"
 
-/** One input that a client handed in. @since 0.1.0 @category models */
+/** One input that a client submitted. @since 0.1.0 @category models */
 export interface Sent {
   readonly inputId: InputId
   readonly sessionId: SessionId
   readonly durability: Durability
   readonly key: string | null
   readonly supersessionKey: string | null
-  /** `sent` until the answer comes; it may never come */
+  /** `sent` until the answer arrives, which may never happen */
   answer: "sent" | "accepted" | "refused"
-  /** how it ended, as a waiter was told; what does not end it is not kept */
+  /** the final outcome that a waiter was told; other outcomes are not kept */
   outcome: CompletionOutcome | null
-  /** runs that ended with the process */
+  /** how many of its runs ended with the process */
   deaths: number
-  /** runs that failed in a way that may be tried again */
+  /** how many of its runs failed retryably */
   failures: number
 }
 
@@ -33,27 +33,27 @@ export interface Applied {
   readonly sessionId: SessionId
   readonly life: number
   readonly inputs: ReadonlyArray<InputId>
-  /** what was given to it of the completion feed */
+  /** the feed entries that it received */
   readonly completions: ReadonlyArray<CompletionEntry>
-  /** when it began, in epoch milliseconds */
+  /** its start, in epoch milliseconds */
   readonly since: number
-  /** whether the machine has interrupted it */
+  /** true once the machine has interrupted it */
   readonly isInterrupted: () => boolean
   ended: boolean
-  /** it cannot be interrupted, and may go on beside its successor */
+  /** true: it cannot be interrupted, and may continue beside its successor */
   stubborn: boolean
 }
 
-/** An operation that a client or an executor started and was told the id of. @since 0.1.0 @category models */
+/** An operation whose id a client or an executor received. @since 0.1.0 @category models */
 export interface Started {
   readonly id: OperationId
   readonly sessionId: SessionId
   readonly owner: "process" | "external"
-  /** of the session, if it was one and the same all through the call; null otherwise */
+  /** the incarnation of the session during the call; null if it changed meanwhile */
   readonly incarnation: number | null
 }
 
-/** @since 0.1.0 @category models */
+/** The record of one simulation. @since 0.1.0 @category models */
 export interface Journal {
   readonly inputs: Map<InputId, Sent>
   readonly runs: Map<RunId, Applied>
@@ -62,18 +62,18 @@ export interface Journal {
   readonly ends: Map<OperationId, OperationOutcome["_tag"]>
   /** sessions whose destruction was acknowledged */
   readonly destroyed: Set<SessionId>
-  /** who holds a key, by `<session> <key>`, as clients were told */
+  /** the owner of a key, by `<session> <key>`, as clients were told */
   readonly keys: Map<string, InputId>
   readonly tally: Tally.Tally
   readonly violations: Array<string>
-  /** a hash of everything that was noted: equal digests are equal runs */
+  /** a hash of all notes: equal digests mean equal runs */
   digest: number
-  /** lines of what happened; null when nobody wants to read them */
+  /** the notes as lines; null without a trace */
   readonly lines: Array<string> | null
   life: number
 }
 
-/** @since 0.1.0 @category constructors */
+/** Makes an empty journal. @since 0.1.0 @category constructors */
 export const make = (options: { readonly trace: boolean }): Journal => ({
   inputs: new Map(),
   runs: new Map(),
@@ -88,17 +88,17 @@ export const make = (options: { readonly trace: boolean }): Journal => ({
   life: 0
 })
 
-/** Violations beyond these say nothing new. */
+/** How many violations are kept; further ones add nothing. */
 const kept = 50
 
-/** @since 0.1.0 @category writing */
+/** Records a violation of a rule. @since 0.1.0 @category writing */
 export const violate = (journal: Journal, rule: string, detail: string): void => {
   Tally.add(journal.tally, "violation", rule)
   note(journal, `VIOLATION ${rule}: ${detail}`)
   if (journal.violations.length < kept) journal.violations.push(`${rule}: ${detail}`)
 }
 
-/** Something that happened: part of the digest, and a line of the trace. @since 0.1.0 @category writing */
+/** Records an event in the digest and in the trace. @since 0.1.0 @category writing */
 export const note = (journal: Journal, line: string): void => {
   let digest = journal.digest
   for (let i = 0; i < line.length; i++) digest = (Math.imul(digest, 31) + line.charCodeAt(i)) | 0
@@ -106,10 +106,10 @@ export const note = (journal: Journal, line: string): void => {
   journal.lines?.push(line)
 }
 
-/** @since 0.1.0 @category writing */
+/** Counts a hit for coverage. @since 0.1.0 @category writing */
 export const count = (journal: Journal, group: string, name: string): void => Tally.add(journal.tally, group, name)
 
-/** @since 0.1.0 @category writing */
+/** Returns the record of an input, and makes it at the first call. @since 0.1.0 @category writing */
 export const sent = (journal: Journal, fields: Omit<Sent, "answer" | "outcome" | "deaths" | "failures">): Sent => {
   const known = journal.inputs.get(fields.inputId)
   if (known !== undefined) return known
@@ -118,12 +118,22 @@ export const sent = (journal: Journal, fields: Omit<Sent, "answer" | "outcome" |
   return fresh
 }
 
-/** Outcomes that leave open how the input ends: the process, or the word of it, ended first. @since 0.1.0 @category guards */
+/**
+ * False for outcomes that leave the end of the input open, because process or commit ended first.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
 export const isFinal = (outcome: CompletionOutcome): boolean =>
   outcome._tag !== "RuntimeTerminated" && outcome._tag !== "CompletedWithFinalizationFailure" &&
   !(outcome._tag === "AbandonedWithError" && outcome.reason.startsWith("runtime finalization failed"))
 
-/** A waiter was told how an input ended: never two different ends. @since 0.1.0 @category writing */
+/**
+ * Records the outcome that a waiter was told; two different final outcomes are a violation.
+ *
+ * @since 0.1.0
+ * @category writing
+ */
 export const told = (journal: Journal, inputId: InputId, outcome: CompletionOutcome): void => {
   count(journal, "outcome", outcome._tag)
   note(journal, `${inputId} told ${outcome._tag}`)
@@ -136,7 +146,12 @@ export const told = (journal: Journal, inputId: InputId, outcome: CompletionOutc
   input.outcome ??= outcome
 }
 
-/** Who waits for the end of an operation, or reads of it, is told the same as everybody. @since 0.1.0 @category writing */
+/**
+ * Records the end of an operation that a watcher or reader was told; two different ends are a violation.
+ *
+ * @since 0.1.0
+ * @category writing
+ */
 export const toldEnd = (journal: Journal, id: OperationId, { _tag }: OperationOutcome): void => {
   count(journal, "operationOutcome", _tag)
   const before = journal.ends.get(id)
@@ -146,11 +161,11 @@ export const toldEnd = (journal: Journal, id: OperationId, { _tag }: OperationOu
   journal.ends.set(id, _tag)
 }
 
-/** Whether two outcomes are the same word. @since 0.1.0 @category guards */
+/** True if two outcomes are equal. @since 0.1.0 @category guards */
 export const same = (a: CompletionOutcome, b: CompletionOutcome): boolean =>
   a === b || (a._tag === b._tag && canonical(a) === canonical(b))
 
-/** A value as text, whatever the order of its fields. @since 0.1.0 @category accessors */
+/** Returns a value as text, independent of the order of its fields. @since 0.1.0 @category accessors */
 export const canonical = (value: unknown): string =>
   JSON.stringify(value, (_, inner: unknown) =>
     typeof inner === "object" && inner !== null && !Array.isArray(inner)

@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * One simulated process from start to end: machine, clients, rival and audits. The simulation runs its program once per
+ * life.
+ *
+ * @since 0.1.0
+ */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -23,37 +28,37 @@ import * as Script from "./Script.js"
 import * as Traffic from "./traffic/Traffic.js"
 import type { World } from "./World.js"
 
-/** Builds the executors that are tried; it is called for each attachment. @since 0.1.0 @category models */
+/** Makes the executors under test; called once per attachment. @since 0.1.0 @category models */
 export type ExecutorFor = (sessionId: SessionId) => Effect.Effect<CoreExecutor, never, Scope.Scope>
 
-/** One process from its start to its end. @since 0.1.0 @category models */
+/** Options of one life. @since 0.1.0 @category models */
 export interface LifeOptions {
   readonly world: World
-  /** the store as this process finds it */
+  /** the store in the state in which this process finds it */
   readonly store: Layer.Layer<RuntimeStore>
   readonly sessions: number
   readonly clients: number
-  /** calls that are left, and how many of them later lives are to make */
+  /** the calls that are left, and how many of them are reserved for later lives */
   readonly budget: Traffic.Budget
   readonly reserve: number
   readonly thinkMs: number
-  /** timers may fire although fibers can run */
+  /** timers may fire while fibers can run */
   readonly hasty: boolean
-  /** probability that a second process comes up on the same store */
+  /** probability that a second process opens the same store */
   readonly rival: number
-  /** nothing interrupts the last one: it brings everything to an end */
+  /** true: the life is not interrupted, and all work must end in it */
   readonly last: boolean
   readonly phase: { calm: boolean }
   readonly executorFor: ExecutorFor | null
   readonly steps: () => number
 }
 
-/** The whole of a life, as a program for a simulated world. @since 0.1.0 @category running */
+/** Makes the program of a life, to be run in a simulated world. @since 0.1.0 @category running */
 export const program = (options: LifeOptions): Effect.Effect<void> =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
     const machine = yield* Effect.provide(body(options, scope), Process.layer(options.world, options.store))
-    // what ignores its interruption is left behind by the machine, fenced, and ends some time
+    // the machine abandons and fences what ignores its interruption; within this hour it ends
     yield* Effect.sleep("1 hour")
     afterwards(options.world, yield* machine.fiberCount)
     yield* Scope.close(scope, Exit.void)
@@ -73,7 +78,7 @@ const body = (options: LifeOptions, scope: Scope.Scope) =>
     )
     yield* Effect.forEach(clients, (fiber) => Fiber.await(fiber), { discard: true })
     yield* Fiber.await(rival)
-    // a clock that runs ahead does not leave half an hour to anybody
+    // under a hasty clock no session stays quiet for half an hour
     if (!options.hasty) yield* Audit.awake(crew)
     if (options.last) {
       options.phase.calm = true
@@ -84,7 +89,7 @@ const body = (options: LifeOptions, scope: Scope.Scope) =>
     return machine
   })
 
-/** Only where the image can be looked at: a file has one holder at a time. What the last one finds is its own. */
+/** Only where the image can be read: a file has one holder at a time. The last life runs without a rival. */
 const rivals = ({ last, rival, world }: LifeOptions): boolean => !last && world.peek !== null && world.dice.hit(rival)
 
 const crewOf = ({ executorFor, phase, sessions, world }: LifeOptions, scope: Scope.Scope) =>
@@ -115,10 +120,10 @@ const twoInboxes = Effect.map(
 
 const others = (sessions: number) => Array.from({ length: sessions - 1 }, (_, i) => SessionIdSchema.make(`s${i + 1}`))
 
-/** 21: every waiter was told; nothing of the machine is left; every call came back. */
+/** Rule 21: every waiter was told, no fiber of the machine is left, and every call returned. */
 const afterwards = ({ journal, pending, running, waiting }: World, fibers: number): void => {
   if (fibers > 0) violate(journal, "21 no fibers", `${fibers} fibers survived the machine's layer`)
   for (const [, id] of waiting) violate(journal, "21 every waiter resolves", `a waiter of ${id} was never told`)
   for (const label of pending) violate(journal, "21 every call returns", label)
-  for (const runId of running) violate(journal, "21 no runs", `${runId} goes on without a machine`)
+  for (const runId of running) violate(journal, "21 no runs", `${runId} continues without a machine`)
 }

@@ -1,5 +1,5 @@
 /**
- * Two looks at a session that nobody touches, and what they say of the inputs that wait in it.
+ * Compares two observations of a session without traffic, to find inputs that should have run. The audit takes them.
  *
  * @since 0.1.0
  */
@@ -11,13 +11,13 @@ import type { InputState } from "../../domain/InputRecord.js"
 export interface Waiting {
   readonly inputId: InputId
   readonly attempts: number
-  /** it could be run at once, and drives the session */
+  /** it could run at once and drives the session */
   readonly due: boolean
 }
 
-/** A live loop that runs nothing, and what waits beside it, the next one first. @since 0.1.0 @category models */
+/** A live loop without a run, and the waiting inputs in their order. @since 0.1.0 @category models */
 export interface Look {
-  /** runs that have begun in the session so far */
+  /** how many runs have begun in the session so far */
   readonly runs: number
   readonly waiting: ReadonlyArray<Waiting>
 }
@@ -27,11 +27,21 @@ type Seen = Pick<
   "attachmentLive" | "currentRunId" | "queue" | "registration" | "state" | "steer"
 >
 
-/** Whether the input has the session run: what is held, and the progress of a peer, only rides along. @since 0.1.0 @category guards */
+/**
+ * True if the input makes a loop run. Held inputs and progress reports only ride along.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
 export const drives = (state: SpineSnapshot["state"], { hold, kind }: Pick<InputState, "hold" | "kind">): boolean =>
   state === "retired" || (!hold && kind !== "peer_response_progress")
 
-/** Null where no loop is, or where something runs: nothing has to be taken up then. @since 0.1.0 @category constructors */
+/**
+ * Makes a look; null without a loop or during a run, because then no input needs to start.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export const look = (seen: Seen, now: number, runs: number): Look | null => {
   const { attachmentLive, currentRunId, queue, registration, state, steer } = seen
   if (!attachmentLive || currentRunId !== null || registration === "Draining") return null
@@ -43,12 +53,12 @@ export const look = (seen: Seen, now: number, runs: number): Look | null => {
   return { runs, waiting }
 }
 
-/** Whether something waits that could be run at once. @since 0.1.0 @category guards */
+/** True if a waiting input could run at once. @since 0.1.0 @category guards */
 export const isOwed = (seen: Look | null): boolean => seen !== null && seen.waiting.some(({ due }) => due)
 
 /**
- * What was due at both looks and was not tried between them, although nothing ran and nothing before it moved. What
- * comes or goes behind it is no excuse.
+ * Returns the inputs that were due at both looks and not tried in between, while nothing ran and no earlier input
+ * moved. Changes of later inputs do not matter.
  *
  * @since 0.1.0
  * @category accessors

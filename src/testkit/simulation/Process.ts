@@ -1,5 +1,5 @@
 /**
- * The parts that one process of a simulated world is made of.
+ * The layers of one process in a simulated world.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,12 @@ import * as Faults from "./Faults.js"
 import * as Watch from "./Watch.js"
 import type { World } from "./World.js"
 
-/** The machine on a store, both watched, the store with the world's faults. @since 0.1.0 @category layers */
+/**
+ * Provides the machine on a store; both are watched, and the store has the faults of the world.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
 export const layer = (world: World, store: Layer.Layer<RuntimeStore>) =>
   RuntimeControlPlaneLive.layer.pipe(
     Layer.provideMerge(MeerkatMachineLive.layerNoDeps),

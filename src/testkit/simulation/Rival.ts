@@ -1,6 +1,6 @@
 /**
- * A second process on the same store, as when the first was taken for dead: what it opens is its own from then on, and
- * the first is told so by its next commit.
+ * A second process on the same store, as if the first had been taken for dead. The sessions that it opens belong to it
+ * from then on; the first process learns that from its next commit.
  *
  * @since 0.1.0
  */
@@ -16,8 +16,8 @@ import type { World } from "./World.js"
 import { mortal } from "./World.js"
 
 /**
- * Comes up some time, opens some of the sessions, hands inputs in, and leaves in good order. It runs nothing: two
- * processes may well run the same input, and only one of them commits it.
+ * Starts after a while, opens some sessions, submits inputs, and closes in good order. It attaches no executor. Two
+ * processes may run the same input, but only one can commit it.
  *
  * @since 0.1.0
  * @category running
@@ -34,7 +34,7 @@ export const visit = (crew: Crew, store: Layer.Layer<RuntimeStore>): Effect.Effe
 
 // --- internal ---
 
-/** What dies with a process is each one's own; what was promised and stored is everybody's. */
+/** Volatile state belongs to each process; promises and stored state are shared. */
 const beside = (world: World): World => ({
   ...world,
   ...mortal()

@@ -1,5 +1,5 @@
 /**
- * Executors that do everything an executor can do, by the dice.
+ * Executors that do everything an executor may do, as the dice decide. Each life attaches them to its sessions.
  *
  * @since 0.1.0
  */
@@ -28,7 +28,12 @@ import { isPoison } from "./Inputs.js"
 import { count, note } from "./Journal.js"
 import type { World } from "./World.js"
 
-/** An executor that goes by the dice of the world; a calm one answers whatever can be answered. @since 0.1.0 @category constructors */
+/**
+ * Makes an executor that follows the dice; in a calm phase it answers whatever can be answered.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export const executor = (crew: () => Crew | null, world: World, calm: () => boolean): CoreExecutor => ({
   apply: (turn) =>
     Effect.suspend((): Effect.Effect<TurnOutput, ExecutorError> => {
@@ -65,14 +70,14 @@ const updates: NonEmptyReadonlyArray<SessionUpdate> = [
   { _tag: "None" }
 ]
 
-/** Of the type of JSON, and none. */
+/** A value with the JSON type that JSON cannot render. */
 const circular = (): Json => {
   const self: { [key: string]: Json } = {}
   self["self"] = self
   return self
 }
 
-/** A function of a user's that throws instead of making an effect. */
+/** A user function that throws instead of returning an effect. */
 const broken = (): never => Either.getOrThrowWith(Either.left("simulated"), (reason) => new Error(reason))
 
 const output = ({ dice }: World): TurnOutput => {
@@ -120,7 +125,7 @@ const failure = (world: World): ExecutorError => {
 const failed = (world: World): Effect.Effect<never, ExecutorError> =>
   Effect.flatMap(Effect.sync(() => failure(world)), (error) => Effect.fail(error))
 
-/** Work of its own; how it ends is decided when it ends. @since 0.1.0 @category constructors */
+/** Makes background work; the dice decide its end when it ends. @since 0.1.0 @category constructors */
 export const background = (world: World): Effect.Effect<string, unknown> =>
   Effect.zipRight(
     pause(world, 400),
@@ -158,7 +163,7 @@ const operate: Act = (_, world, turn) =>
     return output(world)
   }).pipe(Effect.catchAll((error) => Effect.flatMap(tellOperation(world, error), Effect.fail)))
 
-/** Calls that would wait for the run they are made from: they are begun, or refused. */
+/** Calls from inside a run that would wait for this run: they only begin, or they are refused. */
 const fromInside: Act = (crew, world, turn) =>
   Effect.gen(function*() {
     const { dice, journal } = world
@@ -188,7 +193,7 @@ const acts: NonEmptyReadonlyArray<readonly [readonly [name: string, act: Act], w
   [["fail", (_, world) => Effect.zipRight(pause(world, 20), failed(world))], 5],
   [["die", (_, world) => Effect.zipRight(pause(world, 20), Effect.dieMessage("simulated"))], 1],
   [["die of something strange", () => Effect.die(strange)], 0.3],
-  [["answer what is no JSON", () => Effect.sync(() => reply("answer", { data: circular() }))], 0.3],
+  [["answer with circular data", () => Effect.sync(() => reply("answer", { data: circular() }))], 0.3],
   [["throw", broken], 0.3],
   [["hang", () => Effect.as(Effect.sleep("30 minutes"), consume)], 1],
   [["interrupt itself", () => Effect.interrupt], 0.3],
@@ -241,7 +246,7 @@ const hook = (world: World, name: string, calm: () => boolean): Hook =>
     ])
   })
 
-/** A handle is called, and may throw before it gives its effect. */
+/** Makes a handle that may throw before it returns its effect. */
 const handle = (world: World, name: string, calm: () => boolean) => (_: unknown): Hook =>
   !calm() && world.dice.hit(0.05) ? broken() : hook(world, name, calm)
 

@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * What the acknowledged commits of a simulation add up to. The store monitor maintains it, and the audits compare it
+ * with the store.
+ *
+ * @since 0.1.0
+ */
 import type { InputId, OperationId, RequestId, RunId, RuntimeId } from "../../domain/Ids.js"
 import type { CompletionEntry } from "../../domain/Operation.js"
 import type { RuntimeCommit } from "../../domain/RuntimeCommit.js"
@@ -15,7 +20,7 @@ export interface StagedFacts {
   readonly completions: ReadonlyArray<CompletionEntry>
 }
 
-/** What follows from all acknowledged commits. @since 0.1.0 @category models */
+/** The sum of all acknowledged commits. @since 0.1.0 @category models */
 export interface StoreLedger {
   readonly counts: Map<InputId, Counts>
   readonly ended: Map<InputId, string>
@@ -23,30 +28,30 @@ export interface StoreLedger {
   readonly receipts: Map<RunId, number>
   /** the run whose receipt names an input */
   readonly consumed: Map<InputId, RunId>
-  /** the committed run that was given a feed entry, by `<epoch> <seq>` */
+  /** the committed run that received a feed entry, by `<epoch> <seq>` */
   readonly delivered: Map<string, RunId>
-  /** operations that were ever stored, and where */
+  /** every operation that was ever stored, and its runtime */
   readonly operations: Map<OperationId, RuntimeId>
   /** operations in a feed */
   readonly fed: Map<OperationId, number>
   readonly cursors: Map<string, { readonly agentApplied: number; readonly injected: number; readonly lastSeq: number }>
-  /** what was staged for each run: a run may be found committed by the next process only */
+  /** what was staged for each run: perhaps only the next process finds its commit */
   readonly staged: Map<RunId, StagedFacts>
-  /** commits by their request id: each is counted once */
+  /** commits by request id, so that each is counted once */
   readonly seen: Set<RequestId>
-  /** commits of which somebody was told that they did not happen */
+  /** commits that a caller was told did not happen */
   readonly denied: Set<RequestId>
-  /** runtimes whose last incarnation ended in good order: it was unregistered, and all it wrote was acknowledged */
+  /** runtimes whose last incarnation was unregistered after all its writes were acknowledged */
   readonly tidy: Set<RuntimeId>
-  /** what was decided about an input when it was admitted, and never changes */
+  /** the decisions about an input at its admission, which never change */
   readonly stamps: Map<InputId, string>
-  /** what was handed to the store and not answered, newest last: an answer may come too late, a process die before it */
+  /** commits without an answer yet, newest last: the answer may come too late, or the process may die before */
   readonly pending: Map<RuntimeId, Array<RuntimeCommit>>
   /** the newest incarnation of a runtime */
   readonly incarnations: Map<RuntimeId, number>
 }
 
-/** @since 0.1.0 @category constructors */
+/** Makes an empty ledger. @since 0.1.0 @category constructors */
 export const make = (): StoreLedger => ({
   counts: new Map(),
   ended: new Map(),

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The type of a client's call, and what calls of several surfaces share: how they pick arguments and record answers.
+ *
+ * @since 0.1.0
+ */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -18,10 +22,15 @@ import { sent } from "../Journal.js"
 import * as Patience from "./Patience.js"
 import { patient } from "./Patience.js"
 
-/** A call of one method, on one session, with arguments by the dice. @since 0.1.0 @category models */
+/** Calls one method on one session, with arguments from the dice. @since 0.1.0 @category models */
 export type Call = (crew: Crew, id: SessionId) => Effect.Effect<unknown, { readonly _tag: string }>
 
-/** A stop; once it has come back, nothing runs any more unless somebody was bringing the session up beside it. @since 0.1.0 @category combinators */
+/**
+ * Makes a stop. After its return nothing may run, unless another client brought the session up meanwhile.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
 export const stopping = <A, E>(
   crew: Crew,
   method: string,
@@ -40,7 +49,12 @@ export const stopping = <A, E>(
     )
   })
 
-/** A destruction; whoever calls from inside the session is told only that it has begun. @since 0.1.0 @category combinators */
+/**
+ * Makes a destruction. A caller from inside the session learns only that it has begun.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
 export const destroying = <E>(
   crew: Crew,
   method: string,
@@ -51,25 +65,25 @@ export const destroying = <E>(
     if (Option.isSome(done) && done.value.joined) crew.world.journal.destroyed.add(id)
   })
 
-/** Some input of the session that clients know of. @since 0.1.0 @category accessors */
+/** Picks an input of the session that clients know. @since 0.1.0 @category accessors */
 export const inputOf = ({ world: { dice, journal } }: Crew, id: SessionId): InputId => {
   const known = Array.from(journal.inputs.values()).slice(-30).filter(({ sessionId }) => sessionId === id)
   return known[dice.below(Math.max(1, known.length))]?.inputId ?? InputIdSchema.make(dice.uuid())
 }
 
-/** Some run of the session. @since 0.1.0 @category accessors */
+/** Picks a run of the session. @since 0.1.0 @category accessors */
 export const runOf = ({ world: { dice, journal } }: Crew, id: SessionId): RunId => {
   const known = Array.from(journal.runs.values()).slice(-20).filter(({ sessionId }) => sessionId === id)
   return known[dice.below(Math.max(1, known.length))]?.runId ?? RunIdSchema.make(dice.uuid())
 }
 
-/** Some operation of the session. @since 0.1.0 @category accessors */
+/** Picks an operation of the session. @since 0.1.0 @category accessors */
 export const operationOf = ({ world: { dice, journal } }: Crew, id: SessionId): OperationId => {
   const known = Array.from(journal.operations.values()).slice(-20).filter(({ sessionId }) => sessionId === id)
   return known[dice.below(Math.max(1, known.length))]?.id ?? OperationIdSchema.make(dice.uuid())
 }
 
-/** A fresh input, noted before it is handed in: what was refused must never turn up. @since 0.1.0 @category inputs */
+/** Records a new input before the call, because a refused input must never be stored. @since 0.1.0 @category inputs */
 export const withInput = <A, E extends { readonly _tag: string }>(
   crew: Crew,
   id: SessionId,
@@ -88,7 +102,7 @@ export const withInput = <A, E extends { readonly _tag: string }>(
     })
     return Effect.mapBoth(call(input), {
       onFailure: (error) => {
-        // what failed for want of the store's word may have happened
+        // a call that failed without an answer of the store may have happened
         if (error._tag !== "Internal" && error._tag !== "StoreError") noted.answer = "refused"
         return error
       },
@@ -96,14 +110,14 @@ export const withInput = <A, E extends { readonly _tag: string }>(
     })
   })
 
-/** The fields of an input that the journal wants to know. @since 0.1.0 @category inputs */
+/** The fields of an input that the journal records. @since 0.1.0 @category inputs */
 export const fieldsOf = ({ header }: Input) => ({
   durability: header.durability,
   key: header.idempotencyKey ?? null,
   supersessionKey: header.supersessionKey ?? null
 })
 
-/** A prompt was taken; its end is waited for in the background. @since 0.1.0 @category inputs */
+/** Records an accepted prompt, and waits for its outcome in the background. @since 0.1.0 @category inputs */
 export const prompted = (crew: Crew, id: SessionId, key?: string, supersessionKey?: string) =>
 (
   { completion, outcome }: Prompted

@@ -1,6 +1,6 @@
 /**
- * Callers that do not wait for ever. Whoever gives up says whether there was anything left that the answer could have
- * waited for: if there was nothing, it was owed.
+ * Callers with a time limit. A caller that gives up checks whether anything could have delayed its answer; if nothing
+ * could, the missing answer is a violation.
  *
  * @since 0.1.0
  */
@@ -15,20 +15,20 @@ import type { Crew } from "../Crew.js"
 import { count, violate } from "../Journal.js"
 import type { World } from "../World.js"
 
-/** A call that may take long, and whether something goes on that it may have to wait for. @since 0.1.0 @category models */
+/** A call that may take long, and whether anything may delay its answer now. @since 0.1.0 @category models */
 export interface Wait {
   readonly method: string
   readonly sessionId: SessionId
   readonly waits: Effect.Effect<boolean>
 }
 
-/** Minutes after which nobody waits without a reason. */
+/** Minutes after which a caller checks whether it still has a reason to wait. */
 const patience = 2
 
 /**
- * A caller that does not wait for ever: none if it gave up, since the answer may have been far away. It gives up only as
- * long as there is a reason to wait: an answer that nothing holds up any more is waited for until no limit of the machine
- * explains its absence, and then reported.
+ * Returns the answer of a call, or none if the caller gave up. A caller gives up while there is a reason to wait,
+ * because the answer may be far away. Without a reason it waits until no limit of the machine explains the delay, and
+ * then records a violation.
  *
  * @since 0.1.0
  * @category combinators
@@ -39,7 +39,7 @@ export const patient = <A, E>(
   call: Effect.Effect<A, E>
 ): Effect.Effect<Option.Option<A>, E> => firstOf(Effect.asSome(call), Effect.as(watching(world, wait), Option.none()))
 
-/** Whatever it waits for: an input of the session that has not ended. @since 0.1.0 @category reasons */
+/** A reason to wait: an input of the session is open. @since 0.1.0 @category reasons */
 export const untilIdle = (crew: Crew, id: SessionId): Effect.Effect<boolean> =>
   seen(
     crew,
@@ -47,15 +47,15 @@ export const untilIdle = (crew: Crew, id: SessionId): Effect.Effect<boolean> =>
     ({ currentRunId, queue, staged, steer }) => currentRunId !== null || queue.length + steer.length + staged.length > 0
   )
 
-/** A run of the session, whoever runs it. @since 0.1.0 @category reasons */
+/** A reason to wait: the session has a run. @since 0.1.0 @category reasons */
 export const untilFree = (crew: Crew, id: SessionId): Effect.Effect<boolean> =>
   seen(crew, id, ({ currentRunId }) => currentRunId !== null)
 
-/** The task that drains the session's inbox. @since 0.1.0 @category reasons */
+/** A reason to wait: a task drains the session's inbox. @since 0.1.0 @category reasons */
 export const untilDrained = (crew: Crew, id: SessionId): Effect.Effect<boolean> =>
   seen(crew, id, ({ drain: { taskLive } }) => taskLive)
 
-/** One of these operations that has not ended. @since 0.1.0 @category reasons */
+/** A reason to wait: one of these operations is live. @since 0.1.0 @category reasons */
 export const untilEnded = (
   { machine }: Crew,
   id: SessionId,
@@ -63,12 +63,12 @@ export const untilEnded = (
 ): Effect.Effect<boolean> =>
   Effect.exists(operations, (operation) =>
     Effect.match(machine.session(id).operations.get(operation), {
-      // nobody waits for an operation of a session that is gone
+      // an operation of a session that is gone is no reason to wait
       onFailure: () => false,
       onSuccess: Option.exists(({ outcome }) => outcome === undefined)
     }))
 
-/** Nothing but the limits of the machine. @since 0.1.0 @category reasons */
+/** No reason to wait, except the limits of the machine. @since 0.1.0 @category reasons */
 export const atOnce: Effect.Effect<boolean> = Effect.succeed(false)
 
 // --- internal ---
@@ -80,8 +80,8 @@ const seen = (
 ): Effect.Effect<boolean> => Effect.map(machine.meerkatMachineSpineSnapshot(id), Option.exists(waits))
 
 /**
- * Each of the machine's waits is bounded by one of these. An end comes by several of them, and the calls of other clients
- * may be in front.
+ * Returns a bound of the machine's waits. Each wait has one of these limits; an end may take several of them, and calls
+ * of other clients may come first.
  */
 const limitOf = (config: MeerkatMachineOptions, delayMs: number): number => {
   const { cancelGrace, commitRetryBase, commitRetryTimes, hookTimeout, resolveTimeout, teardownTimeout } = config
@@ -90,7 +90,7 @@ const limitOf = (config: MeerkatMachineOptions, delayMs: number): number => {
   return 100 * (once + Duration.toMillis(commitRetryBase) * 2 ** commitRetryTimes)
 }
 
-/** Faults of the store, delays apart: as long as they come, an answer may be late. */
+/** Counts the faults of the store, without delays: each may make an answer late. */
 const troubles = ({ journal }: World): number => {
   let sum = 0
   for (const [name, times] of journal.tally.get("fault") ?? []) if (!name.includes("delay")) sum += times
@@ -110,5 +110,5 @@ const watching = (world: World, { method, sessionId, waits }: Wait): Effect.Effe
       if (minutes > limit) break
     }
     if (troubles(world) > before) return count(world.journal, "gaveUp", `${method} (store)`)
-    violate(world.journal, "21 every call returns", `${method} of ${sessionId} waits for nothing that there is`)
+    violate(world.journal, "21 every call returns", `${method} of ${sessionId} waits, but nothing delays it`)
   })

@@ -1,5 +1,5 @@
 /**
- * What clients do: calls of every method that there is, by name.
+ * What the clients of a simulation do: they call every method of the public API, as the dice decide.
  *
  * @since 0.1.0
  */
@@ -29,13 +29,13 @@ export const calls: ReadonlyArray<readonly [string, Call]> = [
 /** Names of all calls, for coverage. @since 0.1.0 @category traffic */
 export const names: ReadonlyArray<string> = calls.map(([name]) => name)
 
-/** Calls that are left to be made, of all clients together; it outlives the process. @since 0.1.0 @category models */
+/** How many calls all clients together may still make; it outlives the process. @since 0.1.0 @category models */
 export interface Budget {
   left: number
 }
 
 /**
- * A client: calls one after another, some of them given up in the middle, until no more than `reserve` are left for
+ * Runs a client: it makes calls in sequence and interrupts some of them. It ends when only `reserve` calls are left for
  * later lives.
  *
  * @since 0.1.0
@@ -51,7 +51,7 @@ export const client = (crew: Crew, budget: Budget, reserve: number, thinkMs: num
     step: () => {}
   })
 
-/** A process comes up: most of the sessions get their executors at once. @since 0.1.0 @category traffic */
+/** Starts a process: most sessions get their executors at once. @since 0.1.0 @category traffic */
 export const boot = (crew: Crew): Effect.Effect<void> =>
   Effect.forEach(
     crew.sessions,
@@ -64,7 +64,7 @@ export const boot = (crew: Crew): Effect.Effect<void> =>
     { discard: true }
   )
 
-/** Another process opens a session and hands inputs in. @since 0.1.0 @category traffic */
+/** Opens a session in another process and submits inputs. @since 0.1.0 @category traffic */
 export const takeOver = (crew: Crew, id: SessionId): Effect.Effect<void> =>
   Effect.gen(function*() {
     yield* counted(crew, "machine.registerSession", id, machineCalls.registerSession)
@@ -75,7 +75,7 @@ export const takeOver = (crew: Crew, id: SessionId): Effect.Effect<void> =>
 
 // --- internal ---
 
-/** Ends of a session, for good or for a while, are rarer than what it is for. */
+/** The weights of calls. Calls that end a session are rarer than calls that use it. */
 const weights: Readonly<Record<string, number>> = {
   "machine.ensureSessionWithExecutor": 10,
   "machine.ensureSessionWithExecutorFactory": 4,
@@ -109,7 +109,7 @@ const weights: Readonly<Record<string, number>> = {
   "session.events": 0.3
 }
 
-/** What comes right after a call more often than chance would have it: the same once more, or what it has made pointless. */
+/** Calls that often follow another: the same call again, or a call that the first has made pointless. */
 const sequels: Readonly<Record<string, string>> = {
   "machine.stopRuntimeExecutor": "machine.setSessionSilentIntents",
   "session.stop": "machine.setSessionSilentIntents",
@@ -119,7 +119,7 @@ const sequels: Readonly<Record<string, string>> = {
   "machine.prepareBindings": "machine.stopRuntimeExecutor"
 }
 
-/** What somebody else does at the same time more often than chance would have it: each is in the other's way. */
+/** Calls that another client often makes at the same time, because the two conflict. */
 const rivals: Readonly<Record<string, string>> = {
   "machine.ensureSessionWithExecutorFactory": "machine.unregisterSession",
   "machine.unregisterSession": "machine.stopRuntimeExecutor",
@@ -128,7 +128,7 @@ const rivals: Readonly<Record<string, string>> = {
   "session.bindings": "session.stop"
 }
 
-/** Calls that bring a session into being. */
+/** Calls that make a session live. */
 const brings = new Set([
   "machine.registerSession",
   "machine.ensureSessionWithExecutor",
@@ -140,7 +140,7 @@ const brings = new Set([
   "machine.sessionScoped"
 ])
 
-/** Names that the dice are loaded with: each is one of `names`. @since 0.1.0 @category traffic */
+/** Names that the tables above refer to; each must be one of `names`. @since 0.1.0 @category traffic */
 export const loaded: ReadonlyArray<string> = [
   ...Object.keys(weights),
   ...Object.entries(sequels).flat(),
@@ -164,18 +164,18 @@ const oneCall = (crew: Crew): Effect.Effect<void> =>
     return dice.hit(0.08) ? interrupted(crew, made) : made
   })
 
-/** The call, and perhaps another that is made before it has come back. */
+/** Makes a call, and perhaps another one before it has returned. */
 const beside = (crew: Crew, name: string, id: SessionId, made: Effect.Effect<void>): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { dice } = crew.world
     const other = rivals[name]
     if (other === undefined || !dice.hit(0.2)) return made
     const meanwhile = Effect.delay(byName(crew, other, id), dice.pick([0, 1, 5, 30]))
-    // a concurrent combinator would never end if its client were interrupted just as it begins
+    // a concurrent combinator would never end if its client were interrupted at its start
     return Effect.flatMap(Effect.fork(meanwhile), (fiber) => Effect.zipLeft(made, Fiber.join(fiber)))
   })
 
-/** A call by its name. */
+/** Makes a call by its name. */
 const byName = (crew: Crew, name: string, id: SessionId): Effect.Effect<void> => {
   const [, call] = calls.find(([other]) => other === name) ?? []
   return call === undefined ? Effect.void : counted(crew, name, id, call)
@@ -211,13 +211,13 @@ const counted = (crew: Crew, name: string, id: SessionId, call: Call): Effect.Ef
         onSuccess: () => Effect.sync(() => note(journal, `${label} came back`))
       }
     ).pipe(
-      // whatever a call dies of, its client goes on
+      // the client continues, whatever its call dies of
       Effect.catchAllDefect(() => Effect.sync(() => note(journal, `${label} died`)))
     )
   return Effect.acquireUseRelease(begun, made, (label) => Effect.sync(() => pending.delete(label)))
 }
 
-/** Keeps count of who brings a session up; one who was interrupted may still do it, and counts for ever. */
+/** Counts the callers that bring a session up. An interrupted caller may still do so, and stays counted. */
 const bringing = <A, E>(
   { world: { brought } }: Crew,
   id: SessionId,
@@ -234,7 +234,7 @@ const bringing = <A, E>(
       }))
   })
 
-/** A caller that is interrupted after a while, and does not wait for the end of what it began. */
+/** Interrupts a caller after a while and does not wait for its end. */
 const interrupted = (crew: Crew, call: Effect.Effect<void>): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { dice, journal } = crew.world

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The simulation's calls of the comms surface.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import type { CommsRuntime } from "../../../../services/CommsRuntime.js"
 import { CommsFailed } from "../../../../services/CommsRuntime.js"
@@ -9,7 +13,10 @@ import { count } from "../Journal.js"
 import type { Call } from "./Call.js"
 import { patient, untilDrained } from "./Patience.js"
 
-/** An inbox whose transport fails now and then. It is the same object each time: that is what runtimes are told apart by. */
+/**
+ * Inboxes whose transport fails now and then. Each is the same object every time, because runtimes are compared by
+ * identity.
+ */
 const flaky = new WeakMap<CommsRuntime, CommsRuntime>()
 
 const inbox = ({ inboxes, world }: Crew, id: SessionId): CommsRuntime => {
@@ -25,7 +32,7 @@ const inbox = ({ inboxes, world }: Crew, id: SessionId): CommsRuntime => {
   return failing
 }
 
-/** Something for the drain to find. */
+/** Puts an input into an inbox for the drain to find, or rarely dismisses it. */
 const filled = (crew: Crew, id: SessionId): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { inboxes, world: { dice, journal } } = crew
@@ -53,7 +60,7 @@ const attach = (crew: Crew, id: SessionId) => {
   })
 }
 
-/** @since 0.1.0 @category traffic */
+/** Every comms method of the machine. @since 0.1.0 @category traffic */
 export const commsCalls: Record<keyof CommsControl, Call> = {
   updatePeerIngressContext: (crew, id) => Effect.zipRight(filled(crew, id), Effect.suspend(() => attach(crew, id))),
   notifyCommsDrainExited: ({ machine, world }, id) =>
@@ -75,7 +82,7 @@ export const commsCalls: Record<keyof CommsControl, Call> = {
   peerIngressOwner: ({ machine }, id) => machine.peerIngressOwner(id)
 }
 
-/** The same of a handle. @since 0.1.0 @category traffic */
+/** Every comms method of a handle. @since 0.1.0 @category traffic */
 export const handleCommsCalls: Record<keyof SessionComms, Call> = {
   attach: (crew, id) =>
     Effect.zipRight(filled(crew, id), Effect.suspend(() => crew.machine.session(id).comms.attach(inbox(crew, id)))),

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The simulation's calls of the control plane.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import type { RuntimeControlPlane } from "../../../../services/RuntimeControlPlane.js"
 import type { SessionId } from "../../../domain/Ids.js"
@@ -9,7 +13,7 @@ import { count } from "../Journal.js"
 import type { Call } from "./Call.js"
 import { destroying, fieldsOf, runOf, withInput } from "./Call.js"
 
-/** Now and then a bare session id, which is no alias of the runtime's. */
+/** Returns the runtime id, and now and then the bare session id, which must be refused. */
 const addressOf = ({ world: { dice } }: Crew, id: SessionId): string => dice.hit(0.05) ? id : runtimeIdOf(id)
 
 /** Every method of the control plane; see `machineCalls`. @since 0.1.0 @category traffic */

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The simulation's calls of a session handle.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -16,7 +20,7 @@ import { patient } from "./Patience.js"
 import { acceptAndRun, bindings } from "./runCalls.js"
 import { handleToolCalls } from "./toolCalls.js"
 
-/** What of a handle is no method: its name, and handles of one area each. */
+/** The members of a handle that contain methods of their own. */
 type Areas = {
   readonly tools: typeof handleToolCalls
   readonly comms: typeof handleCommsCalls
@@ -92,7 +96,7 @@ export const handleCalls: Record<Methods, Call> = {
   state: ({ machine }, id) => machine.session(id).state
 }
 
-/** The areas of a handle, each with its methods. @since 0.1.0 @category traffic */
+/** The areas of a handle with their methods. @since 0.1.0 @category traffic */
 export const handleAreas: Areas = {
   tools: handleToolCalls,
   comms: handleCommsCalls,

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The simulation's calls of the LLM surface, and the model host that they need.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import type { LlmControl, SessionLlm } from "../../../../services/SessionLlm.js"
 import type { SessionLlmReconfigureHostService } from "../../../../services/SessionLlmReconfigureHost.js"
@@ -24,7 +28,7 @@ const surface: SessionLlmCapabilitySurface = {
   realtime: false
 }
 
-/** A step of the host: done, slow, refused, dead, or never done. */
+/** A step of the host: it succeeds, is slow, fails, dies, or exceeds every limit. */
 const step = <A>({ dice, journal }: World, name: string, answer: A): Effect.Effect<A, RuntimeDriverError> =>
   Effect.suspend((): Effect.Effect<A, RuntimeDriverError> => {
     count(journal, "host", name)
@@ -59,7 +63,7 @@ const host = (world: World): SessionLlmReconfigureHostService => ({
 const request = (dice: Dice): SessionLlmReconfigureRequest =>
   dice.hit(0.9) ? { model: dice.pick(["a", "b"]) } : { provider: "openai" }
 
-/** @since 0.1.0 @category traffic */
+/** Every LLM method of the machine. @since 0.1.0 @category traffic */
 export const llmCalls: Record<keyof LlmControl, Call> = {
   setSessionLlmReconfigureHost: ({ machine, world }) => machine.setSessionLlmReconfigureHost(host(world)),
   reconfigureSessionLlmIdentity: (crew, id) =>
@@ -71,7 +75,7 @@ export const llmCalls: Record<keyof LlmControl, Call> = {
   resolvedSessionLlmCapabilities: ({ machine }, id) => machine.resolvedSessionLlmCapabilities(id)
 }
 
-/** The same of a handle. @since 0.1.0 @category traffic */
+/** Every LLM method of a handle. @since 0.1.0 @category traffic */
 export const handleLlmCalls: Record<keyof SessionLlm, Call> = {
   reconfigure: (crew, id) =>
     Effect.suspend(() => {

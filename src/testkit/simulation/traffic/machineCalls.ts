@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The simulation's calls of the machine. Invariant: the types require an entry for every method.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -52,7 +56,7 @@ const registration: Pick<
   registerSession: ({ machine }, id) => machine.registerSession(id),
   unregisterSession: ({ machine, world }, id) =>
     Effect.tap(
-      // what was refused for the moment goes on where it was when it is asked for again
+      // an unregistration that failed continues when it is called again
       Effect.retry(machine.unregisterSession(id), { while: ({ _tag }) => _tag === "Internal", times: 2 }),
       ({ forced }) => Effect.sync(() => count(world.journal, "unregister", forced ? "forced" : "joined"))
     ),
@@ -220,7 +224,12 @@ const reads: Pick<
   fiberCount: ({ machine }) => machine.fiberCount
 }
 
-/** Every method of the machine. The type names each: a new one does not compile until it is here. @since 0.1.0 @category traffic */
+/**
+ * Every method of the machine. The type requires each, so a new method without an entry does not compile.
+ *
+ * @since 0.1.0
+ * @category traffic
+ */
 export const machineCalls: Record<keyof MeerkatMachineService, Call> = {
   ...registration,
   ...admission,
@@ -234,5 +243,5 @@ export const machineCalls: Record<keyof MeerkatMachineService, Call> = {
   ...runCalls
 }
 
-/** An id that no session has. @since 0.1.0 @category constructors */
-export const nobody = SessionIdSchema.make("nobody")
+/** An id that belongs to no session. @since 0.1.0 @category constructors */
+export const nobody = SessionIdSchema.make("unknown")

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The simulation's calls of the operations surface.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -27,7 +31,7 @@ const started =
   (crew: Crew, sessionId: SessionId, owner: "process" | "external") =>
   (call: ReturnType<SessionOperations["external"]>) => starting(crew.world, sessionId, owner, call)
 
-/** A call that ends an operation: the end is durable when it returns. */
+/** Makes a call that ends an operation; the end is durable when it returns. */
 const ending = ({ world: { journal } }: Crew, call: ReturnType<SessionOperations["cancel"]>) =>
   Effect.tap(call, ({ outcome, spec }) =>
     Effect.sync(() => {
@@ -111,7 +115,7 @@ export const sessionOperationCalls: Record<Exclude<keyof SessionOperations, "ses
   })
 }
 
-/** @since 0.1.0 @category traffic */
+/** Every operations method of the machine. @since 0.1.0 @category traffic */
 export const operationCalls: Record<keyof OperationsControl, Call> = {
   opsLifecycleRegistry: ({ machine }, id) => machine.opsLifecycleRegistry(id)
 }

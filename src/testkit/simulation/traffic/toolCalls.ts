@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The simulation's calls of the tools surface.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import type { SessionTools, ToolsControl } from "../../../../services/SessionTools.js"
 import * as ToolVisibility from "../../../domain/ToolVisibility.js"
@@ -36,7 +40,7 @@ const visibility = (dice: Dice): ToolVisibility.SessionToolVisibilityState => {
   }
 }
 
-/** @since 0.1.0 @category traffic */
+/** Every tools method of the machine. @since 0.1.0 @category traffic */
 export const toolCalls: Record<keyof ToolsControl, Call> = {
   stagePersistentFilter: ({ machine, world }, id) =>
     Effect.suspend(() => machine.stagePersistentFilter(id, filter(world.dice), witnesses)),
@@ -46,7 +50,7 @@ export const toolCalls: Record<keyof ToolsControl, Call> = {
     Effect.suspend(() => machine.publishCommittedVisibleSet(id, visibility(world.dice)))
 }
 
-/** The same of a handle. @since 0.1.0 @category traffic */
+/** Every tools method of a handle. @since 0.1.0 @category traffic */
 export const handleToolCalls: Record<keyof SessionTools, Call> = {
   state: ({ machine }, id) => machine.session(id).tools.state,
   stageFilter: ({ machine, world }, id) =>
