@@ -1,10 +1,10 @@
 /**
  * Measures the machine against raw programs of the same run and prints one table.
  *
- * `npm run bench -- [--quick] [--write] [--only name,name] [--profile folder]`; ends with 1 when a workload fails.
+ * `npm run bench -- [--quick] [--write] [--only name,name] [--profile folder]`; exits with 1 if a workload fails.
  *
- * Every workload runs in a process of its own, on JavaScript that was transpiled beforehand. Ratios are medians of
- * pairs that were measured in turns; L is what a raw program with one row per FULL commit reaches in the same process.
+ * Every workload runs in its own process, on JavaScript that was transpiled before. Ratios are medians of pairs that
+ * were measured alternately. L is the rate of a raw program with one row per FULL commit in the same process.
  */
 import { mkdirSync, writeFileSync } from "node:fs"
 import { cpus } from "node:os"
@@ -16,14 +16,14 @@ import * as Options from "./options.js"
 const { has, text } = Options.read({ texts: ["only", "profile"], flags: ["quick", "write"] })
 const quick = has("quick")
 const only = text("only")?.split(",") ?? null
-if (has("write") && only !== null) Options.refuse("--write takes all workloads: the table would lack the others")
+if (has("write") && only !== null) Options.refuse("--write needs the rows of all workloads: omit --only")
 
 const out = await transpile()
 
 const child = (flags: ReadonlyArray<string>, name: string) =>
   out.run("child.js", [name, JSON.stringify({ quick })], flags)
 
-/** Rows of workloads that did not come to an end, and names that are none. */
+/** Counts workloads that failed and names that do not exist. */
 let failures = 0
 
 const failed = (name: string, note: string): Row => ({

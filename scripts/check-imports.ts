@@ -1,6 +1,6 @@
 /**
- * What a lint rule that sees one file cannot say about imports: no circles between files (type imports count), and
- * nothing native behind the public face.
+ * Checks imports beyond what a lint rule sees in one file: no circles between files (type imports count), and no native
+ * code behind the public entry points.
  */
 import { readFileSync } from "node:fs"
 import * as path from "node:path"
@@ -18,7 +18,7 @@ type Graph = ReadonlyMap<string, Imports>
 
 const relative = (file: string) => path.relative(root, file).split(path.sep).join("/")
 
-/** Every module a file names: imports, re-exports, `import("…")` in types and in code. */
+/** Returns every module that a file names: imports, re-exports, `import("…")` in types and in code. */
 const namesIn = (file: string): ReadonlyArray<string> => {
   const names: Array<string> = []
   const visit = (node: ts.Node): void => {
@@ -54,7 +54,7 @@ const readGraph = (): Graph => {
   return new Map(project.fileNames.map((file) => [relative(file), importsOf(file)]))
 }
 
-/** One way round each circle that a depth-first walk closes. */
+/** Returns one path per circle that a depth-first walk closes. */
 const findCircles = (graph: Graph): ReadonlyArray<ReadonlyArray<string>> => {
   const circles: Array<ReadonlyArray<string>> = []
   const done = new Set<string>()
@@ -72,7 +72,7 @@ const findCircles = (graph: Graph): ReadonlyArray<ReadonlyArray<string>> => {
   return circles
 }
 
-/** The ways from the public face to a native package. */
+/** Returns the paths from the public entry points to a native package. */
 const findNative = (graph: Graph): ReadonlyArray<ReadonlyArray<string>> => {
   const ways: Array<ReadonlyArray<string>> = []
   const seen = new Set<string>()

@@ -21,7 +21,7 @@ const everything = ["src", "services", "layers", "test", "scripts", "examples", 
 const documented = /^(?:src|services|layers)\//
 const maxLines = 400
 
-/** A stretch of prose: its text, and where it begins in the file. */
+/** A stretch of prose: its text and its position in the file. */
 interface Prose {
   readonly at: number
   readonly text: string
@@ -35,7 +35,7 @@ interface Finding {
 /** The beginning of a sentence, a list item or a table cell. */
 const opening = "(?:^[\\s\"`]*|[.:;|]\\s+|\\n\\s*(?:[-*#]+|\\d+\\.)?\\s*)"
 
-/** Each pattern stands for a habit of writing that hides the actor or turns a sentence around. */
+/** Patterns of writing that hide the actor or turn a sentence around. */
 const mannerisms: ReadonlyArray<RegExp> = [
   // missing actors: name the caller, the session, the store
   /\b(?:who|whom|which|what)soever\b/gi,
@@ -72,7 +72,7 @@ const mannerisms: ReadonlyArray<RegExp> = [
   new RegExp(`${opening}Of (?:the|two|all|what|those|these|such)\\b`, "g")
 ]
 
-// --- what there is to read ---
+// --- files ---
 
 const relative = (file: string): string => path.relative(root, file).split(path.sep).join("/")
 
@@ -84,11 +84,11 @@ const filesBelow = (file: string): ReadonlyArray<string> =>
     ? [file]
     : []
 
-/** The same text with each match blanked, so that places stay what they are. */
+/** Blanks each match, so that positions stay the same. */
 const without = (text: string, ...patterns: ReadonlyArray<RegExp>): string =>
   patterns.reduce((left, pattern) => left.replace(pattern, (match) => match.replace(/[^\n]/g, " ")), text)
 
-/** The prose of a document, in one piece. */
+/** Returns the prose of a document, in one piece. */
 const ofDocument = (text: string): ReadonlyArray<Prose> => [{
   at: 0,
   text: without(
@@ -101,7 +101,7 @@ const ofDocument = (text: string): ReadonlyArray<Prose> => [{
   )
 }]
 
-/** A comment without its frame; code blocks of its examples are code. */
+/** Returns a comment without its frame, code spans and examples. */
 const ofComment = (text: string): string => without(text, /```[^]*?```/g, /`[^`\n]*`/g, /^\s*\/?\*+\/?|\*+\/$|\/\//gm)
 
 const isText = (node: ts.Node): boolean =>
@@ -111,7 +111,7 @@ const isText = (node: ts.Node): boolean =>
 const isModuleName = ({ parent }: ts.Node): boolean =>
   parent !== undefined && (ts.isImportDeclaration(parent) || ts.isExportDeclaration(parent))
 
-/** Comments and strings of a source file. */
+/** Returns the comments and strings of a source file. */
 const ofSource = (source: ts.SourceFile): ReadonlyArray<Prose> => {
   const { text } = source
   const found = new Map<number, Prose>()
@@ -131,7 +131,7 @@ const ofSource = (source: ts.SourceFile): ReadonlyArray<Prose> => {
   return Array.from(found.values())
 }
 
-// --- what is looked for ---
+// --- checks ---
 
 const ofProse = ({ at, text }: Prose): ReadonlyArray<Finding> =>
   mannerisms.flatMap((pattern) => {
@@ -142,7 +142,7 @@ const ofProse = ({ at, text }: Prose): ReadonlyArray<Finding> =>
     })
   })
 
-/** The words of a doc comment that are no tags. */
+/** Returns the words of a doc comment without its tags. */
 const words = (comment: string): string => ofComment(comment).replace(/@\w+(?:[ \t]+[\w.-]+)?/g, "").trim()
 
 const headerOf = (text: string): string => {

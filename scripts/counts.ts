@@ -15,9 +15,9 @@ const file = join(root, "scripts", "bench", "budgets.json")
 const { has } = Options.read({ flags: ["write"] })
 
 interface Budget {
-  /** the most that was recorded */
+  /** the highest recorded figure */
   readonly budget: number
-  /** what the project wants to reach */
+  /** the target of the project */
   readonly bar?: number
 }
 

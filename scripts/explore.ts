@@ -1,7 +1,7 @@
 /**
- * Explores the kernel: every state of each slice, every predicate in it, every row and guard. Exits with 1 if anything
- * is broken, dead or stuck. `--slice TEXT` explores the slices whose name holds the text; `--write` renews
- * docs/verification/exploration.md.
+ * Explores the kernel: every state of each slice, every predicate in it, every row and guard. Exits with 1 if a state
+ * is unsound or stuck, or a row or guard is dead. `--slice TEXT` explores the slices whose name contains the text;
+ * `--write` updates docs/verification/exploration.md.
  */
 import { writeFileSync } from "node:fs"
 import { performance } from "node:perf_hooks"
@@ -28,7 +28,7 @@ const slices = chosen.map(({ explore }) => {
   return findings
 })
 
-// rows and guards are those of all slices together
+// rows and guards are counted over all slices
 const whole = only === ""
 const broken = failures({ slices, coverage }).filter((failure) =>
   whole || slices.some(({ slice }) => failure.startsWith(`${slice}: `))

@@ -1,20 +1,20 @@
 /**
  * Shows that the tests can fail: `npm run mutate -- [--size 300] [--seed 1] [--only layers/internal] [--list]`.
  *
- * Guards, orders, steps, uninterruptible regions and bounds of `src/kernel` and `layers` are taken out one at a time;
- * for each the tests that reach it run, cheapest first, until one fails.
+ * It removes guards, orders, steps, uninterruptible regions and bounds of `src/kernel` and `layers`, one at a time. For
+ * each mutant it runs the tests that reach it, cheapest first, until one fails.
  *
- *   --size N      how many mutants, each file by its share (300)
- *   --seed S      which ones (1)
- *   --whole G,H   of these groups all, beside them: uninterruptible, ordering, removal, guard, bound
- *   --only PATH   only mutants of files whose path begins so
- *   --tests PATH  only test files whose path contains this; with commas, one of these
- *   --budget N    seconds the tests of one mutant may take without it (40)
- *   --part PATH   of the sample only mutants of files whose path begins so
- *   --long        sweeps over seeds and explorations too
- *   --again       those of the sample that were not caught when they were tried last, and are not explained
- *   --list        prints the sample, runs nothing
- *   --report      writes docs/verification/mutation.md from what earlier runs found out about the sample
+ *   --size N      how many mutants to draw, from each file in proportion (300)
+ *   --seed S      which mutants to draw (1)
+ *   --whole G,H   draw all mutants of these groups too: uninterruptible, ordering, removal, guard, bound
+ *   --only PATH   draw only mutants of files whose path begins with this
+ *   --tests PATH  run only test files whose path contains this, or one of several with commas
+ *   --budget N    the seconds that the tests of one mutant may take without it (40)
+ *   --part PATH   try only the drawn mutants of files whose path begins with this
+ *   --long        run sweeps over seeds and explorations too
+ *   --again       try only drawn mutants that were not caught last time and are not explained
+ *   --list        print the sample and run nothing
+ *   --report      write docs/verification/mutation.md from the results of earlier runs on the sample
  */
 import { writeFileSync } from "node:fs"
 import * as path from "node:path"
@@ -36,7 +36,7 @@ const { has: isGiven, number, text } = Options.read({
 })
 const say = (text: string): void => void process.stderr.write(`${text}\n`)
 
-/** Tests of programs and packages run other processes, which know nothing of the mutants. */
+/** Tests that run programs and packages in other processes, where the mutants do not exist. */
 const outside = /^test\/(?:cli|torture|mutate|simulation)\/|^test\/(?:package|readme|guides)\./
 
 const size = number("size", 300)
@@ -55,12 +55,12 @@ const lots = new Set(sampled(all, size, seed))
 const drawn = all.filter((mutant) => lots.has(mutant) || whole.includes(mutant.group))
 const sample = onceCompiled(drawn, (mutants) => compiling(mutants, say))
 say(`${workplace.mutants.length} mutants, ${drawn.length} drawn, ${sample.length} of them compile`)
-if (sample.length === 0) Options.refuse(`nothing was drawn: no file with mutants begins with "${only}"`)
+if (sample.length === 0) Options.refuse(`no mutant was drawn: no file with mutants begins with "${only}"`)
 
 const describe = ({ code, file, line, operator }: Mutant | Result): string => `${file}:${line} ${operator}: ${code}`
 
 const part = sample.filter(({ file }) => file.startsWith(text("part") ?? ""))
-if (part.length === 0) Options.refuse(`nothing of what was drawn is of a file that begins with "${text("part") ?? ""}"`)
+if (part.length === 0) Options.refuse(`the sample has no mutant in files that begin with "${text("part") ?? ""}"`)
 
 const known = (): ReadonlyArray<Result> => {
   const all = results()
@@ -77,7 +77,7 @@ const run = async (mutants: ReadonlyArray<Mutant>): Promise<void> => {
   const reach = reaches(workplace.mutants)
   const coverage = await cover(runner, isGiven("long"), reach, say)
   reach.save()
-  for (const name of coverage.broken) say(`left out, since it does not pass here: ${name}`)
+  for (const name of coverage.broken) say(`left out, because it fails here without a mutant: ${name}`)
   const files_ = new Map(workplace.mutants.map(({ file, id }) => [id, file]))
   const trial = {
     budgetMs: number("budget", 40) * 1000,
@@ -106,7 +106,7 @@ if (isGiven("list")) {
 } else if (isGiven("report")) {
   const tried = known()
   if (tried.length < sample.length) {
-    Options.refuse(`of ${sample.length} mutants that were drawn only ${tried.length} were tried: no report`)
+    Options.refuse(`only ${tried.length} of ${sample.length} drawn mutants were tried: run the others, then report`)
   }
   const text = report(tried, explained, { seed, size, whole, drawn: drawn.length, all: all.length })
   writeFileSync(path.join(root, "docs", "verification", "mutation.md"), text)

@@ -1,8 +1,8 @@
-/** Options of the command line, read strictly: a misspelt one must not pass for a run that found nothing. */
+/** Reads the options of the command line strictly: a misspelt option must not look like a run that found nothing. */
 import { parseArgs } from "node:util"
 
 interface Kinds {
-  /** options with a number, and the least it may be */
+  /** options with a number, and its minimum */
   readonly numbers?: Readonly<Record<string, number>>
   readonly texts?: ReadonlyArray<string>
   readonly flags?: ReadonlyArray<string>
@@ -14,7 +14,7 @@ export interface Options {
   readonly text: (name: string) => string | undefined
 }
 
-/** Says what is wrong with how the program was called, and ends it. */
+/** Says what is wrong with the call of the program, and exits. */
 export const refuse = (reason: string): never => {
   console.error(reason)
   process.exit(2)

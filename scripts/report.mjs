@@ -1,14 +1,14 @@
 import { writeFileSync } from "node:fs"
 
-/** A test that some systems cannot run says in its title which can. Any other that is skipped was forgotten. */
+/** A test that only some systems can run names them in its title. Any other skipped test counts as a failure. */
 const mayBeSkipped = / \(where .+\)$/
 
 const say = (what, module, test) => process.stderr.write(`${what}: ${module.moduleId}: ${test.fullName}\n`)
 
 /**
- * A vitest reporter that says one thing: how many tests passed and how many failed. A file or suite that could not
- * run, an error outside any test and a test that did not run count as failures. Writes to the file named by
- * TEST_SUMMARY, else prints.
+ * A vitest reporter that only tells how many tests passed and how many failed. A file or suite that could not run, an
+ * error outside any test, and a test that did not run count as failures. It writes to the file named by TEST_SUMMARY, or
+ * prints.
  */
 export default class Report {
   onTestRunEnd(modules, unhandledErrors) {

@@ -1,6 +1,7 @@
 /**
- * `npm run simulate:mutants -- [--seeds N] [--only TEXT] [--preempt P]`: plants one bug after the other and says how many seeds a sweep
- * needs to find it. Exits with 1 when one is not found within N (2,000) seeds, or when the seed fails without the bug too.
+ * `npm run simulate:mutants -- [--seeds N] [--only TEXT] [--preempt P]`: plants one bug after another and tells how
+ * many seeds a sweep needs to find it. Exits with 1 if a bug is not found within N (2,000) seeds, or if its seed also
+ * fails without the bug.
  */
 import * as Options from "./options.js"
 import { mutants, plugin } from "./simulate/mutants.js"

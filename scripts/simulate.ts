@@ -1,7 +1,8 @@
 /**
- * `npm run simulate -- [--seeds N] [--seed S] [--from S] [--jobs N] [--sqlite] [--preempt P] [--no-shrink] [--lines N] [--minutes M]`
+ * `npm run simulate -- [--seeds N] [--seed S] [--from S] [--jobs N] [--sqlite] [--preempt P] [--no-shrink] [--lines N]
+ * [--minutes M]`
  *
- * Runs seeds, for M minutes at most, and says how often each thing was hit; exits with 1 on a violation.
+ * Runs seeds, for at most M minutes, and prints coverage. Exits with 1 on a violation.
  */
 import { cpus } from "node:os"
 import * as Options from "./options.js"
@@ -54,7 +55,7 @@ const progress = (): void => {
 
 const isLeft = (): boolean => next < from + seeds && totals.failed < stopAfter && performance.now() < until
 
-/** Tasks of one child: a world that crashed leaves timers of the platform behind, and what they hold on to. */
+/** Tasks per child: a crashed world leaves timers of the platform behind, with the memory that they hold. */
 const tasksOfWorker = 6
 
 const work = async (): Promise<void> => {
@@ -84,5 +85,5 @@ const seconds = (performance.now() - began) / 1000
 console.log(JSON.stringify(Totals.report(totals, seconds), null, 2))
 const short = coverage(totals)
 for (const [group, names] of short) console.log(`hit less than 10 times: ${group}: ${names.join(", ")}`)
-// a sweep that ran nothing has shown nothing
+// a sweep that ran nothing has shown nothing, so it fails
 process.exitCode = totals.failed === 0 && totals.seeds > 0 ? 0 : 1

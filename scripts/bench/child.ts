@@ -1,4 +1,4 @@
-/** One workload in a process of its own: `child.js <name> <options as JSON>`; the rows go to stdout as JSON. */
+/** Runs one workload in its own process: `child.js <name> <options as JSON>`. Prints its rows as JSON. */
 import { workloads as life } from "./life.js"
 import { workloads as recovery } from "./recovery.js"
 import { workloads as space } from "./space.js"

@@ -1,4 +1,4 @@
-/** A process that resumes every session of a file: when all are live, when all inputs are done, from process start. */
+/** Resumes every session of a file, and prints when all are live and when all inputs are done, since process start. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -27,7 +27,7 @@ const program = Effect.gen(function*() {
     const machine = yield* MeerkatMachine
     const live = performance.now()
     yield* Deferred.await(all)
-    // the last boundary commits follow their apply
+    // the last boundary commits follow the last `apply`
     let open = 1
     while (open > 0) {
       open = 0

@@ -1,4 +1,4 @@
-/** What recovery does at least: read each runtime's row and inputs, write its row; 16 runtimes per FULL commit. */
+/** The least work of a recovery: read each runtime's row and inputs, write its row; 16 runtimes per FULL commit. */
 import Database from "better-sqlite3"
 
 const [, , filename = ""] = process.argv

@@ -1,8 +1,8 @@
 /**
- * The count gates' workloads, in a process of their own: prints one JSON object of figures by name.
+ * The workloads of the count gates, in their own process. Prints one JSON object of figures by name.
  *
- * One input is in flight per session, with prompts of 200 bytes. Callers run on a runtime of their own: what they
- * evaluate is counted apart (`callerOperations`), so that work cannot hide there.
+ * Each session has one input in flight, with a prompt of 200 bytes. Callers run on their own runtime: their operations
+ * are counted separately (`callerOperations`), so that work cannot hide there.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -19,7 +19,7 @@ import { allocated, between, counted, install, liveHeap, reading } from "./meter
 
 install()
 
-// loaded after the meters are in place
+// loaded after the meters are installed
 const MeerkatMachineLive = await import("../../layers/MeerkatMachineLive.js")
 const RuntimeStoreSqlite = await import("../../layers/RuntimeStoreSqlite.js")
 const { MeerkatMachine } = await import("../../services/MeerkatMachine.js")
@@ -37,7 +37,7 @@ const answering = (text: string): CoreExecutor.CoreExecutor => {
   return { apply: () => Effect.succeed(answer) }
 }
 
-/** A machine whose fibers are counted; the body's are not. */
+/** Runs a body on a machine. Fibers of the machine are counted, those of the body are not. */
 const onMachine = async <A>(
   filename: string,
   body: (machine: MeerkatMachineService) => Promise<A>,
@@ -87,7 +87,7 @@ const ofTurns = async (name: string, sessions: number, times: number) => {
   })
 }
 
-/** Operations that one caller evaluates per `ask`, beside the machine's own. */
+/** Counts the operations that a caller evaluates per `ask`, in addition to the machine's. */
 const ofCaller = () =>
   onMachine(join(folder, "caller.db"), async (machine) => {
     const [session] = await attached(machine, 1, answering("ok"))
@@ -102,7 +102,7 @@ const ofCaller = () =>
     note("one.operationsInAll", all)
   })
 
-/** A tracer that keeps nothing. */
+/** Measures with a tracer that keeps no spans. */
 const ofTraced = () => {
   const span = (
     name: string,
@@ -138,7 +138,7 @@ const ofTraced = () => {
   }, Effect.withTracer(tracer))
 }
 
-/** In a file that holds turns already; few enough that the log does not start over. */
+/** Measures log bytes in a file that holds turns already; the turns are few, so the log does not restart. */
 const ofLog = async (name: string, answer: string) => {
   const filename = join(folder, `${name}.db`)
   await onMachine(filename, async (machine) => {
@@ -154,7 +154,7 @@ const ofLog = async (name: string, answer: string) => {
   })
 }
 
-/** What a registration, an attachment and a handle take; handles are kept, as applications keep them. */
+/** Measures a registration, an attachment and a handle. Handles are kept, as applications keep them. */
 const ofSessions = () =>
   onMachine(join(folder, "sessions.db"), async (machine) => {
     const executor = answering("ok")
@@ -180,7 +180,7 @@ const ofSessions = () =>
     note("handle.heap", (liveHeap() - heap) / kept.length)
   })
 
-/** From an open file to sessions that are attached and drained. */
+/** Measures from an open file to sessions that are attached and drained. */
 const ofRecovery = async () => {
   const filename = join(folder, "seed.db")
   const count = 500
@@ -208,7 +208,7 @@ const ofRecovery = async () => {
   await Effect.runPromise(Scope.close(scope, Exit.void))
 }
 
-/** Timers that are armed while attached sessions have nothing to do. */
+/** Counts the timers of attached sessions without work. */
 const ofIdle = () =>
   onMachine(join(folder, "idle.db"), async (machine) => {
     const handles = await attached(machine, 100, answering("ok"))

@@ -1,4 +1,4 @@
-/** Bursts, ends, and many sessions that do little. */
+/** Workloads: bursts, unregistrations, and many sessions with little work. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { join } from "node:path"
@@ -84,7 +84,7 @@ const many: Workload = ({ quick }) =>
         yield* Effect.sleep(200)
         const idle = timers()
         const cpu = process.cpuUsage()
-        // longer than a keep-alive of the runtime that wakes now and then
+        // longer than an occasional keep-alive of the runtime
         yield* Effect.sleep(3000)
         const spent = process.cpuUsage(cpu)
         const until = performance.now() + (quick ? 4000 : 15_000)

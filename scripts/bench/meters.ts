@@ -1,13 +1,12 @@
 /**
  * Counts work without a clock: the meters of `npm run bench:counts`.
  *
- * Everything is public API or a wrapper around a platform function, and exists in the measuring process only. The
- * shipped layers hold no branch that knows of it.
+ * Meters use public API or wrap platform functions, in the measuring process only. The shipped layers do not know them.
  *
  * - operations: Effect asks its scheduler once per evaluated operation whether to yield;
- * - tasks: what is handed to that scheduler; fibers: what a supervisor sees start;
+ * - tasks: what the scheduler is given; fibers: what a supervisor sees start;
  * - timers, immediates, hashes, stringifies: calls of the platform's functions;
- * - statements, rows: calls of the SQLite driver's statements, and the rows that these changed.
+ * - statements, rows: calls of the SQLite driver's statements, and the rows that they changed.
  */
 import Database from "better-sqlite3"
 import type * as Context from "effect/Context"
@@ -20,7 +19,7 @@ import { createRequire, syncBuiltinESMExports } from "node:module"
 
 const require = createRequire(import.meta.url)
 
-/** What happened since the meters were made. */
+/** The counts since the meters were installed. */
 export interface Counts {
   operations: number
   tasks: number
@@ -45,7 +44,7 @@ export const counts: Counts = {
   rows: 0
 }
 
-/** Fibers that start under it are counted; it keeps nothing of them. */
+/** Counts the fibers that start under it; it keeps no reference to them. */
 class FiberMeter extends Supervisor.AbstractSupervisor<void> {
   override get value() {
     return Effect.void
@@ -55,7 +54,7 @@ class FiberMeter extends Supervisor.AbstractSupervisor<void> {
   }
 }
 
-/** Behaves as the default scheduler does, and counts. */
+/** Behaves like the default scheduler, and counts. */
 class CountingScheduler implements Scheduler.Scheduler {
   private tasks: Array<Scheduler.Task> = []
   private running = false
@@ -91,7 +90,7 @@ class CountingScheduler implements Scheduler.Scheduler {
 
 const realSetTimeout = globalThis.setTimeout
 
-/** Makes the platform's functions count. Called once, before the modules under measurement do any work. */
+/** Wraps the platform's functions. Call it once, before the measured modules do any work. */
 export const install = (): void => {
   const timeout = globalThis.setTimeout
   globalThis.setTimeout = Object.assign((...args: Parameters<typeof timeout>) => {
@@ -123,7 +122,7 @@ export const install = (): void => {
   meterStatements()
 }
 
-/** All statements of one driver share a prototype. */
+/** Wraps the statements of the driver, which share a prototype. */
 const meterStatements = (): void => {
   const db = new Database(":memory:")
   const prototype = Object.getPrototypeOf(db.prepare("SELECT 1")) as Record<
@@ -143,13 +142,13 @@ const meterStatements = (): void => {
   }
 }
 
-/** Runs an effect so that its operations, and those of every fiber it starts, are counted. */
+/** Runs an effect and counts its operations and those of every fiber it starts. */
 export const counted = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   self.pipe(Effect.supervised(new FiberMeter()), Effect.withScheduler(new CountingScheduler()))
 
 export const reading = (): Counts => ({ ...counts })
 
-/** What happened between two readings, per unit. */
+/** Returns the difference of two readings, per unit. */
 export const between = (before: Counts, after: Counts, units: number): Counts => {
   const per = (name: keyof Counts) => (after[name] - before[name]) / units
   return {
@@ -165,7 +164,7 @@ export const between = (before: Counts, after: Counts, units: number): Counts =>
   }
 }
 
-/** Bytes that were allocated while the body ran, whether collected since or not, by the sampling heap profiler. */
+/** Returns the bytes that the body allocates, collected or not, by the sampling heap profiler. */
 export const allocated = async (body: () => Promise<void>): Promise<number> => {
   const session = new Session()
   session.connect()
@@ -187,7 +186,7 @@ export const allocated = async (body: () => Promise<void>): Promise<number> => {
   return profile.samples.reduce((sum, { size }) => sum + size, 0)
 }
 
-/** Heap in use after everything unreachable is gone. */
+/** Returns the heap in use after a full collection. */
 export const liveHeap = (): number => {
   globalThis.gc?.()
   globalThis.gc?.()

@@ -1,4 +1,4 @@
-/** Cold starts: recovery of sessions with queued inputs, the command line program. */
+/** Workloads: cold starts of sessions with queued inputs and of the command line program. */
 import Database from "better-sqlite3"
 import * as Effect from "effect/Effect"
 import { spawnSync } from "node:child_process"
@@ -41,7 +41,7 @@ const pending = (filename: string): number => {
   return row.n
 }
 
-/** Each round gets a copy of the same file. */
+/** Measures recovery; each round gets a copy of the same file. */
 const cold = async (count: number, rounds: number, bar: number, moonshot: number): Promise<ReadonlyArray<Row>> =>
   inFolder(async (folder) => {
     const filename = join(folder, "seed.db")

@@ -2,8 +2,8 @@
  * The reference program P: the least that a supervised, durable turn costs in Effect.
  *
  * One parked loop fiber per session takes inputs from its inbox. An append-only log with group commit keeps each input
- * and each answer (WAL, `synchronous = FULL`). A caller hears of its answer after the commit. There is no kernel, no
- * schema, no digest, no retry and no recovery: what the machine costs beyond P is the price of its guarantees.
+ * and each answer (WAL, `synchronous = FULL`). A caller receives its answer after the commit. P has no kernel, schema,
+ * digest, retry or recovery: what the machine costs beyond P is the price of its guarantees.
  */
 import Database from "better-sqlite3"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,7 @@ interface Row {
   readonly resume: (effect: Effect.Effect<void>) => void
 }
 
-/** A log that commits what one pass of the event loop brought, or what came within a millisecond. */
+/** A log that commits the rows of one pass of the event loop, or of one millisecond. */
 class Log {
   private readonly db: Database.Database
   private readonly insert: Database.Statement
@@ -40,7 +40,7 @@ class Log {
     this.commit = this.db.prepare("COMMIT")
   }
 
-  /** Completes when the row is durable. */
+  /** Appends a row; completes when it is durable. */
   append(session: string, seq: number, kind: 0 | 1, body: string): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       this.rows.push({ session, seq, kind, body, resume })
@@ -95,7 +95,7 @@ class Session {
     )
   }
 
-  /** Durable when accepted; completes with the answer. */
+  /** Stores the input, and completes with the answer. */
   ask(text: string): Effect.Effect<string> {
     const seq = this.next++
     const accepted = Effect.map(
@@ -129,9 +129,9 @@ class Session {
 }
 
 export interface Reference {
-  /** Every session asks that many times, one after another; completes when all have their answers. */
+  /** Every session asks that many times, in sequence; completes when all have their answers. */
   readonly round: (times: number, text: string) => Promise<void>
-  /** The same as an effect, for meters. */
+  /** The same as an effect, for the meters. */
   readonly rounds: (times: number, text: string) => Effect.Effect<void>
   readonly close: () => Promise<void>
 }

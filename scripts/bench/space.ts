@@ -1,4 +1,4 @@
-/** What turns and sessions take: log bytes, the price of a long past, heap. */
+/** Workloads: log bytes, the cost of a long history, heap per session. */
 import * as Effect from "effect/Effect"
 import { statSync } from "node:fs"
 import { join } from "node:path"
@@ -21,7 +21,7 @@ const turns = (filename: string, times: number, after: (done: number) => void) =
     }))
   )
 
-/** In a file that holds a thousand turns already; few enough turns that the log does not start over. */
+/** Measures in a file with a thousand turns; the measured turns are few, so the log does not restart. */
 const log: Workload = () =>
   inFolder(async (folder) => {
     const filename = join(folder, "store.db")
@@ -41,7 +41,7 @@ const kilobyte: CoreExecutor = {
     })
 }
 
-/** Raw commits in between tell what the machine itself did in the meantime. */
+/** Raw commits in between show how much the machine itself changed in the meantime. */
 const late: Workload = ({ quick }) =>
   inFolder(async (folder) => {
     const last = quick ? 2000 : 10_000

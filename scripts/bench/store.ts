@@ -1,4 +1,4 @@
-/** The store alone, against a loop that executes the very statements that the store executed. */
+/** Workload: the store alone, against a loop that executes the same statements. */
 import Database from "better-sqlite3"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -19,7 +19,7 @@ interface Executed {
 
 type Method = (this: Database.Statement, ...given: Array<unknown>) => unknown
 
-/** While the body runs, every statement of the driver is written down. */
+/** Records every statement of the driver while the body runs. */
 const recording = async <A>(
   body: (log: ReadonlyArray<Executed>) => Promise<A>
 ): Promise<readonly [A, ReadonlyArray<Executed>]> => {
@@ -50,7 +50,7 @@ const uuid = (): string => `0195f000-0000-7000-8000-${(++counter).toString(16).p
 const at = 1_700_000_000_000
 const none = { generation: 0, messageCount: 0, digest: null }
 
-/** One appended message and a receipt per commit: what the boundary of a small turn writes, but for its inputs. */
+/** Makes commits with one appended message and a receipt each: the boundary of a small turn without its inputs. */
 const commits = (session: SessionId, count: number): ReadonlyArray<RuntimeCommit> => {
   const made: Array<RuntimeCommit> = []
   let head: RuntimeCommitHead = none
@@ -116,7 +116,7 @@ const opening = (session: SessionId): RuntimeCommit => ({
 
 const submitters = 64
 
-/** Commits per second of the store; `mark` is called when the timed part begins and when it ends. */
+/** Returns the store's commits per second; calls `mark` when the timed part begins and ends. */
 const ofStore = (filename: string, each: number, mark: () => void): Promise<readonly [number, number]> =>
   Effect.runPromise(
     Effect.gen(function*() {
@@ -162,7 +162,7 @@ const ofLoop = (filename: string, { prologue, timed }: Recorded, total: number):
     else statement.run(...params)
   }
   for (const each of prologue) {
-    // not all of the prologue can stay prepared: pragmas change what a statement means
+    // not every statement of the prologue may stay prepared: pragmas change what a statement means
     prepared.clear()
     execute(each)
   }
@@ -175,7 +175,7 @@ const ofLoop = (filename: string, { prologue, timed }: Recorded, total: number):
   return perSecond
 }
 
-/** Of the recorded statements only those of the writing connection are repeated. */
+/** Repeats only the recorded statements of the writing connection. */
 const alone: Workload = ({ quick }) =>
   inFolder(async (folder) => {
     const each = quick ? 60 : 200

@@ -1,4 +1,4 @@
-/** What the workloads share: rows of the table, statistics, stores in folders of their own, the raw program. */
+/** What the workloads share: table rows, statistics, stores in their own folders, the raw program. */
 import Database from "better-sqlite3"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -11,7 +11,7 @@ import type * as CoreExecutor from "../../services/CoreExecutor.js"
 import type { MeerkatMachine } from "../../services/MeerkatMachine.js"
 import * as Turn from "../../services/Turn.js"
 
-/** One line of the table. `atMost` says which side of the bar is good. */
+/** One line of the table. `atMost` tells whether a good value is below or above the bar. */
 export interface Row {
   readonly what: string
   readonly value: number
@@ -54,7 +54,7 @@ export const quantile = (values: ReadonlyArray<number>, q: number): number => {
 
 export const median = (values: ReadonlyArray<number>): number => quantile(values, 0.5)
 
-/** A fresh folder for the time of the body. */
+/** Passes a new folder to the body and removes it afterwards. */
 export const inFolder = async <A>(body: (folder: string) => Promise<A>): Promise<A> => {
   const folder = mkdtempSync(join(process.env["MEERKAT_BENCH_DIR"] ?? tmpdir(), "meerkat-bench-"))
   try {
@@ -64,7 +64,7 @@ export const inFolder = async <A>(body: (folder: string) => Promise<A>): Promise
   }
 }
 
-/** Runs a program on a machine of its own in that file. */
+/** Runs a program on its own machine in that file. */
 export const onMachine = <A, E>(filename: string, program: Effect.Effect<A, E, MeerkatMachine>): Promise<A> =>
   Effect.runPromise(Effect.provide(
     program,
@@ -88,7 +88,7 @@ export interface Raw {
   readonly close: () => void
 }
 
-/** The program to compare with: one row of 200 bytes per FULL commit. */
+/** Opens the raw program for comparisons: one row of 200 bytes per FULL commit. */
 export const raw = (filename: string): Raw => {
   const db = new Database(filename)
   db.pragma("journal_mode = WAL")
@@ -101,7 +101,7 @@ export const raw = (filename: string): Raw => {
   return { pragmas, commit: () => void insert.run(doc), close: () => void db.close() }
 }
 
-/** L: commits per second of the raw program. */
+/** Measures L: the commits per second of the raw program. */
 export const rate = (program: Raw, ms: number): number => {
   const since = performance.now()
   let count = 0
@@ -112,7 +112,7 @@ export const rate = (program: Raw, ms: number): number => {
   return count / (performance.now() - since) * 1000
 }
 
-/** p50 of two raw commits, with a pause between them that is as long as the executor takes. */
+/** Returns the p50 of two raw commits, with a pause in between as long as the executor takes. */
 export const twoCommits = async (program: Raw, times: number, pause: number): Promise<number> => {
   const taken: Array<number> = []
   for (let i = 0; i < times; i++) {
@@ -125,7 +125,7 @@ export const twoCommits = async (program: Raw, times: number, pause: number): Pr
   return median(taken)
 }
 
-/** Batches that the store committed so far, as its rows say. */
+/** Returns how many batches the store has committed, as its rows show. */
 export const batches = (filename: string): number => {
   const db = new Database(filename, { readonly: true })
   const row = db.prepare("SELECT coalesce(max(commit_seq), 0) AS n FROM runtime").get() as { readonly n: number }
@@ -133,5 +133,5 @@ export const batches = (filename: string): number => {
   return row.n
 }
 
-/** Told to whoever watches; the table alone goes to stdout. */
+/** Prints to standard error; standard output has only the table. */
 export const say = (text: string): void => void process.stderr.write(`${text}\n`)

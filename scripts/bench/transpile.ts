@@ -1,7 +1,6 @@
 /**
- * Turns the sources into JavaScript once per benchmark run, so that no measured process loads a transpiler.
- *
- * Used by the benchmarks and by the count gates. The output lies below the project, where its packages are found.
+ * Transpiles the sources once per benchmark run, so that no measured process loads a transpiler. The benchmarks and the
+ * count gates call it. The output lies below the project, where its packages are found.
  */
 import { build } from "esbuild"
 import { spawnSync } from "node:child_process"
@@ -12,7 +11,7 @@ import { fileURLToPath } from "node:url"
 export const root = fileURLToPath(new URL("../..", import.meta.url))
 
 export interface Transpiled {
-  /** Starts one module of the output in a node process of its own and waits for its end. */
+  /** Runs one module of the output in its own node process and waits for its end. */
   readonly run: (
     module: string,
     args: ReadonlyArray<string>,
@@ -26,7 +25,7 @@ const sources = (folder: string): ReadonlyArray<string> =>
     .filter((name) => name.endsWith(".ts"))
     .map((name) => join(root, folder, name))
 
-/** Transpiles into a folder of this process, since runs may overlap. */
+/** Transpiles into a folder of this process, because runs may overlap. */
 export const transpile = async (): Promise<Transpiled> => {
   const out = join(root, "node_modules", ".cache", `meerkat-bench-${process.pid}`)
   await build({

@@ -1,4 +1,4 @@
-/** One session and many: latency, throughput, COMMITs per input. */
+/** Workloads of turns in one session and in many: latency, throughput, COMMITs per input. */
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import type { SessionHandle } from "../../services/MeerkatMachine.js"
@@ -37,7 +37,7 @@ const asks = (session: SessionHandle, times: number, taken: Array<number>) =>
     }
   })
 
-/** Pairs of raw program and machine, in turns, in the same file system at the same time. */
+/** Measures pairs of raw program and machine alternately, in the same file system. */
 const one = (ms: number, bar: number | null, moonshot: number | null): Workload => ({ quick }) =>
   inFolder(async (folder) => {
     const program = raw(join(folder, "raw.db"))
@@ -133,7 +133,7 @@ const costOf = async (turns: number, perSession: number, body: () => Promise<voi
 
 const prompt = "x".repeat(200)
 
-/** The machine beside the reference program, in turns: what a turn costs over the least that it costs in Effect. */
+/** Measures the machine and the reference program alternately: the cost of a turn over the least cost in Effect. */
 const overReference = (count: number, bar: number, moonshot: number): Workload => ({ quick }) =>
   inFolder(async (folder) => {
     const reference = Reference.open(join(folder, "reference.db"), count)

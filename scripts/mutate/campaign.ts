@@ -1,4 +1,4 @@
-/** Which tests reach which mutant, and which of them notices it. */
+/** Finds out which tests reach which mutant, and which of them detects it. `mutate.ts` calls it. */
 import type { Mutant } from "./instrument.js"
 import type { Answer, Loaded, Runner, Test } from "./runner.js"
 import type { Result } from "./verdict.js"
@@ -7,25 +7,25 @@ import type { Result } from "./verdict.js"
 export interface Coverage {
   readonly loaded: Loaded
   readonly reaching: ReadonlyMap<number, ReadonlyArray<Timed>>
-  /** tests that do not pass as they are, here: they show nothing */
+  /** tests that fail here without a mutant, so they prove nothing */
   readonly broken: ReadonlyArray<string>
 }
 
 export interface Timed {
   readonly test: number
   readonly ms: number
-  /** how many mutants it reaches: few, if it is about little */
+  /** how many mutants it reaches; few, if it tests little */
   readonly width: number
 }
 
-/** What one test reached when it last ran for that. */
+/** What one test reached in its last run for coverage. */
 export interface Reach {
   readonly ms: number
   readonly passed: boolean
   readonly reached: ReadonlyArray<number>
 }
 
-/** What is known of tests from before; see `memory.ts`. */
+/** What earlier runs found out about tests; see `memory.ts`. */
 export interface Known {
   readonly get: (test: Test) => Reach | undefined
   readonly put: (test: Test, reach: Reach) => void
@@ -33,14 +33,14 @@ export interface Known {
 
 const coverMs = 120_000
 
-/** Sweeps over many seeds: they show much and cost more than all other tests together. */
+/** Sweeps over many seeds: they detect much, but cost more than all other tests together. */
 const isLong = ({ file, name }: Test): boolean => /\bseeds\]?$/.test(name) || /exploration/i.test(file)
 
 const nameOf = ({ file, name }: Test): string => `${file} ${name}`
 
 /**
- * Runs the tests of which it is not known once, without a mutant; the long ones only if asked for. One that hangs takes
- * the worker with it; the rest goes on in the next.
+ * Runs the tests without known coverage once, without a mutant; long tests only on request. A test that hangs ends its
+ * worker, and a new worker runs the rest.
  */
 export const cover = async (
   runner: Runner,
@@ -85,14 +85,14 @@ export const cover = async (
 }
 
 export interface Trial {
-  /** how long the tests of one mutant may take together without it, in milliseconds */
+  /** the time that the tests of one mutant may take together without it, in milliseconds */
   readonly budgetMs: number
   readonly fileOf: (id: number) => string | undefined
-  /** not there when the tests last ran for what they reach */
+  /** true if the mutant did not exist when the tests last ran for coverage */
   readonly isNew: (id: number) => boolean
 }
 
-/** Tests for a mutant that only loading reaches, or of which nothing is known: those that reach anything else of its file. */
+/** Returns the tests for a mutant that only loading reaches, or without known coverage: those that reach its file. */
 const ofFile = ({ reaching }: Coverage, { fileOf }: Trial, file: string): ReadonlyArray<Timed> => {
   const tests = new Map<number, Timed>()
   for (const [id, timed] of reaching) {
@@ -102,8 +102,8 @@ const ofFile = ({ reaching }: Coverage, { fileOf }: Trial, file: string): Readon
 }
 
 /**
- * Cheap tests that are about little come first, and those of many files before many of one file: tests of one file
- * often notice the same.
+ * Orders tests: cheap and narrow ones first, and tests of many files before many tests of one file, because tests of
+ * one file often detect the same mutants.
  */
 const ordered = (tests: ReadonlyArray<Timed>, { loaded }: Coverage): ReadonlyArray<Timed> => {
   const ranks = new Map<string, number>()
@@ -125,7 +125,7 @@ const within = (tests: ReadonlyArray<Timed>, budgetMs: number): ReadonlyArray<Ti
   })
 }
 
-/** Puts one mutant to the tests. */
+/** Runs the tests on one mutant. */
 export const tryOne = async (runner: Runner, coverage: Coverage, mutant: Mutant, trial: Trial): Promise<Result> => {
   const { id } = mutant
   const loading = coverage.loaded.reached.has(id)
@@ -138,7 +138,7 @@ export const tryOne = async (runner: Runner, coverage: Coverage, mutant: Mutant,
     cover: false,
     tests: chosen.map(({ ms, test }) => ({ test, timeoutMs: 5_000 + 4 * Math.min(ms, 15_000) }))
   }
-  // what is decided while files load is decided anew only in a new process
+  // what a file decides while it loads is decided again only in a new process
   const onlyLoading = running.length === 0 && loading
   let answer: Answer = onlyLoading ? { ended: [], caught: null } : await runner.run(job)
   if (answer.caught === null && loading && chosen.length > 0) answer = await runner.runFresh(job)

@@ -1,4 +1,4 @@
-/** Which changes the compiler accepts: one that it refuses needs no test. */
+/** Finds out which mutants compile: a mutant that the compiler refuses needs no test. */
 import * as path from "node:path"
 import ts from "typescript"
 import type { Edit, Mutant } from "./instrument.js"
@@ -7,7 +7,7 @@ import { root } from "./workplace.js"
 
 type Overlay = ReadonlyMap<string, string>
 
-/** What is left over by a change is no error of it. */
+/** Options under which code that a mutant leaves unused is not an error. */
 const lenient: ts.CompilerOptions = {
   noUnusedLocals: false,
   allowUnreachableCode: true,
@@ -23,7 +23,7 @@ const optionsOf = (): ts.CompilerOptions => {
   return { ...ts.parseJsonConfigFileContent(read.config, ts.sys, root).options, ...lenient }
 }
 
-/** A compiler that sees the project with some files replaced, and remembers what did not change. */
+/** A compiler that sees the project with some files replaced; it caches what did not change. */
 const compiler = (files: ReadonlyArray<string>) => {
   const options = optionsOf()
   const parsed = new Map<string, ts.SourceFile>()
@@ -59,8 +59,8 @@ const compilesIn = (program: ts.Program, name: string): boolean => {
 }
 
 /**
- * Those the compiler accepts, with one change per file and round: a change inside a function is nothing that the other
- * files of the round could see.
+ * Returns the mutants that compile. Each round has one change per file: the other files of the round cannot see a
+ * change inside a function.
  */
 export const compiling = (
   mutants: ReadonlyArray<Mutant>,

@@ -1,6 +1,6 @@
 /**
- * Survivors that no test should notice, with the reason. The key is what the tool prints; it changes with the code,
- * so that an explanation never outlives what it explains.
+ * Survivors that no test should detect, with the reason. The key is the tool's output for the mutant. It changes with
+ * the code, so that an explanation does not outlive its code.
  */
 export interface Explained {
   readonly key: string

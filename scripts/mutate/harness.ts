@@ -1,8 +1,8 @@
 /**
- * What stands in for vitest while mutants run: it collects the tests of many files in one process, so that any one of
- * them can be run again in a moment, under any mutant.
+ * Replaces vitest while mutants run. It collects the tests of many files in one process, so that each can run again at
+ * once, under any mutant.
  *
- * Only what the tests of this project use is here; everything `@effect/vitest` adds comes from there.
+ * It has only what the tests of this project use; what `@effect/vitest` adds comes from that package.
  */
 import { addCustomEqualityTesters, JestAsymmetricMatchers, JestChaiExpect, JestExtend } from "@vitest/expect"
 import * as chai from "chai"
@@ -15,7 +15,7 @@ interface Options {
 interface Suite {
   readonly name: string
   readonly parent: Suite | null
-  /** run once, before the first test under them */
+  /** runs once, before the first test below them */
   readonly before: Array<() => unknown>
   ready: boolean
 }
@@ -31,7 +31,7 @@ export const cases: Array<Case> = []
 let file = ""
 let suite: Suite | null = null
 
-/** Collects what a file registers while it is loaded. */
+/** Collects the tests that a file registers while it loads. */
 export const collect = async (path: string, load: () => Promise<unknown>): Promise<void> => {
   file = path
   suite = null
@@ -140,7 +140,7 @@ export const describe = Object.assign(group, {
 })
 
 export const beforeAll = (before: () => unknown): void => void suite?.before.push(before)
-/** A suite is never over here: its tests are run again and again. */
+/** Ignored: a suite never ends here, because its tests run again and again. */
 export const afterAll = nothing
 
 chai.use(JestExtend)

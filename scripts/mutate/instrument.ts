@@ -1,9 +1,11 @@
-/** Rewrites a source file so that all its changes are in it, each behind a switch; and makes one of them for good. */
+/**
+ * Rewrites a source file so that it contains all its mutants, each behind a switch; or applies one of them for good.
+ */
 import ts from "typescript"
 import type { Group, Site } from "./sites.js"
 import { blockOf, isMovable, isSkipped, sitesOf } from "./sites.js"
 
-/** A part of the text and what stands there instead. */
+/** A part of the text and its replacement. */
 export interface Edit {
   readonly start: number
   readonly end: number
@@ -18,7 +20,7 @@ export interface Mutant {
   readonly group: Group
   readonly operator: string
   readonly code: string
-  /** the change as it would be made by hand */
+  /** the change as a person would make it */
   readonly edits: ReadonlyArray<Edit>
 }
 
@@ -51,13 +53,13 @@ export const edited = (text: string, edits: ReadonlyArray<Edit>): string =>
   edits.toSorted((a, b) => b.start - a.start)
     .reduce((rest, edit) => rest.slice(0, edit.start) + edit.text + rest.slice(edit.end), text)
 
-/** One site's switch around what the node has become so far. */
+/** Puts the switch of one site around the text that its node has so far. */
 const switched = ({ change, id, node }: Numbered, emitted: string): string => {
   switch (change._tag) {
     case "Replace":
       return `(__m(${id}) ? (${change.text}) : (${emitted}))`
     case "RemoveStatement":
-      // in braces: an `else` that follows belongs to another `if`
+      // in braces, because a following `else` belongs to another `if`
       return `{ if (!__m(${id})) { ${emitted} } }`
     case "DropElement":
       return `...(__m(${id}) ? [] : [${ts.isSpreadElement(node) ? emitted : `...[${emitted}]`}])`
@@ -68,7 +70,7 @@ const switched = ({ change, id, node }: Numbered, emitted: string): string => {
   }
 }
 
-/** Rewrites one file; ids go on from `from`. `switchPath` is the module that says which mutant is on. */
+/** Rewrites one file; ids continue after `from`. The module `switchPath` tells which mutant is on. */
 export const instrument = (file: string, text: string, from: number, switchPath: string): Instrumented => {
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.ES2022, true)
   const sites = sitesOf(file, source).map((site, i) => ({ ...site, id: from + i }))
@@ -109,7 +111,7 @@ const writer = (text: string, sites: ReadonlyArray<Numbered>) => {
     return out + text.slice(at, node.end)
   }
 
-  /** Of the orders of these statements, the one that is switched on. */
+  /** Emits the statements in the order that is switched on. */
   const emitRun = (run: ReadonlyArray<ts.Statement>): string => {
     const inOrder = run.map(emit).join("\n")
     return run.slice(0, -1).reduceRight((otherwise, first, i) => {
@@ -124,7 +126,7 @@ const writer = (text: string, sites: ReadonlyArray<Numbered>) => {
   return emitChildren
 }
 
-/** The statements from here on that can be swapped. */
+/** Returns the statements from here on that can be swapped. */
 const runFrom = (statements: ReadonlyArray<ts.Statement>, child: ts.Node): ReadonlyArray<ts.Statement> => {
   const at = statements.findIndex((statement) => statement === child)
   if (at < 0) return []

@@ -1,4 +1,4 @@
-/** What earlier runs found out, kept outside the sources: verdicts, and what the compiler said. */
+/** Stores what earlier runs found out, outside the sources: verdicts, compiler results and coverage. */
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -32,7 +32,7 @@ const compiled = (): Record<string, boolean> => {
 
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16)
 
-/** Asks only for those whose file has changed since. */
+/** Compiles only the mutants whose file has changed since. */
 export const onceCompiled = (
   mutants: ReadonlyArray<Mutant>,
   ask: (unknown: ReadonlyArray<Mutant>) => ReadonlySet<number>
@@ -76,9 +76,9 @@ export interface Reaches extends Known {
 }
 
 /**
- * What each test that passed reached, until its file changes. Sources change without that: a mutant that is not known
- * from then is put to all tests of its file, and a test counts only when it passes again without the mutant
- * (`runner.ts`). One that did not pass is tried anew each time.
+ * Stores what each passed test reached, until its file changes. A change of the sources does not invalidate it: a
+ * mutant that is unknown since then runs against all tests of its file. A test counts only if it passes again without
+ * the mutant (`runner.ts`). A test that failed runs again each time.
  */
 export const reaches = (mutants: ReadonlyArray<Mutant>): Reaches => {
   const before = stored()

@@ -1,11 +1,11 @@
-/** What the tool and its worker say to each other. */
+/** The messages between the tool and its worker. */
 
-/** Runs tests in the order given until one fails. */
+/** Asks to run tests in the given order until one fails. */
 export interface Job {
-  /** the mutant that is on; -1 for none */
+  /** the mutant that is on; -1 without a mutant */
   readonly mutant: number
   readonly tests: ReadonlyArray<Planned>
-  /** says which mutants each test reaches, and goes on after a failure */
+  /** reports which mutants each test reaches, and continues after a failure */
   readonly cover: boolean
 }
 
@@ -16,7 +16,7 @@ export interface Planned {
 
 export type Failure =
   | { readonly _tag: "Failed"; readonly error: string }
-  /** it did not end in time; what it left behind may still run */
+  /** it exceeded its time; what it left behind may still run */
   | { readonly _tag: "Hung" }
 
 export type FromWorker =

@@ -1,4 +1,4 @@
-/** Figures of a sample, by folder, and the survivors. */
+/** Renders the results of a sample: figures by folder, and the survivors. */
 import type { Explained } from "./explained.js"
 import type { Result } from "./verdict.js"
 
@@ -13,11 +13,11 @@ interface Counts {
 export interface Drawn {
   readonly seed: number
   readonly size: number
-  /** groups that were drawn whole */
+  /** groups of which every mutant was drawn */
   readonly whole: ReadonlyArray<string>
-  /** mutants drawn, before the compiler saw them */
+  /** mutants drawn, before the compiler checked them */
   readonly drawn: number
-  /** mutants there are */
+  /** all mutants */
   readonly all: number
 }
 
@@ -25,7 +25,7 @@ const bar = 0.9
 
 const folderOf = (file: string): string => file.slice(0, file.lastIndexOf("/"))
 
-/** The bar holds for each. */
+/** The area of a result; each area must meet the bar. */
 const areaOf = ({ file }: Result): string => file.startsWith("layers/") ? "layers" : "src/kernel"
 
 const none = (): Counts => ({ tried: 0, caught: 0, explained: 0, survived: 0, unreached: 0 })
@@ -50,7 +50,7 @@ const reasonsOf = (explained: ReadonlyArray<Explained>): ReadonlyMap<string, str
 
 const describe = ({ code, file, line, operator }: Result): string => `${file}:${line} ${operator}: ${code}`
 
-/** For the terminal; `ok` when enough were caught of each area. */
+/** Renders the summary for the terminal; `ok` if each area meets the bar. */
 export const summary = (
   results: ReadonlyArray<Result>,
   explained: ReadonlyArray<Explained>
@@ -98,10 +98,10 @@ const names: Readonly<Record<string, string>> = {
   uninterruptible: "regions, releases, finalizers"
 }
 
-/** With the code in a span of its own; lines of no file are named, since they move. */
+/** Renders one mutant, with its code in a span; without line numbers, because lines move. */
 const entryOf = ({ code, file, operator }: Result): string => `\`${file}\`, ${operator}: \`\` ${code} \`\``
 
-/** The page in docs. */
+/** Renders the page for docs. */
 export const report = (results: ReadonlyArray<Result>, explained: ReadonlyArray<Explained>, of: Drawn): string => {
   const reasons = reasonsOf(explained)
   const open = results.filter(({ key, verdict }) => verdict !== "caught" && !reasons.has(key))

@@ -1,29 +1,28 @@
 /**
- * Finds what can be taken out of a source file: a guard, an order, a step, an uninterruptible region, a bound.
+ * Finds the mutants of a source file: guards, orders, steps, uninterruptible regions and bounds.
  *
- * What is not looked at: types, texts of templates (messages and statements of SQL), whatever only logs, measures or
- * traces.
+ * It skips types, texts of templates (messages and SQL statements), and calls that only log, measure or trace.
  */
 import ts from "typescript"
 
 export type Group = "bound" | "guard" | "ordering" | "removal" | "uninterruptible"
 
-/** What becomes of a node. */
+/** How a mutant changes a node. */
 export type Change =
   | { readonly _tag: "Replace"; readonly text: string }
   | { readonly _tag: "RemoveStatement" }
   | { readonly _tag: "DropElement" }
-  /** a function that says yes whatever it is asked */
+  /** a function that always returns true */
   | { readonly _tag: "AlwaysTrue" }
   | { readonly _tag: "SwapWith"; readonly next: ts.Statement }
 
-/** One change of a file. `key` stays the same as long as the code does, wherever in the file it moves. */
+/** One mutant of a file. `key` stays the same while its code does, even if the code moves in the file. */
 export interface Site {
   readonly key: string
   readonly line: number
   readonly group: Group
   readonly operator: string
-  /** the code it concerns, shortened */
+  /** the code of the node, shortened */
   readonly code: string
   readonly node: ts.Node
   readonly change: Change
@@ -34,7 +33,7 @@ const silent =
 
 const calleeOf = (node: ts.Node): string => ts.isCallExpression(node) ? node.expression.getText() : ""
 
-/** Something that only tells: neither mutated nor looked into. */
+/** True for calls that only log, measure or trace: they get no mutants. */
 const isSilent = (node: ts.Node): boolean => {
   if (ts.isYieldExpression(node) && node.expression !== undefined) return isSilent(node.expression)
   if (ts.isExpressionStatement(node) || ts.isParenthesizedExpression(node)) return isSilent(node.expression)
@@ -44,13 +43,13 @@ const isSilent = (node: ts.Node): boolean => {
   return ts.isPropertyAccessExpression(subject) && subject.name.text === "pipe" && isSilent(subject.expression)
 }
 
-/** Left as it is, with all that is in it. */
+/** True for nodes that get no mutants, inside them neither. */
 export const isSkipped = (node: ts.Node): boolean =>
   ts.isTypeNode(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node) ||
   ts.isImportDeclaration(node) || ts.isTemplateExpression(node) || ts.isTypeParameterDeclaration(node) ||
   isSilent(node)
 
-/** A statement whose place among its neighbours can be changed. */
+/** True for a statement that can trade places with a neighbour. */
 export const isMovable = (node: ts.Statement): node is ts.ExpressionStatement =>
   ts.isExpressionStatement(node) && !isSilent(node)
 
@@ -81,7 +80,7 @@ const comparisons = new Set([
   ts.SyntaxKind.EqualsEqualsEqualsToken,
   ts.SyntaxKind.ExclamationEqualsEqualsToken
 ])
-// not the literals: code behind them would be unreachable to the compiler
+// not plain literals: the compiler would find unreachable code behind them
 const yes = "true as boolean"
 const no = "false as boolean"
 
@@ -96,7 +95,7 @@ const onlyTells = (node: ts.Statement): boolean => ts.isBlock(node) ? node.state
 const bodyOf = (node: ts.Node): ts.Node => ts.isArrowFunction(node) ? node.body : node
 const lastOf = (args: ts.NodeArray<ts.Expression>): ts.Expression | undefined => args[args.length - 1]
 
-/** A number that is written down, or a product of such. */
+/** Returns the value of a number literal or of a product of such. */
 const valueOf = (node: ts.Expression): number | null => {
   if (ts.isNumericLiteral(node)) return Number(node.text)
   if (!ts.isBinaryExpression(node) || node.operatorToken.kind !== ts.SyntaxKind.AsteriskToken) return null
@@ -104,12 +103,12 @@ const valueOf = (node: ts.Expression): number | null => {
   return left === null || right === null ? null : left * right
 }
 
-/** Sizes of pages and pauses tune; these allow. */
+/** True for the name of a bound. Page sizes and pauses only tune. */
 const isBound = (name: string): boolean => /max|limit|budget/i.test(name)
 
 const isTopLevel = (node: ts.VariableDeclaration): boolean => ts.isSourceFile(node.parent.parent.parent)
 
-/** What an assignment writes to. */
+/** Returns the target of an assignment. */
 const targetOf = (node: ts.ExpressionStatement): string | null => {
   const { expression } = node
   if (ts.isPostfixUnaryExpression(expression)) return expression.operand.getText()
@@ -120,14 +119,14 @@ const targetOf = (node: ts.ExpressionStatement): string | null => {
     : null
 }
 
-/** Effects have an order; of two plain statements only what one writes and the other reads has. */
+/** True if the order of two statements matters: effects always, plain statements if one reads what the other writes. */
 const orderMatters = (one: ts.ExpressionStatement, other: ts.ExpressionStatement): boolean => {
   if (ts.isYieldExpression(one.expression) && ts.isYieldExpression(other.expression)) return true
   const [written, next] = [targetOf(one), targetOf(other)]
   return (written !== null && other.getText().includes(written)) || (next !== null && one.getText().includes(next))
 }
 
-/** All changes of one file, outer ones before those inside them. */
+/** Returns all mutants of one file, outer nodes first. */
 export const sitesOf = (file: string, source: ts.SourceFile): ReadonlyArray<Site> => {
   const kernel = file.startsWith("src/kernel/")
   const sites: Array<Site> = []
@@ -170,7 +169,7 @@ export const sitesOf = (file: string, source: ts.SourceFile): ReadonlyArray<Site
     return true
   }
 
-  /** In a pipe, without arguments. */
+  /** A name in a pipe, without arguments. */
   const ofName = (node: ts.PropertyAccessExpression): void => {
     if (ts.isCallExpression(node.parent) && node.parent.expression === node) return
     const name = node.getText()
@@ -215,7 +214,7 @@ export const sitesOf = (file: string, source: ts.SourceFile): ReadonlyArray<Site
     return true
   }
 
-  /** One effect after another. */
+  /** Two effects in sequence. */
   const sequence = (
     node: ts.CallExpression,
     callee: string,
@@ -223,7 +222,7 @@ export const sitesOf = (file: string, source: ts.SourceFile): ReadonlyArray<Site
     second: ts.Expression | undefined
   ): void => {
     if (second === undefined) {
-      // in a pipe what comes after is dropped where its value is not needed
+      // in a pipe: drops the second effect where its value is not used
       if (!isSilent(first) && callee === "Effect.zipLeft") replace(node, "removal", "step dropped", identity)
       return
     }
@@ -283,7 +282,7 @@ export const sitesOf = (file: string, source: ts.SourceFile): ReadonlyArray<Site
     }
   }
 
-  // --- what a row says, what a command emits, what a constant allows ---
+  // --- guards of rows, emits of commands, values of constants ---
 
   const ofProperty = (node: ts.PropertyAssignment): void => {
     const name = node.name.getText()
@@ -297,7 +296,7 @@ export const sitesOf = (file: string, source: ts.SourceFile): ReadonlyArray<Site
     }
     if (kernel && name === "emit" && ts.isArrowFunction(initializer)) {
       const { body } = initializer
-      // a literal is taken apart where it is met
+      // an array literal gets its mutants where it is visited
       if (!ts.isBlock(body) && !ts.isArrayLiteralExpression(body)) replace(body, "removal", "emit dropped", "[]")
     }
   }
@@ -307,7 +306,7 @@ export const sitesOf = (file: string, source: ts.SourceFile): ReadonlyArray<Site
     if (value !== null && value > 1) replace(initializer, "bound", "one more", `${value + 1}`, about)
   }
 
-  /** Tagged data in a list is what a decision emits; so is what a list called `emits` or `emit` takes over. */
+  /** A list of tagged data is what a decision emits; so is a list that `emits` or `emit` receives. */
   const ofList = (node: ts.ArrayLiteralExpression): void => {
     const owner = node.parent
     const named = (ts.isPropertyAssignment(owner) && owner.name.getText() === "emits") ||

@@ -1,4 +1,4 @@
-/** What became of a mutant. */
+/** The verdict on a mutant. */
 export type Verdict = "caught" | "survived" | "unreached"
 
 export interface Result {

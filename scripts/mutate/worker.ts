@@ -1,7 +1,7 @@
 /**
- * The process in which mutants run: it loads the test files once and then runs what it is told, one test at a time.
- * A test that failed under a mutant is run again without it, so that what one mutant left behind is not counted
- * for the next.
+ * The process in which mutants run. It loads the test files once, and then runs the tests of each job in sequence. A
+ * test that failed under a mutant runs again without it, so that the next mutant is not blamed for what the first left
+ * behind.
  */
 import { register } from "node:module"
 import { pathToFileURL } from "node:url"
@@ -10,28 +10,28 @@ import type { Failure, FromWorker, Job, Planned } from "./messages.js"
 
 interface Switch {
   readonly count: number
-  /** the mutant that is on, and a mark for each that is reached */
+  /** the mutant that is on, and a mark for each mutant that was reached */
   readonly control: { chosen: number; reached: Uint8Array | null }
 }
 
 const root = new URL("../../", import.meta.url)
 const load = (file: string): Promise<unknown> => import(new URL(file, root).href)
 
-/** Written at once: a test that never yields is known by what was said before it. */
+/** Sends a message at once: a test that never yields is known by the last message before it. */
 const say = (message: FromWorker): void => void process.send?.(message)
 
 register(new URL("mutantHooks.js", root).href, pathToFileURL(import.meta.filename))
 const { control, count } = await load("mutantSwitch.js") as Switch
 const { cases, collect } = await import("./harness.js")
 
-/** What fails outside of any test's own promise belongs to the test that is running. */
+/** A failure outside the promise of a test belongs to the test that is running. */
 const stray: Array<unknown> = []
 process.on("unhandledRejection", (error) => stray.push(error))
 process.on("uncaughtException", (error) => stray.push(error))
 
 const marked = (marks: Uint8Array): ReadonlyArray<number> => Array.from(marks.keys()).filter((id) => marks[id] === 1)
 
-/** how long a test that is interrupted may take to end */
+/** how long an interrupted test may take to end */
 const graceMs = 2_000
 
 const choose = (mutant: number): void => {
@@ -54,7 +54,7 @@ const run = async ({ run: body }: Case, timeoutMs: number): Promise<Failure | nu
   )
   const failure = await Promise.race([ended, late])
   clearTimeout(timer)
-  // interrupts what did not end; whether anything of it is left is found out by the same test without the mutant
+  // interrupts what did not end; the same test without the mutant shows whether anything is left of it
   if (failure?._tag === "Hung") {
     abort.abort()
     await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, graceMs))])
@@ -103,7 +103,7 @@ for (const file of process.argv.slice(2)) {
 }
 control.reached = null
 
-// one job at a time: the next comes after "Done"
+// one job at a time: the next one follows "Done"
 process.on("message", (job: Job) => void runJob(job))
 say({
   _tag: "Ready",

@@ -1,4 +1,4 @@
-/** A copy of the project, ready for plain node, in which every mutant is present behind a switch. */
+/** Makes a copy of the project for plain node, which contains every mutant behind a switch. */
 import { transformSync } from "esbuild"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
@@ -29,7 +29,7 @@ const copied = [
   "README.md"
 ]
 
-/** `control` belongs to the worker; a process that a test starts is told by its environment. */
+/** The module with the switch. The worker sets `control`; a process that a test starts reads its environment. */
 const switchSource = (mutants: number): string => `
 export const count = ${mutants}
 export const control = { chosen: Number(process.env.MEERKAT_MUTANT ?? "-1"), reached: null }
@@ -39,7 +39,7 @@ export const __m = (id) => {
 }
 `
 
-/** Packages by other names, resolved for the whole process. */
+/** Hooks that resolve packages by other names, for the whole process. */
 const hooksSource = `
 const instead = new Map([
   ["vitest", new URL("./scripts/mutate/harness.js", import.meta.url).href],
@@ -63,7 +63,7 @@ const filesOf = (base: string, folder: string): ReadonlyArray<string> =>
 
 export const testFiles = (): ReadonlyArray<string> => filesOf(root, "test").filter((file) => file.endsWith(".test.ts"))
 
-/** Names are kept: what a file says about its own place stays true, and a child process finds what it looks for. */
+/** Compiles the copy. Names are kept, so that a file finds its neighbours and child processes find their files. */
 const compile = (folder: string): void => {
   const tsconfigRaw = { compilerOptions: { verbatimModuleSyntax: true } }
   for (
@@ -81,7 +81,7 @@ const compile = (folder: string): void => {
   }
 }
 
-/** Copies, rewrites and compiles the project into a folder of its own. */
+/** Copies, rewrites and compiles the project in its own folder. */
 export const prepare = (): Workplace => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "meerkat-mutants-"))
   for (const name of copied) fs.cpSync(path.join(root, name), path.join(folder, name), { recursive: true })
@@ -99,11 +99,11 @@ export const prepare = (): Workplace => {
   return { folder, mutants, remove: () => fs.rmSync(folder, { recursive: true, force: true }) }
 }
 
-/** A number that depends on the seed and the mutant alone. */
+/** Returns a number that depends on seed and mutant alone. */
 const lot = (seed: number, key: string): number =>
   createHash("sha256").update(`${seed}|${key}`).digest().readUInt32BE(0)
 
-/** As many of each file as its share says, at least one. */
+/** Draws mutants from each file in proportion to its size, at least one. */
 export const sampled = (mutants: ReadonlyArray<Mutant>, size: number, seed: number): ReadonlyArray<Mutant> => {
   const byFile = new Map<string, Array<Mutant>>()
   for (const mutant of mutants) byFile.set(mutant.file, [...(byFile.get(mutant.file) ?? []), mutant])

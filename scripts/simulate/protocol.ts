@@ -1,7 +1,7 @@
 import type { Plan } from "../../src/testkit/Simulation.js"
 import type { TallyRecord } from "../../src/testkit/simulation/Tally.js"
 
-/** A chunk of seeds. */
+/** The messages between `simulate.ts` and its workers. A task is a chunk of seeds. */
 export interface Task {
   readonly from: number
   readonly seeds: number
@@ -9,14 +9,14 @@ export interface Task {
   readonly sqlite: boolean
   readonly shrink: boolean
   readonly stopAtFirst: boolean
-  /** lines of the trace of a failing seed, at most */
+  /** the most trace lines of a failing seed */
   readonly lines: number
 }
 
 export interface Failed {
   readonly seed: number
   readonly violations: ReadonlyArray<string>
-  /** a second run was the same, bit for bit */
+  /** true if a second run was identical */
   readonly reproduced: boolean
   readonly trace: number
   /** the smallest plan found that still fails */

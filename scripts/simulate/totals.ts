@@ -1,7 +1,7 @@
 import * as Tally from "../../src/testkit/simulation/Tally.js"
 import type { Answer } from "./protocol.js"
 
-/** What all seeds came to together. */
+/** The totals of all seeds. */
 export interface Totals {
   seeds: number
   steps: number

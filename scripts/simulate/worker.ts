@@ -1,11 +1,11 @@
-/** A child of `simulate.ts`: runs the seeds it is told to, and answers each chunk with one line of JSON. */
+/** A child of `simulate.ts`: runs the seeds of each task, and answers each chunk with one line of JSON. */
 import { createInterface } from "node:readline"
 import * as Simulation from "../../src/testkit/Simulation.js"
 import * as Tally from "../../src/testkit/simulation/Tally.js"
 import type { Answer, Failed, Task } from "./protocol.js"
 import * as Sqlite from "./sqlite.js"
 
-// An error's stack costs more than what failed; nobody reads it here.
+// the stack of an error costs more than the failed call, and it is not read here
 Error.stackTraceLimit = 0
 
 const optionsOf = ({ preempt, sqlite }: Task): Simulation.SimulationOptions => ({
@@ -13,14 +13,17 @@ const optionsOf = ({ preempt, sqlite }: Task): Simulation.SimulationOptions => (
   ...(sqlite ? { backend: Sqlite.backend } : {})
 })
 
-/** Said before anything else is done with the seed, which may take long or be broken off. */
+/** Reports a failing seed first: shrinking it may take long or be cut off. */
 const announce = ({ preempt, sqlite }: Task, { seed, violations }: Simulation.SimulationReport): void => {
   const options = `${preempt === null ? "" : ` --preempt ${preempt}`}${sqlite ? " --sqlite" : ""}`
   const lines = violations.slice(0, 5).map((violation) => `  ${violation.slice(0, 800)}\n`)
   process.stderr.write(`failed: --seed ${seed}${options}\n${lines.join("")}`)
 }
 
-/** A smaller plan that takes far longer is none, and one that breaks off at this limit breaks another rule. */
+/**
+ * The step limit of smaller plans. A plan that takes far longer is not smaller, and one that hits the limit breaks
+ * another rule.
+ */
 const stepsOfSmaller = ({ steps }: Simulation.SimulationReport): number => Math.min(3_000_000, 2 * steps)
 
 const shrunkOf = (task: Task, report: Simulation.SimulationReport): Simulation.SimulationReport => {
@@ -29,7 +32,7 @@ const shrunkOf = (task: Task, report: Simulation.SimulationReport): Simulation.S
 }
 
 const failedOf = (task: Task, report: Simulation.SimulationReport): Failed => {
-  // a bug that was planted is to be found, which is nothing to tell
+  // a planted bug is expected to be found, so it is not reported
   if (task.shrink || !task.stopAtFirst) announce(task, report)
   const again = Simulation.simulatePlan(report.plan, optionsOf(task))
   const shrunk = shrunkOf(task, report)

@@ -1,4 +1,4 @@
-/** Child processes that run seeds, and the bundle they are started from. */
+/** Starts and bundles the child processes that run seeds. */
 import { build, type BuildOptions, type Plugin } from "esbuild"
 import type { ChildProcessByStdio } from "node:child_process"
 import { spawn } from "node:child_process"
@@ -18,7 +18,7 @@ export interface Program {
 
 let bundles = 0
 
-/** The worker from its sources, as one file; inside the project, where the native driver of SQLite is found. */
+/** Bundles the worker into one file, inside the project, where SQLite's native driver is found. */
 export const bundle = async (...plugins: ReadonlyArray<Plugin>): Promise<Program> => {
   const outdir = join(root, "node_modules", ".cache", "meerkat-simulate", `${process.pid}-${++bundles}`)
   const file = join(outdir, "worker.mjs")
@@ -26,7 +26,7 @@ export const bundle = async (...plugins: ReadonlyArray<Plugin>): Promise<Program
   return { file, remove: () => rmSync(outdir, { recursive: true, force: true }) }
 }
 
-/** What every bundle of the worker is built with. */
+/** The build options of every bundle. */
 const options: BuildOptions = {
   entryPoints: [join(root, "scripts/simulate/worker.ts")],
   bundle: true,
@@ -38,7 +38,7 @@ const options: BuildOptions = {
   banner: { js: "import { createRequire as r } from 'node:module'; const require = r(import.meta.url);" }
 }
 
-/** Whether the sources as they are break a promise at a seed too: then it says nothing about a bug that was planted. */
+/** True if a seed also fails without the planted bug: then its failure proves nothing about the bug. */
 export const breaksUnplanted = async (task: Task, seed: number): Promise<boolean> => {
   const program = await bundle()
   const worker = new Worker(program)
@@ -50,7 +50,7 @@ export const breaksUnplanted = async (task: Task, seed: number): Promise<boolean
   }
 }
 
-/** One child; it answers one task at a time. */
+/** One child process; it runs one task at a time. */
 export class Worker {
   private readonly child: ChildProcessByStdio<Writable, Readable, null>
   private readonly waiting: Array<(line: string) => void> = []

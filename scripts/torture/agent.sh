@@ -1,5 +1,5 @@
-# An agent: says that it began and that it ended, and answers. Its input begins with the key.
-# Nothing to read: meerkat was killed after it had started us and before it had written the prompt.
+# An agent: reports its begin and its end, and answers. Its input begins with the key.
+# An empty input means that meerkat was killed after it had started this script, but before it wrote the prompt.
 read -r key rest || [ -n "$key" ] || exit 9
 printf 'start %s %s %s %s\n' "$TORTURE_LIFE" "$key" "$$" "$MEERKAT_RUN" >> "$TORTURE_LOG"
 n=$(($$ % 8))

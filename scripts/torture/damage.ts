@@ -1,4 +1,4 @@
-/** Damage to store files: every fact that is read afterwards is the one that was written, or an error. */
+/** Damages store files: every fact that is read afterwards is what was written, or an error. */
 import Sqlite from "better-sqlite3"
 import * as Exit from "effect/Exit"
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -22,7 +22,7 @@ export interface DamageCounts {
   refused: number
   reported: number
   harmless: number
-  /** facts that were served and are not what was written */
+  /** facts that were read, but never written */
   readonly violations: Array<string>
   readonly kinds: Record<string, number>
 }
@@ -71,7 +71,7 @@ const damage = (kind: Damage, file: string, chance: Random): string => {
 const tables = new Map<string, ReadonlyMap<number, string>>()
 let current = ""
 
-/** Told once per template: which table a page belongs to. */
+/** Returns the table of a page; computed once per template. */
 const tableOf = (_: string, page: number): string => tables.get(current)?.get(page) ?? "no table"
 
 const learn = (path: string) => {
@@ -92,7 +92,7 @@ const learn = (path: string) => {
   )
 }
 
-/** What was read and is not what was written. Rows that were set aside may be missing from lists. */
+/** Lists what was read but not written. Quarantined rows may be missing from lists. */
 const lies = (truth: Template.Survey, found: Template.Survey, aside: number): ReadonlyArray<string> =>
   Array.from(truth).flatMap(([what, fact]) => {
     const now = found.get(what)
@@ -108,7 +108,7 @@ const isSubset = (part: string, whole: string): boolean => {
   return rows.every((row) => known.has(JSON.stringify(row)))
 }
 
-/** One trial: a copy, some damage, everything read. */
+/** Runs one trial: copies the files, damages them and reads everything. */
 export const trial = async (
   templates: Template.Template,
   truth: Template.Survey,
@@ -147,7 +147,7 @@ export const trial = async (
   if (existsSync(file)) rmSync(join(file, ".."), { recursive: true, force: true })
 }
 
-/** The same number of trials of every kind. */
+/** Runs the same number of trials of every kind. */
 export const damaging = async (trials: number, seed: number): Promise<DamageCounts> => {
   const templates = await Template.template()
   const intact = await Template.survey(Template.copied(templates.closed))

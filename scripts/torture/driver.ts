@@ -1,6 +1,6 @@
 /**
- * The process that is killed: sessions on one store file, clients that never stop, executors that say what they do.
- * It says what was acknowledged before it goes on.
+ * The process that is killed: sessions on one store file, clients that never stop, and executors that log what they do.
+ * It logs an acknowledgement before it continues.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -24,7 +24,7 @@ import type { Input } from "../../src/domain/Input.js"
 import * as Log from "./log.js"
 import { type Random, random } from "./random.js"
 
-/** How a life is to be lived; the only argument, as JSON. */
+/** The only argument, as JSON: what this life does. */
 export interface Job {
   readonly db: string
   readonly log: string
@@ -32,10 +32,10 @@ export interface Job {
   readonly seed: number
   readonly sessions: number
   readonly executor: "library" | "command"
-  /** the agent of the command executor, a shell script, and where it says what it does */
+  /** the agent of the command executor, a shell script, and the file of its log */
   readonly agent: string
   readonly agentLog: string
-  /** finishes everything instead of starting new work, and ends */
+  /** finishes everything instead of starting new work, and exits */
   readonly drain: boolean
 }
 
@@ -57,7 +57,7 @@ const keyOf = (input: Input): string => input.header.idempotencyKey ?? "?"
 const isSlow = (key: string) => key.includes("slow")
 let answers = 0
 
-/** What the key is answered with names the process and the attempt. */
+/** Answers with the key, the process and the attempt. */
 const library = (chance: Random): CoreExecutor["apply"] => (turn) => {
   const keys = turn.inputs.map(keyOf)
   const pause = keys.some(isSlow) && !job.drain ? 60_000 : chance.pick([0, 0, 1, 5, 15, 30, 45])
@@ -81,7 +81,7 @@ const command = (): CoreExecutor["apply"] =>
     env: { TORTURE_LOG: job.agentLog, TORTURE_LIFE: String(life), TORTURE_DRAIN: job.drain ? "1" : "0" }
   }).apply
 
-/** Says what the executor does. An answer is said to be there before the machine gets it. */
+/** Logs what the executor does. It logs an answer before the machine receives it. */
 const telling = (apply: CoreExecutor["apply"]): CoreExecutor => ({
   apply: (turn: Turn) => {
     const tell = (what: "start" | "end" | "fail" | "interrupt", answer: string) => {
@@ -107,7 +107,7 @@ const telling = (apply: CoreExecutor["apply"]): CoreExecutor => ({
 const endOf = (outcome: CompletionOutcome): string =>
   outcome._tag === "Completed" ? `Completed ${outcome.result.text}` : outcome._tag
 
-/** Ends that are told and not stored: the waiter was let go, the input goes on. */
+/** False for outcomes that are told but not stored: the waiter is released, the input stays open. */
 const isStored = ({ _tag }: CompletionOutcome) =>
   _tag !== "RuntimeTerminated" && _tag !== "CompletedWithFinalizationFailure"
 
@@ -142,7 +142,7 @@ const offer = (client: Client, key: string, steer: boolean) =>
     return yield* Effect.forkScoped(told)
   })
 
-/** Commands that a restart or a teardown may refuse are asked again later; the rest is wrong. */
+/** Repeats commands that a restart or teardown may refuse; any other error is wrong. */
 const tolerant = <A, R>(what: string, self: Effect.Effect<A, { readonly _tag: string; readonly message: string }, R>) =>
   Effect.catchAll(
     self,
@@ -167,7 +167,7 @@ const step = (client: Client, n: number) =>
     }
     const pause = chance.pick([0, 0, 1, 2, 5, 10, 25])
     yield* pause === 0 ? Effect.yieldNow() : Effect.sleep(pause)
-    // a burst in one, silence in the other: sessions must not keep step
+    // bursts and pauses, because sessions must not run in step
     if (chance.chance(0.05)) yield* Effect.sleep(60)
   })
 
@@ -176,7 +176,7 @@ const work = (client: Client) =>
     for (let n = 0;; n++) yield* tolerant(`${client.session} step ${n}`, step(client, n))
   })
 
-/** Offers every key once more: what was acknowledged must be known, and all of it must end. */
+/** Submits every key again: an acknowledged input must be known, and every input must end. */
 const drain = (client: Client) =>
   Effect.gen(function*() {
     const fibers = yield* Effect.forEach(Array.from(client.known.keys()), (key) => offer(client, key, false))

@@ -1,6 +1,6 @@
 /**
- * One file, several processes that want it. A holder that is stopped still holds; one that is killed, stopped or not,
- * holds nothing; of those who race one gets it; one whose lock was taken away writes nothing any more.
+ * One file that several processes want. A stopped holder still holds the file. A killed holder releases it, even if it
+ * was stopped. Of several processes in a race one gets it. A holder whose lock was removed cannot write.
  */
 import { rmSync } from "node:fs"
 import type { Programs } from "./bundle.js"
@@ -35,7 +35,7 @@ export const noHolders = (): HolderCounts => ({
   violations: []
 })
 
-/** Rounds of all kinds in turn, each in a world of its own. */
+/** Runs rounds of all kinds in turn, each in its own world. */
 export const holding = async (programs: Programs, rounds: number, seed: number): Promise<HolderCounts> => {
   const counts = noHolders()
   for (let n = 0; n < rounds && counts.violations.length === 0; n++) {
@@ -60,7 +60,7 @@ interface Round {
 
 const said = (answer: Answer): string => JSON.stringify(answer)
 
-/** A busy machine with many sessions is stopped somewhere; others ask for its file; it goes on, or is killed. */
+/** Stops a busy machine somewhere. Other processes ask for its file. Then it continues or is killed. */
 const stopped = async ({ chance, counts, programs, seed, wrong }: Round): Promise<void> => {
   const at = World.folder("holders")
   const job = (life: number, drain: boolean): Job => ({
@@ -88,7 +88,7 @@ const stopped = async ({ chance, counts, programs, seed, wrong }: Round): Promis
     await beside(second, counts, wrong)
     life.process.kill("SIGCONT")
     if (await until(() => acks() > before, 10_000)) counts.wentOn++
-    else wrong("the holder did not go on after it was stopped")
+    else wrong("the holder did not continue after it was stopped")
   }
   life.process.kill("SIGSTOP")
   await refusedBy(second, pid, counts, wrong)
@@ -116,14 +116,14 @@ const refusedBy = async (
   else wrong(`beside its holder ${pid} the file was opened, or refused in another way: ${said(answer)}`)
 }
 
-/** Those who only look are not kept out, whatever the holder was doing when it was stopped. */
+/** A reader is never kept out, whatever the holder did when it was stopped. */
 const beside = async (second: Puppet, counts: HolderCounts, wrong: (what: string) => void): Promise<void> => {
   const answer = await second.tell("look")
   if (answer.count === undefined) wrong(`a reader beside a stopped holder: ${said(answer)}`)
   else counts.readBeside++
 }
 
-/** Of those who come at once one gets the file, fresh or used. It is killed, and they come again. */
+/** Starts several processes at once: one gets the file, new or used. It is killed, and the others try again. */
 const race = async ({ chance, counts, programs, wrong }: Round): Promise<void> => {
   const at = World.folder("race")
   let acknowledged = 0
@@ -138,7 +138,7 @@ const race = async ({ chance, counts, programs, wrong }: Round): Promise<void> =
     if (winners.length > 1 || answers.some(({ error, opened }) => opened === undefined && error !== "StoreLocked")) {
       wrong(`a race ended with ${answers.map(said).join(" ")}`)
     }
-    // each may stand in the other's way for a moment; one after the other there is no doubt
+    // in a race each may block another for a moment; in sequence the result is certain
     const winner = winners[0] ?? all[0]
     const opened = winners.length > 0 ? answers[all.findIndex((one) => one === winner)] : await winner?.tell("open")
     if ((opened?.opened ?? -1) < acknowledged) wrong(`${acknowledged} acknowledged, found ${said(opened ?? {})}`)
@@ -151,7 +151,7 @@ const race = async ({ chance, counts, programs, wrong }: Round): Promise<void> =
   at.remove()
 }
 
-/** An operator deletes the lock file of a holder that is stopped; somebody else opens; the first one comes back. */
+/** Deletes the lock file of a stopped holder; another process opens the file; then the first one continues. */
 const fenced = async ({ counts, programs, wrong }: Round): Promise<void> => {
   const at = World.folder("fenced")
   const first = await puppet({ program: programs.puppet, wrong }, [at.db])

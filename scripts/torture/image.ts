@@ -1,6 +1,6 @@
 /**
- * What a store file holds, read from a copy through the store's own readers: the original stays as its process left
- * it. Only to be called while no process has the file open.
+ * Reads a copy of a store file through the store's own readers, so that the original stays as its process left it. Call
+ * it only while no process has the file open.
  */
 import Sqlite from "better-sqlite3"
 import * as Chunk from "effect/Chunk"
@@ -24,11 +24,11 @@ export interface SessionImage extends StoredSession {
 
 export interface Image {
   readonly sessions: ReadonlyArray<SessionImage>
-  /** what SQLite and the store's digests object to */
+  /** what SQLite and the store's digests report */
   readonly objections: ReadonlyArray<string>
 }
 
-/** The file and its log, copied into a folder of their own. */
+/** Copies the file and its log into a new folder. */
 export const copy = (db: string): string => {
   const folder = mkdtempSync(join(tmpdir(), "meerkat-image-"))
   const to = join(folder, "store.db")
@@ -40,7 +40,7 @@ export const copy = (db: string): string => {
 
 export const remove = (copied: string): void => rmSync(join(copied, ".."), { recursive: true, force: true })
 
-/** None while the file holds no store yet: its process died before the tables were there. */
+/** Reads a file; undefined if its process died before it made the tables. */
 export const read = async (db: string): Promise<Image | undefined> => {
   const copied = copy(db)
   try {

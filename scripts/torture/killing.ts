@@ -1,4 +1,4 @@
-/** Worlds of all kinds until enough processes were killed. */
+/** Runs worlds of all kinds until enough processes were killed. */
 import type { Programs } from "./bundle.js"
 import { type Counts, noCounts, world } from "./kills.js"
 import { runs } from "./runs.js"
@@ -7,12 +7,12 @@ export interface KillingOptions {
   readonly seed: number
   readonly kills: number
   readonly perWorld: number
-  /** worlds that go on side by side */
+  /** how many worlds run concurrently */
   readonly lanes: number
   readonly say: (text: string) => void
 }
 
-/** What world `n` does follows from the seed; how many there are depends on what is killed in them. */
+/** The seed decides what world `n` does; what is killed decides how many worlds run. */
 export const killing = async (programs: Programs, options: KillingOptions): Promise<Counts> => {
   const counts = noCounts()
   let begun = 0
@@ -36,6 +36,6 @@ export const killing = async (programs: Programs, options: KillingOptions): Prom
 
 // --- internal ---
 
-/** Out of six worlds three run their turns inside the process, two as programs, one is `meerkat run`. */
+/** Of six worlds three run turns inside the process, two run programs, and one is `meerkat run`. */
 const kindOf = (n: number) =>
   (["library", "command", "library", "run", "library", "command"] as const)[n % 6] ?? "library"

@@ -1,4 +1,4 @@
-/** Lives of the driver, ended by SIGKILL at random moments, and what their store says afterwards. */
+/** Kills lives of the driver by SIGKILL at random moments, and verifies their store afterwards. */
 import type { Programs } from "./bundle.js"
 import type { Job } from "./driver.js"
 import * as Image from "./image.js"
@@ -10,7 +10,7 @@ import * as World from "./world.js"
 
 export type Kind = "library" | "command" | "run"
 
-/** Where a kill found the process, as its log says. */
+/** What the process did when it was killed, as its log shows. */
 export type Hit =
   | "starting"
   | "opening the store"
@@ -54,11 +54,11 @@ export interface WorldOptions {
   readonly kind: "library" | "command"
   readonly seed: number
   readonly kills: number
-  /** the file is verified after every so many kills, and at the end */
+  /** the file is verified after this many kills, and at the end */
   readonly every: number
 }
 
-/** One world from its first life to the last, which finishes everything and is not killed. */
+/** Runs one world from its first life to the last, which finishes everything and is not killed. */
 export const world = async (programs: Programs, options: WorldOptions, counts: Counts): Promise<void> => {
   const at = World.folder(options.kind)
   const chance = random(options.seed)
@@ -105,7 +105,7 @@ export const world = async (programs: Programs, options: WorldOptions, counts: C
   else counts.violations.push(`kept: ${at.path}`)
 }
 
-/** Reads the file and compares it with what was said. */
+/** Reads the file and compares it with the log. */
 export const verified = async (
   at: World.Folder,
   said: Said,
@@ -129,11 +129,11 @@ export const kill = (pid: number) => {
   try {
     process.kill(pid, "SIGKILL")
   } catch {
-    // it has ended meanwhile
+    // the process has ended meanwhile
   }
 }
 
-/** One life with a random end: killed while it starts, while it works, or while it closes. */
+/** Runs one life and kills it at random: while it starts, works or closes. */
 const oneLife = async (
   programs: Programs,
   job: Job,
@@ -211,7 +211,7 @@ export const tally = (entries: ReadonlyArray<Entry>, counts: Counts): void => {
   counts.budgets += Array.from(done).filter((line) => line.endsWith(" Abandoned")).length
 }
 
-/** Those of the processes that live after `withinMs`. */
+/** Returns the processes that still live after `withinMs`. */
 export const emptiedOf = async (pids: ReadonlyArray<number>, withinMs: number): Promise<ReadonlyArray<number>> => {
   const until = performance.now() + withinMs
   let left = pids.filter(World.lives)

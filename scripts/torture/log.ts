@@ -1,18 +1,18 @@
 /**
- * What a process says before it may be killed: lines that are with the kernel when the call returns, so that SIGKILL
- * cannot take them back. One line is one write to a file that is only appended to.
+ * The log of a process that may be killed. Each line is in the kernel when the call returns, so SIGKILL cannot lose it.
+ * One line is one write to a file that is only appended to.
  */
 import { closeSync, existsSync, openSync, readFileSync, writeSync } from "node:fs"
 
-/** Where a life of the driver is. */
+/** The phase of a life of the driver. */
 export type Phase = "begun" | "opened" | "ready" | "closing" | "closed"
 
-/** What the driver writes. `life` is the number of the process in its world. */
+/** An entry of the log. `life` is the number of the process in its world. */
 export type Entry =
   | { readonly _: "phase"; readonly life: number; readonly phase: Phase; readonly drain?: boolean }
   /** about to be accepted */
   | { readonly _: "offer"; readonly life: number; readonly session: string; readonly key: string }
-  /** accept returned: durable from here on; the id is empty where nobody was told it */
+  /** accept returned, so the input is durable; the id is empty if no caller received it */
   | {
     readonly _: "ack"
     readonly life: number
@@ -21,7 +21,7 @@ export type Entry =
     readonly id: string
     readonly fresh: boolean
   }
-  /** a waiter was told the end */
+  /** a waiter received the outcome */
   | { readonly _: "done"; readonly life: number; readonly session: string; readonly key: string; readonly end: string }
   /** the executor began, ended with an answer, failed, or was interrupted */
   | {
@@ -39,7 +39,7 @@ export interface Log {
   readonly close: () => void
 }
 
-/** A line begins with its line break: one that was torn spoils only itself. */
+/** Opens a log. A line begins with its line break, so a torn line spoils only itself. */
 export const open = (path: string): Log => {
   const fd = openSync(path, "a")
   return {
@@ -53,7 +53,7 @@ const kinds = new Set(["phase", "offer", "ack", "done", "start", "end", "fail", 
 const isEntry = (value: unknown): value is Entry =>
   typeof value === "object" && value !== null && "_" in value && typeof value._ === "string" && kinds.has(value._)
 
-/** The whole lines of a log. */
+/** Reads the complete lines of a log. */
 export const read = (path: string): ReadonlyArray<Entry> => {
   if (!existsSync(path)) return []
   return readFileSync(path, "utf8").split("\n").flatMap((line) => {

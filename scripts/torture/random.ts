@@ -1,14 +1,14 @@
 /** Random numbers that repeat with their seed. */
 export interface Random {
-  /** from 0 up to, without, 1 */
+  /** in [0, 1) */
   readonly next: () => number
-  /** from 0 up to, without, `below` */
+  /** an integer in [0, `below`) */
   readonly below: (below: number) => number
   readonly chance: (probability: number) => boolean
   readonly pick: <A>(from: readonly [A, ...ReadonlyArray<A>]) => A
 }
 
-/** Mulberry32. */
+/** Makes a generator (mulberry32). */
 export const random = (seed: number): Random => {
   let state = seed >>> 0
   const next = () => {

@@ -1,6 +1,7 @@
 /**
- * `meerkat run` as people use it, one prompt per process, killed at random moments and asked again with the same key.
- * What is known from outside: a prompt whose agent began was accepted, an answer that was printed is durable.
+ * Runs `meerkat run` as people use it: one prompt per process. It kills the process at random moments and repeats the
+ * prompt with the same key. Known from outside: a prompt whose agent began was accepted, and a printed answer is
+ * durable.
  */
 import { existsSync, readFileSync } from "node:fs"
 import type { Programs } from "./bundle.js"
@@ -82,7 +83,7 @@ const run = (programs: Programs, at: World.Folder, life: number, session: string
     { TORTURE_LOG: at.agentLog, TORTURE_LIFE: String(life), TORTURE_DRAIN: last ? "1" : "0" }
   )
 
-/** The end that the program printed. */
+/** Returns the outcome that the program printed. */
 const told = (
   end: World.End,
   life: number,

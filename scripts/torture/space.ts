@@ -1,6 +1,6 @@
 /**
- * No room left, in every way that this machine has: a commit fails with a typed error, what was acknowledged stays,
- * and when there is room again, the store goes on.
+ * Fills the disk in every way that this machine allows. A commit then fails with a typed error, acknowledged commits
+ * stay, and the store continues when there is room again.
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, rmSync, writeFileSync } from "node:fs"
@@ -13,11 +13,11 @@ import * as World from "./world.js"
 export interface SpaceCounts {
   rounds: number
   acknowledged: number
-  /** refused commits and openings, by the way they were limited and the error */
+  /** refused commits and openings, by kind of limit and error */
   readonly refused: Record<string, number>
-  /** how each kind of limit was set here */
+  /** how each kind of limit was set on this machine */
   readonly ran: Record<string, string>
-  /** kinds of limit that cannot be set here, and why */
+  /** kinds of limit that this machine cannot set, and why */
   readonly notRun: Record<string, string>
   readonly violations: Array<string>
 }
@@ -31,7 +31,7 @@ export const noSpace = (): SpaceCounts => ({
   violations: []
 })
 
-/** Rounds of all kinds in turn. */
+/** Runs rounds of all kinds in turn. */
 export const filling = async (programs: Programs, rounds: number, seed: number): Promise<SpaceCounts> => {
   const counts = noSpace()
   for (let n = 0; n < rounds && counts.violations.length === 0; n++) {
@@ -75,7 +75,7 @@ const refusal = ({ counts, name, wrong }: Round, answer: Answer): boolean => {
   return true
 }
 
-/** Commits of all sizes until three in a row are refused; how many were acknowledged. */
+/** Commits of all sizes until three in a row are refused; returns how many were acknowledged. */
 const fill = async (round: Round, one: Puppet, from: number): Promise<number> => {
   let next = from
   let refused = 0
@@ -88,11 +88,11 @@ const fill = async (round: Round, one: Puppet, from: number): Promise<number> =>
     } else if (refusal(round, answer)) refused++
     else return next
   }
-  if (refused < 3) round.wrong("it never was full")
+  if (refused < 3) round.wrong("the limit was never reached")
   return next
 }
 
-/** Exactly what was acknowledged is there, and one more fits. */
+/** Checks that exactly the acknowledged commits are stored, and that one more fits. */
 const intact = async (round: Round, one: Puppet, acknowledged: number): Promise<number> => {
   const { count } = await one.tell("count")
   if (count !== acknowledged) round.wrong(`${acknowledged} were acknowledged, there are ${count ?? "none"}`)
@@ -101,7 +101,7 @@ const intact = async (round: Round, one: Puppet, acknowledged: number): Promise<
   return acknowledged + 1
 }
 
-/** Another process opens the file, without limits. */
+/** Opens the file in another process, without limits. */
 const afresh = async (round: Round, acknowledged: number): Promise<void> => {
   const one = await puppet(round, [round.at.db])
   const opened = await one.tell("open")
@@ -117,7 +117,7 @@ const limited = (blocks: number): ReadonlyArray<string> => [
   "sh"
 ]
 
-/** A file may grow to a limit that the process has: the write fails in the middle of a transaction. */
+/** Limits the file size of the process: the write fails in the middle of a transaction. */
 const fileSize = async (round: Round): Promise<string> => {
   const { at, chance, wrong } = round
   const one = await puppet(round, [at.db], limited(200 + chance.below(800)))
@@ -132,7 +132,7 @@ const fileSize = async (round: Round): Promise<string> => {
   return `ulimit -f, ${raised ? "raised by prlimit while the store was open" : "raised for the next process only"}`
 }
 
-/** The limit is met while the store is made or opened. */
+/** Reaches the limit while the store is made or opened. */
 const opening = async (round: Round): Promise<string> => {
   const { at, chance, wrong } = round
   const full = await puppet(round, [at.db], limited(chance.below(70)))
@@ -151,7 +151,7 @@ const opening = async (round: Round): Promise<string> => {
   return "ulimit -f before the store is opened"
 }
 
-/** The limit that a store can be given. */
+/** Uses the store's own limit. */
 const pageCount = async (round: Round): Promise<string> => {
   const { at, chance } = round
   const one = await puppet(round, [at.db, String(150_000 + chance.below(300_000))])
@@ -163,7 +163,7 @@ const pageCount = async (round: Round): Promise<string> => {
   return "maxFileBytes, which is max_page_count"
 }
 
-/** In a mount namespace of its own, which ends with the process. */
+/** Runs a program in its own mount namespace, which ends with the process. */
 const mounted = (
   script: string
 ): ReadonlyArray<string> => ["unshare", "-rm", "/bin/sh", "-c", `${script}; exec "$@"`, "sh"]
@@ -173,7 +173,7 @@ const canMount = (script: string): boolean => {
   return spawnSync(command, [...args, "true"]).status === 0
 }
 
-/** A medium that is full, with a file on it that can be removed to make room. */
+/** Uses a full medium, with a file on it that can be removed to make room. */
 const medium = async (round: Round): Promise<string | null> => {
   const { at, chance, wrong } = round
   const ballast = join(at.path, "ballast")
@@ -197,7 +197,7 @@ const medium = async (round: Round): Promise<string | null> => {
   return "a tmpfs of a few megabytes in a mount namespace"
 }
 
-/** A folder that cannot be written. */
+/** Uses a read-only folder. */
 const readOnly = async (round: Round): Promise<string | null> => {
   const { at, wrong } = round
   const first = await puppet(round, [at.db])
@@ -227,5 +227,5 @@ const kinds: readonly [Kind, ...ReadonlyArray<Kind>] = [
   ["limit while opening", opening]
 ]
 
-/** Says how the limit was set; null where it cannot be. */
+/** A kind of limit. Its round returns how the limit was set; null if this machine cannot set it. */
 type Kind = readonly [name: string, round: (round: Round) => Promise<string | null>]

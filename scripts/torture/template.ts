@@ -1,4 +1,4 @@
-/** A store with some of everything, and all that can be asked of it. */
+/** Makes a store with some of everything, and asks it everything that it can answer. */
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
@@ -78,7 +78,7 @@ const fill = (session: SessionId) =>
     return at
   })
 
-/** Files of a store: closed in order, or as a crash leaves them, the end of its log a second old. */
+/** The files of a store: closed in order, or as a crash leaves them a second after the last commit. */
 export interface Template {
   readonly closed: string
   readonly crashed: string
@@ -94,7 +94,7 @@ export const template = async (): Promise<Template> => {
   await Effect.runPromise(
     store(
       Effect.forEach(last === undefined ? [] : [last], fill).pipe(
-        // not through this process: closing a descriptor of an open store drops its locks
+        // copied by another process, because closing a descriptor of an open store drops its locks
         Effect.zipRight(Effect.sync(() => {
           for (const suffix of ["", "-wal"]) spawnSync("cp", [closed + suffix, crashed + suffix])
         }))
@@ -106,7 +106,7 @@ export const template = async (): Promise<Template> => {
   return { closed, crashed, remove: () => rmSync(root, { recursive: true, force: true }) }
 }
 
-/** The files of a template in a folder of their own. */
+/** Copies the files of a template into a new folder. */
 export const copied = (from: string): string => {
   const to = join(mkdtempSync(join(tmpdir(), "meerkat-damage-")), "store.db")
   for (const suffix of ["", "-wal", ".anchor"]) {
@@ -115,7 +115,7 @@ export const copied = (from: string): string => {
   return to
 }
 
-/** A fact as JSON, or the error that says that it cannot be had. */
+/** A fact as JSON, or the error that was returned instead. */
 export type Fact = { readonly said: string } | { readonly refused: string }
 
 export type Survey = ReadonlyMap<string, Fact>
@@ -130,7 +130,7 @@ const list = <A, E, R>(stream: Stream.Stream<A, E, R>) => Effect.map(Stream.runC
 
 class Seen extends Data.TaggedError("Seen")<{ readonly image: RuntimeImage }> {}
 
-/** What an opening would be based on; nothing is written. */
+/** Returns what an opening would be based on, without writing. */
 const opening = (session: SessionId) =>
   Effect.gen(function*() {
     const store = yield* RuntimeStore
@@ -167,7 +167,7 @@ const ofSession = (name: SessionId) =>
     return facts
   })
 
-/** Everything, or the error with which the store refuses to open. */
+/** Returns every fact, or the error with which the store refuses to open. */
 export const survey = (
   filename: string
 ): Promise<Exit.Exit<{ readonly facts: Survey; readonly aside: number }, unknown>> =>

@@ -1,23 +1,23 @@
-/** What must be true of a store file after every kill, given what its processes said before they died. */
+/** Checks a store file after every kill against what its processes logged before they died. */
 import type { CompletionOutcome } from "../../src/domain/Completion.js"
 import type { InputState } from "../../src/domain/InputRecord.js"
 import type { Message } from "../../src/domain/Message.js"
 import type { Image, SessionImage } from "./image.js"
 import type { Entry } from "./log.js"
 
-/** How often an input may die with its process: a soft staging, then `crashBudget` hard ones. */
+/** How many processes may die during an input's runs: one with a soft staging, then `crashBudget` with hard ones. */
 const deaths = 4
 
-/** Ends that were read from the file once; they must never change. */
+/** Outcomes that were read from the file before; they must never change. */
 export type Seen = Map<string, string>
 
 export interface Said {
   readonly entries: ReadonlyArray<Entry>
-  /** lives that were ended by SIGKILL */
+  /** lives that were killed by SIGKILL */
   readonly killed: ReadonlySet<number>
 }
 
-/** Violations, empty when all is well. `finished`: nothing may be open any more. */
+/** Returns the violations. With `finished` no input may be open any more. */
 export const verify = (image: Image, said: Said, seen: Seen, finished: boolean): ReadonlyArray<string> => {
   const sessions = new Map(image.sessions.map((session) => [String(session.sessionId), session]))
   return [
@@ -33,11 +33,11 @@ export const verify = (image: Image, said: Said, seen: Seen, finished: boolean):
   ]
 }
 
-/** End of an input in the words of the driver. */
+/** Returns the outcome of an input in the driver's words. */
 const endOf = (outcome: CompletionOutcome): string =>
   outcome._tag === "Completed" ? `Completed ${outcome.result.text}` : outcome._tag
 
-/** Nothing that was acknowledged is lost, and what a waiter was told is what is stored. */
+/** Checks that no acknowledged input is lost, and that the store has the outcomes that waiters received. */
 const promises = (
   sessions: ReadonlyMap<string, SessionImage>,
   entries: ReadonlyArray<Entry>
@@ -86,7 +86,7 @@ const inputs = (session: SessionImage, seen: Seen, finished: boolean): ReadonlyA
 const textOf = (message: Message): string =>
   message.blocks.map((block) => block.type === "text" ? block.text : "").join("")
 
-/** Each consumed input has one receipt, its words and its answer are in the body once, in the order of the receipts. */
+/** Checks that each consumed input has one receipt, and that the body has its content and answer once, in order. */
 const body = (session: SessionImage): ReadonlyArray<string> => {
   const { history, inputs, receipts, sessionId } = session
   const byId = new Map(inputs.map((input) => [input.inputId, input]))
@@ -131,7 +131,7 @@ const body = (session: SessionImage): ReadonlyArray<string> => {
   return found.slice(0, 5)
 }
 
-/** What is stored as an answer was given by an executor, for this input. */
+/** Checks that every stored answer was given by an executor for that input. */
 const answered = ({ inputs: all, sessionId }: SessionImage, entries: ReadonlyArray<Entry>): ReadonlyArray<string> => {
   const given = new Set(
     entries.flatMap((entry) => entry._ === "end" ? [`${entry.session} ${entry.key} ${entry.answer}`] : [])
@@ -139,11 +139,11 @@ const answered = ({ inputs: all, sessionId }: SessionImage, entries: ReadonlyArr
   return all.flatMap(({ idempotencyKey, outcome }) =>
     outcome?._tag !== "Completed" || given.has(`${sessionId} ${idempotencyKey ?? ""} ${outcome.result.text}`)
       ? []
-      : [`${sessionId} ${idempotencyKey ?? ""} has an answer that nobody gave: ${outcome.result.text}`]
+      : [`${sessionId} ${idempotencyKey ?? ""} has an answer that no executor gave: ${outcome.result.text}`]
   )
 }
 
-/** An input does not run in more lives that were killed than its budget allows. */
+/** Checks that an input does not run in more killed lives than its budget allows. */
 const crashes = ({ entries, killed }: Said): ReadonlyArray<string> => {
   const last = new Map<string, Entry["_"]>()
   for (const entry of entries) {

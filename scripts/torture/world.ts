@@ -1,4 +1,4 @@
-/** A folder with one store file, and the lives of the processes that have it, one after the other. */
+/** A folder with one store file, and the processes that open it in sequence. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -11,7 +11,7 @@ export interface Folder {
   readonly db: string
   readonly log: string
   readonly agentLog: string
-  /** in the environment of everything that is started here */
+  /** in the environment of every process that is started here */
   readonly tag: string
   readonly remove: () => void
 }
@@ -30,7 +30,7 @@ export const folder = (name: string): Folder => {
 
 export interface Life {
   readonly process: ChildProcess
-  /** it said that all its sessions are there */
+  /** completes when it reports that all its sessions are live */
   readonly ready: Promise<boolean>
   readonly ended: Promise<End>
 }
@@ -67,7 +67,7 @@ export const start = (
   child.stderr.on("data", (data: Buffer) => {
     stderr += data.toString()
   })
-  // "exit", not "close": a child of a killed process may keep the streams open a little longer
+  // "exit" rather than "close": a child of a killed process may keep the streams open a little longer
   const ended = new Promise<End>((resolve) =>
     child.once("exit", (code, signal) => {
       tell(false)
@@ -78,8 +78,8 @@ export const start = (
 }
 
 /**
- * Waits for what a process is to do. One that takes longer is what is looked for: that is said, and the process is
- * killed, so that what is awaited of it comes to an end.
+ * Waits for what a process must do. A process that takes longer is a finding: it is reported and killed, so that the
+ * wait ends.
  */
 export const within = async <A>(
   seconds: number,
@@ -97,7 +97,7 @@ export const within = async <A>(
   return ended
 }
 
-/** Processes that were started in this world and live, except zombies; none where there is no `/proc`. */
+/** Returns the live processes of this world, without zombies; empty without `/proc`. */
 export const living = ({ tag }: Folder): ReadonlyArray<number> => {
   if (process.platform !== "linux") return []
   return readdirSync("/proc").flatMap((name) => {
@@ -111,7 +111,7 @@ export const living = ({ tag }: Folder): ReadonlyArray<number> => {
   })
 }
 
-/** Waits until nothing of the world lives; who still does after `withinMs`. */
+/** Waits until no process of the world lives; returns those that still live after `withinMs`. */
 export const emptied = async (of: Folder, withinMs: number): Promise<ReadonlyArray<number>> => {
   const until = performance.now() + withinMs
   let left = living(of)
@@ -122,7 +122,7 @@ export const emptied = async (of: Folder, withinMs: number): Promise<ReadonlyArr
   return left
 }
 
-/** Whether a process lives; a zombie has ended, only its parent has not looked yet. */
+/** True if a process lives. A zombie has ended, although its parent has not yet collected it. */
 export const lives = (pid: number): boolean => {
   try {
     process.kill(pid, 0)
