@@ -15,14 +15,14 @@ import { when } from "./invariant.js"
 export const lifecycleInvariants: ReadonlyArray<Invariant> = [
   {
     id: "P1",
-    says: "a run has a run id and a phase to return to; no run has neither",
+    says: "run id and return phase are both present or both absent",
     check: ({ lifecycle }) => when(has(lifecycle, "runId") !== has(lifecycle, "returnTo"), "one without the other")
   },
   {
     id: "P2",
     says: "a session is running exactly while it has a run",
     check: ({ lifecycle }) =>
-      when((lifecycle._tag === "Running") !== has(lifecycle, "runId"), `the run id does not fit ${lifecycle._tag}`)
+      when((lifecycle._tag === "Running") !== has(lifecycle, "runId"), `a run id that does not fit ${lifecycle._tag}`)
   },
   {
     id: "P3",
