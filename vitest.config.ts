@@ -34,7 +34,7 @@ export default defineConfig({
     exclude: proofOnly,
     setupFiles: ["./test/support/setup.ts", "./test/support/answering.ts"],
     // Simulations and real processes take their time on a busy machine; nothing here measures time by a timeout.
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     pool: "forks",
     poolOptions: { forks: { minForks: 1, maxForks: 2, isolate: false } },
     fakeTimers: { toFake: undefined }
