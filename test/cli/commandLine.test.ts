@@ -35,7 +35,7 @@ describe.concurrent("the command line", () => {
       const cli = yield* Cli.make
       const ended = yield* cli.run(["send", "n".repeat(201), "hello"])
       assert.strictEqual(ended.code, 2)
-      assert.match(ended.stderr, /A session takes a name of 1 to 200 characters without control characters\./)
+      assert.match(ended.stderr, /A session takes a name of 1 to 200 characters without control characters, in UTF-8\./)
       assert.notMatch(ended.stderr, /Predicate|SessionId/)
     }), 60_000)
 

@@ -307,7 +307,7 @@ describe("the budget of results that wait", () => {
           const state = yield* machine.inputState(session, completions[n]?.inputId ?? inputId(1))
           assert.deepInclude(Option.getOrThrow(state), { phase: "consumed", crashed: 0 })
         }
-      }), { maxKeptBytes: 10_000 }))
+      }), { maxKeptBytes: 4_000 }))
 })
 
 describe("the end of a session whose result waits for the store", () => {
