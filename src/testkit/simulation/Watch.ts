@@ -154,7 +154,8 @@ const batch = (world: World, state: SessionState, run: StagedRun, now: number): 
     Ledger.lane(state.ledger, lane).filter((record) => isVisible(record, now) && drives(record, retired))
   )
   const drivers = run.records.filter((record) => drives(record, retired))
-  const steer = visible.filter(({ lane }) => lane === "steer")
+  // an input that a crash was charged to keeps its place while it waits for the machine's clearance
+  const steer = visible.filter(({ crashed, lane }) => lane === "steer" && crashed === 0)
   const say = (rule: string, detail: string) => violate(journal, rule, `${state.sessionId} ${run.runId}: ${detail}`)
   if (steer.length > 0 && !drivers.some(({ lane }) => lane === "steer") && drivers.length > 0) {
     say("8 steer first", "a batch of the queue began beside a steer input that may run")
@@ -182,7 +183,7 @@ const fifo = (
   say: Say
 ): void => {
   const taken = drivers.filter((record) => record.lane === lane)
-  const waiting = visible.filter((record) => record.lane === lane)
+  const waiting = visible.filter((record) => record.lane === lane && (record.crashed === 0 || taken.includes(record)))
   if (taken.some((record, at) => record.inputId !== waiting[at]?.inputId)) {
     say("9 order of lanes", `the ${lane} lane was not taken in order`)
   }
