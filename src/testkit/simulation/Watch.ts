@@ -183,7 +183,8 @@ const fifo = (
   say: Say
 ): void => {
   const taken = drivers.filter((record) => record.lane === lane)
-  const waiting = visible.filter((record) => record.lane === lane && (record.crashed === 0 || taken.includes(record)))
+  const ids = new Set(taken.map(({ inputId }) => inputId))
+  const waiting = visible.filter((one) => one.lane === lane && (one.crashed === 0 || ids.has(one.inputId)))
   if (taken.some((record, at) => record.inputId !== waiting[at]?.inputId)) {
     say("9 order of lanes", `the ${lane} lane was not taken in order`)
   }
