@@ -1,6 +1,8 @@
 /**
- * A session is acquired for something that is done with it. A call that fails at that, or is interrupted, takes what it
- * registered away again, and nothing else.
+ * Acquires a session for one operation, and undoes a registration that this call made when the operation fails or is
+ * interrupted. A registration of another call is never undone.
+ *
+ * Callers: attaching an executor, preparing bindings.
  *
  * @since 0.1.0
  */
@@ -11,6 +13,7 @@ import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import type { SessionId } from "../../src/domain/Ids.js"
 import type { Entry } from "./entry.js"
 import type { Registry } from "./registry.js"
+import { isShared } from "./transitions.js"
 
 export interface AcquireDeps {
   readonly registry: Pick<Registry, "find" | "acquire">
@@ -18,7 +21,7 @@ export interface AcquireDeps {
   readonly end: (entry: Entry) => Effect.Effect<void>
 }
 
-/** What came of it, and of which entry; `created` says whether this call registered that. */
+/** The outcome and the entry that it is of; `created` says whether this call registered the session. */
 export interface Acquired<A> {
   readonly outcome: A
   readonly entry: Entry
@@ -28,14 +31,18 @@ export interface Acquired<A> {
 export type AcquireFor = <A, E>(
   sessionId: SessionId,
   use: (entry: Entry) => Effect.Effect<A, E>,
-  /** told synchronously when it is done: who is interrupted then does not get the answer */
+  /** called synchronously when the operation is done: a caller that is interrupted then never gets the answer */
   onDone?: (done: Omit<Acquired<A>, "outcome">) => void
 ) => Effect.Effect<Acquired<A>, RuntimeDriverError | E>
 
 export const make = (deps: AcquireDeps): AcquireFor => {
-  /** Stays when somebody else has come upon it, or when it is not the session's entry any more. */
+  /** An entry that another call holds stays, and so does one that a later entry has replaced. */
   const takeBack = (entry: Entry): Effect.Effect<void> =>
-    Effect.suspend(() => deps.registry.find(entry.sessionId) === entry && !entry.shared ? deps.end(entry) : Effect.void)
+    Effect.suspend(() =>
+      deps.registry.find(entry.sessionId) === entry && !isShared(entry.state.unsafeGet())
+        ? deps.end(entry)
+        : Effect.void
+    )
 
   return (sessionId, use, onDone = () => {}) =>
     Effect.uninterruptibleMask((restore) =>
@@ -44,7 +51,7 @@ export const make = (deps: AcquireDeps): AcquireFor => {
         const acquired = deps.registry.acquire(sessionId, (opened) => {
           begun = opened
         })
-        // interrupted when the session was there already, and before this call came to know
+        // interrupted after the session was opened, and before this call got it
         const unnoticed = Effect.suspend(() =>
           begun === null ? Effect.void : Effect.flatMap(
             Deferred.poll(begun),

@@ -1,6 +1,21 @@
-/** @since 0.1.0 */
+/**
+ * Attaches an executor to a live entry (D5, D6) and follows the end of its loop.
+ *
+ * The loop slot goes from free over claimed to attached (`transitions`). Only the claim's holder makes an executor; other
+ * callers wait for the claim and try again. The claim is a plain deferred and never a lock: the executor's factory is code
+ * of users, and must not run under a permit.
+ *
+ * Callers: the registration, `layerResuming`, cancel and stop.
+ *
+ * Invariants:
+ * - The attachment is published durably before its loop runs.
+ * - A loop that a stop, a destroy or a teardown has taken over is ended by that one alone.
+ *
+ * @since 0.1.0
+ */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -11,19 +26,22 @@ import type { AttachOutcome } from "../../services/MeerkatMachine.js"
 import type { Isolation, LoopEnd, RuntimeLoop } from "../../services/RuntimeLoop.js"
 import type { SessionOperations } from "../../services/SessionOperations.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
-import { Internal, NotReady, sessionGone } from "../../src/domain/Errors.js"
+import { Internal, sessionGone } from "../../src/domain/Errors.js"
 import type { RunId } from "../../src/domain/Ids.js"
 import type { RuntimeState } from "../../src/domain/RuntimeState.js"
-import { visible } from "../../src/domain/RuntimeState.js"
 import { abortAttach, beginAttach, detach, publishAttachment } from "../../src/kernel/commands/attach.js"
+import { Cell } from "./cell.js"
 import { driverError } from "./driverError.js"
 import { seesToEnd } from "./endFibers.js"
-import type { Attachment, Entry } from "./entry.js"
+import type { Entry } from "./entry.js"
+import type { Attachment } from "./entryState.js"
 import { insistence } from "./guest.js"
 import type { HookDeps } from "./hooks.js"
 import { callHook, logged, stopHookLogged } from "./hooks.js"
 import { insistOrReload } from "./insist.js"
-import { unusable, visibleOf } from "./usable.js"
+import { mayBegin } from "./mayBegin.js"
+import * as Transitions from "./transitions.js"
+import { visibleOf } from "./visibleState.js"
 
 export interface AttachDeps extends HookDeps {
   readonly loops: RuntimeLoop["Type"]
@@ -36,7 +54,7 @@ export interface AttachDeps extends HookDeps {
   readonly abandoned: { count: number }
 }
 
-/** Carries the request of a run to yield to the executor's handle, if it has one. */
+/** Calls the executor's handle for a run that is asked to yield, if it has one. */
 const yieldHook = (deps: AttachDeps, entry: Entry, attachment: Attachment, runId: RunId, reason: string): void => {
   const handle = attachment.executor.cancelAfterBoundary
   if (handle === undefined) return
@@ -49,8 +67,8 @@ const yieldHook = (deps: AttachDeps, entry: Entry, attachment: Attachment, runId
 }
 
 /**
- * Ends a run that was cancelled (D17): the executor's interrupt handle at once, the run's fiber after the grace, whatever
- * became of the handle. Both in fibers of the attachment, so that nobody waits for user code.
+ * Ends a run that was cancelled (D17). It calls the executor's interrupt handle at once, and interrupts the run's fiber after
+ * the grace, whatever the handle does. Both run in fibers of the attachment, so no caller waits for code of users.
  */
 export const escortCancel = (
   deps: HookDeps,
@@ -60,11 +78,10 @@ export const escortCancel = (
   reason: string
 ): void => {
   const handle = attachment.executor.hardCancel
-  const interrupt = Effect.suspend(() =>
-    attachment.control !== null && attachment.control.current() === runId
-      ? attachment.control.interrupt("cancelled")
-      : Effect.void
-  )
+  const interrupt = Effect.suspend(() => {
+    const { control } = attachment.phase.unsafeGet()
+    return control !== null && control.current() === runId ? control.interrupt("cancelled") : Effect.void
+  })
   if (handle === undefined) {
     deps.spawner.spawn(attachment.scope, interrupt)
     return
@@ -76,36 +93,26 @@ export const escortCancel = (
   deps.spawner.spawn(attachment.scope, Effect.delay(interrupt, deps.config.cancelGrace))
 }
 
-/** Whether the end of the loop is seen to by whoever takes the session down or ends it. */
-const isSomebodyElses = (entry: Entry, attachment: Attachment): boolean =>
-  entry.attachment !== attachment || entry.closing !== null || attachment.takenOver
-
-const take = (entry: Entry): Deferred.Deferred<void> => entry.claim = Deferred.unsafeMake<void>(FiberId.none)
-
-/** Who waits for the claim looks again. */
+/** Releases the claim and wakes the callers that wait for it. */
 const release = (entry: Entry, claim: Deferred.Deferred<void>): Effect.Effect<void> =>
   Effect.suspend(() => {
-    entry.claim = null
+    entry.state.unsafeModify(Transitions.releaseClaim(claim))
     Deferred.unsafeDone(claim, Exit.void)
     return entry.authority.nudge
   })
 
-/** The loop is none any more for whoever comes now; its hook is called when its fiber ends, and nobody cuts that off. */
-const giveUp = (entry: Entry, attachment: Attachment): void => {
-  entry.attachment = null
+/** A drained loop leaves its slot, unless a stop, destroy or teardown has taken it over. Its stop hook runs when the fiber ends. */
+const giveBack = (entry: Entry, attachment: Attachment): void => {
+  const { ending } = attachment.phase.unsafeGet()
+  if (ending !== "none" || !entry.state.unsafeModify(Transitions.giveBack(attachment))) return
+  attachment.phase.unsafeModify(Transitions.markGivenBack)
   seesToEnd(entry, attachment.loop)
 }
 
-const giveBack = (entry: Entry, attachment: Attachment): void => {
-  if (isSomebodyElses(entry, attachment)) return
-  giveUp(entry, attachment)
-  attachment.givenBack = true
-}
-
 /**
- * Tells the session that its loop has ended. While the store says "not now" it is tried again, until the session leaves:
- * then its teardown does the same. A store that refuses for good makes the session be reloaded, since it would wait for
- * ever for a loop that is gone (D21).
+ * Commits the end of a loop. While the store says "not now" it is tried again, until the session leaves: then its teardown
+ * does the same. When the store refuses it for good, the session must be registered again: else it would wait for a loop
+ * that no fiber runs (D21).
  */
 export const detached = (
   deps: Pick<AttachDeps, "config">,
@@ -121,18 +128,22 @@ export const detached = (
     )
   )
 
-/** The same for a loop that ended by itself. Who would attach another one meanwhile waits until this one is gone. */
-const lost = (deps: AttachDeps, entry: Entry, attachment: Attachment): Effect.Effect<void> =>
+/**
+ * Commits the end of a loop that ended by itself. The slot stays claimed meanwhile, so a caller that attaches another
+ * executor waits. Answers false when a stop, destroy or teardown ends the loop instead.
+ */
+const lost = (deps: AttachDeps, entry: Entry, attachment: Attachment): Effect.Effect<boolean> =>
   Effect.suspend(() => {
-    giveUp(entry, attachment)
-    const claim = entry.claim === null ? take(entry) : null
-    return Effect.ensuring(
-      detached(deps, entry, attachment),
-      claim === null ? Effect.void : release(entry, claim)
-    )
+    const claim = Deferred.unsafeMake<void>(FiberId.none)
+    const { ending } = attachment.phase.unsafeGet()
+    if (ending !== "none" || !entry.state.unsafeModify(Transitions.loseLoop(attachment, claim))) {
+      return Effect.succeed(false)
+    }
+    seesToEnd(entry, attachment.loop)
+    return Effect.as(Effect.ensuring(detached(deps, entry, attachment), release(entry, claim)), true)
   })
 
-/** A session that waits for its reload has no loop from here on: its visible state says so, and an event. */
+/** Publishes the visible state of a session that lost its loop and must be reloaded: nothing else would publish it. */
 const toldReloaded = (entry: Entry, from: RuntimeState): Effect.Effect<void> =>
   Effect.suspend(() => {
     const to = visibleOf(entry)
@@ -141,23 +152,29 @@ const toldReloaded = (entry: Entry, from: RuntimeState): Effect.Effect<void> =>
       : entry.authority.publish({ _tag: "StateChanged", from, to })
   })
 
-/** What follows the end of a loop, for whatever reason it ended. */
+/** Follows the end of a loop, for whatever reason it ended. */
 const afterLoop = (deps: AttachDeps, entry: Entry, attachment: Attachment, end: LoopEnd | null) =>
   Effect.gen(function*() {
-    if (!attachment.givenBack) {
-      if (isSomebodyElses(entry, attachment)) return
+    if (attachment.phase.unsafeGet().ending !== "givenBack") {
       const before = visibleOf(entry)
-      yield* lost(deps, entry, attachment)
+      if (!(yield* lost(deps, entry, attachment))) return
       yield* toldReloaded(entry, before)
     }
     yield* stopHookLogged(deps, entry, attachment, "runtime loop exited")
     if (end === null) {
       yield* entry.authority.settleAll({ _tag: "RuntimeTerminated", reason: "runtime loop exited" })
     }
-    // Closed from a fiber of the session: the loop's own fiber belongs to the scope that ends here.
+    // a fiber of the session closes it: the loop's own fiber belongs to the scope that ends here
     deps.spawner.spawn(entry.scope, Effect.uninterruptible(Scope.close(attachment.scope, Exit.void)))
   })
 
+/** Whether a stop or destroy has told the loop to begin no further batch. */
+const isTakenOver = ({ phase }: Attachment): boolean => {
+  const { ending } = phase.unsafeGet()
+  return ending === "stop" || ending === "destroy"
+}
+
+/** Starts the loop's fiber behind a gate; `open` lets it run. */
 const launch = (
   deps: AttachDeps,
   entry: Entry,
@@ -175,9 +192,9 @@ const launch = (
       operations: deps.operations(entry),
       isolation: deps.isolation,
       control: (control) => {
-        if (cell.attachment !== null) cell.attachment.control = control
+        if (cell.attachment !== null) cell.attachment.phase.unsafeModify(Transitions.setControl(control))
       },
-      released: () => cell.attachment?.takenOver === true,
+      released: () => cell.attachment !== null && isTakenOver(cell.attachment),
       onDrained: () => {
         if (cell.attachment !== null) giveBack(entry, cell.attachment)
       },
@@ -200,11 +217,7 @@ const launch = (
       scope,
       executor,
       loop,
-      control: null,
-      stopped: null,
-      cleaned: null,
-      takenOver: false,
-      givenBack: false
+      phase: new Cell(Transitions.launched)
     }
     cell.attachment = attachment
     return { attachment, open: Effect.asVoid(gate.open) }
@@ -215,15 +228,7 @@ const notMade = (entry: Entry, cause: unknown): Effect.Effect<never, Internal> =
     new Internal({ detail: `the executor of session "${entry.sessionId}" could not be made`, cause, retryable: false })
   )
 
-/** Why nothing can be attached to the session; null as long as it can. */
-const refusal = (entry: Entry): RuntimeDriverError | null => {
-  const { lifecycle } = entry.authority.unsafeState()
-  const over = unusable(entry)
-  if (over !== null || lifecycle._tag !== "Stopped") return over
-  return new NotReady({ state: visible(lifecycle), detail: `session "${entry.sessionId}" is stopped` })
-}
-
-/** Completes when this holds, which is looked at whenever another state is published. */
+/** Completes when this holds. It is evaluated again after each publication of a state. */
 const until = (entry: Entry, holds: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() =>
     holds()
@@ -231,15 +236,22 @@ const until = (entry: Entry, holds: () => boolean): Effect.Effect<void> =>
       : Effect.zipRight(entry.authority.changedFrom(entry.authority.unsafeState()), until(entry, holds))
   )
 
-/** Whether a claim ended before anything was attached: the session is being unregistered, was ended, must be opened anew. */
+/** Completes when this claim no longer holds the slot, or when nothing can be attached any more. */
+const claimEnded = (entry: Entry, claim: Deferred.Deferred<void>): Effect.Effect<void> =>
+  until(entry, () => {
+    const { slot } = entry.state.unsafeGet()
+    return slot._tag !== "Claimed" || slot.done !== claim || Either.isLeft(mayBegin(entry, "attach"))
+  })
+
+/** Whether a claim can no longer become an attachment: the session is being unregistered, has ended, or must be reloaded. */
 const isVoid = (entry: Entry, token: number): boolean => {
   const { registration } = entry.authority.unsafeState()
-  return registration._tag !== "Attaching" || registration.token !== token || refusal(entry) !== null
+  return registration._tag !== "Attaching" || registration.token !== token || Either.isLeft(mayBegin(entry, "attach"))
 }
 
 /**
- * Makes the executor, as long as the claim holds. It has a fiber of its own to be ended by, and is waited for in any case;
- * what it forks belongs to the caller's fiber nevertheless, as if it had been made there.
+ * Makes the executor while the claim holds, and interrupts the factory when it no longer does. The factory has a fiber of its
+ * own, which is awaited in any case. Fibers that the factory forks belong to the caller's fiber.
  */
 const whileClaimed = <A, E>(
   entry: Entry,
@@ -258,21 +270,25 @@ const whileClaimed = <A, E>(
       ({ making }) =>
         Effect.flatMap(Fiber.await(making), (exit): Effect.Effect<A, RuntimeDriverError | E> =>
           Exit.isInterrupted(exit) && isVoid(entry, token)
-            ? Effect.fail(refusal(entry) ?? sessionGone(entry.sessionId))
+            ? Effect.zipRight(
+              Effect.suspend(() => mayBegin(entry, "attach")),
+              Effect.fail(sessionGone(entry.sessionId))
+            )
             : Fiber.join(making)),
-      ({ making, unwatch }) => Effect.zipRight(Effect.sync(unwatch), Fiber.interrupt(making))
+      ({ making, unwatch }) =>
+        Effect.zipRight(Effect.sync(unwatch), Fiber.interrupt(making))
     )
   )
 
-/** Makes the attachment while the claim is held: build, publish, then let the loop go. */
+/** Makes the attachment under the claim: build, publish, install, then let the loop run. */
 const attachClaimed = <E>(
   deps: AttachDeps,
   entry: Entry,
+  token: number,
   make: Effect.Effect<CoreExecutor, E, Scope.Scope>
 ): Effect.Effect<void, RuntimeDriverError | E> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const token = ++entry.tokens
       const { authority } = entry
       const fail = driverError(authority)
       yield* Effect.mapError(authority.submit(beginAttach(token)), fail)
@@ -288,37 +304,42 @@ const attachClaimed = <E>(
         )
         const launched = yield* launch(deps, entry, token, scope, executor)
         yield* Effect.mapError(authority.submit(publishAttachment(token)), fail)
-        return launched
+        return entry.state.unsafeModify(Transitions.install(launched.attachment))
+          ? launched.open
+          : yield* Effect.fail(sessionGone(entry.sessionId))
       })
-      const { attachment, open } = yield* Effect.onError(attached, () => undo)
-      entry.attachment = attachment
-      // from here on the executor's own handle counts
-      entry.interruptHandle = null
-      yield* open
+      yield* yield* Effect.onError(attached, () => undo)
     })
   )
 
-/** Attaches an executor to a live entry (D5, D6). Losers of a race wait; if the winner failed, one takes over. */
+/**
+ * Attaches an executor to a live entry (D5, D6). Answers `alreadyAttached` when a loop is attached. Of concurrent calls one
+ * makes its executor; the others wait, and one of them takes over if the first fails.
+ */
 export const attach = <E>(
   deps: AttachDeps,
   entry: Entry,
   make: Effect.Effect<CoreExecutor, E, Scope.Scope>
 ): Effect.Effect<AttachOutcome, RuntimeDriverError | E> =>
-  // between the claim and what gives it back no interruption may come
+  // no interruption may come between the claim and its release
   Effect.uninterruptibleMask((restore) =>
     Effect.suspend((): Effect.Effect<AttachOutcome, RuntimeDriverError | E> => {
-      const refused = refusal(entry)
-      if (refused !== null) return Effect.fail(refused)
-      if (entry.claim !== null) {
-        const { claim } = entry
-        const free = until(entry, () => entry.claim !== claim || refusal(entry) !== null)
-        return restore(Effect.zipRight(free, attach(deps, entry, make)))
+      const allowed = mayBegin(entry, "attach")
+      if (Either.isLeft(allowed)) return Effect.fail(allowed.left)
+      const done = Deferred.unsafeMake<void>(FiberId.none)
+      const claimed = entry.state.unsafeModify(Transitions.claim(done))
+      switch (claimed._tag) {
+        case "Claimed":
+          return restore(attachClaimed(deps, entry, claimed.token, make)).pipe(
+            Effect.as<AttachOutcome>("attached"),
+            Effect.ensuring(release(entry, done))
+          )
+        case "Busy":
+          return restore(Effect.zipRight(claimEnded(entry, claimed.done), attach(deps, entry, make)))
+        case "Attached":
+          return Effect.succeed("alreadyAttached")
+        case "NotOpen":
+          return Effect.fail(sessionGone(entry.sessionId))
       }
-      if (entry.attachment !== null) return Effect.succeed("alreadyAttached")
-      const claim = take(entry)
-      return restore(attachClaimed(deps, entry, make)).pipe(
-        Effect.as<AttachOutcome>("attached"),
-        Effect.ensuring(release(entry, claim))
-      )
     })
   )

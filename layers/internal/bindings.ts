@@ -1,5 +1,7 @@
 /**
- * The bundle that `prepareBindings` hands out: one per incarnation, made nowhere else.
+ * The bundle that `prepareBindings` returns: one per incarnation, made only here.
+ *
+ * Callers: the bindings surface and the session handle.
  *
  * @since 0.1.0
  */
@@ -9,13 +11,14 @@ import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { prepareBindings } from "../../src/kernel/commands/service.js"
 import { invalid } from "./driverError.js"
 import type { Entry } from "./entry.js"
+import * as Entries from "./entry.js"
 import type { MachineParts } from "./machineParts.js"
 import { submit } from "./machineParts.js"
+import { mayBegin } from "./mayBegin.js"
 import { serviceTurn } from "./serviceTurn.js"
 import { sessionTools } from "./surfaces/tools.js"
-import { usable } from "./usable.js"
 
-/** What was made here. Nobody else can put anything in. */
+/** The bundles that this module made. */
 const minted = new WeakSet<object>()
 
 /** Whether a value is a bundle that a machine made. @since 0.1.0 @category guards */
@@ -24,7 +27,8 @@ export const isBindings = (value: unknown): value is SessionRuntimeBindings =>
 
 /** The bundle of an incarnation: its handles stay with it, and fail once it is gone. */
 const bundleOf = (parts: MachineParts, entry: Entry): SessionRuntimeBindings => {
-  if (entry.bindings !== null) return entry.bindings
+  const known = entry.rare.unsafeGet().bindings
+  if (known !== null) return known
   const { authority, sessionId } = entry
   const bundle: SessionRuntimeBindings = Object.freeze({
     sessionId,
@@ -35,7 +39,7 @@ const bundleOf = (parts: MachineParts, entry: Entry): SessionRuntimeBindings => 
     tools: Object.freeze(sessionTools(parts, Effect.succeed(entry)))
   })
   minted.add(bundle)
-  entry.bindings = bundle
+  Entries.update(entry, () => ({ bindings: bundle }))
   return bundle
 }
 
@@ -43,13 +47,13 @@ const bundleOf = (parts: MachineParts, entry: Entry): SessionRuntimeBindings => 
 export const bind = (parts: MachineParts, entry: Entry): Effect.Effect<SessionRuntimeBindings, RuntimeDriverError> =>
   Effect.map(submit(entry, prepareBindings(entry.authority.incarnation)), () => bundleOf(parts, entry))
 
-/** Its bundle, bound or not. */
+/** Gives the bundle of a live session without binding it. */
 export const local = (parts: MachineParts, entry: Entry): Effect.Effect<SessionRuntimeBindings, RuntimeDriverError> =>
-  Effect.map(usable(entry), () => bundleOf(parts, entry))
+  Effect.map(Effect.suspend(() => mayBegin(entry, "call")), () => bundleOf(parts, entry))
 
 export const verify = (value: unknown): Effect.Effect<SessionRuntimeBindings, RuntimeDriverError> =>
   Effect.suspend(() =>
     isBindings(value)
       ? Effect.succeed(value)
-      : Effect.fail(invalid({ _tag: "NoBinding", detail: "these bindings were made by no machine" }))
+      : Effect.fail(invalid({ _tag: "NoBinding", detail: "expected bindings returned by prepareBindings" }))
   )

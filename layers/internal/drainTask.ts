@@ -1,4 +1,17 @@
-/** @since 0.1.0 */
+/**
+ * The task that drains a peer's inbox into a session.
+ *
+ * It takes one input after another. Each input is admitted, refused, or left in the inbox; then the inbox is told. Only waiting
+ * can be interrupted, so an input is either untouched or its fate is reported.
+ *
+ * Callers: the comms surface starts a task.
+ *
+ * Invariants:
+ * - Two tasks of a session never drain at the same time, so the order of inputs is kept.
+ * - A task that another one has replaced admits nothing more and reports nothing.
+ *
+ * @since 0.1.0
+ */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -13,10 +26,10 @@ import { kindOf } from "../../src/domain/Input.js"
 import { StoreClosed } from "../../src/domain/StoreErrors.js"
 import type { DrainEvent } from "../../src/kernel/drain.js"
 import * as Admission from "./admission.js"
-import type { DrainTask } from "./drainCell.js"
 import * as DrainCell from "./drainCell.js"
 import type { Entry } from "./entry.js"
 import type { AnyFiber } from "./joining.js"
+import { interruptAll } from "./joining.js"
 import * as Lifecycle from "./lifecycle.js"
 import type { MachineParts } from "./machineParts.js"
 import { beforeRetry } from "./pauses.js"
@@ -28,16 +41,18 @@ interface Drain {
   readonly entry: Entry
   readonly runtime: CommsRuntime
   readonly mode: DrainMode
-  readonly task: DrainTask
+  readonly cell: DrainCell.DrainCell
+  readonly id: number
 }
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-const owns = ({ entry, task }: Drain): boolean => entry.drain.task === task
+/** Whether this is the session's current task. */
+const owns = ({ cell, id }: Drain): boolean => cell.unsafeGet().task?.id === id
 
 /**
- * A progress report is nobody's question, so nobody waits for its end. While media are put aside nothing is admitted yet:
- * that is the users' code, and can be interrupted.
+ * Admits one input. A progress report asks no question, so it gets no completion. Storing media can be interrupted, because
+ * it calls code of users and nothing is admitted yet.
  */
 const admitOnce = (
   { entry, parts }: Drain,
@@ -59,16 +74,13 @@ const admitOnce = (
       })
     ))
 
-/**
- * The session is gone, must be opened anew, or has no store any more: what it did not take stays in the inbox for whoever
- * drains it next.
- */
+/** Whether the session is gone, must be reloaded, or has lost its store. The input then stays in the inbox for the next drain. */
 const isOver = ({ entry }: Drain, error: RuntimeDriverError): boolean =>
   error._tag === "Destroyed" || (error._tag === "NotReady" && error.state === "destroyed") ||
   (error._tag === "Internal" && error.cause instanceof StoreClosed) ||
   entry.authority.unsafeHealth()._tag === "ReloadRequired"
 
-/** Nothing is decided about an input that the store refuses for the moment; what comes after it waits, to keep the order. */
+/** Pauses before the next try of an input that the store refuses for the moment. Later inputs wait, to keep the order. */
 const waits = (drain: Drain, input: Input, error: RuntimeDriverError, tries: number): Effect.Effect<void> => {
   const { config } = drain.parts
   const said = tries === config.commitRetryTimes
@@ -77,7 +89,7 @@ const waits = (drain: Drain, input: Input, error: RuntimeDriverError, tries: num
   return Effect.zipRight(said, Effect.sleep(beforeRetry(config, tries)))
 }
 
-/** Hands an input to the session until its fate is decided; none when the session is over. Only pauses can be interrupted. */
+/** Retries an input until its fate is decided; none when the session is over. Only pauses can be interrupted. */
 const admit = (
   drain: Drain,
   input: Input,
@@ -98,7 +110,7 @@ const admit = (
     )
   })
 
-/** As a call of the inbox sees itself: it comes from the session's drain. */
+/** Marks a call of the inbox as one of the session's drain. */
 const asDrain = ({ entry }: Drain) => <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   effect.pipe(
     Effect.provideService(CurrentSession, { sessionId: entry.sessionId, runId: null, role: "drain" }),
@@ -106,14 +118,14 @@ const asDrain = ({ entry }: Drain) => <A, E>(effect: Effect.Effect<A, E>): Effec
   )
 
 /**
- * Takes an input off, within `hookTimeout`. An inbox that ignores its interruption does not hold up the next input, only
- * the end of the drain: so the call has a fiber of its own, which the session's scope owns.
+ * Confirms an input to the inbox, within `hookTimeout`. The call has a fiber of its own in the session's scope: an inbox that
+ * ignores its interruption delays the end of the drain, and not the next input.
  */
 const confirm = (drain: Drain, input: Input, receipt: CommsReceipt): Effect.Effect<void, CommsFailed> =>
   Effect.suspend(() => {
-    const { entry, parts, runtime } = drain
+    const { cell, entry, parts, runtime } = drain
     const call = asDrain(drain)(Effect.suspend(() => runtime.confirm(input, receipt)))
-    const fiber = DrainCell.keep(entry.drain, parts.spawner.spawn(entry.scope, call))
+    const fiber = DrainCell.keep(cell, parts.spawner.spawn(entry.scope, call))
     const giveUp = Effect.sync(() => fiber.unsafeInterruptAsFork(FiberId.none))
     return Fiber.await(fiber).pipe(
       within(parts.config.hookTimeout),
@@ -127,7 +139,7 @@ const confirm = (drain: Drain, input: Input, receipt: CommsReceipt): Effect.Effe
     )
   })
 
-/** Hands one input to the session; true when the session is over. The input is taken off once its fate is decided. */
+/** Feeds one input to the session; true when the session is over. The inbox is told once the input's fate is decided. */
 const feed = (drain: Drain, input: Input, restore: Restore): Effect.Effect<boolean, CommsFailed> =>
   Effect.flatMap(
     admit(drain, input, restore),
@@ -137,14 +149,14 @@ const feed = (drain: Drain, input: Input, restore: Restore): Effect.Effect<boole
     })
   )
 
-/** A dismissed session is stopped; the call only begins it, since it comes from inside the session (D7). */
+/** Begins the stop of a dismissed session. It does not wait, because it is called from inside the session (D7). */
 const stop = ({ entry, parts }: Drain): Effect.Effect<void> =>
   Effect.catchAll(
     Effect.asVoid(Lifecycle.stop(parts.attachments, entry, "peer DISMISS")),
     (error) => Effect.logWarning(`a dismissed session could not be stopped: ${error._tag}: ${error.message}`)
   )
 
-/** Takes one input after another. Only waiting can be interrupted: an input is either untouched or its fate is told. */
+/** Takes one input after another. Only waiting can be interrupted: an input is either untouched or its fate is reported. */
 const drainInbox = (drain: Drain): Effect.Effect<DrainExitReason, CommsFailed> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
@@ -164,19 +176,19 @@ const drainInbox = (drain: Drain): Effect.Effect<DrainExitReason, CommsFailed> =
     })
   )
 
-/** The task says itself how it ended, unless somebody ended it. */
+/** Reports how the task ended, unless another caller ended it. */
 const settle = (drain: Drain, reason: DrainExitReason): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (!owns(drain)) return Effect.void
-    DrainCell.vacate(drain.entry.drain, { _tag: "Exited", reason })
+    drain.cell.unsafeModify(DrainCell.vacate({ _tag: "Exited", reason }))
     return drain.entry.authority.publish({ _tag: "DrainExited", reason })
   }).pipe(Effect.uninterruptible)
 
-/** Drains, once everything that drained before has ended: two never drain at a time, so that order is kept. */
+/** Drains after every earlier task has ended. */
 const body = (drain: Drain, before: ReadonlyArray<AnyFiber>): Effect.Effect<void> =>
-  DrainCell.joined(drain.parts.attachments, [drain.entry.drain], before).pipe(
+  DrainCell.joined(drain.parts.attachments, [drain.cell], before).pipe(
     Effect.zipRight(Effect.sync(() => {
-      if (owns(drain)) DrainCell.fire(drain.entry.drain, { _tag: "Spawned" })
+      if (owns(drain)) drain.cell.unsafeModify(DrainCell.fire({ _tag: "Spawned" }))
     })),
     Effect.zipRight(drainInbox(drain)),
     Effect.catchAllCause((cause): Effect.Effect<DrainExitReason> =>
@@ -188,31 +200,48 @@ const body = (drain: Drain, before: ReadonlyArray<AnyFiber>): Effect.Effect<void
     Effect.onInterrupt(() =>
       Effect.suspend(() =>
         owns(drain)
-          ? Effect.zipRight(Effect.logWarning("a drain was interrupted by a stranger"), settle(drain, "failed"))
+          ? Effect.zipRight(Effect.logWarning("a drain was interrupted from outside"), settle(drain, "failed"))
           : Effect.void
       )
     ),
     asDrain(drain)
   )
 
+/** A task that ends without a report, because its scope was closed before it began, still vacates its slot. */
+const watch = (drain: Drain, fiber: Fiber.RuntimeFiber<void>): void =>
+  fiber.addObserver(() => {
+    if (owns(drain)) drain.cell.unsafeModify(DrainCell.vacate({ _tag: "Exited", reason: "failed" }))
+  })
+
+/** A task that was spawned in a step of the drain; it runs after that step. */
+export interface Spawned {
+  readonly drain: Drain
+  readonly fiber: Fiber.RuntimeFiber<void>
+}
+
 /**
- * Gives the session's slot to a task in the session's scope, in one step; what drained before is interrupted. A task that
- * dies without a word is noticed all the same.
+ * Gives the session's slot to a new task in the session's scope, and interrupts what drained before. It is part of the one
+ * step of the drain that decides it, under the drain's permit: the task is spawned there and runs later.
  */
-export const start = (
+export const spawn = (
   parts: MachineParts,
   entry: Entry,
   runtime: CommsRuntime,
-  event: Extract<DrainEvent, { readonly _tag: "Begin" | "Rebind" }>
-): void => {
-  const before = DrainCell.release(entry.drain, event)
-  const task: DrainTask = { fiber: null }
-  const drain: Drain = { parts, entry, runtime, mode: event.mode, task }
-  entry.drain.task = task
-  if (before.length === 0) DrainCell.fire(entry.drain, { _tag: "Spawned" })
-  const fiber = DrainCell.keep(entry.drain, parts.spawner.spawn(entry.scope, body(drain, before)))
-  task.fiber = fiber
-  fiber.addObserver(() => {
-    if (owns(drain)) DrainCell.vacate(entry.drain, { _tag: "Exited", reason: "failed" })
-  })
+  event: Extract<DrainEvent, { readonly _tag: "Begin" | "Rebind" }>,
+  facts: DrainCell.DrainFacts
+): readonly [Spawned, DrainCell.DrainFacts] => {
+  const [before, released] = DrainCell.release(event)(facts)
+  interruptAll(before)
+  const id = facts.tasks + 1
+  const drain: Drain = { parts, entry, runtime, mode: event.mode, cell: DrainCell.of(entry), id }
+  const fiber = parts.spawner.spawn(entry.scope, body(drain, before))
+  const [, claimed] = before.length === 0 ? DrainCell.fire({ _tag: "Spawned" })(released) : [false, released]
+  const fibers = new Set(claimed.fibers).add(fiber)
+  return [{ drain, fiber }, { ...claimed, tasks: id, task: { id, fiber }, fibers }]
+}
+
+/** Follows the end of a spawned task; called after the step that spawned it. */
+export const follow = ({ drain, fiber }: Spawned): void => {
+  DrainCell.dropAtEnd(drain.cell, fiber)
+  watch(drain, fiber)
 }

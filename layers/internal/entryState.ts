@@ -45,7 +45,10 @@ export type Presence =
     readonly left: Attachment | null
     readonly shared: boolean
   }
-  /** The closing commit failed. The loop of `left` has ended; the next teardown runs its hooks and closes its scope. */
+  /**
+   * The teardown failed. The loop of `left` has ended, or still waits for the store to take the end of its run; the next
+   * teardown ends it, runs its hooks and closes its scope.
+   */
   | { readonly _tag: "CloseFailed"; readonly left: Attachment | null; readonly shared: boolean }
   | { readonly _tag: "Removed"; readonly done: Closed }
 

@@ -1,12 +1,15 @@
 /**
- * Runs that are not the loop's: a service turn, or an inline run. Their work is done in a fiber of a caller's, so the
- * session knows it only as a guest; whoever ends a run finds it here.
+ * Runs that a caller executes in its own fiber: a service turn, or an inline run. The entry knows such a run as its guest, and
+ * whatever ends the session or cancels the run finds it there.
+ *
+ * Callers: `serviceTurn` and `inlineRun` host their work here; cancel, stop, destroy and teardown end it.
  *
  * @since 0.1.0
  */
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
@@ -17,29 +20,28 @@ import type { RunId } from "../../src/domain/Ids.js"
 import type { Running, RunOwner } from "../../src/domain/RuntimeState.js"
 import { runOf } from "../../src/kernel/facts.js"
 import { reloadRequired } from "./driverError.js"
-import type { Entry, Guest } from "./entry.js"
+import type { Entry } from "./entry.js"
+import type { Guest } from "./entryState.js"
 import type { HookDeps } from "./hooks.js"
 import { callHook, logged } from "./hooks.js"
 import type { Insistence } from "./insist.js"
 import type { EndDeps } from "./joining.js"
 import { leftBehind } from "./joining.js"
+import { isLeaving, mayBegin } from "./mayBegin.js"
 import type { Ending } from "./settle.js"
 import { cancel, catchUp, serviceTurn, stagedRun } from "./settle.js"
 import { completesWithin } from "./spawn.js"
+import * as Transitions from "./transitions.js"
 
-/** The run of somebody else that holds the slot. */
-export const strangerOf = (entry: Entry): Running | null => {
+/** The run of a caller that holds the run slot; null while it is free or the loop's. */
+export const guestRunOf = (entry: Entry): Running | null => {
   const { lifecycle } = entry.authority.unsafeState()
   return lifecycle._tag === "Running" && lifecycle.owner !== "loop" ? lifecycle : null
 }
 
-/** Whether the session is being unregistered. */
-export const isLeaving = (entry: Entry): boolean =>
-  entry.closing !== null || entry.authority.unsafeState().registration._tag === "Draining"
-
-/** Whether work of this run may begin: it still holds the slot, and the session stays. */
+/** Whether the work of this run may begin: the run still holds its slot, and the session stays. */
 export const mayWork = (entry: Entry, runId: RunId): boolean =>
-  !isLeaving(entry) && runOf(entry.authority.unsafeState(), runId) !== undefined
+  Either.isRight(mayBegin(entry, "run")) && runOf(entry.authority.unsafeState(), runId) !== undefined
 
 /** The work of a run in a fiber of its caller. */
 export interface CallerRun<End> extends Pick<Guest, "interrupt" | "runId"> {
@@ -63,8 +65,8 @@ export const inSession = <A, E>(
 }
 
 /**
- * Conducts a run whose work is in a fiber of its caller: makes it known to whoever may have to end it, waits for its end,
- * and settles it.
+ * Conducts a run whose work is in a fiber of its caller: registers it as the session's guest, waits for its end, and settles
+ * it.
  *
  * The settlement has a fiber of the session. An interruption of the caller ends the work, and is the caller's answer once
  * the session was told; while the store makes the settlement wait the caller goes, and the result is stored without it.
@@ -78,9 +80,9 @@ export const conduct = <End, A, E>(
 ): Effect.Effect<A, E | RuntimeDriverError> =>
   Effect.suspend(() => {
     const guest: Guest = { runId: run.runId, interrupt: run.interrupt, settled: Deferred.unsafeMake(FiberId.none) }
-    entry.guest = guest
+    entry.state.unsafeModify(Transitions.enterGuest(guest))
     const leave = () => {
-      if (entry.guest === guest) entry.guest = null
+      entry.state.unsafeModify(Transitions.leaveGuest(guest))
       Deferred.unsafeDone(guest.settled, Exit.void)
     }
     return Effect.gen(function*() {
@@ -98,10 +100,10 @@ export const conduct = <End, A, E>(
     })
   })
 
-/** Interrupts the work and waits until its end was told, at most `teardownTimeout`; false when it was left behind. */
+/** Interrupts the work and waits until the session knows its end, at most `teardownTimeout`. False when it was left behind. */
 export const endGuest = (deps: EndDeps, entry: Entry, reason: InterruptReason): Effect.Effect<boolean> =>
   Effect.suspend(() => {
-    const { guest } = entry
+    const { guest } = entry.state.unsafeGet()
     if (guest === null) return Effect.succeed(true)
     const limit = Duration.toMillis(deps.config.teardownTimeout)
     return guest.interrupt(reason).pipe(
@@ -110,14 +112,14 @@ export const endGuest = (deps: EndDeps, entry: Entry, reason: InterruptReason): 
     )
   })
 
-/** Completes when nobody but the loop has the run slot, or when that does not matter any more. */
-export const strangerGone = (entry: Entry): Effect.Effect<void> =>
+/** Completes when no caller's run holds the run slot, or when the session is leaving or must be reloaded. */
+export const guestRunEnded = (entry: Entry): Effect.Effect<void> =>
   Effect.flatMap(entry.authority.health, (health) => {
-    if (strangerOf(entry) === null || isLeaving(entry) || health._tag === "ReloadRequired") return Effect.void
-    return Effect.zipRight(entry.authority.changedFrom(entry.authority.unsafeState()), strangerGone(entry))
+    if (guestRunOf(entry) === null || isLeaving(entry) || health._tag === "ReloadRequired") return Effect.void
+    return Effect.zipRight(entry.authority.changedFrom(entry.authority.unsafeState()), guestRunEnded(entry))
   })
 
-/** Completes when the session is on its way out, or can only be opened anew. */
+/** Completes when the session is being unregistered, or must be reloaded. */
 export const leaving = (entry: Entry): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { authority } = entry
@@ -126,7 +128,7 @@ export const leaving = (entry: Entry): Effect.Effect<void> =>
       : Effect.zipRight(authority.changedFrom(authority.unsafeState()), leaving(entry))
   })
 
-/** How something of a session is submitted that its teardown does as well: pauses end when the session is leaving. */
+/** Retry policy for what the teardown of a session commits as well: its pauses end when the session is leaving. */
 export const insistence = ({ config }: Pick<HookDeps, "config">, entry: Entry): Insistence => ({
   authority: entry.authority,
   config,
@@ -147,9 +149,9 @@ export const endingOf = (
 })
 
 /**
- * Carries a cancel to a run that is not the loop's (D17): the handle at once, the end after the grace, whatever became of
- * the handle. The handle is that of the attached executor, else the one that was installed. Work that the session knows
- * is interrupted; a turn whose owner it does not know loses the slot, and whatever its owner says later is refused.
+ * Cancels a run of a caller (D17). It calls the interrupt handle at once and ends the run after the grace, whatever the handle
+ * does. The handle is that of the attached executor, else the installed one. A known guest is interrupted. A turn without a
+ * known guest loses the run slot, and a later result of its owner is refused.
  */
 export const escortGuest = (
   deps: HookDeps,
@@ -158,13 +160,17 @@ export const escortGuest = (
   reason: string
 ): void => {
   const { owner, runId } = run
-  const { attachment } = entry
-  const handle = attachment === null ? entry.interruptHandle : attachment.executor.hardCancel ?? null
+  const state = entry.state.unsafeGet()
+  const attachment = Transitions.attachmentOf(state)
+  const handle = attachment === null ? state.interruptHandle : attachment.executor.hardCancel ?? null
   if (handle !== null) {
     const called = callHook(deps, entry, "hardCancel", Effect.suspend(() => handle({ runId, reason })))
     deps.spawner.spawn(entry.scope, logged("hardCancel")(called))
   }
-  const known = () => entry.guest?.runId === runId ? entry.guest : null
+  const known = () => {
+    const { guest } = entry.state.unsafeGet()
+    return guest?.runId === runId ? guest : null
+  }
   const end = Effect.suspend(() => {
     const guest = known()
     if (guest !== null) return guest.interrupt("cancelled")
@@ -176,7 +182,7 @@ export const escortGuest = (
   deps.spawner.spawn(entry.scope, Effect.delay(end, grace))
 }
 
-/** Why the work of a guest was ended from outside, as the error of its call. */
+/** The error of a call whose work was ended from outside. */
 export const outsideError = (
   entry: Entry,
   reason: InterruptReason,
@@ -191,7 +197,7 @@ export const outsideError = (
     )
   })
 
-/** A run ended well and the session could not be told: its value goes with the error. */
+/** The error of a run that succeeded and whose end could not be committed. It carries the run's value. */
 export const notCommitted = (result: unknown, error: RuntimeDriverError): Internal =>
   new Internal({
     detail: `a run ended well, but its end could not be stored: ${error.message}`,

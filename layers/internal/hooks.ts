@@ -1,6 +1,8 @@
 /**
- * The calls of an executor's handles. Each runs in a fiber of its own, bounded by `hookTimeout`; whoever takes the session
- * down finds those that are still going on, and joins them.
+ * Calls of an executor's handles. Each runs in a fiber of its own, bounded by `hookTimeout`. A teardown finds the calls that
+ * are still in progress among the entry's hooks, and joins them.
+ *
+ * Invariant: the stop hook and the cleanup hook of an attachment are called at most once.
  *
  * @since 0.1.0
  */
@@ -14,16 +16,18 @@ import type * as Scope from "effect/Scope"
 import { CurrentSession } from "../../services/CoreExecutor.js"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
 import type { ControlFailed } from "../../src/domain/Errors.js"
-import type { Attachment, Entry } from "./entry.js"
-import { keep } from "./joining.js"
+import type { Entry } from "./entry.js"
+import { keep } from "./entry.js"
+import type { Attachment } from "./entryState.js"
 import { within } from "./race.js"
 import { logWarning } from "./rendering.js"
 import type { Spawner } from "./spawn.js"
+import { beginHook } from "./transitions.js"
 
 export interface HookDeps {
   readonly config: MeerkatMachineOptions
   readonly spawner: Spawner
-  /** for fibers that run foreign code: nobody waits for this scope to close */
+  /** for fibers that run code of users: closing this scope waits for nothing */
   readonly foreign: Scope.Scope
 }
 
@@ -34,10 +38,10 @@ const start = (deps: HookDeps, entry: Entry, hook: Effect.Effect<void, ControlFa
     deps.foreign,
     Effect.provideService(hook, CurrentSession, { sessionId, runId: null, role: "hook" })
   )
-  return keep(entry.hooks ??= new Set(), fiber)
+  return keep(entry, "hooks", fiber)
 }
 
-/** Calls a user's hook and waits for it, at most `hookTimeout`; then, or when who waits is interrupted, so is the hook. */
+/** Calls a user's hook and waits for it, at most `hookTimeout`. A late hook, or one whose caller is interrupted, is interrupted. */
 export const callHook = (
   deps: HookDeps,
   entry: Entry,
@@ -59,21 +63,20 @@ export const callHook = (
     )
   })
 
-/** For hooks whose failure concerns nobody but the reader of the log. */
+/** For hooks whose failure only the log reports. */
 export const logged = (name: string) => (effect: Effect.Effect<void, ControlFailed>): Effect.Effect<void> =>
   Effect.catchAllCause(effect, (cause) => logWarning(`hook ${name} failed`, cause))
 
-/** Who comes to a hook that was called already waits for the end of that call; its failure is the first caller's. */
+/** Runs a hook at most once. Later callers wait for the first call and never see its failure. */
 const once = (
   attachment: Attachment,
   which: "stopped" | "cleaned",
   hook: Effect.Effect<void, ControlFailed>
 ): Effect.Effect<void, ControlFailed> =>
   Effect.suspend(() => {
-    const called = attachment[which]
-    if (called !== null) return Deferred.await(called)
     const done = Deferred.unsafeMake<void>(FiberId.none)
-    attachment[which] = done
+    const earlier = attachment.phase.unsafeModify(beginHook(which, done))
+    if (earlier !== null) return Deferred.await(earlier)
     return Effect.ensuring(hook, Deferred.succeed(done, undefined))
   })
 

@@ -1,9 +1,11 @@
 /**
- * Fibers that run what users gave us, and their end: interrupted all at once, joined within `teardownTimeout` for all of
- * them. What does not end in time is left behind, fenced, and counted.
+ * The end of fibers that run code of users: interrupted all at once, joined within one `teardownTimeout`. A fiber that does
+ * not end in time is left behind, fenced, and counted.
  *
- * They are waited for one after another: the concurrent combinators of the library hang when their own fiber is
- * interrupted as they begin, and with a limit for all it comes to the same.
+ * Callers: whatever ends a session, a loop, a drain or a change of the model.
+ *
+ * Fibers are awaited in sequence. The concurrent combinators of the library hang when their own fiber is interrupted as they
+ * begin, and the limit for the whole makes a sequence equivalent.
  *
  * @since 0.1.0
  */
@@ -13,6 +15,7 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Metric from "effect/Metric"
 import type { MeerkatMachineOptions } from "../../services/MeerkatMachineConfig.js"
+import type { Cell } from "./cell.js"
 import * as Metrics from "./metrics.js"
 import { completesWithin } from "./spawn.js"
 
@@ -24,10 +27,13 @@ export interface EndDeps {
   readonly abandoned: { count: number }
 }
 
-/** Kept in the set until it ends. */
-export const keep = <F extends AnyFiber>(fibers: Set<AnyFiber>, fiber: F): F => {
-  fibers.add(fiber)
-  fiber.addObserver(() => fibers.delete(fiber))
+const without = (fibers: ReadonlySet<AnyFiber>, fiber: AnyFiber): ReadonlySet<AnyFiber> =>
+  new Set(Array.from(fibers).filter((each) => each !== fiber))
+
+/** Keeps a fiber in the set until it ends. Sets are copied: they hold a few fibers at most. */
+export const keep = <F extends AnyFiber>(fibers: Cell<ReadonlySet<AnyFiber>>, fiber: F): F => {
+  fibers.unsafeModify((before) => [undefined, new Set(before).add(fiber)])
+  fiber.addObserver(() => fibers.unsafeModify((before) => [undefined, without(before, fiber)]))
   return fiber
 }
 

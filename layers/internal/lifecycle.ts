@@ -1,4 +1,17 @@
-/** @since 0.1.0 */
+/**
+ * Stop and destroy (D25).
+ *
+ * An end runs in a fiber of the machine, so neither its caller nor the session's scope cuts it short. It takes the attached
+ * loop over (`transitions`), waits for or ends what runs, commits, and then calls the hooks.
+ *
+ * Callers: the lifecycle surface, a dismissed drain.
+ *
+ * Invariants:
+ * - A stop is durable before the cleanup hook runs; a destroy is durable before anything is interrupted.
+ * - A loop that was taken over is detached in every outcome.
+ *
+ * @since 0.1.0
+ */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,40 +31,43 @@ import { terminateOwner } from "../../src/kernel/operations.js"
 import type { AttachDeps } from "./attach.js"
 import { detached } from "./attach.js"
 import * as DrainCell from "./drainCell.js"
-import { driverError, invalid } from "./driverError.js"
+import { driverError } from "./driverError.js"
 import { endLoop, endOperations, seesToEnd } from "./endFibers.js"
-import type { Attachment, Entry } from "./entry.js"
-import { endGuest, insistence, isLeaving, leaving, strangerGone, strangerOf } from "./guest.js"
+import type { Entry } from "./entry.js"
+import type { Attachment } from "./entryState.js"
+import { endGuest, guestRunEnded, guestRunOf, insistence, leaving } from "./guest.js"
 import { cleanupHookLogged, stopHook, stopHookLogged } from "./hooks.js"
 import { insistOn, refusal } from "./insist.js"
+import { isLeaving, mayBegin, stoppedAlready } from "./mayBegin.js"
 import * as ModelCell from "./modelCell.js"
 import * as OperationFibers from "./operations/fibers.js"
 import { withOperations } from "./operations/inParts.js"
 import { firstOf } from "./race.js"
 import { pretty, textOf } from "./rendering.js"
 import { endsWithin } from "./spawn.js"
+import * as Transitions from "./transitions.js"
 
-/** Ends an attachment whose loop has ended: nobody of it acts any more. */
+/** Detaches an attachment whose loop has ended, and closes its scope. */
 const closeAttachment = (deps: AttachDeps, entry: Entry, attachment: Attachment): Effect.Effect<void> =>
   Effect.suspend(() => {
-    if (entry.attachment === attachment) entry.attachment = null
+    entry.state.unsafeModify(Transitions.detach(attachment))
     const fiber = deps.spawner.spawn(entry.scope, Effect.uninterruptible(Scope.close(attachment.scope, Exit.void)))
     return Effect.asVoid(endsWithin(fiber, Duration.toMillis(deps.config.teardownTimeout)))
   })
 
-/** Whether who takes the session away, or has destroyed it, sees to the attachment from here on. */
+/** Whether a teardown or a destroy ends the attachment from here on. */
 const isTakenAway = (entry: Entry): boolean =>
   isLeaving(entry) || entry.authority.unsafeState().lifecycle._tag === "Destroyed"
 
 /**
- * Gives the loop up after a failed stop: the session stays without a loop, its inputs stay queued (D25). A loop that still
- * holds the result of a run is not given up: it stays attached and goes on.
+ * Gives the loop up after a failed stop: the session continues without a loop, and its inputs stay queued (D25). A loop that
+ * still holds the result of a run is not given up: it stays attached and continues.
  */
 const stopFailed = (deps: AttachDeps, entry: Entry, attachment: Attachment): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (isTakenAway(entry)) return Effect.void
     if (attachment.loop.unsafePoll() === null && entry.authority.kept().length > 0) {
-      attachment.takenOver = false
+      attachment.phase.unsafeModify(Transitions.resumeLoop)
       return entry.authority.nudge
     }
     return Effect.zipRight(
@@ -60,15 +76,9 @@ const stopFailed = (deps: AttachDeps, entry: Entry, attachment: Attachment): Eff
     )
   })
 
-/** Whoever was second is told the same, whether it came before the end of the first stop or after it. */
-const stoppedAlready = ({ authority, sessionId }: Entry) =>
-  authority.unsafeState().lifecycle._tag === "Stopped"
-    ? invalid({ _tag: "Conflict", detail: `session "${sessionId}" is stopped already` })
-    : null
-
 /**
- * Retry policy of an end. A caller that hears the error gets it after one try, and does not wait for an outage; without
- * such a caller it is tried until the store takes it, or the session leaves.
+ * Retry policy of an end. A caller that receives the error gets it after one try, and does not wait for an outage; without
+ * such a caller the end is tried until the store takes it, or the session leaves.
  */
 interface Effort {
   readonly isHeard: boolean
@@ -87,37 +97,37 @@ const notYet = (sessionId: SessionId, error: CommitError): Internal =>
     retryable: true
   })
 
-/** A run of somebody else ends as it would, like one of the loop; one that begins in between is waited for as well. */
+/** Commits the stop after every run of a caller has ended, also one that begins in between. */
 const submitStop = (
   entry: Entry,
   effort: Effort
 ): Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError> =>
   Effect.flatMap(
-    unlessRefused(entry, effort, strangerGone(entry)),
+    unlessRefused(entry, effort, guestRunEnded(entry)),
     (refused) =>
       refused !== null ? Effect.fail(notYet(entry.sessionId, refused)) : Effect.catchAll(
         effort.submit(entry.authority.submit(stopCommand)),
         (error) =>
-          error._tag === "Rejected" && strangerOf(entry) !== null && !isLeaving(entry)
+          error._tag === "Rejected" && guestRunOf(entry) !== null && !isLeaving(entry)
             ? submitStop(entry, effort)
             : Effect.fail(stoppedAlready(entry) ?? driverError(entry.authority)(error))
       )
   )
 
-/** Completes when the loop has ended, or when somebody comes who ends it in his own way. */
+/** Completes when the loop has ended, or when a teardown or reload ends it instead. */
 const loopEnded = (entry: Entry, { loop }: Attachment): Effect.Effect<void> =>
   firstOf(Effect.asVoid(Fiber.await(loop)), leaving(entry))
 
 /**
- * Stops with a live loop (D25): the run in progress ends as it would, no further batch begins; the hook is called outside
- * the arrival queue; then `stopped` becomes durable, then visible; then the cleanup hook. Whatever it fails of, the loop is
- * given up: nobody else would, since it was taken over.
+ * Stops with a live loop (D25). The run in progress completes and no further batch begins. The stop hook runs outside the
+ * arrival queue; then `stopped` becomes durable, then visible; then the cleanup hook runs. A stop that fails detaches the
+ * loop, because it has taken the loop over.
  */
 const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, reason: string, effort: Effort) =>
   Effect.gen(function*() {
-    attachment.takenOver = true
+    attachment.phase.unsafeModify(Transitions.takeOver("stop"))
     yield* entry.authority.nudge
-    const gone = Effect.zipRight(loopEnded(entry, attachment), strangerGone(entry))
+    const gone = Effect.zipRight(loopEnded(entry, attachment), guestRunEnded(entry))
     const refused = yield* unlessRefused(entry, effort, gone)
     if (refused !== null) return yield* Effect.fail(notYet(entry.sessionId, refused))
     if (isLeaving(entry)) return yield* Effect.fail(sessionGone(entry.sessionId))
@@ -131,7 +141,7 @@ const stopAttached = (deps: AttachDeps, entry: Entry, attachment: Attachment, re
     return report
   }).pipe(Effect.onError(() => stopFailed(deps, entry, attachment)))
 
-/** Whatever a hook ends with: its failure, a defect, an interruption of its own. */
+/** The error of a stop whose hook failed, died, or was interrupted. */
 const hookFailed = (entry: Entry, cause: Cause.Cause<ControlFailed>): Internal => {
   const failure = Cause.failureOrCause(cause)
   const detail = Either.isLeft(failure) ? textOf(failure.left) : pretty(failure.right)
@@ -144,18 +154,18 @@ const hookFailed = (entry: Entry, cause: Cause.Cause<ControlFailed>): Internal =
 
 const stopNow = (deps: AttachDeps, entry: Entry, reason: string) => (effort: Effort) =>
   Effect.suspend(() => {
-    const { attachment } = entry
+    const attachment = Transitions.attachmentOf(entry.state.unsafeGet())
     return attachment === null
       ? submitStop(entry, effort)
       : stopAttached(deps, entry, attachment, reason, effort)
   })
 
-/** The loop and what it started, after the end is durable; the hooks come last. */
+/** Ends the loop and everything it started, after the destroy is durable. The hooks come last. */
 const endDestroyed = (deps: AttachDeps, entry: Entry, attachment: Attachment | null): Effect.Effect<void> =>
   Effect.gen(function*() {
-    for (const id of entry.operations.keys()) OperationFibers.release(entry, id)
-    yield* DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" })
-    yield* ModelCell.end(deps, entry.model)
+    OperationFibers.releaseAll(entry)
+    yield* DrainCell.end(deps, entry, { _tag: "Exited", reason: "sessionShutdown" })
+    yield* ModelCell.end(deps, entry)
     yield* endGuest(deps, entry, "destroyed")
     if (attachment !== null) yield* endLoop(deps, attachment, "destroyed")
     yield* endOperations(deps, entry)
@@ -166,15 +176,15 @@ const endDestroyed = (deps: AttachDeps, entry: Entry, attachment: Attachment | n
   })
 
 /**
- * Destroys (D25): durable first, then the loop is ended and joined, then the hooks. A failed commit interrupts nothing: the
- * loop is taken over in the moment in which the end is published, before it can see it, and by then it is certain.
+ * Destroys (D25): commits, then ends and joins the loop, then calls the hooks. A failed commit interrupts nothing: the loop is
+ * taken over in the step that publishes the end, before the loop can see it.
  */
 const destroyNow = (deps: AttachDeps, entry: Entry) => (effort: Effort) =>
   Effect.suspend(() => {
     const taken: { attachment: Attachment | null } = { attachment: null }
     const onSettled = () => {
-      taken.attachment = entry.attachment
-      if (entry.attachment !== null) entry.attachment.takenOver = true
+      taken.attachment = Transitions.attachmentOf(entry.state.unsafeGet())
+      taken.attachment?.phase.unsafeModify(Transitions.takeOver("destroy"))
     }
     const { authority } = entry
     return withOperations(authority, effort.submit(authority.submit(destroyCommand, { onSettled })), (atMost) =>
@@ -194,7 +204,7 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 
 type Work = (effort: Effort) => Effect.Effect<{ readonly inputsAbandoned: number }, RuntimeDriverError>
 
-/** An end that no caller hears of: tried until the store takes it; a failure goes to the log. */
+/** An end whose result no caller waits for: it is retried until the store takes it, and a final refusal is logged. */
 const unheard = (deps: AttachDeps, entry: Entry, work: Work) =>
   Effect.tapError(
     work({ isHeard: false, submit: (submission) => insistOn(insistence(deps, entry), submission) }),
@@ -205,8 +215,8 @@ const unheard = (deps: AttachDeps, entry: Entry, work: Work) =>
   )
 
 /**
- * Runs an end in a fiber of the machine, whatever becomes of its caller, or of the session's scope beneath it; a call from
- * inside the session only begins it, since it would wait for itself (D7).
+ * Runs an end in a fiber of the machine. An interruption of the caller, or the close of the session's scope, does not stop it.
+ * A call from inside the session only begins it, because it would wait for itself (D7).
  */
 const begun = (
   deps: AttachDeps,
@@ -222,22 +232,18 @@ const begun = (
     if (inside) return Effect.succeed({ inputsAbandoned: 0, joined: false })
     return Effect.flatMap(restore(Fiber.await(fiber)), (exit): Effect.Effect<EndReport, RuntimeDriverError> => {
       if (Exit.isSuccess(exit)) return Effect.succeed({ ...exit.value, joined: true })
-      // the machine was closed beneath it: that is no interruption of the caller
+      // the machine was closed meanwhile; the caller itself was not interrupted
       return Exit.isInterrupted(exit) ? Effect.fail(sessionGone(entry.sessionId)) : Effect.failCause(exit.cause)
     })
   })
 
-/** Stops the session's executor; a session that is stopped already, or is about to be, refuses. */
+/** Stops the session's executor. Fails `Conflict` when the session is stopped already, or is being ended. */
 export const stop = (deps: AttachDeps, entry: Entry, reason: string): Effect.Effect<EndReport, RuntimeDriverError> =>
   Effect.uninterruptibleMask((restore) => {
-    const stopped = stoppedAlready(entry)
-    if (stopped !== null) return Effect.fail(stopped)
-    const { attachment } = entry
-    if (attachment?.takenOver === true) {
-      return Effect.fail(invalid({ _tag: "Conflict", detail: `session "${entry.sessionId}" is being ended already` }))
-    }
-    // in this very step: another stop may come before the fiber of this one begins
-    if (attachment !== null) attachment.takenOver = true
+    const allowed = mayBegin(entry, "stop")
+    if (Either.isLeft(allowed)) return Effect.fail(allowed.left)
+    // in this step: another stop may come before the fiber of this one begins
+    Transitions.attachmentOf(entry.state.unsafeGet())?.phase.unsafeModify(Transitions.takeOver("stop"))
     return begun(deps, entry, stopNow(deps, entry, reason), restore)
   })
 

@@ -21,13 +21,13 @@ import type { Derived } from "../../src/kernel/llmVisibility.js"
 import { derive } from "../../src/kernel/llmVisibility.js"
 import { visibilityOf } from "../../src/kernel/toolVisibility.js"
 import type { Entry } from "./entry.js"
-import { given } from "./given.js"
+import type { ModelCell, ModelFacts } from "./entryParts.js"
 import type { Host, HostFailure } from "./llmHost.js"
 import { hostOf } from "./llmHost.js"
 import type { MachineParts } from "./machineParts.js"
 import { submit } from "./machineParts.js"
-import type { ModelCell, ModelFacts } from "./modelCell.js"
-import { unresolved } from "./modelCell.js"
+import { given } from "./mayBegin.js"
+import { learn, unresolved } from "./modelCell.js"
 import * as Stored from "./stored.js"
 
 /** One change of one session's model. */
@@ -189,9 +189,7 @@ const errorOf = ({ entry }: Job, cause: Cause.Cause<RuntimeDriverError>): Runtim
 const discard = ({ host, job }: Change, original: RuntimeDriverError, undoing: RuntimeDriverError) =>
   host.call("discardLiveSession", (service) => service.discardLiveSession(job.entry.sessionId)).pipe(
     Effect.catchAll(({ error }) => Effect.logWarning(`the live session could not be discarded: ${error.message}`)),
-    Effect.zipRight(Effect.sync(() => {
-      job.cell.facts = unresolved
-    })),
+    Effect.zipRight(Effect.sync(() => learn(job.cell, unresolved))),
     Effect.zipRight(
       new Internal({
         detail: `the model of session "${job.entry.sessionId}" was not changed (${original.message}), ` +
@@ -217,7 +215,7 @@ const settle = (
 const report = ({ before, job, target }: Change, { delta }: Derived): SessionLlmReconfigureReport => {
   const previous = factsBefore(before).surface ?? undefined
   const { targetCapabilitySurface: now, targetIdentity } = target
-  job.cell.facts = { identity: targetIdentity, surface: now }
+  learn(job.cell, { identity: targetIdentity, surface: now })
   return {
     previousIdentity: before.currentIdentity,
     newIdentity: targetIdentity,
@@ -246,7 +244,7 @@ export const reconfigure = (job: Job): Effect.Effect<SessionLlmReconfigureReport
       failed
     )
     yield* adopt(entry, before.currentVisibilityState)
-    cell.facts = factsBefore(before)
+    learn(cell, factsBefore(before))
     const target = yield* Effect.mapError(
       host.call(
         "resolveTargetSessionLlmIdentity",

@@ -1,4 +1,13 @@
-/** @since 0.1.0 */
+/**
+ * What every part of the machine's surface is made of, and how a public call reaches a session.
+ *
+ * A public call is one function of an entry. The by-id API gives it `registry.lookup`, a handle gives it the handle's own
+ * `Resolve`; nothing looks an entry up a second time.
+ *
+ * Callers: the machine layer makes the parts; surfaces, handles and runs of callers use them.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { CoreExecutor } from "../../services/CoreExecutor.js"
@@ -12,9 +21,11 @@ import type { SessionId } from "../../src/domain/Ids.js"
 import type { Acquired, AcquireFor } from "./acquireFor.js"
 import type { AttachDeps } from "./attach.js"
 import type { Blobs } from "./blobs.js"
+import type { NameOf } from "./drainCell.js"
 import { driverError } from "./driverError.js"
 import type { Entry } from "./entry.js"
 import type { FreshIds } from "./freshIds.js"
+import type { Models } from "./modelCell.js"
 import type { Registry } from "./registry.js"
 import type { Spawner } from "./spawn.js"
 
@@ -28,7 +39,7 @@ export interface MachineParts {
   readonly ids: FreshIds
   readonly blobs: Blobs
   readonly spawner: Spawner
-  /** for fibers that run foreign code and end by their own bounds: nobody waits for this scope to close */
+  /** for fibers that run code of users and end by their own bounds: closing this scope waits for nothing */
   readonly foreign: Scope.Scope
   readonly registry: Registry
   readonly attachments: AttachDeps
@@ -36,14 +47,17 @@ export interface MachineParts {
   readonly operations: (entry: Entry) => SessionOperations
   /** the live entry, opened if need be */
   readonly acquire: Registry["acquire"]
-  /** the same for something that is done with it; a call that fails at that takes back what it registered */
+  /** the same for one operation; a registration of this call is undone when the operation fails */
   readonly acquireFor: AcquireFor
-  /** the same for an executor that is attached */
+  /** the same, and attaches an executor */
   readonly ensure: <E>(
     sessionId: SessionId,
     executor: Effect.Effect<CoreExecutor, E, Scope.Scope>,
     onDone?: Parameters<AcquireFor>[2]
   ) => Effect.Effect<Acquired<AttachOutcome>, RuntimeDriverError | E>
+  /** names of the runtimes that drain inboxes */
+  readonly runtimeNames: NameOf
+  readonly models: Models
   readonly unregister: (entry: Entry) => Effect.Effect<UnregisterReport, RuntimeDriverError>
 }
 
@@ -51,14 +65,13 @@ export interface MachineParts {
 export const traced = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withSpan(effect, `MeerkatMachine.${name}`, { captureStackTrace: false })
 
-/** Submits a command to a live entry; a refusal is the error of the session-addressed call. */
+/** One public call: the span of its name, the entry, and what the call does with it. */
+export const call = <A, E, R>(
+  name: string,
+  resolve: Resolve,
+  use: (entry: Entry) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | RuntimeDriverError, R> => traced(name, Effect.flatMap(resolve, use))
+
+/** Submits a command to a live entry; a refusal becomes the error of the public call. */
 export const submit = <A>(entry: Entry, command: Command<A>): Effect.Effect<A, RuntimeDriverError> =>
   Effect.mapError(entry.authority.submit(command), driverError(entry.authority))
-
-/** The same, addressed by id. */
-export const submitTo = <A>(
-  parts: MachineParts,
-  sessionId: SessionId,
-  command: Command<A>
-): Effect.Effect<A, RuntimeDriverError> =>
-  Effect.flatMap(parts.registry.lookup(sessionId), (entry) => submit(entry, command))

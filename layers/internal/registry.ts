@@ -1,4 +1,13 @@
-/** @since 0.1.0 */
+/**
+ * The sessions of a process, one slot per id.
+ *
+ * A slot is reserved synchronously; nothing slow runs under a lock. The registry owns which entry is the live one of an id;
+ * the entry's own presence says whether it is open, closing or removed.
+ *
+ * Callers: the surfaces look entries up, `acquireFor` and the registration open them, the teardown removes them.
+ *
+ * @since 0.1.0
+ */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -10,39 +19,40 @@ import * as FiberId from "effect/FiberId"
 import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import { CurrentSession } from "../../services/CoreExecutor.js"
-import type { MachineAuthority, SessionAuthority } from "../../services/MachineAuthority.js"
+import type { MachineAuthority } from "../../services/MachineAuthority.js"
 import type { RuntimeDriverError } from "../../src/domain/Errors.js"
 import { Destroyed, Internal, unknownSession } from "../../src/domain/Errors.js"
 import { SessionId } from "../../src/domain/Ids.js"
-import * as DrainCell from "./drainCell.js"
 import { invalid } from "./driverError.js"
 import type { Entry } from "./entry.js"
+import * as Entries from "./entry.js"
 import * as Metrics from "./metrics.js"
 import type { Spawner } from "./spawn.js"
 import * as Stored from "./stored.js"
+import * as Transitions from "./transitions.js"
 
 interface Opening {
   readonly _tag: "Opening"
   readonly opened: Deferred.Deferred<Entry, RuntimeDriverError>
   readonly fiber: Fiber.RuntimeFiber<void>
-  /** who waits: the call that began it, and others that came upon it */
+  /** how many calls wait: those that began the opening, and those that joined it */
   readonly waiting: { beginners: number; joiners: number }
-  /** its last waiter left; whoever comes now waits for its end and starts afresh */
+  /** the last waiting call left; a later call waits for the end of the opening and begins another one */
   abandoned: boolean
 }
 
-/** A session is being opened, or live: what opened it is let go of then. */
+/** A session is being opened, or live. */
 type Slot = Opening | { readonly _tag: "Live"; readonly entry: Entry }
 
 /** The sessions of a process, one slot per id. A slot is reserved synchronously; nothing slow runs under a lock. */
 export interface Registry {
-  /** The live entry, whatever becomes of it. */
+  /** The live entry, in whatever presence. */
   readonly find: (sessionId: SessionId) => Entry | undefined
   /** The live entry, or the error of an unknown session (D2). */
   readonly lookup: (sessionId: SessionId) => Effect.Effect<Entry, RuntimeDriverError>
   /**
-   * The live entry, opened if need be; `created` says whether this call began the opening. Who is interrupted does not
-   * come to know; `onBegun` gets what the opening comes to, in the step in which it is begun.
+   * The live entry, opened if need be; `created` says whether this call began the opening. An interrupted call gets no
+   * answer: `onBegun` gets the result of the opening, in the step in which the opening begins.
    */
   readonly acquire: (
     sessionId: SessionId,
@@ -50,7 +60,7 @@ export interface Registry {
   ) => Effect.Effect<{ readonly entry: Entry; readonly created: boolean }, RuntimeDriverError>
   readonly remove: (entry: Entry) => Effect.Effect<void>
   readonly all: () => ReadonlyArray<Entry>
-  /** The machine goes: nothing is acquired any more, and what is being opened is let go of. Then `all` is final. */
+  /** The machine closes: later calls acquire nothing, and openings in progress are interrupted. Then `all` is final. */
   readonly close: Effect.Effect<void>
 }
 
@@ -66,7 +76,7 @@ export interface RegistryDeps {
   readonly finish: (entry: Entry) => Effect.Effect<void, RuntimeDriverError>
 }
 
-/** Only the opening itself can be interrupted: what was opened comes back to who called, or is closed. */
+/** Only the opening itself can be interrupted: an opened session is returned, or closed. */
 const openEntry = (
   deps: RegistryDeps,
   sessionId: SessionId,
@@ -79,45 +89,20 @@ const openEntry = (
       yield* Scope.close(scope, Exit.void)
       return yield* Effect.failCause(opened.cause)
     }
-    return entryOf(sessionId, opened.value, scope)
+    return Entries.make(sessionId, opened.value, scope)
   })
 
-/** What whoever still asks something of a machine that goes, or is gone, is told. */
+/** The error of a call that a closing or closed machine can no longer serve. */
 export const machineClosed = (): RuntimeDriverError =>
   new Internal({ detail: "the machine is closed", retryable: false })
 
-/** The entry of a session that was opened and in which nothing has happened yet. */
-export const entryOf = (sessionId: SessionId, authority: SessionAuthority, scope: Scope.CloseableScope): Entry => ({
-  sessionId,
-  authority,
-  scope,
-  operations: new Map(),
-  operationRegistry: null,
-  drain: DrainCell.make(),
-  model: null,
-  attachment: null,
-  left: null,
-  ends: null,
-  hooks: null,
-  guest: null,
-  endedTurn: null,
-  interruptHandle: null,
-  bindings: null,
-  claim: null,
-  tokens: 0,
-  shared: false,
-  closing: null,
-  closed: false,
-  removed: false
-})
-
 const checkSessionId = Stored.check(SessionId)
 
-/** The name itself is the key of everything: what only says that it would be written as one is none. */
+/** Only strings are accepted as ids, not values with `toJSON`: the id itself is the key of everything. */
 const nameOf = (given: SessionId): Either.Either<SessionId, string> =>
   Either.filterOrLeft(checkSessionId(given), (name) => name === given, () => "a name is a string")
 
-/** The end of a session waits for what runs inside it, its hooks above all: they must not wait for it in their turn (D7). */
+/** The end of a session waits for the code that runs inside it, so that code must not wait for the end (D7). */
 const notFromInside = <A, E>(sessionId: SessionId, wait: Effect.Effect<A, E>) =>
   Effect.flatMap(
     CurrentSession,
@@ -146,16 +131,16 @@ export const make = (deps: RegistryDeps): Registry => {
     })
     return opening
   }
-  /** Opens, and decides in the same step whether anybody still wants it. */
+  /** Opens, and decides in the same step whether a call still waits for it. */
   const settle = (sessionId: SessionId, opened: Deferred.Deferred<Entry, RuntimeDriverError>) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.exit(openEntry(deps, sessionId, restore)), (exit) => {
         const slot = slots.get(sessionId)
         const wanted = slot?._tag === "Opening" && !slot.abandoned
         if (Exit.isSuccess(exit) && wanted) {
-          exit.value.shared = slot.waiting.joiners > 0
+          if (slot.waiting.joiners > 0) exit.value.state.unsafeModify(Transitions.share)
           slots.set(sessionId, { _tag: "Live", entry: exit.value })
-          // in the same step: whoever began it and is interrupted now finds it, and takes it back
+          // in the same step: a beginner that is interrupted now finds the entry, and takes it back
           Deferred.unsafeDone(opened, exit)
           return Metric.increment(Metrics.sessions)
         }
@@ -171,8 +156,8 @@ export const make = (deps: RegistryDeps): Registry => {
       : exit
 
   /**
-   * The last waiter takes the opening with it (D3). Counted in the step in which the opening is found, and called where
-   * nothing interrupts: who began it waits for it.
+   * Waits for an opening. The last waiting call interrupts the opening when it is interrupted itself (D3). The call is
+   * counted in the step in which it finds the opening, in an uninterruptible region.
    */
   const wait = (restore: Restore, sessionId: SessionId, opening: Opening, who: keyof Opening["waiting"]) => {
     const { waiting } = opening
@@ -189,14 +174,17 @@ export const make = (deps: RegistryDeps): Registry => {
   const acquire: Registry["acquire"] = (sessionId, onBegun = () => {}) => {
     const again = Effect.suspend(() => acquire(sessionId, onBegun))
     const againAfter = <E>(end: Effect.Effect<unknown, E>) => notFromInside(sessionId, Effect.zipRight(end, again))
-    /** In one step: who registered it may not take it away between the look and the claim. */
+    /** Looks and shares in one step: the call that registered the entry cannot take it away in between. */
     const live = (entry: Entry): ReturnType<Registry["acquire"]> => {
-      if (entry.closing !== null) return againAfter(Effect.exit(Deferred.await(entry.closing)))
+      const { presence } = entry.state.unsafeGet()
+      if (presence._tag === "Closing" || presence._tag === "Removed") {
+        return againAfter(Effect.exit(Deferred.await(presence.done)))
+      }
       if (entry.authority.unsafeHealth()._tag === "ReloadRequired") return againAfter(deps.drop(entry))
       const { lifecycle, registration } = entry.authority.unsafeState()
-      if (registration._tag === "Draining") return againAfter(deps.finish(entry))
+      if (presence._tag === "CloseFailed" || registration._tag === "Draining") return againAfter(deps.finish(entry))
       if (lifecycle._tag === "Destroyed") return Effect.fail(new Destroyed({ sessionId }))
-      entry.shared = true
+      entry.state.unsafeModify(Transitions.share)
       return Effect.succeed({ entry, created: false })
     }
     return Effect.uninterruptibleMask((restore) =>
@@ -232,7 +220,7 @@ export const make = (deps: RegistryDeps): Registry => {
     acquire,
     remove: (entry) =>
       Effect.suspend(() => {
-        entry.removed = true
+        entry.state.unsafeModify(Transitions.remove)
         if (find(entry.sessionId) !== entry) return Effect.void
         slots.delete(entry.sessionId)
         return Metric.incrementBy(Metrics.sessions, -1)

@@ -1,5 +1,7 @@
 /**
- * Turns of a service in a session's run slot (D26).
+ * Turns of a service in a session's run slot (D26): begun, completed, failed or cancelled by their owner, or run as an effect.
+ *
+ * Callers: the bindings of a session.
  *
  * @since 0.1.0
  */
@@ -13,10 +15,8 @@ import type { InterruptReason } from "../../services/RuntimeLoop.js"
 import type { ServiceTurn, ServiceTurnOptions, ServiceTurnSnapshot } from "../../services/SessionBindings.js"
 import type { Command, RunOutput } from "../../src/domain/Command.js"
 import type { RuntimeDriverError, TurnCancelled } from "../../src/domain/Errors.js"
-import { NotReady } from "../../src/domain/Errors.js"
 import { RunId } from "../../src/domain/Ids.js"
 import type { Running } from "../../src/domain/RuntimeState.js"
-import { visible } from "../../src/domain/RuntimeState.js"
 import {
   beginServiceTurn,
   cancelServiceTurn,
@@ -27,17 +27,19 @@ import { runOf } from "../../src/kernel/facts.js"
 import type { OfRun } from "../../src/kernel/rows/run.js"
 import { readFailure } from "./admission.js"
 import { driverError, invalid, refusedError } from "./driverError.js"
-import type { EndedTurn, Entry } from "./entry.js"
-import { given } from "./given.js"
+import type { Entry } from "./entry.js"
+import type { EndedTurn } from "./entryState.js"
 import { conduct, endingOf, inSession, mayWork, notCommitted, outsideError } from "./guest.js"
 import type { MachineParts } from "./machineParts.js"
 import { submit, traced } from "./machineParts.js"
+import { given, mayBegin } from "./mayBegin.js"
 import { pretty } from "./rendering.js"
 import { ofTurn } from "./runFailure.js"
 import { toRunOutput } from "./runOutput.js"
 import type { End, Settling } from "./settle.js"
 import { giveBack, settle } from "./settle.js"
 import * as Stored from "./stored.js"
+import * as Transitions from "./transitions.js"
 
 type Parts = Pick<MachineParts, "blobs" | "config" | "ids" | "spawner" | "store">
 
@@ -61,22 +63,9 @@ const snapshotOf = (run: Running): ServiceTurnSnapshot => ({
   yieldRequested: run.yieldRequest?.reason ?? null
 })
 
-/** A stop or destroy of the loop is under way: the slot is not given away any more. */
-const notBeingEnded = (entry: Entry): Effect.Effect<void, RuntimeDriverError> =>
-  Effect.suspend(() => {
-    const { sessionId } = entry
-    return entry.attachment?.takenOver === true
-      ? Effect.fail(
-        new NotReady({
-          state: visible(entry.authority.unsafeState().lifecycle),
-          detail: `session "${sessionId}" is being ended: no turn begins`
-        })
-      )
-      : Effect.void
-  })
-
+/** Gives the run slot to a turn, unless a stop or destroy has taken the session's loop over. */
 const open = (entry: Entry, runId: RunId) =>
-  Effect.zipRight(notBeingEnded(entry), submit(entry, beginServiceTurn({ runId })))
+  Effect.zipRight(Effect.suspend(() => mayBegin(entry, "turn")), submit(entry, beginServiceTurn({ runId })))
 
 const checkRunId = Stored.check(RunId)
 
@@ -87,7 +76,7 @@ const openNamed = ({ store }: Parts, entry: Entry, named: RunId) =>
     const receipt = turnOf(entry)?.runId === runId
       ? Option.none()
       : yield* Effect.mapError(store.receipt(entry.authority.unsafeState().runtimeId, runId, 0), readFailure)
-    if (Option.isSome(receipt) || entry.endedTurn?.runId === runId) {
+    if (Option.isSome(receipt) || entry.state.unsafeGet().endedTurn?.runId === runId) {
       return yield* Effect.fail(invalid({ _tag: "Conflict", detail: `run ${runId} has ended already` }))
     }
     yield* open(entry, runId)
@@ -133,30 +122,33 @@ const outputOf = (
     { onFailure: refusedError, onSuccess: ({ made }) => made }
   )
 
-/** A turn of `run` ends with its effect: else the slot were free while somebody is still at work. */
-const ownEnd = (entry: Entry, runId: RunId | undefined): RuntimeDriverError | null =>
-  entry.guest !== null && entry.guest.runId === (runId ?? turnOf(entry)?.runId)
-    ? invalid({ _tag: "Conflict", detail: `turn ${entry.guest.runId} ends with its effect; it can be cancelled` })
+/** A turn of `run` ends with its effect: an earlier end would free the slot while the effect still runs. */
+const ownEnd = (entry: Entry, runId: RunId | undefined): RuntimeDriverError | null => {
+  const { guest } = entry.state.unsafeGet()
+  return guest !== null && guest.runId === (runId ?? turnOf(entry)?.runId)
+    ? invalid({ _tag: "Conflict", detail: `turn ${guest.runId} ends with its effect; it can be cancelled` })
     : null
+}
 
-/** The end that a turn's owner tells; told again for the same turn it is the same. */
+/** Commits the end that a turn's owner reports. A repeated report of the same end of the same turn succeeds. */
 const end = (
   entry: Entry,
   how: EndedTurn["how"],
   command: Command<OfRun>,
   runId: RunId | undefined
 ): Effect.Effect<void, RuntimeDriverError> => {
-  const told = () => runId !== undefined && entry.endedTurn?.runId === runId && entry.endedTurn.how === how
-  const onSettled = (ended: OfRun) => {
-    entry.endedTurn = { runId: ended.runId, how }
+  const told = () => {
+    const { endedTurn } = entry.state.unsafeGet()
+    return runId !== undefined && endedTurn?.runId === runId && endedTurn.how === how
   }
+  const onSettled = (ended: OfRun) => entry.state.unsafeModify(Transitions.endTurn({ runId: ended.runId, how }))
   return Effect.suspend(() => {
     if (told()) return Effect.void
     const refused = ownEnd(entry, runId)
     if (refused !== null) return Effect.fail(refused)
     return Effect.catchAll(
       Effect.asVoid(entry.authority.submit(command, { onSettled })),
-      // the first call's commit may have been under way when this one came
+      // the commit of the first call may have been in progress when this call began
       (error) => error._tag === "Rejected" && told() ? Effect.void : Effect.fail(driverError(entry.authority)(error))
     )
   })
@@ -177,12 +169,14 @@ const complete = (parts: Parts, entry: Entry, output: TurnOutput | undefined, ru
       )
   )
 
-/** A session that must be opened anew is told nothing more, and one that is gone neither. */
+/** Completes with the reason of a cancel request; with none when the run has ended, or the session is gone or must be reloaded. */
 const cancelRequested = (entry: Entry, runId: RunId): Effect.Effect<Option.Option<string>> =>
   Effect.flatMap(entry.authority.health, (health) => {
     const state = entry.authority.unsafeState()
     const run = runOf(state, runId)
-    if (run === undefined || entry.removed || health._tag === "ReloadRequired") return Effect.succeedNone
+    if (run === undefined || Transitions.isRemoved(entry.state.unsafeGet()) || health._tag === "ReloadRequired") {
+      return Effect.succeedNone
+    }
     return run.cancel === null
       ? Effect.zipRight(entry.authority.changedFrom(state), cancelRequested(entry, runId))
       : Effect.succeedSome(run.cancel.reason)

@@ -1,59 +1,50 @@
-/** @since 0.1.0 */
+/**
+ * The handle of one session: every method is a function of an entry, applied to the entry that `resolve` gives.
+ *
+ * Callers: `machine.session`, which resolves by id at each call, and `machine.sessionScoped`, which resolves to the same
+ * incarnation for ever. No method looks an entry up in another way.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
-import type { MeerkatMachineService, SessionHandle } from "../../services/MeerkatMachine.js"
+import type { SessionHandle } from "../../services/MeerkatMachine.js"
 import type { SessionId } from "../../src/domain/Ids.js"
 import { bind } from "./bindings.js"
 import { acceptAndRun } from "./inlineRun.js"
 import type { MachineParts, Resolve } from "./machineParts.js"
-import { traced } from "./machineParts.js"
+import { call } from "./machineParts.js"
 import * as Prompting from "./prompting.js"
-import { admission } from "./surfaces/admission.js"
+import * as Admission from "./surfaces/admission.js"
 import { sessionComms } from "./surfaces/comms.js"
-import { lifecycle } from "./surfaces/lifecycle.js"
+import * as Lifecycle from "./surfaces/lifecycle.js"
 import { sessionLlm } from "./surfaces/llm.js"
 import { sessionOperations } from "./surfaces/operations.js"
 import * as Reads from "./surfaces/reads.js"
 import { sessionTools } from "./surfaces/tools.js"
 
-/**
- * A handle. `resolve` gives the entry at each call: by id for the handle of `machine.session`, always the same
- * incarnation for that of `sessionScoped`.
- */
-export const make = (
-  parts: MachineParts,
-  machine: Omit<MeerkatMachineService, "session" | "sessionScoped">,
-  sessionId: SessionId,
-  resolve: Resolve
-): SessionHandle => {
-  // whoever looks it up by id afterwards could find a successor
-  const own: MachineParts = { ...parts, registry: { ...parts.registry, lookup: () => resolve } }
-  const calls = { ...admission(own), ...lifecycle(own), ...Reads.reads(own) }
-  const handle: SessionHandle = {
-    sessionId,
-    prompt: Prompting.prompting(parts, resolve, false),
-    steer: Prompting.prompting(parts, resolve, true),
-    ask: (text, options = {}) => Prompting.ask(parts, sessionId, resolve, text, options),
-    outcome: (inputId) => calls.outcome(sessionId, inputId),
-    retract: (inputId) => calls.retractInput(sessionId, inputId),
-    promote: (inputId) => calls.promoteInput(sessionId, inputId),
-    cancel: (reason) => calls.hardCancelCurrentRun(sessionId, reason),
-    yieldRun: (reason) => calls.cancelAfterBoundary(sessionId, reason),
-    stop: (reason) => calls.stopRuntimeExecutor(sessionId, reason),
-    retire: calls.retireRuntime(sessionId),
-    reset: calls.resetRuntime(sessionId),
-    recycle: calls.recycleRuntime(sessionId),
-    destroy: calls.destroyRuntime(sessionId),
-    history: Reads.history(parts, resolve),
-    events: Reads.feed(parts, resolve),
-    tools: sessionTools(parts, resolve),
-    llm: sessionLlm(machine, sessionId, resolve),
-    operations: sessionOperations(parts, sessionId, resolve),
-    snapshot: Effect.option(Effect.flatMap(resolve, (entry) => Reads.snapshot(parts, entry))),
-    state: calls.runtimeState(sessionId),
-    comms: sessionComms(machine, sessionId, resolve),
-    acceptAndRun: (input, op) =>
-      traced("acceptInputAndRun", Effect.flatMap(resolve, (entry) => acceptAndRun(parts, entry, input, op))),
-    bindings: traced("prepareBindings", Effect.flatMap(resolve, (entry) => bind(parts, entry)))
-  }
-  return handle
-}
+export const make = (parts: MachineParts, sessionId: SessionId, resolve: Resolve): SessionHandle => ({
+  sessionId,
+  prompt: Prompting.prompting(parts, resolve, false),
+  steer: Prompting.prompting(parts, resolve, true),
+  ask: (text, options = {}) => Prompting.ask(parts, sessionId, resolve, text, options),
+  outcome: (inputId) => Reads.outcome(parts, resolve, inputId),
+  retract: (inputId) => Admission.retract(resolve, inputId),
+  promote: (inputId) => Admission.promote(resolve, inputId),
+  cancel: (reason) => Lifecycle.cancel(parts, resolve, reason),
+  yieldRun: (reason) => Lifecycle.yieldRun(resolve, reason),
+  stop: (reason) => Lifecycle.stop(parts, resolve, reason),
+  retire: Lifecycle.retire(resolve),
+  reset: Lifecycle.reset(resolve),
+  recycle: Lifecycle.recycle(resolve),
+  destroy: Lifecycle.destroy(parts, resolve),
+  history: Reads.history(parts, resolve),
+  events: Reads.feed(parts, resolve),
+  tools: sessionTools(parts, resolve),
+  llm: sessionLlm(parts, resolve),
+  operations: sessionOperations(parts, sessionId, resolve),
+  snapshot: Effect.option(Effect.flatMap(resolve, (entry) => Reads.snapshot(parts, entry))),
+  state: Reads.runtimeState(resolve),
+  comms: sessionComms(parts, resolve),
+  acceptAndRun: (input, op) => call("acceptInputAndRun", resolve, (entry) => acceptAndRun(parts, entry, input, op)),
+  bindings: call("prepareBindings", resolve, (entry) => bind(parts, entry))
+})

@@ -1,4 +1,10 @@
-/** @since 0.1.0 */
+/**
+ * The read model of a live session, assembled in one step from the entry and the published state.
+ *
+ * Callers: the snapshot reads and the event feed.
+ *
+ * @since 0.1.0
+ */
 import type { Health } from "../../services/MachineAuthority.js"
 import type { SpineSnapshot } from "../../services/MeerkatMachine.js"
 import { modeOf } from "../../src/domain/DrainSlot.js"
@@ -8,8 +14,10 @@ import { drainViolations } from "../../src/kernel/drain.js"
 import { violations } from "../../src/kernel/invariants.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
 import { visibilityOf } from "../../src/kernel/toolVisibility.js"
+import { factsOf } from "./drainCell.js"
 import type { Entry } from "./entry.js"
-import { visibleOf } from "./usable.js"
+import { attachmentOf } from "./transitions.js"
+import { visibleOf } from "./visibleState.js"
 
 /** The read model of a live session. */
 export const snapshotOf = (
@@ -20,8 +28,8 @@ export const snapshotOf = (
 ): SpineSnapshot => {
   const running = state.lifecycle._tag === "Running" ? state.lifecycle : null
   const { cursors, epochId } = state.operations.epoch
-  const { state: drain, task } = entry.drain
-  const taskLive = task !== null
+  const drain = factsOf(entry)
+  const taskLive = drain.task !== null
   return {
     sessionId: entry.sessionId,
     state: visibleOf(entry, state),
@@ -29,7 +37,7 @@ export const snapshotOf = (
     epochId,
     incarnation: entry.authority.incarnation,
     registration: state.registration._tag,
-    attachmentLive: entry.attachment !== null,
+    attachmentLive: attachmentOf(entry.state.unsafeGet()) !== null,
     currentRunId: running?.runId ?? null,
     currentRunOwner: running?.owner ?? null,
     contributors: running?.inputIds ?? [],

@@ -1,8 +1,16 @@
 /**
- * The end of a registration (D7): what is ended, in which order, and what the caller is told.
+ * Takes an entry down: unregistration, reload, and the close of the machine (D7).
  *
- * Unregistration, reload and the end of the machine use it. It runs in a fiber of the machine, so that no caller cuts it
- * short. A step that fails leaves the entry registered; the next call repeats from the first step.
+ * A teardown runs in a fiber of the machine, so an interruption of its callers does not stop it. Its steps, in this order:
+ * refuse new work, wait for a claim, end the loop, the guest, the drain, changes of the model and operations, commit,
+ * answer every waiter, call the stop hook, close the scopes, remove the entry.
+ *
+ * Callers: the registration surface, the registry (reload), `acquireFor`, the finalizer of the machine.
+ *
+ * Invariants:
+ * - The first teardown decides the report; callers that come later get the same one.
+ * - Every waiter is answered before a scope closes, because code of users may hold a scope for ever.
+ * - After a step that fails the entry stays registered, without a loop, and the next teardown repeats from the first step.
  *
  * @since 0.1.0
  */
@@ -25,8 +33,9 @@ import { terminateOwner } from "../../src/kernel/operations.js"
 import * as DrainCell from "./drainCell.js"
 import { driverError } from "./driverError.js"
 import { endClaim, endHooks, endLoop, endOperations, endsSeenTo } from "./endFibers.js"
-import type { Attachment, Entry } from "./entry.js"
-import { endGuest, strangerOf } from "./guest.js"
+import type { Entry } from "./entry.js"
+import type { Attachment, Closed } from "./entryState.js"
+import { endGuest, guestRunOf } from "./guest.js"
 import type { HookDeps } from "./hooks.js"
 import { stopHookLogged } from "./hooks.js"
 import type { Insistence } from "./insist.js"
@@ -38,6 +47,7 @@ import { firstOf, within } from "./race.js"
 import type { Registry } from "./registry.js"
 import { machineClosed } from "./registry.js"
 import { completesWithin } from "./spawn.js"
+import * as Transitions from "./transitions.js"
 
 export interface TeardownDeps extends HookDeps {
   readonly home: Scope.Scope
@@ -47,9 +57,9 @@ export interface TeardownDeps extends HookDeps {
 }
 
 /**
- * `reload` drops an entry that lost its place: without a closing commit, which could not succeed (D21). `last` is an
- * unregistration that nobody repeats, since the machine is going, or since it is done for a call that failed of something
- * else: a closing commit that fails is left to recovery.
+ * `reload` drops an entry that must be registered again; it makes no closing commit, which could not succeed (D21). `last` is
+ * an unregistration that no caller repeats: the machine closes, or a failed call undoes its registration. A closing commit that
+ * fails then is left to recovery.
  */
 export type Mode = "unregister" | "reload" | "last"
 
@@ -58,7 +68,7 @@ const unregistered = "runtime session unregistered"
 /** Step 2 and 3 for the loop: wait for the run, then end it. */
 const releaseLoop = (deps: TeardownDeps, attachment: Attachment): Effect.Effect<boolean> =>
   Effect.suspend(() => {
-    const { control } = attachment
+    const { control } = attachment.phase.unsafeGet()
     const grace = Duration.toMillis(deps.config.unregisterGrace)
     const waited = control === null || grace === 0
       ? Effect.void
@@ -66,21 +76,21 @@ const releaseLoop = (deps: TeardownDeps, attachment: Attachment): Effect.Effect<
     return Effect.zipRight(waited, endLoop(deps, attachment, "requeue"))
   })
 
-/** The same for a run that is not the loop's. A turn whose owner nobody knows is ended by the closing commit. */
+/** The same for a run of a caller. The closing commit ends a turn that has no known guest. */
 const releaseGuest = (deps: TeardownDeps, entry: Entry): Effect.Effect<boolean> =>
   Effect.suspend(() => {
     const grace = Duration.toMillis(deps.config.unregisterGrace)
-    const waited = strangerOf(entry) === null || grace === 0
+    const waited = guestRunOf(entry) === null || grace === 0
       ? Effect.void
       : completesWithin(slotFreed(entry), grace)
     return Effect.zipRight(waited, endGuest(deps, entry, "requeue"))
   })
 
-/** Completes when no stranger has the run slot. */
+/** Completes when no run of a caller holds the run slot. */
 const slotFreed = (entry: Entry): Effect.Effect<void> =>
   Effect.suspend(() => {
     const state = entry.authority.unsafeState()
-    return strangerOf(entry) === null
+    return guestRunOf(entry) === null
       ? Effect.void
       : Effect.zipRight(entry.authority.changedFrom(state), slotFreed(entry))
   })
@@ -186,17 +196,17 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
   Effect.gen(function*() {
     const { authority } = entry
     if (mode !== "reload") yield* Effect.ignore(authority.submit(beginUnregister))
-    // an executor that is being attached in this moment is there from here on, or it never will be
+    // an executor whose claim began earlier is attached from here on, or never will be
     const claimEnded = yield* endClaim(deps, entry)
-    const attachment = entry.attachment ?? entry.left
+    const attachment = Transitions.remainingOf(entry.state.unsafeGet())
     const running = Ledger.staged(authority.unsafeState().ledger)
     const [loopEnded, guestEnded, drainEnded, changesEnded] = yield* Effect.all([
       attachment === null
         ? Effect.succeed<Ended>(Either.right(true))
         : unlessRefused(deps, entry, mode, releaseLoop(deps, attachment)),
       unlessRefused(deps, entry, mode, releaseGuest(deps, entry)),
-      DrainCell.end(deps, entry.drain, { _tag: "Exited", reason: "sessionShutdown" }),
-      ModelCell.end(deps, entry.model)
+      DrainCell.end(deps, entry, { _tag: "Exited", reason: "sessionShutdown" }),
+      ModelCell.end(deps, entry)
     ], { concurrency: "unbounded" })
     for (const ended of [loopEnded, guestEnded]) {
       if (Either.isLeft(ended)) return yield* Effect.fail(notYet(entry.sessionId, ended.left))
@@ -204,8 +214,8 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     const { ledger } = authority.unsafeState()
     const returned = running.filter(({ inputId }) => Ledger.get(ledger, inputId)?.status.type === "queued").length
     const operationsEnded = yield* endOperations(deps, entry)
-    // what of its operations is decided from here on would come after the closing commit
-    entry.closed = true
+    // a change of an operation that is decided after this would come after the closing commit
+    entry.state.unsafeModify(Transitions.seal)
     const closed = yield* closingCommit(deps, entry, mode)
     yield* authority.settleAll({ _tag: "RuntimeTerminated", reason: unregistered })
     yield* authority.closeWatches(unregistered)
@@ -216,10 +226,10 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     const fibersEnded = [ownersEnded, drainEnded, changesEnded, claimEnded, operationsEnded, hooksEnded]
       .every((ended) => ended)
     const scopesClosed = yield* closeScopes(deps, entry, attachment)
-    // what holds the scopes is counted already, or it is the release of something
+    // a fiber that holds the scopes is counted already; else a release of a resource holds them
     if (fibersEnded && !scopesClosed) yield* leftBehind(deps)
     yield* deps.registry().remove(entry)
-    // whoever waits for what this entry will not come to any more looks again
+    // wakes fibers that wait for a state which this entry will never reach
     yield* authority.nudge
     return {
       requeued: returned + closed.requeued,
@@ -229,31 +239,19 @@ const steps = (deps: TeardownDeps, entry: Entry, mode: Mode): Effect.Effect<Unre
     }
   })
 
-/**
- * Takes an entry down (D7). It runs in a fiber of the machine, whatever becomes of its callers; all of them get the same
- * report. After a failed closing commit the entry stays, without a loop, and the next call repeats from there.
- */
-export const unregister = (
-  deps: TeardownDeps,
-  entry: Entry,
-  mode: Mode
-): Deferred.Deferred<UnregisterReport, RuntimeDriverError> => {
-  if (entry.closing !== null) return entry.closing
+/** Begins a teardown and returns its result; returns the earlier result when a teardown is in progress or complete. */
+export const unregister = (deps: TeardownDeps, entry: Entry, mode: Mode): Closed => {
   const done = Deferred.unsafeMake<UnregisterReport, RuntimeDriverError>(FiberId.none)
-  entry.closing = done
-  // also the last word: a machine that closes in that moment must not leave the callers without an answer
+  const result = entry.state.unsafeModify(Transitions.beginClose(done))
+  if (result !== done) return result
+  // the answer is part of the uninterruptible fiber: a machine that closes now still answers the callers
   const whole = Effect.flatMap(Effect.exit(steps(deps, entry, mode)), (exit) =>
     Effect.sync(() => {
-      if (Exit.isFailure(exit)) {
-        entry.closing = null
-        entry.closed = false
-        entry.left ??= entry.attachment
-        entry.attachment = null
-      }
+      if (Exit.isFailure(exit)) entry.state.unsafeModify(Transitions.failClose)
       Deferred.unsafeDone(done, exit)
     }))
   const fiber = deps.spawner.spawn(deps.home, Effect.uninterruptible(whole))
-  // in a machine that is closed it ends before it begins
+  // in a closed machine the fiber ends before it begins
   fiber.addObserver((exit) => {
     if (Exit.isFailure(exit)) Deferred.unsafeDone(done, Exit.fail(machineClosed()))
   })

@@ -202,6 +202,10 @@ export const takeOver = (by: "stop" | "destroy"): Transition<AttachmentPhase, bo
     ? [true, { ...phase, ending: by }]
     : [false, phase]
 
+/** A stop failed and gives the loop back to its session. A destroy keeps it. */
+export const resumeLoop: Transition<AttachmentPhase, boolean> = (phase) =>
+  phase.ending === "stop" ? [true, { ...phase, ending: "none" }] : [false, phase]
+
 /** The loop drained the session and ends by itself. */
 export const markGivenBack: Transition<AttachmentPhase, boolean> = (phase) =>
   phase.ending === "none" ? [true, { ...phase, ending: "givenBack" }] : [false, phase]

@@ -5,9 +5,10 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as IdGenLive from "../../layers/IdGenLive.js"
 import type { Entry } from "../../layers/internal/entry.js"
+import * as Entries from "../../layers/internal/entry.js"
 import { conduct } from "../../layers/internal/guest.js"
-import { entryOf } from "../../layers/internal/registry.js"
 import * as Spawn from "../../layers/internal/spawn.js"
+import * as Transitions from "../../layers/internal/transitions.js"
 import * as MachineAuthorityLive from "../../layers/MachineAuthorityLive.js"
 import * as RuntimeStoreMemory from "../../layers/RuntimeStoreMemory.js"
 import { MachineAuthority } from "../../services/MachineAuthority.js"
@@ -27,7 +28,7 @@ const sessionId = SessionId.make("s")
 
 const fresh = Effect.gen(function*() {
   const { open } = yield* MachineAuthority
-  return entryOf(sessionId, yield* open(sessionId), yield* Scope.make())
+  return Entries.make(sessionId, yield* open(sessionId), yield* Scope.make())
 })
 
 /** Why work is interrupted that becomes known when this has happened to its session. */
@@ -37,10 +38,10 @@ const interruptedAfter = (happened: (entry: Entry) => Effect.Effect<unknown, unk
     yield* happened(entry)
     const reasons: Array<InterruptReason> = []
     const interrupt = (reason: InterruptReason) => Effect.sync(() => void reasons.push(reason))
-    const end = Effect.sync(() => assert.isNotNull(entry.guest))
+    const end = Effect.sync(() => assert.isNotNull(entry.state.unsafeGet().guest))
     const spawner = yield* Spawn.make
     yield* conduct({ spawner }, entry, (effect) => effect, { runId: runId(1), interrupt, end }, () => Effect.void)
-    assert.isNull(entry.guest)
+    assert.isNull(entry.state.unsafeGet().guest)
     return reasons
   }).pipe(Effect.scoped, Effect.provide(authorities))
 
@@ -49,7 +50,7 @@ describe("work that becomes known after it was to be ended", () => {
     Effect.gen(function*() {
       const leaving = (entry: Entry) =>
         Effect.map(Deferred.make<UnregisterReport, RuntimeDriverError>(), (closing) => {
-          entry.closing = closing
+          entry.state.unsafeModify(Transitions.beginClose(closing))
         })
       assert.deepStrictEqual(yield* interruptedAfter(leaving), ["requeue"])
     }))

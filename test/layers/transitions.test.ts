@@ -344,6 +344,14 @@ describe("a transition of an entry", () => {
     assert.deepStrictEqual(T.takeOver("destroy")(given), [false, given])
   })
 
+  it("gives a loop back to its session when a stop fails, but not when a destroy has it", () => {
+    const [, stopped] = T.takeOver("stop")(T.launched)
+    assert.deepStrictEqual(T.resumeLoop(stopped), [true, T.launched])
+    const [, destroyed] = T.takeOver("destroy")(stopped)
+    assert.deepStrictEqual(T.resumeLoop(destroyed), [false, destroyed])
+    assert.deepStrictEqual(T.resumeLoop(T.launched), [false, T.launched])
+  })
+
   it("answers the first call of a hook when it is begun twice", () => {
     const [none, phase] = T.beginHook("stopped", claimDone)(T.launched)
     assert.isNull(none)

@@ -1,6 +1,8 @@
 /**
- * The fibers of process-owned operations: how the end of the work becomes the end of the operation, and the other way
- * round.
+ * The fibers of process-owned operations: the end of the work becomes the end of the operation, and an end of the operation
+ * interrupts the work.
+ *
+ * Callers: the operations of an entry, destroy.
  *
  * @since 0.1.0
  */
@@ -10,21 +12,25 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import { CurrentSession } from "../../../services/CoreExecutor.js"
 import type { OperationAnswer } from "../../../services/SessionOperations.js"
 import type { OperationId } from "../../../src/domain/Ids.js"
 import { OperationResult } from "../../../src/domain/Operation.js"
 import { cancelOperation, completeOperation, failOperation } from "../../../src/kernel/operations.js"
+import { Cell } from "../cell.js"
 import * as ContentBytes from "../contentBytes.js"
-import type { Entry, OperationFiber } from "../entry.js"
+import type { Entry } from "../entry.js"
+import * as Entries from "../entry.js"
+import type { OperationFiber } from "../entryParts.js"
 import { beforeRetry } from "../pauses.js"
 import { messagesOf } from "../rendering.js"
 import * as Stored from "../stored.js"
+import { isClosing } from "../transitions.js"
 import type { OperationDeps } from "./submit.js"
 import { submit } from "./submit.js"
-
-type Cell = Pick<OperationFiber, "ended">
 
 const check = Stored.check(OperationResult)
 
@@ -97,43 +103,52 @@ const store = (deps: OperationDeps, id: OperationId, end: ReturnType<typeof endO
   return attempt(end, 0, false)
 }
 
-const body = <E>(deps: OperationDeps, id: OperationId, cell: Cell, work: Effect.Effect<OperationAnswer, E>) =>
+/** Marks an operation as ended. Answers false when it was marked before. */
+const markEnded = (ended: Cell<boolean>): boolean => ended.unsafeModify((before) => [!before, true])
+
+const body = <E>(deps: OperationDeps, id: OperationId, ended: Cell<boolean>, work: Effect.Effect<OperationAnswer, E>) =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const startedAt = yield* Clock.currentTimeMillis
       const exit = yield* Effect.exit(restore(work))
-      // an interruption of ours comes with an end that was stored, or is going to be, by whoever sent it
-      if (cell.ended || (Exit.isInterrupted(exit) && deps.entry.closing !== null)) return
-      cell.ended = true
+      // a teardown that interrupts the work stores the end of the operation itself
+      if (Exit.isInterrupted(exit) && isClosing(deps.entry.state.unsafeGet())) return
+      if (!markEnded(ended)) return
       yield* store(deps, id, endOf(deps, id, exit, (yield* Clock.currentTimeMillis) - startedAt))
     })
   )
 
-/** The work knows whose it is: it may wait for its own session's turns, which a run could not. */
+/** Marks the work as an operation of its session: it may wait for the session's turns, which a run could not. */
 export const asOperation = <A, E, R>(entry: Entry, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.provideService(work, CurrentSession, { sessionId: entry.sessionId, runId: null, role: "operation" })
 
-/** Starts the work of an operation that has just been registered. Synchronous: it is called where that is settled. */
+/** Starts the work of an operation that was just registered. Synchronous: it is called where the registration settles. */
 export const start = <E>(
   deps: OperationDeps,
   id: OperationId,
   work: Effect.Effect<OperationAnswer, E>
 ): void => {
   const { entry, spawner } = deps
-  const cell = { ended: false }
-  const fiber = spawner.spawn(entry.scope, body(deps, id, cell, work))
-  const current: OperationFiber = Object.assign(cell, { fiber })
-  entry.operations.set(id, current)
-  // an id that was forgotten may have come again meanwhile
-  fiber.addObserver(() => {
-    if (entry.operations.get(id) === current) entry.operations.delete(id)
-  })
+  const ended = new Cell(false)
+  const current: OperationFiber = { ended, fiber: spawner.spawn(entry.scope, body(deps, id, ended, work)) }
+  Entries.update(entry, ({ operations }) => ({ operations: HashMap.set(operations, id, current) }))
+  current.fiber.addObserver(() => forget(entry, id, current))
 }
 
-/** The operation has ended by somebody else's word: its work is interrupted, and not waited for. */
-export const release = (entry: Entry, id: OperationId): void => {
-  const current = entry.operations.get(id)
-  if (current === undefined || current.ended) return
-  current.ended = true
-  current.fiber.unsafeInterruptAsFork(FiberId.none)
+/** Drops the fiber of an operation. An id that the session has forgotten may have come again meanwhile: that one stays. */
+const forget = (entry: Entry, id: OperationId, ended: OperationFiber): void =>
+  Entries.update(entry, ({ operations }) => {
+    const current = Option.getOrNull(HashMap.get(operations, id))
+    return current === ended ? { operations: HashMap.remove(operations, id) } : {}
+  })
+
+const interrupt = ({ ended, fiber }: OperationFiber): void => {
+  if (markEnded(ended)) fiber.unsafeInterruptAsFork(FiberId.none)
 }
+
+/** The operation has ended in another way: interrupts its work and does not wait for it. */
+export const release = (entry: Entry, id: OperationId): void =>
+  Option.match(HashMap.get(entry.rare.unsafeGet().operations, id), { onNone: () => {}, onSome: interrupt })
+
+/** All operations have ended with their session: interrupts the work of each. */
+export const releaseAll = (entry: Entry): void => HashMap.forEach(entry.rare.unsafeGet().operations, interrupt)

@@ -1,4 +1,12 @@
-/** @since 0.1.0 */
+/**
+ * The operations of one entry, as its users call them.
+ *
+ * Callers: the operations surface, the bindings, and the loop, which hands them to the executor.
+ *
+ * Invariant: an entry has one such object, made at its first use.
+ *
+ * @since 0.1.0
+ */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -20,6 +28,7 @@ import { OperationPeer, OperationSpec } from "../../../src/domain/Operation.js"
 import { listSince } from "../../../src/kernel/feed.js"
 import * as Ops from "../../../src/kernel/operations.js"
 import type { Entry } from "../entry.js"
+import * as Entries from "../entry.js"
 import { traced } from "../machineParts.js"
 import * as Stored from "../stored.js"
 import { follow } from "./feed.js"
@@ -126,7 +135,7 @@ const terminateOwner = ({ entry }: OperationDeps, given: string) =>
 
 const named = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) => traced(`operations.${name}`, effect)
 
-/** The operations of an entry. There is one such object per entry: `operationsOf` keeps it. */
+/** The operations of an entry; `operationsOf` keeps the object. */
 const make = (deps: OperationDeps): SessionOperations => {
   const { entry } = deps
   const state = () => entry.authority.unsafeState()
@@ -163,5 +172,10 @@ const make = (deps: OperationDeps): SessionOperations => {
 }
 
 /** The operations of an entry, the same object each time. */
-export const operationsOf = (deps: Omit<OperationDeps, "entry">) => (entry: Entry): SessionOperations =>
-  entry.operationRegistry ??= make({ ...deps, entry })
+export const operationsOf = (deps: Omit<OperationDeps, "entry">) => (entry: Entry): SessionOperations => {
+  const known = entry.rare.unsafeGet().operationRegistry
+  if (known !== null) return known
+  const operationRegistry = make({ ...deps, entry })
+  Entries.update(entry, () => ({ operationRegistry }))
+  return operationRegistry
+}

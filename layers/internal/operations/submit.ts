@@ -1,4 +1,10 @@
-/** @since 0.1.0 */
+/**
+ * Submits commands of operations; their errors are operation errors.
+ *
+ * Callers: the operations of an entry and their fibers.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { SubmitError } from "../../../services/MachineAuthority.js"
@@ -9,6 +15,7 @@ import { OpInternal, OpOwnerRetired } from "../../../src/domain/Errors.js"
 import { isRetryable } from "../../../src/domain/StoreErrors.js"
 import type { Entry } from "../entry.js"
 import type { FreshIds } from "../freshIds.js"
+import { mayBegin } from "../mayBegin.js"
 import { textOf } from "../rendering.js"
 import type { Spawner } from "../spawn.js"
 
@@ -36,11 +43,13 @@ const failure = (entry: Entry) => (error: SubmitError): OperationError => {
   }
 }
 
-/** Asked where it is decided, not where it is queued: what is decided after this would come after the closing commit. */
+/** Decided where the command is folded, not where it is queued: a later change would come after the closing commit. */
 const whileOpen = <A>(entry: Entry, command: Command<A>): Command<A> => ({
   name: command.name,
   decide: (state, env) =>
-    entry.closed ? Either.left({ _tag: "TerminalPhase", command: command.name }) : command.decide(state, env)
+    Either.isLeft(mayBegin(entry, "operation"))
+      ? Either.left({ _tag: "TerminalPhase", command: command.name })
+      : command.decide(state, env)
 })
 
 /** Submits a command that only a closed session refuses; `onSettled` runs synchronously when it is done, whoever still waits. */

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * Bindings of sessions, by session id.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import type { BindingsControl, SessionRuntimeBindings } from "../../../services/SessionBindings.js"
 import type { RuntimeDriverError } from "../../../src/domain/Errors.js"
@@ -6,10 +10,10 @@ import type { SessionId } from "../../../src/domain/Ids.js"
 import * as Bindings from "../bindings.js"
 import type { Entry } from "../entry.js"
 import type { MachineParts } from "../machineParts.js"
-import { traced } from "../machineParts.js"
+import { call, traced } from "../machineParts.js"
 import { commitTerminalReceipt } from "../serviceTurn.js"
 
-/** Sessions are bound to whoever works with them. */
+/** Bindings of sessions, registered if need be. */
 export const bindings = (parts: MachineParts): BindingsControl => {
   const prepared = (
     sessionId: SessionId,
@@ -21,9 +25,6 @@ export const bindings = (parts: MachineParts): BindingsControl => {
       traced("prepareLocalSessionBindings", prepared(sessionId, Bindings.local)),
     verifyBindings: Bindings.verify,
     commitServiceTurnTerminalReceipt: (sessionId) =>
-      traced(
-        "commitServiceTurnTerminalReceipt",
-        Effect.flatMap(parts.registry.lookup(sessionId), commitTerminalReceipt)
-      )
+      call("commitServiceTurnTerminalReceipt", parts.registry.lookup(sessionId), commitTerminalReceipt)
   }
 }

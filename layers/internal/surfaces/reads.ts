@@ -1,10 +1,17 @@
-/** @since 0.1.0 */
+/**
+ * Reads of sessions; nothing here changes anything.
+ *
+ * Reads that the session handle shares are functions of an entry, or of what resolves it.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { SessionEvent } from "../../../services/MachineAuthority.js"
 import type { MeerkatMachineService, SessionFeed } from "../../../services/MeerkatMachine.js"
 import type { RuntimeDriverError } from "../../../src/domain/Errors.js"
+import type { InputId } from "../../../src/domain/Ids.js"
 import { runtimeIdOf } from "../../../src/domain/Ids.js"
 import { stateOfOpen, stateOfTerminal } from "../../../src/domain/InputRecord.js"
 import type { Message } from "../../../src/domain/Message.js"
@@ -15,12 +22,9 @@ import * as Admission from "../admission.js"
 import type { Entry } from "../entry.js"
 import type { MachineParts, Resolve } from "../machineParts.js"
 import { snapshotOf } from "../spine.js"
-import { visibleOf } from "../usable.js"
+import { visibleOf } from "../visibleState.js"
 
-/**
- * The read model of a state: of the published one, or of the one an event stream begins with. Everything else is read in
- * the same step.
- */
+/** The read model of the published state, or of the state that an event stream begins with. The rest is read in the same step. */
 export const snapshot = (parts: MachineParts, entry: Entry, state?: SessionState) =>
   Effect.sync(() =>
     snapshotOf(
@@ -36,7 +40,7 @@ const eventsOf = (resolve: Resolve) =>
     Effect.map(resolve, (entry) => Stream.map(entry.authority.events, (event) => ({ entry, event })))
   )
 
-/** A snapshot, then everything that happens; of the incarnation that is there when somebody subscribes. */
+/** A snapshot, then every event, of the incarnation that is live at the subscription. */
 export const feed = (parts: MachineParts, resolve: Resolve): Stream.Stream<SessionFeed, RuntimeDriverError> =>
   Stream.mapEffect(
     eventsOf(resolve),
@@ -49,7 +53,7 @@ export const feed = (parts: MachineParts, resolve: Resolve): Stream.Stream<Sessi
         : Effect.succeed(event)
   )
 
-/** The committed body, as it is when somebody asks. */
+/** The committed messages, as they are at the call. */
 export const history = ({ store }: MachineParts, resolve: Resolve): Stream.Stream<Message, RuntimeDriverError> =>
   Stream.unwrap(
     Effect.map(
@@ -58,7 +62,7 @@ export const history = ({ store }: MachineParts, resolve: Resolve): Stream.Strea
     )
   )
 
-/** The visible state of each snapshot and of each change; what a slow reader missed is made up for by the next snapshot. */
+/** The visible state of each snapshot and of each change. After a lag the next snapshot has the current state. */
 const stateOf = (entry: Entry, item: SessionEvent): Option.Option<RuntimeState> => {
   if (item._tag === "Snapshot") return Option.some(visibleOf(entry, item.state))
   if (item._tag === "Lagged") return Option.none()
@@ -66,7 +70,17 @@ const stateOf = (entry: Entry, item: SessionEvent): Option.Option<RuntimeState> 
   return event._tag === "StateChanged" ? Option.some(event.to) : Option.none()
 }
 
-/** What a session is like; nothing here changes anything. */
+/** The state that callers see. */
+export const runtimeState = (resolve: Resolve) => Effect.map(resolve, (entry) => visibleOf(entry))
+
+/** The outcome of an input; none while it is open. */
+export const outcome = (parts: MachineParts, resolve: Resolve, inputId: InputId) =>
+  Effect.flatMap(resolve, (entry) =>
+    Ledger.get(entry.authority.unsafeState().ledger, inputId) !== undefined
+      ? Effect.succeedNone
+      : Admission.storedOutcome(parts, entry, inputId))
+
+/** Reads of sessions, by session id. */
 export const reads = (
   parts: MachineParts
 ): Pick<
@@ -84,7 +98,7 @@ export const reads = (
 > => {
   const { registry, store } = parts
   return {
-    runtimeState: (sessionId) => Effect.map(registry.lookup(sessionId), (entry) => visibleOf(entry)),
+    runtimeState: (sessionId) => runtimeState(registry.lookup(sessionId)),
     runtimeStateChanges: (sessionId) =>
       Stream.changes(
         Stream.filterMap(eventsOf(registry.lookup(sessionId)), ({ entry, event }) => stateOf(entry, event))
@@ -98,14 +112,7 @@ export const reads = (
           { onFailure: Admission.readFailure, onSuccess: Option.map(stateOfTerminal) }
         )
       }),
-    outcome: (sessionId, inputId) =>
-      Effect.flatMap(
-        registry.lookup(sessionId),
-        (entry) =>
-          Ledger.get(entry.authority.unsafeState().ledger, inputId) !== undefined
-            ? Effect.succeedNone
-            : Admission.storedOutcome(parts, entry, inputId)
-      ),
+    outcome: (sessionId, inputId) => outcome(parts, registry.lookup(sessionId), inputId),
     listActiveInputs: (sessionId) =>
       Effect.map(
         registry.lookup(sessionId),

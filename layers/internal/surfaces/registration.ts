@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * Sessions are registered, get their executor, and are unregistered, by session id.
+ *
+ * @since 0.1.0
+ */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -8,14 +12,15 @@ import type { MeerkatMachineService } from "../../../services/MeerkatMachine.js"
 import type { SessionId } from "../../../src/domain/Ids.js"
 import { Name } from "../../../src/domain/Text.js"
 import { setSilentIntents } from "../../../src/kernel/commands/queue.js"
-import { givenWithin } from "../given.js"
 import type { MachineParts } from "../machineParts.js"
-import { submit, traced } from "../machineParts.js"
+import { call, submit, traced } from "../machineParts.js"
+import { givenWithin } from "../mayBegin.js"
 import * as Stored from "../stored.js"
+import { attachmentOf } from "../transitions.js"
 
 const checkIntents = Stored.check(Schema.Array(Name))
 
-/** The factory runs in the attachment scope, with everything else it needs from the caller. */
+/** Runs the factory in the attachment scope, with the caller's context for everything else. */
 export const ensureFactory = <E, R>(
   parts: MachineParts,
   sessionId: SessionId,
@@ -34,7 +39,7 @@ export const ensureFactory = <E, R>(
     }
   )
 
-/** Sessions come and go. */
+/** The registration of sessions. */
 export const registration = (
   parts: MachineParts
 ): Pick<
@@ -57,8 +62,7 @@ export const registration = (
     )
   return {
     registerSession: (sessionId) => traced("registerSession", Effect.asVoid(parts.acquire(sessionId))),
-    unregisterSession: (sessionId) =>
-      traced("unregisterSession", Effect.flatMap(registry.lookup(sessionId), parts.unregister)),
+    unregisterSession: (sessionId) => call("unregisterSession", registry.lookup(sessionId), parts.unregister),
     unregisterSessionIfEpoch: (sessionId, epochId) =>
       traced(
         "unregisterSessionIfEpoch",
@@ -77,15 +81,16 @@ export const registration = (
         Effect.map(ensureFactory(parts, sessionId, build), (_) => _.outcome)
       ),
     containsSession: (sessionId) => Effect.sync(() => registry.find(sessionId) !== undefined),
-    sessionHasExecutor: (sessionId) => Effect.sync(() => (registry.find(sessionId)?.attachment ?? null) !== null),
+    sessionHasExecutor: (sessionId) =>
+      Effect.sync(() => {
+        const entry = registry.find(sessionId)
+        return entry !== undefined && attachmentOf(entry.state.unsafeGet()) !== null
+      }),
     setSessionSilentIntents: (sessionId, intents) =>
-      traced(
-        "setSessionSilentIntents",
-        Effect.flatMap(registry.lookup(sessionId), (entry) =>
-          Effect.flatMap(
-            givenWithin(parts.config.maxCommitBytes, entry, checkIntents, intents, "a list of intents"),
-            (checked) => submit(entry, setSilentIntents(checked))
-          ))
-      )
+      call("setSessionSilentIntents", registry.lookup(sessionId), (entry) =>
+        Effect.flatMap(
+          givenWithin(parts.config.maxCommitBytes, entry, checkIntents, intents, "a list of intents"),
+          (checked) => submit(entry, setSilentIntents(checked))
+        ))
   }
 }

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The tools that sessions show: by session id, and for one session.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { SessionTools, ToolsControl } from "../../../services/SessionTools.js"
@@ -13,9 +17,9 @@ import {
 } from "../../../src/domain/ToolVisibility.js"
 import * as Commands from "../../../src/kernel/commands/tools.js"
 import { visibilityOf } from "../../../src/kernel/toolVisibility.js"
-import { givenWithin } from "../given.js"
 import type { MachineParts, Resolve } from "../machineParts.js"
-import { submit, traced } from "../machineParts.js"
+import { call, submit } from "../machineParts.js"
+import { givenWithin } from "../mayBegin.js"
 import * as Stored from "../stored.js"
 
 /** Which tools sessions show, by session id. */
@@ -32,7 +36,7 @@ const checkFilter = Stored.check(WitnessedToolFilter)
 const checkAuthorities = Stored.check(Schema.Array(DeferredToolLoadAuthority))
 const checkNames = Stored.check(Schema.Array(Name))
 const checkVisibility = Stored.check(SessionToolVisibilityState)
-// not stored themselves, but what is stored of a tool is taken from them
+// catalogues are not stored themselves; the stored facts of a tool are taken from them
 const checkCatalogs = Stored.check(Schema.Struct({ deferred: ToolWitnesses, filter: ToolWitnesses }))
 
 /** The tools of one session. A decision of more than `maxCommitBytes` is refused as `TooLarge`. */
@@ -43,13 +47,14 @@ export const sessionTools = ({ config }: Pick<MachineParts, "config">, resolve: 
     value: unknown,
     command: (value: V) => Command<A>
   ) =>
-    traced(
+    call(
       name,
-      Effect.flatMap(resolve, (entry) =>
+      resolve,
+      (entry) =>
         Effect.flatMap(
           givenWithin(config.maxCommitBytes, entry, check, value, what),
           (checked) => submit(entry, command(checked))
-        ))
+        )
     )
   const visibility = [checkVisibility, "a visibility of tools"] as const
   return {
@@ -79,9 +84,6 @@ export const sessionTools = ({ config }: Pick<MachineParts, "config">, resolve: 
     replace: (state) => send("replaceVisibility", visibility, state, Commands.replaceVisibility),
     replaceCatalogs: (catalogs) =>
       send("replaceCatalogs", [checkCatalogs, "catalogues of tools"], catalogs, Commands.replaceCatalogs),
-    boundaryApplied: traced(
-      Commands.applyBoundary.name,
-      Effect.flatMap(resolve, (entry) => submit(entry, Commands.applyBoundary))
-    )
+    boundaryApplied: call(Commands.applyBoundary.name, resolve, (entry) => submit(entry, Commands.applyBoundary))
   }
 }
