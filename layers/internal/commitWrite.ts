@@ -27,7 +27,8 @@ import { pretty, textOf } from "./rendering.js"
 
 /** The cell that a worker writes: the published state, the revision it stands at, and who is to be told. */
 export interface Cell {
-  state: SessionState
+  /** the published state; only `publish` replaces it */
+  readonly state: SessionState
   revision: number
   health: Health
   readonly incarnation: number

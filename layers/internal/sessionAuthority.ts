@@ -1,8 +1,16 @@
 /**
- * The owner of one session's state: arrival queue, commit worker, published state, waiters, events.
+ * The authority of one session: it owns the published state, the queue of commands, and every waiter.
  *
- * `MachineAuthorityLive` makes one per incarnation. Nothing that must be durable is published before it is; at most one
- * commit is in flight; every submitter hears exactly one answer.
+ * The published state is a `Ref`. Only a round of the commit worker writes it (`publish`), after its commit is durable;
+ * everything else reads it. A publication of an equal state wakes the fibers that wait for a change.
+ *
+ * Callers: `MachineAuthorityLive` makes one per incarnation; every command of the session goes through `submit`.
+ *
+ * Invariants:
+ * - Callers see no state that is not durable.
+ * - At most one round runs at a time. The worker exists only while the queue holds a command.
+ * - Every submitter gets exactly one answer.
+ * - A callback that throws stops neither the worker nor another callback.
  *
  * @since 0.1.0
  */
@@ -21,6 +29,7 @@ import type { SessionState } from "../../src/domain/SessionState.js"
 import { flushDirty } from "../../src/kernel/commands/flush.js"
 import type { Remembered } from "../../src/kernel/opening.js"
 import { isDirty } from "../../src/kernel/softFacts.js"
+import * as Cells from "./cell.js"
 import type { Pending } from "./commitRound.js"
 import { pending } from "./commitRound.js"
 import { runRound } from "./commitWorker.js"
@@ -52,7 +61,7 @@ export interface AuthorityOptions {
 }
 
 type Listener = (state: SessionState) => void
-/** Calls what somebody left here to be called; what it throws goes to the log. */
+/** Calls a callback; a thrown defect goes to the log. */
 type Guard = <A>(call: () => A) => Either.Either<A, unknown>
 
 /** Callbacks at each publication; few per session, and none while nobody listens. */
@@ -78,13 +87,14 @@ const closedOutcome: CompletionOutcome = { _tag: "RuntimeTerminated", reason: "t
 const endOf = (cause: Cause.Cause<never>): string =>
   Cause.isInterruptedOnly(cause) ? "it is being closed" : `its commit worker died: ${pretty(cause)}`
 
-/** The owner of one session's state. Everything here is synchronous but the worker and the flush timer. */
+/** Makes the authority. Everything here is synchronous except the worker and the flush timer. */
 export const make = (options: AuthorityOptions): SessionAuthority => {
   const { deps, scope, spawner } = options
   const listeners = new Listeners()
   const inputs = Waiters.make<InputId, CompletionOutcome, never>()
   const watches = Watches.make()
-  const hub = EventHub.make(options.state.sessionId, options.eventBuffer, () => cell.state)
+  const published = new Cells.Cell(options.state)
+  const hub = EventHub.make(options.state.sessionId, options.eventBuffer, () => published.unsafeGet())
   let arrivals: Array<Pending> = []
   let current: ReadonlyArray<Pending> = []
   let worker: Fiber.RuntimeFiber<void> | null = null
@@ -95,7 +105,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
   let kept: Set<Kept> | null = null
   let lostRuns: Set<RunId> | null = null
 
-  /** Nothing that was left here may stop the worker or keep another one from being told. */
+  /** A callback stops neither the worker nor another callback. */
   const guard: Guard = (call) =>
     Either.mapLeft(Either.try(call), (defect) => {
       spawner.spawn(scope, logWarning(`a callback of session "${options.state.sessionId}" died`, Cause.die(defect)))
@@ -116,13 +126,15 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
     }
   }
   const cell: Cell = {
-    state: options.state,
+    get state() {
+      return published.unsafeGet()
+    },
     revision: options.revision,
     incarnation: options.incarnation,
     health: { _tag: "Ready" },
     tell,
     publish: (state) => {
-      cell.state = state
+      published.unsafeModify(() => [undefined, state])
       listeners.call(state, guard)
       if (isDirty(state)) scheduleFlush()
     },
@@ -168,7 +180,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
     worker = fiber
     fiber.addObserver((exit) => {
       worker = null
-      // whoever of the round was told already hears nothing of this
+      // members of the round that were answered already get nothing of this
       if (Exit.isFailure(exit)) cell.reload(endOf(exit.cause), [...current, ...arrivals.splice(0)])
       else kick()
     })
@@ -188,7 +200,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
       if (closed) return resume(Effect.fail({ _tag: "Closed" }))
       const remove = enqueue(pending(
         command,
-        // it happened, whatever becomes of the callback: that is told to whoever left it
+        // the command took effect; a defect of the callback fails only its own submitter
         (reply) =>
           resume(Either.match(guard(() => given?.onSettled?.(reply)), {
             onLeft: Effect.die,
@@ -214,7 +226,7 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
     flusher = fiber
     fiber.addObserver((exit) => {
       flusher = null
-      // who is interrupted is at the end of the scope; else it looks again, since more may have come meanwhile
+      // an interruption is the end of the scope; else more soft facts may have come, so it looks again
       if (Exit.isFailure(exit) || !isDirty(cell.state)) return
       scheduleFlush(exit.value ? options.stageFlushMs : Math.max(options.stageFlushMs, refusedPauseMs))
     })
@@ -232,11 +244,11 @@ export const make = (options: AuthorityOptions): SessionAuthority => {
   return {
     sessionId: options.state.sessionId,
     incarnation: options.incarnation,
-    // getters: what is rarely asked for is made when it is asked for, not once per session
+    // getters: effects that are rarely used are made at their use, not once per session
     get state() {
-      return Effect.sync(() => cell.state)
+      return published.get
     },
-    unsafeState: () => cell.state,
+    unsafeState: () => published.unsafeGet(),
     get health() {
       return Effect.sync(() => cell.health)
     },
