@@ -22,7 +22,6 @@ import * as Quarantine from "./internal/sqlite/quarantine.js"
 import * as Reads from "./internal/sqlite/reads.js"
 import * as Shapes from "./internal/sqlite/shapes.js"
 import { storedCeiling, verbs, workerOptions } from "./internal/storeMember.js"
-import * as RuntimeStoreReaderSqlite from "./RuntimeStoreReaderSqlite.js"
 
 /** @since 0.1.0 @category models */
 export interface SqliteOptions {
@@ -64,14 +63,6 @@ export const layer = (options: SqliteOptions): Layer.Layer<RuntimeStore, OpenErr
   Layer.scoped(RuntimeStore, make(options)).pipe(
     Layer.provide([NodeFileSystem.layer, NodePath.layer, HandoverLive.layer, IdGenLive.layer])
   )
-
-/**
- * The same file, only looked at: without its lock, beside the process that has it open. See `RuntimeStoreReaderSqlite`.
- *
- * @since 0.1.0
- * @category layers
- */
-export const layerReadOnly = RuntimeStoreReaderSqlite.layer
 
 /**
  * The same with its environment taken from outside: file system, event loop and ids of a simulation, say.

@@ -8,6 +8,7 @@ import { initial, SessionToolVisibilityState } from "../../src/domain/ToolVisibi
 import { violations } from "../../src/kernel/invariants.js"
 import * as Ledger from "../../src/kernel/Ledger.js"
 import { planOpening } from "../../src/kernel/opening.js"
+import { isHard } from "../../src/kernel/round.js"
 import { visibilitySlice } from "../../src/kernel/toolVisibility.js"
 import { event, held, inputId, operation, prompt, record, runId } from "../support/inputs.js"
 import {
@@ -155,7 +156,7 @@ describe("opening a session", () => {
 
   it("D11 what comes out of an image is staged by a hard commit, however often it was staged before", () => {
     const state = play(opened(imageWith([record(prompt(1))])).state, ...attaching)
-    assert.isTrue(decide(state, staging()).reply?.hard)
+    assert.isTrue(isHard(decide(state, staging()).emits))
   })
 
   it("RCV-08 what lived in memory only is dropped", () => {

@@ -53,7 +53,7 @@ const events = (emits: Parameters<typeof ofTag>[0]) => ofTag(emits, "Event").map
 describe("staging", () => {
   it("LOOP-01 takes the batch, counts it, and tells it", () => {
     const { emits, reply, state } = decide(play(attached, take(prompt(1))), staging())
-    assert.deepInclude(reply, { runId: runId(1), attempt: 1, hard: false, completions: [] })
+    assert.deepInclude(reply, { runId: runId(1), attempt: 1, completions: [] })
     assert.deepStrictEqual(reply?.records.map(({ inputId }) => inputId), [inputId(1)])
     assert.deepInclude(state.lifecycle, { _tag: "Running", returnTo: "Attached", owner: "loop", sequence: 0 })
     assert.deepInclude(recordOf(state, 1), { attempts: 1, lastRunId: runId(1) })
@@ -72,7 +72,6 @@ describe("staging", () => {
 
   it("D11 what was staged before is staged by a hard commit", () => {
     const { emits, reply, state } = decide(play(running, failing()), staging(2))
-    assert.isTrue(reply?.hard)
     assert.isTrue(isHard(emits))
     assert.deepStrictEqual(state.dirty.inputs, [])
     assert.strictEqual(reply?.attempt, 2)
@@ -82,8 +81,8 @@ describe("staging", () => {
     const taken = decide(attached, take(prompt(1, undefined, { durability: "ephemeral" })))
     assert.isFalse(isHard(taken.emits))
     const again = play(taken.state, staging(), failing())
-    const { emits, reply, state } = decide(again, staging(2))
-    assert.isFalse(isHard(emits) || reply?.hard)
+    const { emits, state } = decide(again, staging(2))
+    assert.isFalse(isHard(emits))
     assert.deepStrictEqual(commitOf({ emits, state }).inputs, [])
   })
 

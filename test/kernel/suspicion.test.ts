@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { defaults } from "../../services/MeerkatMachineConfig.js"
 import type { InputRecord } from "../../src/domain/InputRecord.js"
 import type { Clearance } from "../../src/domain/RuntimeState.js"
+import { isHard } from "../../src/kernel/round.js"
 import { selectBatch } from "../../src/kernel/selection.js"
 import * as Suspicion from "../../src/kernel/suspicion.js"
 import * as In from "../support/inputs.js"
@@ -64,10 +65,10 @@ describe("suspicion", () => {
     const attached = play(opened(imageWith(rows)).state, ...attaching)
     const alone = decide(attached, staging(1, "alone"))
     assert.deepStrictEqual(recordOf(alone.state, 1)?.status, { type: "staged", runId: In.runId(1), alone: true })
-    assert.isTrue(alone.reply?.hard)
+    assert.isTrue(isHard(alone.emits))
     const shared = decide(attached, staging(1, "shared"))
     assert.deepStrictEqual(recordOf(shared.state, 2)?.status, { type: "staged", runId: In.runId(1) })
-    assert.isTrue(shared.reply?.hard)
+    assert.isTrue(isHard(shared.emits))
     assert.isNull(decide(attached, staging(1, "none")).reply)
   })
 })

@@ -56,8 +56,6 @@ export const accept = (request: AcceptRequest): Command<AcceptReply> =>
 /** What `acceptAndStage` answered. @since 0.1.0 @category models */
 export interface InlineRun extends StagedRun {
   readonly inputId: InputId
-  /** its staging has to be durable before it is applied (D11) */
-  readonly hard: boolean
 }
 
 /**
@@ -274,8 +272,8 @@ const begunInline = (
   const { inputId } = record
   const alone = clearance === "alone" && isSuspect(record, env.limits)
   const begun = Table.thenFire(queued, "BeginInline", beginning(runId, [record], env))
-  return answered(Table.thenFire(begun, "Stage", { inputId, runId, at: env.now, alone }), ({ emits, state }) => ({
-    ...stagedRun(state, emits, runId),
+  return answered(Table.thenFire(begun, "Stage", { inputId, runId, at: env.now, alone }), ({ state }) => ({
+    ...stagedRun(state, runId),
     inputId
   }))
 }

@@ -5,7 +5,7 @@
  */
 import * as Either from "effect/Either"
 import { bounded } from "../../domain/BoundedText.js"
-import type { Command, RunFailure, RunOutput } from "../../domain/Command.js"
+import type { Command, RunFailure, RunOutput, StagedRun } from "../../domain/Command.js"
 import type { CompletionOutcome } from "../../domain/Completion.js"
 import type { RunId } from "../../domain/Ids.js"
 import type { AbandonReason, InputRecord } from "../../domain/InputRecord.js"
@@ -19,7 +19,6 @@ import { clearanceOfBatch } from "../suspicion.js"
 import type { Fold, Step } from "../table.js"
 import * as Table from "../table.js"
 import { answered, external, internal } from "./command.js"
-import type { Staged } from "./staging.js"
 import { beginning, stagedRun } from "./staging.js"
 
 /** What a loop stages its next batch with. @since 0.1.0 @category models */
@@ -41,7 +40,7 @@ export interface StageOptions {
  * @since 0.1.0
  * @category commands
  */
-export const stage = (options: StageOptions): Command<Staged | null> =>
+export const stage = (options: StageOptions): Command<StagedRun | null> =>
   internal("stage", (fold, env) => {
     const { lifecycle, registration } = fold.state
     if (lifecycle._tag === "Running" || registration._tag === "Draining") return Either.right(Table.answer(fold, null))
@@ -53,7 +52,7 @@ export const stage = (options: StageOptions): Command<Staged | null> =>
     const begun = Table.fire(fold, "BeginRun", { ...beginning(options.runId, batch, env), token: options.token })
     return answered(
       each(begun, "Stage", batch, ({ inputId }) => ({ inputId, runId: options.runId, at: env.now, alone })),
-      ({ emits, state }) => stagedRun(state, emits, options.runId)
+      ({ state }) => stagedRun(state, options.runId)
     )
   })
 

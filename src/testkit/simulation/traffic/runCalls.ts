@@ -107,9 +107,6 @@ const use = (crew: Crew, id: SessionId, { turn }: SessionRuntimeBindings) =>
     return call(crew, turn, id)
   })
 
-/** Names of all ways to use a service turn, for coverage. @since 0.1.0 @category traffic */
-export const turnCallNames: ReadonlyArray<string> = Object.keys(turnCalls)
-
 /** @since 0.1.0 @category traffic */
 export const bindingCalls: Record<keyof BindingsControl, Call> = {
   prepareBindings: (crew, id) =>
