@@ -1,5 +1,5 @@
 /**
- * Slim references. `Cell` is a `Ref` of one word beside its header (56 bytes; a stock `Ref` takes 297), `SynchronizedCell`
+ * Slim references. `Cell` is a `Ref` of one word beside its header (about 35 bytes; a stock `Ref` takes 297), `SynchronizedCell`
  * a `SynchronizedRef` whose permit is made at its first use (a stock one takes 1,270 bytes).
  *
  * Both are values of the library's own interfaces: `Ref.get`, `Ref.modify`, `SynchronizedRef.modifyEffect` and the rest

@@ -1,4 +1,14 @@
-/** @since 0.1.0 */
+/**
+ * One change of one session's model: hydrate, resolve, tell the host, install the tools.
+ *
+ * Callers: the llm surface, in a fiber of the machine that holds the permit of the session's model facts.
+ *
+ * Invariants:
+ * - Before the host is told anything, an interruption leaves everything as it was.
+ * - Afterwards the change completes, or is undone; what cannot be undone is discarded at the host.
+ *
+ * @since 0.1.0
+ */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -37,7 +47,7 @@ export interface Job {
   readonly cell: ModelCell
   readonly service: SessionLlmReconfigureHostService
   readonly request: SessionLlmReconfigureRequest
-  /** called when the host is about to be told: from here on the change ends whatever becomes of who asked for it */
+  /** called before the host is told anything: from here on an interruption of the caller does not stop the change */
   readonly onBegun: () => void
 }
 
@@ -52,7 +62,7 @@ interface Change {
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-/** The visibility may change while the host is told; it is told anew then, a few times. */
+/** How often the host is told a visibility that changes meanwhile. */
 const attempts = 5
 
 const failed = ({ error }: HostFailure): RuntimeDriverError => error
@@ -185,7 +195,7 @@ const errorOf = ({ entry }: Job, cause: Cause.Cause<RuntimeDriverError>): Runtim
     : new Internal({ detail: "a change of the model died", cause: Cause.squash(cause), retryable: false })
 }
 
-/** It cannot be brought back: the live session is dropped at the host, and nothing is known of its model. */
+/** The change cannot be undone: discards the live session at the host and forgets what was known of its model. */
 const discard = ({ host, job }: Change, original: RuntimeDriverError, undoing: RuntimeDriverError) =>
   host.call("discardLiveSession", (service) => service.discardLiveSession(job.entry.sessionId)).pipe(
     Effect.catchAll(({ error }) => Effect.logWarning(`the live session could not be discarded: ${error.message}`)),
