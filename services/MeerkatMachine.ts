@@ -1,4 +1,11 @@
-/** @since 0.1.0 */
+/**
+ * The public interface of the machine: the calls by session id, and `SessionHandle`, the same calls for one session.
+ *
+ * `MeerkatMachineLive` implements it; applications and the command line call it. Invariants: a call that admits an input
+ * returns after the input is durable; an answer never reports a state that the store has not committed.
+ *
+ * @since 0.1.0
+ */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -28,26 +35,29 @@ import type { OperationsControl, SessionOperations } from "./SessionOperations.j
 import type { InlineTurn, RunsControl } from "./SessionRuns.js"
 import type { SessionTools, ToolsControl } from "./SessionTools.js"
 
-/** What accepting an input came to. @since 0.1.0 @category models */
+/** Whether an input was admitted, or is the duplicate of an admitted input. @since 0.1.0 @category models */
 export type AcceptOutcome =
   | { readonly _tag: "Accepted"; readonly inputId: InputId; readonly state: InputState }
   | { readonly _tag: "Deduplicated"; readonly inputId: InputId; readonly existingId: InputId }
 
-/** How an input will end. @since 0.1.0 @category models */
+/** The handle of an accepted input, to wait for its end. @since 0.1.0 @category models */
 export interface Completion {
   readonly inputId: InputId
-  /** Waits for the end of the input. Never fails, may be awaited many times; interrupting a waiter does not touch the work. */
+  /**
+   * Waits for the end of the input and returns its outcome. It never fails, and callers may wait many times.
+   * Interrupting a waiter does not affect the work.
+   */
   readonly wait: Effect.Effect<CompletionOutcome>
 }
 
-/** What accepting an input came to, and the end to wait for. @since 0.1.0 @category models */
+/** The result of an admission, and the handle to wait for the end. @since 0.1.0 @category models */
 export interface AcceptedWithCompletion {
   readonly outcome: AcceptOutcome
-  /** none for an input that was terminal already */
+  /** empty for an input that had already ended */
   readonly completion: Option.Option<Completion>
 }
 
-/** A prompt that is stored: what its admission came to, and the end to wait for. @since 0.1.0 @category models */
+/** A stored prompt: the result of its admission, and the handle to wait for the end. @since 0.1.0 @category models */
 export interface Prompted {
   readonly outcome: AcceptOutcome
   readonly completion: Completion
@@ -58,43 +68,43 @@ export type AttachOutcome = "attached" | "alreadyAttached"
 
 /** What an unregistration found and did (D7). @since 0.1.0 @category models */
 export interface UnregisterReport {
-  /** staged inputs that were put back into their lane */
+  /** the number of staged inputs that went back to their lane */
   readonly requeued: number
-  /** process-owned operations that were terminated */
+  /** the number of process-owned operations that were terminated */
   readonly terminatedOperations: number
-  /** a fiber did not end within `teardownTimeout` and was left behind, fenced */
+  /** true if a fiber did not end within `teardownTimeout`; it was left behind, fenced */
   readonly forced: boolean
-  /** false when called from inside the session: it was begun, not awaited */
+  /** false for a call from inside the session: the call began the end and did not wait for it */
   readonly joined: boolean
 }
 
-/** What a stop, reset or destroy came to. @since 0.1.0 @category models */
+/** What a stop, reset or destroy did. @since 0.1.0 @category models */
 export interface EndReport {
   readonly inputsAbandoned: number
-  /** false when called from inside the session: it was begun, not awaited */
+  /** false for a call from inside the session: the call began the end and did not wait for it */
   readonly joined: boolean
 }
 
-/** @since 0.1.0 @category models */
+/** What a retirement did. @since 0.1.0 @category models */
 export interface RetireReport {
   readonly inputsAbandoned: number
-  /** inputs that still run, those of the current run included */
+  /** inputs that will still run, including those of the current run */
   readonly inputsPendingDrain: number
 }
 
-/** @since 0.1.0 @category models */
+/** What a recycling did. @since 0.1.0 @category models */
 export interface RecycleReport {
   readonly inputsTransferred: number
 }
 
-/** @since 0.1.0 @category models */
+/** What a recovery did. @since 0.1.0 @category models */
 export interface RecoverReport {
   readonly inputsRecovered: number
   readonly inputsAbandoned: number
   readonly inputsRequeued: number
 }
 
-/** Live facts of a session for people and tests; reading it changes nothing. @since 0.1.0 @category models */
+/** The live state of a session, for people and tests. Reading it changes nothing. @since 0.1.0 @category models */
 export interface SpineSnapshot {
   readonly sessionId: SessionId
   readonly state: RuntimeState
@@ -104,7 +114,7 @@ export interface SpineSnapshot {
   readonly registration: "Queuing" | "Attaching" | "Active" | "Draining"
   readonly attachmentLive: boolean
   readonly currentRunId: RunId | null
-  /** who has the run slot: the session's loop, a service turn, or `acceptInputAndRun` */
+  /** the owner of the run slot: the session's loop, a service turn, or `acceptInputAndRun` */
   readonly currentRunOwner: RunOwner | null
   readonly contributors: ReadonlyArray<InputId>
   readonly queue: ReadonlyArray<InputState>
@@ -115,23 +125,23 @@ export interface SpineSnapshot {
   readonly tools: SessionToolVisibilityState
   readonly cursors: { readonly agentApplied: number; readonly observed: number; readonly injected: number }
   readonly messageCount: number
-  /** the task that drains the peers' inbox */
+  /** the task that drains the peer inbox */
   readonly drain: DrainSnapshot
-  /** `storeRefuses`: the end of a run waits in memory; `reloadRequired`: nothing runs until it is registered again */
+  /** `storeRefuses`: the end of a run waits in memory; `reloadRequired`: nothing runs until a new registration */
   readonly health: "ready" | "storeRefuses" | "reloadRequired"
-  /** broken predicates of the kernel; empty unless there is a bug */
+  /** broken invariants of the kernel; empty unless the code has a bug */
   readonly violations: ReadonlyArray<{ readonly id: string; readonly detail: string }>
 }
 
-/** What a subscriber of a session gets. @since 0.1.0 @category models */
+/** An element of a session's event stream. @since 0.1.0 @category models */
 export type SessionFeed =
   | { readonly _tag: "Snapshot"; readonly snapshot: SpineSnapshot }
   | { readonly _tag: "Event"; readonly envelope: RuntimeEventEnvelope }
   | { readonly _tag: "Lagged"; readonly missed: number }
 
-/** The answer did not come in time; the input stays as it is. @since 0.1.0 @category errors */
+/** The deadline passed before the answer. The input keeps its state: an admitted input stays queued or running. @since 0.1.0 @category errors */
 export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>()("DeadlineExceeded", {
-  /** what is known of the input: a repeated call with the same idempotency key is safe in each case */
+  /** whether the input was admitted; a retry with the same idempotency key is safe in each case */
   admission: Schema.Literal("admitted", "notAdmitted", "unknown"),
   inputId: Schema.optional(Schema.String)
 }) {
@@ -140,20 +150,20 @@ export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>()("De
   }
 }
 
-/** How a prompt is to be taken. @since 0.1.0 @category models */
+/** Options of a prompt. @since 0.1.0 @category models */
 export interface PromptOptions {
   readonly idempotencyKey?: string
   readonly supersessionKey?: string
   readonly correlationId?: string
   readonly blocks?: ReadonlyArray<ContentBlock>
   readonly metadata?: TurnMetadata
-  /** queued without waking the session: rides along with the next batch that something else drives */
+  /** queues the prompt without waking the session: it rides along with the next batch that another input drives */
   readonly hold?: boolean
 }
 
-/** @since 0.1.0 @category models */
+/** A time limit of a call. @since 0.1.0 @category models */
 export interface Deadline {
-  /** how long the call may take; on expiry it fails `DeadlineExceeded`, which says what is known of the input */
+  /** how long the call may take; then it fails `DeadlineExceeded`, which says whether the input was admitted */
   readonly deadline: Duration.DurationInput
 }
 
@@ -162,20 +172,20 @@ export interface NoDeadline {
   readonly deadline?: never
 }
 
-/** @since 0.1.0 @category models */
+/** Options of a steering prompt. @since 0.1.0 @category models */
 export interface SteerOptions extends Omit<PromptOptions, "hold"> {
-  /** the run it is meant for; when it cannot join that run any more it becomes a queued input */
+  /** the run that the prompt is meant for; if it can no longer join that run it becomes a queued input */
   readonly expectedRunId?: RunId
 }
 
-/** One deadline holds for admission and answer. @since 0.1.0 @category models */
+/** Options of `ask`. One deadline covers admission and answer. @since 0.1.0 @category models */
 export interface AskOptions extends PromptOptions, Partial<Deadline> {}
 
 /** `session.prompt`. @since 0.1.0 @category models */
 export interface PromptCall {
-  /** Queues a prompt; durable when this returns. `completion.wait` of the result gives how it ends. */
+  /** Queues a prompt; it is durable when this returns. `completion.wait` of the result returns its outcome. */
   (text: string, options?: PromptOptions & NoDeadline): Effect.Effect<Prompted, RuntimeDriverError>
-  /** Queues a prompt; durable when this returns. Fails `DeadlineExceeded` when the admission takes too long. */
+  /** Queues a prompt; it is durable when this returns. Fails `DeadlineExceeded` if the admission takes too long. */
   (
     text: string,
     options: PromptOptions & Partial<Deadline>
@@ -184,30 +194,30 @@ export interface PromptCall {
 
 /** `session.steer`. @since 0.1.0 @category models */
 export interface SteerCall {
-  /** Goes before queued prompts and asks a running turn to yield at its next boundary; durable when this returns. */
+  /** Queues a prompt before all others and asks a running turn to yield at its next boundary. It is durable on return. */
   (text: string, options?: SteerOptions & NoDeadline): Effect.Effect<Prompted, RuntimeDriverError>
-  /** The same with a deadline: fails `DeadlineExceeded` when the admission takes too long. */
+  /** Does the same with a deadline. Fails `DeadlineExceeded` if the admission takes too long. */
   (
     text: string,
     options: SteerOptions & Partial<Deadline>
   ): Effect.Effect<Prompted, RuntimeDriverError | DeadlineExceeded>
 }
 
-/** One session, as people use it. @since 0.1.0 @category models */
+/** The calls of the machine for one session. @since 0.1.0 @category models */
 export interface SessionHandle {
   readonly sessionId: SessionId
-  /** Queues a prompt; durable when this returns. */
+  /** Queues a prompt; it is durable when this returns. */
   readonly prompt: PromptCall
-  /** Goes before queued prompts and asks a running turn to yield at its next boundary. */
+  /** Queues a prompt before all others and asks a running turn to yield at its next boundary. */
   readonly steer: SteerCall
   /** Queues a prompt and waits for its answer. */
   readonly ask: (
     text: string,
     options?: AskOptions
   ) => Effect.Effect<RunResult, RuntimeDriverError | TurnFailed | DeadlineExceeded>
-  /** How an input ended; none while it is open or when it is unknown. */
+  /** Returns how an input ended; empty while the input is open, or if it is unknown. */
   readonly outcome: (inputId: InputId) => Effect.Effect<Option.Option<CompletionOutcome>, RuntimeDriverError>
-  /** Takes a queued input back: it ends `Cancelled`. */
+  /** Removes a queued input: it ends `Cancelled`. */
   readonly retract: (inputId: InputId) => Effect.Effect<void, RuntimeDriverError>
   /** Moves a queued input into the steer lane. */
   readonly promote: (inputId: InputId) => Effect.Effect<void, RuntimeDriverError>
@@ -220,34 +230,34 @@ export interface SessionHandle {
   readonly reset: Effect.Effect<EndReport, RuntimeDriverError>
   readonly recycle: Effect.Effect<RecycleReport, RuntimeDriverError>
   readonly destroy: Effect.Effect<EndReport, RuntimeDriverError>
-  /** The committed body. */
+  /** The committed messages, in order. */
   readonly history: Stream.Stream<Message, RuntimeDriverError>
-  /** Which tools it shows. */
+  /** Which tools the session shows to its executor. */
   readonly tools: SessionTools
-  /** Which model it speaks to. */
+  /** Which model the session uses. */
   readonly llm: SessionLlm
-  /** Its background operations and their completion feed. */
+  /** The session's background operations and their completion feed. */
   readonly operations: SessionOperations
-  /** A snapshot, then everything that happens. */
+  /** A snapshot, then every event. A subscriber that falls behind gets `Lagged`. */
   readonly events: Stream.Stream<SessionFeed, RuntimeDriverError>
   readonly snapshot: Effect.Effect<Option.Option<SpineSnapshot>>
   readonly state: Effect.Effect<RuntimeState, RuntimeDriverError>
-  /** The inbox of its peers. */
+  /** The inbox for messages of peers. */
   readonly comms: SessionComms
-  /** Accepts an input and runs it here and now; see `RunsControl.acceptInputAndRun`. For sessions without a loop. */
+  /** Accepts an input and runs it in the caller's fiber; see `RunsControl.acceptInputAndRun`. For sessions without a loop. */
   readonly acceptAndRun: <A, E, R>(
     input: Input,
     op: (turn: InlineTurn) => Effect.Effect<readonly [A, TurnOutput], E, R>
   ) => Effect.Effect<A, RuntimeDriverError | TurnCancelled | E, R>
-  /** Binds the session and gives its bindings: for who runs turns in it by `bindings.turn`. */
+  /** Binds the session and returns its bindings, for callers that run turns with `bindings.turn`. */
   readonly bindings: Effect.Effect<SessionRuntimeBindings, RuntimeDriverError>
 }
 
 /**
- * The kernel that owns all sessions of a process.
+ * The machine that owns all sessions of a process.
  *
- * A call addressed to an unknown session fails `NotReady{destroyed}` (`isUnknownSession` tells), one to a destroyed
- * session fails `Destroyed`. Store trouble is `Internal` with `retryable`.
+ * A call to an unknown session fails `NotReady{destroyed}`; `isUnknownSession` recognizes that error. A call to a
+ * destroyed session fails `Destroyed`. A failure of the store is `Internal` with `retryable`.
  *
  * @since 0.1.0
  * @category models
@@ -256,16 +266,16 @@ export interface MeerkatMachineService
   extends BindingsControl, CommsControl, LlmControl, OperationsControl, RunsControl, ToolsControl
 {
   // --- registration
-  /** Makes a session live: recovers it from the store. Registering a live session again does nothing. */
+  /** Recovers a session from the store and makes it live. Registering a live session again does nothing. */
   readonly registerSession: (sessionId: SessionId) => Effect.Effect<void, RuntimeDriverError>
-  /** Takes a live session down (D7): nothing of it acts afterwards; what it holds stays in the store. */
+  /** Ends a live session in this process (D7). No part of it acts afterwards; its inputs and messages stay in the store. */
   readonly unregisterSession: (sessionId: SessionId) => Effect.Effect<UnregisterReport, RuntimeDriverError>
-  /** The same, if the live session still is the one of that epoch. */
+  /** Does the same if the live session has this epoch; returns empty otherwise. */
   readonly unregisterSessionIfEpoch: (
     sessionId: SessionId,
     epochId: EpochId
   ) => Effect.Effect<Option.Option<UnregisterReport>, RuntimeDriverError>
-  /** Registers the session if need be, and attaches the executor unless one is attached. */
+  /** Registers the session if it is not live, and attaches the executor unless one is attached. */
   readonly ensureSessionWithExecutor: (
     sessionId: SessionId,
     executor: CoreExecutor
@@ -275,14 +285,14 @@ export interface MeerkatMachineService
     sessionId: SessionId,
     executor: CoreExecutor
   ) => Effect.Effect<AttachOutcome, RuntimeDriverError>
-  /** The same; the executor is built only after the claim is won, in the scope of the attachment. */
+  /** Does the same, but builds the executor only after this call won the claim, in the scope of the attachment. */
   readonly ensureSessionWithExecutorFactory: <E, R>(
     sessionId: SessionId,
     make: Effect.Effect<CoreExecutor, E, R>
   ) => Effect.Effect<AttachOutcome, RuntimeDriverError | E, Exclude<R, Scope.Scope>>
   readonly containsSession: (sessionId: SessionId) => Effect.Effect<boolean>
   readonly sessionHasExecutor: (sessionId: SessionId) => Effect.Effect<boolean>
-  /** Peer requests with these intents ride along silently. */
+  /** Sets the silent intents: peer requests with them ride along and drive no run. */
   readonly setSessionSilentIntents: (
     sessionId: SessionId,
     intents: ReadonlyArray<string>
@@ -297,7 +307,7 @@ export interface MeerkatMachineService
     sessionId: SessionId,
     input: Input
   ) => Effect.Effect<AcceptOutcome, RuntimeDriverError>
-  /** Whether there is open work that a live loop now looks at again. */
+  /** Returns whether the session has open inputs, which its live loop then runs. Fails `NotReady` if it has no loop. */
   readonly wakeRuntimeIfActiveInputs: (sessionId: SessionId) => Effect.Effect<boolean, RuntimeDriverError>
   readonly retractInput: (sessionId: SessionId, inputId: InputId) => Effect.Effect<void, RuntimeDriverError>
   readonly promoteInput: (sessionId: SessionId, inputId: InputId) => Effect.Effect<void, RuntimeDriverError>
@@ -305,28 +315,28 @@ export interface MeerkatMachineService
   readonly hardCancelCurrentRun: (sessionId: SessionId, reason: string) => Effect.Effect<void, RuntimeDriverError>
   readonly cancelAfterBoundary: (sessionId: SessionId, reason: string) => Effect.Effect<void, RuntimeDriverError>
   // --- lifecycle
-  /** Ends the loop after the current run, abandons the queue; the session is `stopped` until it is registered anew. */
+  /** Ends the loop after the current run and abandons the queue. The session is `stopped` until its next registration. */
   readonly stopRuntimeExecutor: (
     sessionId: SessionId,
     reason: string
   ) => Effect.Effect<EndReport, RuntimeDriverError>
-  /** Accepts nothing more; a live loop drains what is there, without one it is abandoned. */
+  /** Refuses further inputs. A live loop drains the queue; without a loop the queue is abandoned. */
   readonly retireRuntime: (sessionId: SessionId) => Effect.Effect<RetireReport, RuntimeDriverError>
-  /** Abandons the queue; the session goes on. Refused while running. */
+  /** Abandons the queue; the session stays usable. Refused during a run. */
   readonly resetRuntime: (sessionId: SessionId) => Effect.Effect<EndReport, RuntimeDriverError>
-  /** Keeps the queue and brings a retired session back. Refused while running. */
+  /** Keeps the queue and makes a retired session accept inputs again. Refused during a run. */
   readonly recycleRuntime: (sessionId: SessionId) => Effect.Effect<RecycleReport, RuntimeDriverError>
   readonly recoverRuntime: (sessionId: SessionId) => Effect.Effect<RecoverReport, RuntimeDriverError>
-  /** Ends the session for good, its run included. */
+  /** Ends the session and its run for good. */
   readonly destroyRuntime: (sessionId: SessionId) => Effect.Effect<EndReport, RuntimeDriverError>
-  /** Tells the session's subscribers something of one's own. */
+  /** Publishes an event of the application to the session's subscribers. */
   readonly publishEvent: (
     sessionId: SessionId,
     event: { readonly kind: string; readonly payload: Json }
   ) => Effect.Effect<void, RuntimeDriverError>
   // --- reads
   readonly runtimeState: (sessionId: SessionId) => Effect.Effect<RuntimeState, RuntimeDriverError>
-  /** The state of now, then every change of it. */
+  /** The current state, then every change of it. */
   readonly runtimeStateChanges: (sessionId: SessionId) => Stream.Stream<RuntimeState, RuntimeDriverError>
   readonly inputState: (
     sessionId: SessionId,
@@ -346,14 +356,14 @@ export interface MeerkatMachineService
   readonly runtimeEvents: (sessionId: SessionId) => Stream.Stream<SessionFeed, RuntimeDriverError>
   readonly meerkatMachineSpineSnapshot: (sessionId: SessionId) => Effect.Effect<Option.Option<SpineSnapshot>>
   readonly storedSessions: (filter?: SessionFilter) => Stream.Stream<StoredSession, Internal>
-  /** Fibers that the machine runs right now; 0 once its layer is closed. */
+  /** The number of fibers that the machine runs right now; 0 after its layer is closed. */
   readonly fiberCount: Effect.Effect<number>
   // --- handles
-  /** A handle that looks the session up at each call. */
+  /** Returns a handle that looks the session up at each call. */
   readonly session: (sessionId: SessionId) => SessionHandle
   /**
-   * Registers the session if need be, attaches the executor, and gives a handle that stays with this incarnation.
-   * When the scope closes the session is unregistered if this call registered it.
+   * Registers the session if it is not live, attaches the executor, and returns a handle bound to this incarnation.
+   * When the scope closes, the session is unregistered if this call registered it.
    */
   readonly sessionScoped: <E = never, R = never>(
     sessionId: string,
@@ -361,7 +371,7 @@ export interface MeerkatMachineService
   ) => Effect.Effect<SessionHandle, RuntimeDriverError | E, R | Scope.Scope>
 }
 
-/** @since 0.1.0 @category tags */
+/** The service tag of the machine. @since 0.1.0 @category tags */
 export class MeerkatMachine extends Context.Tag("effect-meerkat/services/MeerkatMachine")<
   MeerkatMachine,
   MeerkatMachineService

@@ -1,4 +1,11 @@
-/** @since 0.1.0 */
+/**
+ * The limits and times of a machine, their defaults, and how to read them from the configuration.
+ *
+ * The machine's layers read `MeerkatMachineConfig` when they are built; applications set it with `layer` or
+ * `layerConfig`. Invariant: every limit of the machine has its value here.
+ *
+ * @since 0.1.0
+ */
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
@@ -8,60 +15,60 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 
 /**
- * Every limit of the machine, in one place.
+ * Every limit of the machine.
  *
  * @since 0.1.0
  * @category models
  */
 export interface MeerkatMachineOptions {
-  /** failed attempts per input before it is abandoned (D10) */
+  /** failed attempts of an input before it is abandoned (D10) */
   readonly maxAttempts: number
-  /** attempts per input that may end with the process before it is abandoned (D10) */
+  /** attempts of an input that may end with a crash of the process, before it is abandoned (D10) */
   readonly crashBudget: number
   /** first pause before a failed input runs again; doubles, jittered, up to `retryCap` */
   readonly retryBase: Duration.Duration
   readonly retryCap: Duration.Duration
-  /** how long staged phases and other soft facts may wait for a hard commit to ride with */
+  /** how long staged phases and other deferred writes may wait for a commit to join */
   readonly stageFlush: Duration.Duration
-  /** a run that was asked to cancel is interrupted this much later; at once if the executor has no interrupt handle */
+  /** time between the request to cancel a run and its interruption; none if the executor has no interrupt handle */
   readonly cancelGrace: Duration.Duration
   /** unregister waits this long for the run before it interrupts it */
   readonly unregisterGrace: Duration.Duration
-  /** unregister, stop and destroy leave a fiber behind that does not end within this time (fenced and counted) */
+  /** unregister, stop and destroy wait this long for a fiber; then they leave it behind, fenced and counted */
   readonly teardownTimeout: Duration.Duration
-  /** bound of one call of a user's hook */
+  /** time limit of one call of a user's hook */
   readonly hookTimeout: Duration.Duration
-  /** a comms drain that is no persistent host ends when no input came for this long */
+  /** a comms drain ends after this time without an input, except in the mode `persistentHost` */
   readonly drainIdleTimeout: Duration.Duration
-  /** how long an unknown commit outcome is looked up before the session must be reloaded (D21) */
+  /** how long the authority tries to resolve an unknown commit outcome before it requires a reload (D21) */
   readonly resolveTimeout: Duration.Duration
-  /** first pause before a refused boundary commit is tried again; doubles, jittered, up to `retryCap` */
+  /** first pause before a refused boundary commit is retried; doubles, jittered, up to `retryCap` */
   readonly commitRetryBase: Duration.Duration
-  /** such tries while the medium fails; while the store is only busy or full there is no limit */
+  /** the number of such retries while the medium fails; a busy or full store is retried without limit */
   readonly commitRetryTimes: number
-  /** bytes of results that the machine keeps, over all sessions, while the store is busy or full */
+  /** bytes of results that the machine keeps for all sessions together while the store is busy or full */
   readonly maxKeptBytes: number
-  /** a terminal input keeps its idempotency key this long, and … (none = for ever) */
+  /** how long a terminal input keeps its idempotency key (none = without limit); `keyRetentionCount` limits it too */
   readonly keyRetention: Option.Option<Duration.Duration>
-  /** … while it is among this many newest (none = all) */
+  /** the number of newest terminal inputs that keep their idempotency key (none = all) */
   readonly keyRetentionCount: Option.Option<number>
   /** terminal inputs kept per session (none = all) */
   readonly terminalRetention: Option.Option<number>
   /** largest input, and largest answer, in UTF-8 bytes of their texts; each text counts once */
   readonly maxCommitBytes: number
-  /** media of more bytes than this go to the blob store, if there is one (D34) */
+  /** media of more bytes than this go to the blob store, if the machine has one (D34) */
   readonly blobThreshold: number
   /** terminal operations kept per session */
   readonly maxCompletedOperations: number
-  /** operations that may be active at once per session (none = any number) */
+  /** operations of a session that may be active at once (none = any number) */
   readonly maxConcurrentOperations: Option.Option<number>
   /** completion feed entries kept per session */
   readonly feedRetention: number
-  /** events a slow subscriber may fall behind before it is told that it lost some */
+  /** how many events a subscriber may fall behind before it loses events and gets `Lagged` */
   readonly eventBuffer: number
 }
 
-/** @since 0.1.0 @category constructors */
+/** The default limits. @since 0.1.0 @category constructors */
 export const defaults: MeerkatMachineOptions = {
   maxAttempts: 3,
   crashBudget: 3,
@@ -89,7 +96,7 @@ export const defaults: MeerkatMachineOptions = {
 }
 
 /**
- * The machine's limits. A reference: without a layer the defaults hold.
+ * The machine's limits. It is a reference: without a layer its value is `defaults`.
  *
  * @since 0.1.0
  * @category references
@@ -100,7 +107,7 @@ export class MeerkatMachineConfig
   })
 {}
 
-/** Some limits of one's own, the defaults for the rest. @since 0.1.0 @category layers */
+/** Sets these limits, and keeps the defaults of all others. @since 0.1.0 @category layers */
 export const layer = (options: Partial<MeerkatMachineOptions>): Layer.Layer<never> =>
   Layer.succeed(MeerkatMachineConfig, { ...defaults, ...options })
 

@@ -1,4 +1,11 @@
-/** @since 0.1.0 */
+/**
+ * The interface of a session's run loop, and of the isolation that the loops of a machine share.
+ *
+ * `RuntimeLoopLive` implements the loop; the attachment of an executor starts it. Invariants: a session has at most one
+ * run at a time; only the owner of the attachment interrupts that run, and records the reason first.
+ *
+ * @since 0.1.0
+ */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { RunId } from "../src/domain/Ids.js"
@@ -12,11 +19,11 @@ export type InterruptReason = "cancelled" | "requeue" | "destroyed"
 
 /** Why a loop ended. @since 0.1.0 @category models */
 export type LoopEnd =
-  /** the session takes no more runs from this loop: it is being unregistered, was detached, stopped or destroyed */
+  /** the session takes no more runs from this loop: it is unregistering, or was detached, stopped or destroyed */
   | { readonly _tag: "Released" }
-  /** a drain-only loop with nothing left */
+  /** the loop of a retired session found its queue empty */
   | { readonly _tag: "Drained" }
-  /** the session must be opened anew */
+  /** the session must be opened again */
   | { readonly _tag: "ReloadRequired"; readonly reason: string }
 
 /** What the owner of an attachment may do to the run in progress. @since 0.1.0 @category models */
@@ -30,7 +37,7 @@ export interface RunControl {
 }
 
 /**
- * What one session asks the isolation of its machine through. Every access but `turn` is synchronous.
+ * The access of one session to the isolation of its machine. Every access except `turn` is synchronous.
  *
  * @since 0.1.0
  * @category models
@@ -38,13 +45,13 @@ export interface RunControl {
 export interface IsolationPass {
   /** the clearance that the session has now */
   readonly held: () => Clearance
-  /** whether another session had its turn meanwhile: this one starts no other input any more */
+  /** whether another session had its turn meanwhile; if so, this session starts no other input before its own turn */
   readonly isDue: () => boolean
-  /** takes the clearance if it is free; else the session stands in line and keeps its place */
+  /** takes the clearance if it is free and returns true; otherwise the session joins the line, or keeps its place there */
   readonly take: (wanted: Exclude<Clearance, "none">) => boolean
-  /** waits until the session has the clearance it asked for; an interruption keeps the place */
+  /** waits until the session has the clearance that it asked for; an interrupted wait keeps the place in the line */
   readonly turn: Effect.Effect<void>
-  /** gives the clearance back and leaves the line */
+  /** returns the clearance and leaves the line */
   readonly release: () => void
 }
 
@@ -59,27 +66,28 @@ export interface Isolation {
   readonly pass: () => IsolationPass
 }
 
-/** @since 0.1.0 @category models */
+/** What a loop runs with. @since 0.1.0 @category models */
 export interface LoopOptions {
   readonly authority: SessionAuthority
   readonly executor: CoreExecutor
   /** names the attachment; the kernel refuses commands of an older one */
   readonly token: number
   readonly operations: SessionOperations
-  /** of the machine, shared by its sessions */
+  /** the isolation of the machine, shared by its sessions */
   readonly isolation: Isolation
+  /** receives the control of this loop's runs */
   readonly control: (control: RunControl) => void
-  /** true once somebody else sees to the end of this loop: no further batch begins */
+  /** true once another owner ends this loop: the loop begins no further batch */
   readonly released: () => boolean
-  /** nothing is left to drain and the claim is given back: called once, as that is published */
+  /** called once, when the session publishes that the queue is drained and the claim is released */
   readonly onDrained: () => void
-  /** this run was asked to yield; called once per run, synchronously, with the run's fiber on its way */
+  /** called synchronously, once per run, when this run is asked to yield; the run's fiber has been started */
   readonly onYield: (runId: RunId, reason: string) => void
 }
 
 /**
- * Runs one session's loop for one executor: selects and stages a batch, runs it in a child fiber, commits what comes
- * of it, and parks when nothing is selectable. It never polls and holds no timer while idle.
+ * Runs one session's loop for one executor: selects and stages a batch, runs it in a child fiber, and commits its end.
+ * The loop parks when no input is selectable. It never polls and holds no timer while idle.
  *
  * @since 0.1.0
  * @category tags

@@ -1,4 +1,11 @@
-/** @since 0.1.0 */
+/**
+ * The interface of the durable store: openings, commits and reads.
+ *
+ * `RuntimeStoreSqlite` and `RuntimeStoreMemory` implement it; the session authorities write through it, and the machine
+ * reads. Invariants: a commit is atomic; an acknowledged commit is durable; a commit of an older incarnation is refused.
+ *
+ * @since 0.1.0
+ */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
@@ -22,7 +29,7 @@ import type {
 import type { PersistedRuntimeState } from "../src/domain/RuntimeState.js"
 import type { CommitError, ReadError, StoreLost } from "../src/domain/StoreErrors.js"
 
-/** One runtime as the store lists it. @since 0.1.0 @category models */
+/** One runtime, as `sessions` lists it. @since 0.1.0 @category models */
 export interface StoredSession {
   readonly sessionId: SessionId
   readonly runtimeId: RuntimeId
@@ -34,25 +41,25 @@ export interface StoredSession {
 
 /** Which runtimes to list. @since 0.1.0 @category models */
 export interface SessionFilter {
-  /** only those with open inputs */
+  /** only runtimes with open inputs */
   readonly pendingOnly?: boolean
   /**
-   * only those with something to do once they are registered: open inputs, or, while idle, background operations of a
-   * process that is gone, and ends of background operations that no turn was told of
+   * only runtimes that have work after a registration: open inputs; or, if idle, background operations of a process that
+   * has ended, and ends of background operations that no turn has received
    */
   readonly dueOnly?: boolean
   readonly lifecycle?: ReadonlyArray<PersistedRuntimeState>
-  /** only session ids that begin with it */
+  /** only session ids that begin with this text */
   readonly prefix?: string
 }
 
 /** Which inputs to list. @since 0.1.0 @category models */
 export interface InputFilter {
-  /** only those that have not ended; what has ended is not read */
+  /** only inputs that have not ended; the store does not read the others */
   readonly openOnly?: boolean
 }
 
-/** A stored receipt with the outcome its contributors share. @since 0.1.0 @category models */
+/** A stored receipt with the outcome that its contributing inputs share. @since 0.1.0 @category models */
 export interface StoredReceipt {
   readonly receipt: RunBoundaryReceipt
   readonly outcome: CompletionOutcome
@@ -60,42 +67,44 @@ export interface StoredReceipt {
 }
 
 /**
- * Durable truth. `commit` is the only way to write, `openRuntime` the only way to begin: it reads one consistent
- * image, lets the plan decide, and writes the opening commit it planned. Every commit settles within the store's
- * `commitDeadline`: acknowledged and durable, or a typed failure that says nothing was written, or
- * `StoreOutcomeUnknown`. Openings are members of the group-commit batch like commits.
+ * The durable state of all sessions. A session begins with `openRuntime` and writes with `commit`, in no other way.
+ * Every commit ends within the store's `commitDeadline`: acknowledged and durable, or with an error that says that
+ * nothing was written, or with `StoreOutcomeUnknown`. Openings join the group-commit batch like commits.
  *
  * @since 0.1.0
  * @category tags
  */
 export class RuntimeStore extends Context.Tag("effect-meerkat/services/RuntimeStore")<RuntimeStore, {
-  /** "memory" forgets everything with its layer */
+  /** a "memory" store loses everything when its layer closes */
   readonly kind: "memory" | "sqlite"
   /**
-   * Fails when the store finds that its file was removed, renamed or replaced: nothing is acknowledged any more, and
-   * sessions must be given up. Waits as long as that does not happen; waiting costs no timer and can be interrupted.
+   * Fails when the store finds that its file was removed, renamed or replaced. The store then acknowledges nothing more,
+   * and the machine must give its sessions up. Until then it waits, without a timer; the wait can be interrupted.
    */
   readonly lost: Effect.Effect<never, StoreLost>
-  /** Reads the image of a runtime, plans, writes the planned opening commit. A plan that fails writes nothing. */
+  /**
+   * Reads one consistent image of a runtime, calls `plan`, and writes the opening commit that it returns. A plan that
+   * fails writes nothing.
+   */
   readonly openRuntime: <A, E>(
     runtimeId: RuntimeId,
     plan: (image: RuntimeImage) => Either.Either<Opening<A>, E>
   ) => Effect.Effect<{ readonly ack: CommitAck; readonly value: A }, E | CommitError | ReadError>
-  /** Writes one commit, all of it or nothing. Interrupting the caller while it is queued writes nothing. */
+  /** Writes one commit atomically. Interrupting the caller while the commit is queued writes nothing. */
   readonly commit: (commit: RuntimeCommit) => Effect.Effect<CommitAck, CommitError>
   /**
-   * What was written last, to resolve an unknown outcome. It answers once nothing is being written any more: a commit
-   * that was given up as overdue while it was written cannot land after it.
+   * Returns what was written last, to resolve an unknown outcome. It waits until no write is in progress: a commit that
+   * missed its deadline during the write cannot be written after this answer.
    */
   readonly witness: (runtimeId: RuntimeId) => Effect.Effect<Option.Option<CommitWitness>, ReadError>
-  /** A terminal input, its outcome filled in from the receipt where it lives there. */
+  /** Returns a terminal input with its outcome; the store reads the outcome from the receipt if only the receipt has it. */
   readonly terminalInput: (
     runtimeId: RuntimeId,
     inputId: InputId
   ) => Effect.Effect<Option.Option<TerminalInput & { readonly outcome: CompletionOutcome }>, ReadError>
-  /** Who owns an idempotency key of the runtime. */
+  /** Returns the input that owns an idempotency key of the runtime. */
   readonly findKey: (runtimeId: RuntimeId, key: string) => Effect.Effect<Option.Option<KeyFact>, ReadError>
-  /** Stored inputs, open and terminal, by admission order. */
+  /** Stored inputs, open and terminal, in admission order. */
   readonly inputs: (runtimeId: RuntimeId, filter?: InputFilter) => Stream.Stream<InputState, ReadError>
   readonly receipt: (
     runtimeId: RuntimeId,
@@ -109,23 +118,23 @@ export class RuntimeStore extends Context.Tag("effect-meerkat/services/RuntimeSt
     id: OperationId
   ) => Effect.Effect<Option.Option<OperationRecord>, ReadError>
   readonly operations: (runtimeId: RuntimeId) => Stream.Stream<OperationRecord, ReadError>
-  /** Feed entries with `seq > after`, and where the feed begins and ends. */
+  /** Returns the feed entries with `seq > after`, and the bounds of the feed. */
   readonly feed: (runtimeId: RuntimeId, after: number) => Effect.Effect<{
     readonly entries: ReadonlyArray<CompletionEntry>
     readonly watermark: number
     readonly droppedThrough: number
   }, ReadError>
   /**
-   * The body's current messages from `from` (0-based position), paged. An opaque body has none. A body that is replaced
-   * while it is read is read to its end, or fails `BodyReplaced`; messages of two bodies are never mixed.
+   * The current messages of the body from position `from` (0-based), in pages; empty for an opaque body. If a commit
+   * replaces the body during the read, the stream ends with the old body or fails `BodyReplaced`; it never mixes two.
    */
   readonly history: (runtimeId: RuntimeId, from?: number) => Stream.Stream<Message, ReadError>
   /** The bytes of an opaque body. */
   readonly opaqueBody: (runtimeId: RuntimeId) => Effect.Effect<Option.Option<Uint8Array>, ReadError>
-  /** One runtime as `sessions` lists it. What is wrong with others is no matter. */
+  /** Returns one runtime as `sessions` lists it. Damage of other runtimes does not fail it. */
   readonly session: (runtimeId: RuntimeId) => Effect.Effect<Option.Option<StoredSession>, ReadError>
-  /** All that can be read; then, if there are others, it fails with their names. */
+  /** Lists all readable runtimes; then fails with the names of the unreadable ones, if there are any. */
   readonly sessions: (filter?: SessionFilter) => Stream.Stream<StoredSession, ReadError>
-  /** Terminal rows that could not be read and were set aside. */
+  /** Terminal rows that the store could not read and set aside. */
   readonly quarantined: Effect.Effect<ReadonlyArray<CorruptRow>, ReadError>
 }>() {}

@@ -1,6 +1,8 @@
 /**
- * Large media live beside the session store when there is a place for them (D34): what is stored, published and handed
- * to executors names them by id, the same live and after a restart.
+ * Keeps large media in the blob store, if the machine has one (D34). Admission, turns and settlements call it.
+ *
+ * Invariant: an input or message that was committed, published or passed to an executor names the same blobs after a
+ * restart.
  *
  * @since 0.1.0
  */
@@ -23,18 +25,20 @@ import { within } from "./race.js"
 import { logWarning, textOf } from "./rendering.js"
 import * as Stored from "./stored.js"
 
+/** The media functions of one machine. */
 export interface Blobs {
   /**
-   * An input whose large media are kept already; the same object if it has none. One that is ephemeral keeps its own: no
-   * store names it, so that nothing would hold its blobs.
+   * Returns the input with its large media in the blob store; the same object if it has none. An ephemeral input keeps
+   * its media inline: no stored row names it, so no reference would keep its blobs alive.
    */
   readonly ofInput: (input: Input) => Effect.Effect<Input, RuntimeDriverError>
-  /** A turn's output likewise. It never fails: media that cannot be put aside stay where they are. */
+  /** Does the same for the output of a turn. It never fails: if the blob store fails, all media stay inline. */
   readonly ofOutput: (output: TurnOutput) => Effect.Effect<TurnOutput>
+  /** Returns the bytes of media; `turn.media` of executors. */
   readonly media: Turn["media"]
 }
 
-/** From the blob store of the context, if there is one. */
+/** Makes the media functions with the blob store of the context, if it has one. */
 export const make: Effect.Effect<Blobs> = Effect.gen(function*() {
   const { blobThreshold, hookTimeout } = yield* MeerkatMachineConfig
   return Option.match(yield* Effect.serviceOption(BlobStore), {
@@ -50,7 +54,7 @@ type Blocks = ReadonlyArray<ContentBlock>
 const fault = (detail: string, retryable: boolean) => new ExecutorFault({ detail, retryable })
 
 const decode = (base64: string): Effect.Effect<Uint8Array, ExecutorFault> =>
-  Either.mapLeft(Encoding.decodeBase64(base64), ({ message }) => fault(`media that is not base64: ${message}`, false))
+  Either.mapLeft(Encoding.decodeBase64(base64), ({ message }) => fault(`the inline media must be base64: ${message}`, false))
 
 const checkBlobId = Stored.check(Name)
 
@@ -90,10 +94,10 @@ const beside = (store: BlobStore["Type"], threshold: number, limit: Duration.Dur
   }
 }
 
-/** The id is stored as it is: one that is none could not be read back. */
+/** Checks the id that the blob store returned, because an invalid id could be stored but not read back. */
 const named = (blobId: string): Effect.Effect<MediaData, ExecutorFault> =>
   Either.mapBoth(checkBlobId(blobId), {
-    onLeft: (detail) => fault(`the blob store answered no id: ${detail}`, false),
+    onLeft: (detail) => fault(`the blob store returned an invalid id: ${detail}`, false),
     onRight: (id): MediaData => ({ type: "blob", blobId: id })
   })
 
@@ -107,7 +111,7 @@ const messagesOf = ({ session }: TurnOutput): ReadonlyArray<Message> => "message
 const hasLarge = (output: TurnOutput, isLarge: (block: ContentBlock) => boolean): boolean =>
   messagesOf(output).some(({ blocks }) => blocks.some(isLarge))
 
-/** The work is done: a blob store that fails or hangs must not cost its result, which is then stored as it is. */
+/** Moves the media of an output to the blob store. If that fails or takes too long, it returns the output unchanged. */
 const ofOutput = (
   output: TurnOutput,
   ofBlocks: (blocks: Blocks) => Effect.Effect<Blocks, BlobFailed | ExecutorFault>,

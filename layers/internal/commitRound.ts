@@ -1,4 +1,11 @@
-/** @since 0.1.0 */
+/**
+ * One round of a session's commit worker before the commit: queued commands, and the fold of their decisions.
+ *
+ * `sessionAuthority` queues, `commitWorker` folds. Invariants: the fold is pure and keeps the order of arrival; a rejected
+ * command changes nothing.
+ *
+ * @since 0.1.0
+ */
 import * as Either from "effect/Either"
 import type { SubmitError } from "../../services/MachineAuthority.js"
 import type { Command, Emit, Rejection } from "../../src/domain/Command.js"
@@ -16,16 +23,17 @@ export interface Step {
   readonly settle: () => void
 }
 
-/** A queued command; the type of its reply is closed over, so that the queue can hold all of them. */
+/** A queued command. Its closures hide the type of the reply, so that one queue can hold all commands. */
 export interface Pending {
   readonly name: string
   readonly decide: (state: SessionState, env: Env) => Either.Either<Step, Rejection>
   readonly fail: (error: SubmitError) => void
   readonly onReload: (reason: string) => ReadonlyArray<readonly [InputId, CompletionOutcome]>
-  /** alone in a round, it hears `CommitRefused` as its own answer */
+  /** if the command is alone in its round, `CommitRefused` is its answer and the session needs no reload */
   readonly mayBeRefused: boolean
 }
 
+/** Makes a queued command from a command and the callbacks that answer its caller. */
 export const pending = <A>(
   command: Command<A>,
   answer: (reply: A) => void,
@@ -44,23 +52,23 @@ export const pending = <A>(
     }))
 })
 
-/** How a member of a round came out of the fold. */
+/** The result of the fold for one member of a round. */
 export type Folded =
   | { readonly _tag: "Step"; readonly pending: Pending; readonly step: Step }
   | { readonly _tag: "Rejected"; readonly pending: Pending; readonly rejection: Rejection }
 
-/** A folded round: what to write, what to publish, whom to tell. */
+/** A folded round: what to commit, what to publish, and which callers to answer. */
 export interface Round {
   readonly state: SessionState
   readonly emits: ReadonlyArray<Emit>
   readonly members: ReadonlyArray<Folded>
-  /** what the end of the fold added */
+  /** emits that the end of the fold added */
   readonly closing: ReadonlyArray<Emit>
-  /** members that wait for the next round: a commit holds one receipt, one change of the body and one of an input */
+  /** members for the next round: a commit holds one receipt, one change of the body, and one change of each input */
   readonly rest: ReadonlyArray<Pending>
 }
 
-/** Step 2 of a command's way (docs/explanation/architecture.md): pure, in arrival order; a rejected command changes nothing. */
+/** Step 2 of a command (docs/explanation/architecture.md): decides the commands in arrival order. */
 export const fold = (state: SessionState, round: ReadonlyArray<Pending>, env: Env): Round => {
   let current = state
   const emits: Array<Emit> = []

@@ -1,4 +1,11 @@
-/** @since 0.1.0 */
+/**
+ * The commit worker of one session: folds queued commands, commits the result, publishes it and answers the callers.
+ *
+ * `sessionAuthority` runs it. Invariants: a state is published only after its commit; callers get their answers in arrival
+ * order, after the publication; an error of one command fails no other command, as far as the store can tell them apart.
+ *
+ * @since 0.1.0
+ */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { SubmitError } from "../../services/MachineAuthority.js"
@@ -13,7 +20,7 @@ import type { Cell, WorkerDeps } from "./commitWrite.js"
 import { commitOf, isNobodys, write } from "./commitWrite.js"
 import { writeSoftFacts } from "./softFacts.js"
 
-/** Steps 4 and 5: nobody sees what is not durable; then everyone is told, in arrival order. */
+/** Steps 4 and 5: publishes the state, which is durable by now, then answers the callers in arrival order. */
 const settle = (cell: Cell, round: Round, at: number): void => {
   cell.publish(round.state)
   for (const member of round.members) {
@@ -30,7 +37,7 @@ const settle = (cell: Cell, round: Round, at: number): void => {
 const envOf = ({ ids, limits }: WorkerDeps, now: number): Effect.Effect<Env> =>
   Effect.map(ids.input, (continuationId) => ({ now, continuationId, limits }))
 
-/** Answers each member without the store: who has something to write hears this error, the others go on. */
+/** Settles the members without the store: a member with something to commit fails with this error, the others succeed. */
 const unwritten = (deps: WorkerDeps, cell: Cell, members: ReadonlyArray<Pending>, error: CommitError, now: number) =>
   Effect.forEach(members, (member) =>
     Effect.map(envOf(deps, now), (env) => {
@@ -39,7 +46,7 @@ const unwritten = (deps: WorkerDeps, cell: Cell, members: ReadonlyArray<Pending>
       else settle(cell, alone, now)
     }), { discard: true })
 
-/** The soft facts go first, by themselves: then the round has only its own weight, and is repeated. */
+/** Commits the deferred writes alone, then repeats the round without them. */
 const relieved = (deps: WorkerDeps, cell: Cell, members: ReadonlyArray<Pending>, now: number): Effect.Effect<void> =>
   Effect.flatMap(writeSoftFacts(deps, cell, now), (written) => {
     switch (written._tag) {
@@ -52,7 +59,10 @@ const relieved = (deps: WorkerDeps, cell: Cell, members: ReadonlyArray<Pending>,
     }
   })
 
-/** A refused round is repeated command by command, so that only the culprit fails, if there can be one. */
+/**
+ * Handles a refused round. It repeats the round command by command, so that only the refused command fails. If no single
+ * command can be the cause, all members that have something to commit fail.
+ */
 const refused = (
   deps: WorkerDeps,
   cell: Cell,
@@ -66,7 +76,7 @@ const refused = (
     : Effect.forEach(members, (member) => runRound(deps, cell, [member]), { discard: true })
 }
 
-/** Writes a folded round and tells its members. */
+/** Commits a folded round and settles its members. */
 const commitRound = (deps: WorkerDeps, cell: Cell, folded: Round, now: number): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { commit, state } = yield* commitOf(deps, cell, folded, now)
@@ -84,7 +94,10 @@ const commitRound = (deps: WorkerDeps, cell: Cell, folded: Round, now: number): 
     }
   })
 
-/** Steps 2 to 5 (docs/explanation/architecture.md) for what has arrived, in a fiber that cannot be interrupted; the store bounds how long. */
+/**
+ * Does steps 2 to 5 (docs/explanation/architecture.md) for the commands that have arrived. It runs in an uninterruptible
+ * fiber; the commit deadline of the store limits the time.
+ */
 export const runRound = (
   deps: WorkerDeps,
   cell: Cell,
@@ -97,7 +110,7 @@ export const runRound = (
       return
     }
     const now = yield* Clock.currentTimeMillis
-    // first: the state is that of the moment of the fold, with nothing in between
+    // make the environment first: nothing may change the state between reading it and the fold
     const env = yield* envOf(deps, now)
     const folded = fold(cell.state, members, env)
     if (Rounds.isHard(folded.emits)) yield* commitRound(deps, cell, folded, now)

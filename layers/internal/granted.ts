@@ -1,11 +1,11 @@
 /**
- * What a run loop may stage next, and what it holds of the machine's isolation meanwhile. One per run loop.
+ * Decides what a run loop may stage next, and holds the loop's clearance of the machine's isolation. One per run loop.
  *
  * Invariants:
- * - A session without charged inputs never touches the isolation: its turns cost a comparison per input.
- * - The clearance is held from before the staging until the session publishes the end of the run. So it is free as soon as
- *   no row is staged, even where an executor ignores its interruption.
- * - While a suspect waits, its session runs other inputs, until another session had its turn first (`isDue`).
+ * - A session without charged inputs never uses the isolation: its turns cost one comparison per input.
+ * - The loop holds the clearance from before the staging until the session publishes the end of the run. So the clearance
+ *   is free as soon as no row is staged, even if the executor ignores its interruption.
+ * - While a suspect waits, its session runs other inputs, until the suspect was passed over once (`isDue`).
  */
 import * as Effect from "effect/Effect"
 import type { IsolationPass, LoopOptions } from "../../services/RuntimeLoop.js"
@@ -18,19 +18,21 @@ import type { CrashLimits } from "../../src/kernel/suspicion.js"
 import { clearanceOfBatch } from "../../src/kernel/suspicion.js"
 import { releasedWith } from "./releasedWith.js"
 
+/** The clearances of one run loop. */
 export interface Granted {
-  /** the clearance to stage the next batch with; null when no batch may run now */
+  /** returns the clearance to stage the next batch with; null when no batch may run now */
   readonly forNext: (state: SessionState, now: number) => Clearance | null
-  /** the session may run nothing now: it holds no clearance, and keeps its place in the line */
+  /** the session may run nothing now: returns a held clearance, but keeps a place in the line */
   readonly forNothing: () => null
-  /** runs a batch that was staged with a clearance, and gives the clearance back when the run is over */
+  /** runs a batch that was staged with a clearance, and returns the clearance when the run is over */
   readonly during: <E>(staged: StagedRun | null, run: Effect.Effect<void, E>) => Effect.Effect<void, E>
-  /** whether the session can do nothing before it has the clearance it asked for last */
+  /** whether the session waits for the clearance that it asked for last */
   readonly waits: () => boolean
   readonly turn: Effect.Effect<void>
   readonly release: () => void
 }
 
+/** Makes the clearances of a loop. */
 export const make = (
   limits: CrashLimits,
   { authority, isolation }: Pick<LoopOptions, "authority" | "isolation">
@@ -38,7 +40,7 @@ export const make = (
   let pass: IsolationPass | null = null
   let waits = false
 
-  /** A session that stages something else must not keep others from their turn. */
+  /** A session that runs an uncharged input returns its clearance, so that it does not block other sessions. */
   const forNothing = () => {
     waits = false
     if (pass !== null && pass.held() !== "none") pass.release()
@@ -64,7 +66,7 @@ export const make = (
     during: (staged, run) =>
       Effect.suspend(() => {
         if (pass === null) return run
-        // another input may have come in front since the clearance was taken
+        // another input may have become the first since the clearance was taken
         if (staged === null || clearanceOfBatch(staged.records, limits) === "none") {
           pass.release()
           return run

@@ -1,7 +1,9 @@
 /**
- * Inline runs of inputs that were charged with a crash: a caller who repeats `acceptInputAndRun` after its process died
- * takes the input from its lane. Such a run asks the machine's isolation, as a run loop does. The inline run calls this
- * module; an input without a charge costs a look-up of its record.
+ * Isolation for inline runs of inputs that were charged with a crash. A caller that repeats `acceptInputAndRun` after a
+ * crash runs the stored input. `inlineRun` calls this module.
+ *
+ * Invariant: such a run holds the clearance that it needs, as in a run loop. An input without a charge costs only a
+ * look-up of its record.
  */
 import * as Effect from "effect/Effect"
 import type { IsolationPass } from "../../services/RuntimeLoop.js"
@@ -16,7 +18,7 @@ import { isLeaving } from "./mayBegin.js"
 import { firstOf } from "./race.js"
 import { releasedWith } from "./releasedWith.js"
 
-/** What the call needs; "none" where the session would refuse it anyway. */
+/** The clearance that the call needs; "none" also if the session would refuse the call. */
 const wantedOf = (parts: MachineParts, entry: Entry, inputId: InputId): Clearance => {
   const { ledger, lifecycle } = entry.authority.unsafeState()
   const record = Ledger.get(ledger, inputId)
@@ -25,7 +27,7 @@ const wantedOf = (parts: MachineParts, entry: Entry, inputId: InputId): Clearanc
   return entry.authority.unsafeHealth()._tag === "Ready" ? clearanceOf(record, parts.config) : "none"
 }
 
-/** Waits for the turn of the input; ends at once when the session would refuse the call by then. */
+/** Waits for the turn of the input. Ends early if the session would now refuse the call. */
 const cleared = (
   parts: MachineParts,
   entry: Entry,
@@ -42,7 +44,7 @@ const cleared = (
     )
   })
 
-/** Runs with the clearance that the input needs, once it has it. Only the waiting can be interrupted. */
+/** Waits for the clearance that the input needs, then runs with it. Only the wait can be interrupted. */
 export const isolated = <A, E, R>(
   parts: MachineParts,
   entry: Entry,

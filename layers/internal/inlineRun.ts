@@ -1,5 +1,8 @@
 /**
- * `acceptInputAndRun`: an input is accepted and run by its caller, in the session's single run slot (D23).
+ * `acceptInputAndRun`: the caller accepts an input and runs it in its own fiber, in the session's single run slot (D23).
+ *
+ * The surface of the machine calls it. Invariants: a run that was begun here is settled or put back in every case; the
+ * caller gets its result or error only after the session's commit was tried.
  *
  * @since 0.1.0
  */
@@ -31,7 +34,7 @@ import { agentApplied, giveBack, settle } from "./settle.js"
 
 type Op<A, E, R> = (turn: InlineTurn) => Effect.Effect<readonly [A, TurnOutput], E, R>
 
-/** What is at hand while the run goes on; `exit` is what `op` came to, with its own types. */
+/** What the steps of an inline run share; `exit` is the exit of `op`, with its own types. */
 interface Inline<A, E> {
   readonly parts: MachineParts
   readonly entry: Entry
@@ -42,8 +45,8 @@ interface Inline<A, E> {
 type Ended<A, E> = Effect.Effect<A, RuntimeDriverError | TurnCancelled | E>
 
 /**
- * Puts the input back that a run may have been begun for; a run that never began has none. The caller does not wait for a
- * store that says "not now".
+ * Puts the input of a run back into its lane; does nothing if the run never began. While the store says "not now" the
+ * retries continue in the session, and the caller does not wait for them.
  */
 const putBack = (parts: MachineParts, entry: Entry, runId: RunId): Effect.Effect<void> =>
   Effect.suspend(() =>
@@ -74,13 +77,13 @@ const stage = (parts: MachineParts, entry: Entry, given: Input, runId: RunId, cl
     return staged
   })
 
-/** A run that was to be cancelled and came to nothing is cancelled, whatever it says itself. */
+/** Treats a failed run as cancelled if a cancel was requested for it, whatever its own error says. */
 const cancelled = (entry: Entry, runId: RunId, end: RunEnd): RunEnd =>
   end._tag === "Failed" && (runOf(entry.authority.unsafeState(), runId)?.cancel ?? null) !== null
     ? { _tag: "Interrupted", reason: "cancelled" }
     : end
 
-/** Tells the session how the run ended, and the caller what the session made of it. */
+/** Settles the run in the session, then returns the value or the error to the caller. */
 const settleInline = <A, E>(inline: Inline<A, E>, run: RunFiber, end: RunEnd, onPause: () => void): Ended<A, E> => {
   const { cell: { exit }, entry, parts, staged } = inline
   const settling: Settling = {
@@ -96,7 +99,7 @@ const settleInline = <A, E>(inline: Inline<A, E>, run: RunFiber, end: RunEnd, on
       if (exit === null || Exit.isFailure(exit)) return noEnd(inline)
       const [value] = exit.value
       return Effect.matchEffect(settle(settling, outputOf(inline, run, end.output)), {
-        // the value goes with the error: nobody else has it
+        // the error carries the value, because no other copy exists
         onFailure: (error) => Effect.fail(notCommitted(value, fail(error))),
         onSuccess: (settled) =>
           settled._tag === "Refused" ? Effect.fail(refusedError(settled.refusal)) : Effect.succeed(value)
@@ -129,7 +132,7 @@ const outputOf = <A, E>({ parts, staged }: Inline<A, E>, { turn }: RunFiber, out
   }
 })
 
-/** The fiber was interrupted from outside before `op` finished. */
+/** The error of a run whose fiber was interrupted from outside before `op` finished. */
 const noEnd = <A, E>({ entry }: Inline<A, E>): Effect.Effect<never, Internal> =>
   Effect.fail(
     new Internal({
@@ -138,7 +141,7 @@ const noEnd = <A, E>({ entry }: Inline<A, E>): Effect.Effect<never, Internal> =>
     })
   )
 
-/** `op` as an executor: what it came to is kept with its own types, its failure is one of an executor. */
+/** Makes an executor of `op`: keeps the exit of `op` with its own types, and maps its failure to `ExecutorFault`. */
 const executorOf = <A, E>(cell: Inline<A, E>["cell"], op: Op<A, E, never>) => ({
   apply: (turn: InlineTurn) =>
     Effect.suspend(() => op(turn)).pipe(
@@ -155,8 +158,9 @@ const executorOf = <A, E>(cell: Inline<A, E>["cell"], op: Op<A, E, never>) => ({
 })
 
 /**
- * Accepts, stages, runs and settles. `op` runs in a child of the calling fiber, interruptible on purpose: the caller's
- * interruption and whoever ends the run from outside both reach it, and the caller goes on only when the session was told.
+ * Accepts, stages, runs and settles an input, and returns the value of `op`. `op` runs in an interruptible child of the
+ * calling fiber. The caller's interruption and a cancel from outside both interrupt it; the caller continues only after
+ * the end was settled.
  */
 export const acceptAndRun = <A, E, R>(
   parts: MachineParts,
@@ -171,7 +175,7 @@ export const acceptAndRun = <A, E, R>(
         const runId = yield* parts.ids.run
         const run = (clearance: Clearance) =>
           Effect.gen(function*() {
-            // the commit may be under way, or done: only this call ends the run that it begins
+            // the commit may be in progress or done, and no other call would end the run
             const staged = yield* Effect.onInterrupt(
               restore(stage(parts, entry, valid, runId, clearance)),
               () => putBack(parts, entry, runId)
@@ -184,7 +188,7 @@ export const acceptAndRun = <A, E, R>(
       })
     ))
 
-/** Does the work of a staged run in a child of the calling fiber, and settles it. */
+/** Runs a staged run in a child of the calling fiber, and settles it. */
 const worked = <A, E>(
   inline: Inline<A, E>,
   executor: ReturnType<typeof executorOf>,
@@ -204,7 +208,7 @@ const worked = <A, E>(
     return yield* conduct(parts, entry, restore, run, (end, onPause) =>
       Effect.tapDefect(
         Effect.suspend(() => ended(inline, run, end, onPause)),
-        // only this call can give the slot back
+        // no other call can release the run slot
         () => putBack(parts, entry, runId)
       ))
   })

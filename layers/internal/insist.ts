@@ -1,14 +1,14 @@
 /**
- * Insistence: how a submission that must become durable is tried again while the store refuses it (D21).
+ * Insistence: retries a submission that must become durable while the store refuses it (D21).
  *
  * Settlements of runs, detached loops and closing commits use it, each in the fiber of its owner; the commit worker
- * never waits. Three answers of the store are told apart:
+ * never waits. There are three kinds of errors:
  *
- * - "not now" (`StoreBusy`, `StoreFull`): tried again as long as it lasts, with a jittered and capped backoff.
- * - a medium that fails (`StoreIo`): tried again `commitRetryTimes` times.
- * - anything else: not tried again. Unless the caller has another way, the session must be reloaded.
+ * - "not now" (`StoreBusy`, `StoreFull`): retried without limit, with a jittered and capped backoff.
+ * - a failing medium (`StoreIo`): retried `commitRetryTimes` times.
+ * - all others: not retried. Unless the caller handles the error, the session must be reloaded.
  *
- * A pause ends early when the owner is released, interrupted, or told to hurry; one try follows each time.
+ * Invariant: a pause ends early when the owner is released, interrupted, or told to hurry; one attempt always follows.
  *
  * @since 0.1.0
  */
@@ -31,23 +31,23 @@ import { runOf } from "../../src/kernel/facts.js"
 import * as Metrics from "./metrics.js"
 import { firstOf } from "./race.js"
 
-/** What waiters are told when the session must be reloaded. */
+/** Returns outcomes for waiters, for the case that the session must be reloaded. */
 export type OnReload = (reason: string) => ReadonlyArray<readonly [InputId, CompletionOutcome]>
 
-/** What an insistent submission is made with. */
+/** What is needed to insist on a submission. */
 export interface Insistence {
   readonly authority: SessionAuthority
   readonly config: MeerkatMachineOptions
-  /** completes when the pauses must end: one last try follows */
+  /** completes when the pauses must end: one last attempt follows */
   readonly released: Effect.Effect<void>
   readonly onReload: OnReload
-  /** the run that the submission ends: its end is kept where teardown and reads see it */
+  /** the run that the submission ends; the authority keeps its end, where teardown and reads find it */
   readonly run?: { readonly runId: RunId; readonly bytes: number }
-  /** called before the first pause: from here on it may take as long as the outage */
+  /** called before the first pause: the submission may now last as long as the outage of the store */
   readonly onPause?: () => void
 }
 
-/** Completes when the session has this run no more, or must be reloaded: its end cannot be stored any more. */
+/** Completes when the session no longer has this run, or must be reloaded: the end of the run cannot be stored then. */
 export const runGone = (authority: SessionAuthority, runId: RunId): Effect.Effect<void> =>
   Effect.suspend(() => {
     const state = authority.unsafeState()
@@ -56,14 +56,14 @@ export const runGone = (authority: SessionAuthority, runId: RunId): Effect.Effec
       : Effect.zipRight(authority.changedFrom(state), runGone(authority, runId))
   })
 
-/** Submits until the command is durable. A refusal that stays fails `CommitFailed`; nothing has changed then. */
+/** Submits a command until it is durable, and returns its reply. Fails `CommitFailed` after the retries; then nothing changed. */
 export const insist = <A>(
   how: Insistence,
   command: Command<A>,
   options: Omit<SubmitOptions<A>, "onReload"> = {}
 ): Effect.Effect<A, SubmitError> => insistOn(how, how.authority.submit(command, { ...options, onReload: how.onReload }))
 
-/** `insist` for any submission. The first try costs nothing more than the submission itself. */
+/** Does the same for any submission. If the first attempt succeeds, it costs no more than the submission itself. */
 export const insistOn = <A>(
   how: Insistence,
   submission: Effect.Effect<A, SubmitError>
@@ -73,26 +73,27 @@ export const insistOn = <A>(
     return mayTryAgain(effort, error) ? persist(effort, submission) : Effect.fail(error)
   })
 
-/** Marks the session for a reload, unless the store said "not now": then the owner gave up and nothing is lost. */
+/** Marks the session for a reload after an error, except "not now": then the owner gave up and the store is consistent. */
 export const orReload = (how: Insistence, what = "a run") => (error: SubmitError): Effect.Effect<never, SubmitError> =>
   error._tag !== "CommitFailed" || isNotNow(error.error)
     ? Effect.fail(error)
     : reload(how, `${what} could not be committed: ${error.error._tag}`)
 
-/** Insists on a command; a session whose store refuses it for good must be reloaded. */
+/** Insists on a command; if the store refuses it for good, the session must be reloaded. */
 export const insistOrReload = <A>(
   how: Insistence,
   command: Command<A>,
   what?: string
 ): Effect.Effect<A, SubmitError> => Effect.catchAll(insist(how, command), orReload(how, what))
 
-/** How long a caller that hears of a refusal lets it be tried: as long as `commitRetryTimes` tries take. */
+/** How long a caller waits for retries before it gets the refusal: as long as `commitRetryTimes` retries take. */
 export const patience = ({ commitRetryBase, commitRetryTimes, retryCap }: MeerkatMachineOptions): Duration.Duration =>
   Duration.min(Duration.times(commitRetryBase, 2 ** Math.min(commitRetryTimes, 16) - 1), retryCap)
 
 /**
- * Completes with the refusal when the end of a run still waits for the store after a try at once, and `limit` of further
- * tries. As long as no end of a run is kept it waits: for callers that must not wait for an outage to end.
+ * For callers that must not wait for the end of an outage. If the end of a run waits for the store, this asks for an
+ * attempt at once and allows retries for `limit`. It then completes with the refusal, if that end still waits. As long
+ * as no end of a run waits, this does not complete.
  */
 export const refusal = (authority: SessionAuthority, limit: Duration.Duration): Effect.Effect<CommitError> =>
   Effect.suspend(() => {
@@ -112,7 +113,7 @@ export const refusal = (authority: SessionAuthority, limit: Duration.Duration): 
 
 // --- internal ---
 
-/** Completes when this end of a run is not kept any more. */
+/** Completes when the authority no longer keeps this end of a run. */
 const letGo = (authority: SessionAuthority, kept: Kept): Effect.Effect<void> =>
   Effect.suspend(() => {
     const state = authority.unsafeState()
@@ -121,14 +122,14 @@ const letGo = (authority: SessionAuthority, kept: Kept): Effect.Effect<void> =>
       : Effect.void
   })
 
-/** One submission on its way. Every field is read and written synchronously. */
+/** The state of one submission that is retried. Every field is read and written synchronously. */
 interface Effort {
   readonly how: Insistence
-  /** refusals of a failing medium so far */
+  /** errors of the medium so far */
   failures: number
-  /** somebody waits for the next try */
+  /** a caller asked for an attempt and waits for it */
   hurried: boolean
-  /** the next try is the last */
+  /** the next attempt is the last */
   last: boolean
   error: CommitError | null
   asked: Deferred.Deferred<CommitError | null> | null
@@ -144,7 +145,7 @@ const mayTryAgain = (effort: Effort, error: SubmitError): boolean => {
   return isRetryable(error.error) && effort.failures++ < effort.how.config.commitRetryTimes
 }
 
-/** Doubles from `commitRetryBase` to `retryCap`; each pause is 80 to 120 % of that, in whole milliseconds. */
+/** Pauses double from `commitRetryBase` to `retryCap`; each is jittered by 80 to 120 %, in whole milliseconds. */
 const backoff = ({ commitRetryBase, retryCap }: MeerkatMachineOptions) =>
   Schedule.exponential(commitRetryBase).pipe(
     Schedule.union(Schedule.spaced(retryCap)),
@@ -158,7 +159,7 @@ const reload = (how: Insistence, reason: string): Effect.Effect<never, SubmitErr
     Effect.fail<SubmitError>({ _tag: "ReloadRequired", reason })
   )
 
-/** Answers the callers that asked for a try. */
+/** Answers the callers that asked for an attempt. */
 const answer = (effort: Effort, error: CommitError | null): void => {
   const { asked } = effort
   effort.asked = null
@@ -183,8 +184,8 @@ const keptOf = (effort: Effort, { bytes, runId }: NonNullable<Insistence["run"]>
 })
 
 /**
- * Waits for the next try. An interruption of a run's owner ends the pause and makes that try the last; any other pause
- * ends by its release alone, where its fiber cannot be interrupted.
+ * Waits for the next attempt. If the submission ends a run, an interruption of the owner ends the pause, and the next
+ * attempt is the last. Without a run the pause keeps the interruptibility of its fiber.
  */
 const pause = (
   effort: Effort,
@@ -203,7 +204,7 @@ const pause = (
     effort.wake.unsafeClose()
     if (!effort.hurried) return Effect.void
     effort.hurried = false
-    // a caller waits: the backoff begins again
+    // a caller waits, so the backoff begins again with the shortest pause
     return driver.reset
   })
 }
@@ -226,7 +227,7 @@ const persist = <A>(effort: Effort, submission: Effect.Effect<A, SubmitError>): 
       }
     }))
 
-/** Keeps the end of a run for as long as `use` takes; over the budget of the machine the session must be reloaded. */
+/** Keeps the end of a run while `use` runs. If the machine's budget is exceeded, the session must be reloaded. */
 const held = <A>(
   effort: Effort,
   use: (run: Kept | null) => Effect.Effect<A, SubmitError>

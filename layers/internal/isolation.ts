@@ -1,12 +1,12 @@
 /**
- * The process-wide slot of inputs whose runs ended with an earlier process. One machine owns one `Isolation`; each run
- * loop, and each inline run of such an input, asks it through a pass of its own.
+ * Controls which inputs that were charged with a crash may run at the same time. A machine has one `Isolation`; each run
+ * loop, and each inline run of such an input, uses its own pass.
  *
  * Invariants:
  * - A pass that holds `alone` excludes every other pass; passes that hold `shared` exclude only `alone`.
- * - Turns come in the order of arrival. A pass whose session runs another input keeps its place and is passed over.
- * - A pass that was passed over once is `due`: its session starts no other input that stands behind the suspect.
- * - Nothing polls: a release grants the next turns synchronously. No fiber and no timer exists while no session waits.
+ * - Turns are granted in the order of arrival. A pass whose session runs another input is passed over and keeps its place.
+ * - A pass that was passed over once is `due`: its session then starts no other input before its turn.
+ * - Nothing polls: a release grants the next turns synchronously. There is no fiber and no timer while no session waits.
  */
 import * as Effect from "effect/Effect"
 import type { Isolation, IsolationPass } from "../../services/RuntimeLoop.js"
@@ -14,17 +14,18 @@ import type { Clearance } from "../../src/domain/RuntimeState.js"
 
 type Wanted = Exclude<Clearance, "none">
 
-/** A pass from the inside. `line` holds it while `held` is "none" and a turn was asked for. */
+/** The state of a pass. It is in `line` while it waits: a clearance was asked for, and `held` is "none". */
 interface Seat {
   wanted: Wanted
   held: Clearance
   due: boolean
-  /** continues the session that waits; null while the session does something else */
+  /** resumes the session that waits in `turn`; null while the session does something else */
   resume: (() => void) | null
 }
 
+/** Makes the isolation of a machine. */
 export const make = (): Isolation => {
-  /** in the order of arrival */
+  /** the passes that wait, in the order of arrival */
   const line = new Set<Seat>()
   let sharing = 0
   let alone = false
@@ -43,7 +44,7 @@ export const make = (): Isolation => {
     else sharing++
   }
 
-  /** Grants turns to waiting sessions until the first that does not fit. */
+  /** Grants turns in order, until the first waiting session whose clearance does not fit. */
   const offer = (): void => {
     for (const one of Array.from(line)) {
       const { resume } = one
@@ -55,7 +56,7 @@ export const make = (): Isolation => {
     }
   }
 
-  /** Whether a session that waits in front would be overtaken. */
+  /** Whether this pass would overtake a session that waits before it. */
   const overtakes = (one: Seat): boolean => {
     for (const earlier of line) {
       if (earlier === one) return false

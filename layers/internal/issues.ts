@@ -1,6 +1,6 @@
 /**
- * What is wrong with a value, in a few words. A schema's own message repeats the whole schema and the whole value; errors
- * that people read name the place and the first issues, bounded. The doors and the stores call this module.
+ * Short texts for the errors of schemas. A schema's own message repeats the whole schema and the whole value; these texts
+ * name the place and the first issues. `stored` and the stores call this module. Invariant: every text is bounded.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ const listed = 3
 /** Most characters of one issue. */
 const longest = 200
 
-/** The first issues with their places, one after the other. */
+/** The first issues with their places, in one text. */
 export const issuesOf = ({ issue }: ParseResult.ParseError, count = listed): string =>
   ParseResult.ArrayFormatter.formatIssueSync(issue)
     .slice(0, count)
@@ -26,6 +26,6 @@ export const issuesOf = ({ issue }: ParseResult.ParseError, count = listed): str
 /** The first issue alone, on one line. */
 export const firstIssue = (error: ParseResult.ParseError): string => issuesOf(error, 1).replace(/\s+/g, " ")
 
-/** At most 200 characters, none of them cut in half. */
+/** Cuts a text to 200 characters, and never inside a surrogate pair. */
 export const clipped = (text: string): string =>
   wellFormed(text.length > longest ? `${beginning(text, longest)}…` : text)

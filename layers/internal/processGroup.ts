@@ -1,5 +1,8 @@
 /**
- * One command in a process group of its own, beside a watcher that ends the group when this process is gone.
+ * One command in its own process group, with a watcher that ends the group when this process ends.
+ *
+ * `commandProcess` calls it. Invariants: no command runs without a watcher; no signal goes to a process number that may
+ * already belong to another process.
  *
  * @since 0.1.0
  */
@@ -7,7 +10,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FiberId from "effect/FiberId"
-// @effect/platform's Command knows neither process groups nor further descriptors
+// Command of @effect/platform supports neither process groups nor additional descriptors
 // @effect-diagnostics-next-line nodeBuiltinImport:off
 import { type ChildProcess, spawn } from "node:child_process"
 import { Socket } from "node:net"
@@ -15,53 +18,53 @@ import { CommandNotStarted } from "../../src/domain/ExternalCommand.js"
 import { countMembers } from "./groupMembers.js"
 import { until } from "./pauses.js"
 
-/** @since 0.1.0 @category models */
+/** What a group is started with. @since 0.1.0 @category models */
 export interface GroupOptions {
-  /** path of the program and its arguments; the path is not searched for */
+  /** path of the program, then its arguments; PATH is not searched */
   readonly argv: ReadonlyArray<string>
   readonly env: Readonly<Record<string, string>>
   readonly cwd?: string | undefined
-  /** what the watcher leaves between SIGTERM and SIGKILL when this process is gone, in milliseconds */
+  /** milliseconds between the watcher's SIGTERM and SIGKILL after this process has ended */
   readonly graceMs: number
 }
 
-/** Exactly one of the two is set, as the kernel reported it. @since 0.1.0 @category models */
+/** How the command ended, as the kernel reported it; exactly one field is set. @since 0.1.0 @category models */
 export interface GroupExit {
   readonly exitCode: number | null
   readonly signal: string | null
 }
 
-/** @since 0.1.0 @category models */
+/** A started command with its group. @since 0.1.0 @category models */
 export interface ProcessGroup {
   readonly stdin: Socket
   readonly stdout: Socket
   readonly stderr: Socket
-  /** How the command itself ended; others of its group may go on. */
+  /** Waits for the end of the command itself and returns it; other processes of the group may still run. */
   readonly exited: Effect.Effect<GroupExit>
-  /** Whether the watcher was forked; without it the command was not started. */
+  /** Whether the watcher was forked; without a watcher the command was not started. */
   readonly wasGuarded: () => boolean
-  /** SIGKILL to the whole group, now, without waiting. */
+  /** Sends SIGKILL to the whole group at once and does not wait. */
   readonly kill: () => void
   /**
-   * Ends whatever lives in the group and waits for it: SIGTERM, SIGKILL after `graceMs` or as soon as nobody is left
-   * to wait for; 0 goes straight to SIGKILL. Takes at most `graceMs` and a few seconds; closes the streams.
+   * Ends all processes of the group and waits for their end. It sends SIGTERM, then SIGKILL after `graceMs`, or as soon
+   * as only the watcher is left; 0 sends SIGKILL at once. It takes at most `graceMs` and a few seconds, and closes the
+   * streams.
    */
   readonly terminate: (graceMs: number) => Effect.Effect<void>
 }
 
 /**
- * Starts a command. The caller must run `terminate`, whatever happens.
+ * Starts a command. The caller must run `terminate` in every case.
  *
- * The leader of the group starts as `/bin/sh`, forks the watcher and becomes the command, so that the exit status is
- * the kernel's word to us. The watcher stays in the group, reads the lifeline of which only this process has the other
- * end, and at its end sends SIGTERM and, after the grace, SIGKILL to its own group: to "0", never to a number. It is
- * forked twice, since a command that waits for all its children would wait for it for ever.
+ * The leader of the group starts as `/bin/sh`, forks the watcher and then becomes the command. So the kernel reports the
+ * command's own exit status to this process. The watcher stays in the group and reads the lifeline, a pipe whose other end
+ * only this process holds. When the pipe ends, the watcher sends SIGTERM and, after the grace, SIGKILL to its own group:
+ * to "0", never to a number. It is forked twice: a command that waits for all its children must not wait for the watcher.
  *
  * Limits:
- * - What leaves the group (`setsid`, `setpgid`, a shell's `set -m`, Node's `detached`) is out of reach.
- * - A group that stops itself (SIGSTOP) stops the watcher too; it is then ended by this process or not at all.
- * - The watcher is left to init. Where this process is process 1 of a container without an init, each command leaves
- *   one zombie.
+ * - Processes that leave the group (`setsid`, `setpgid`, a shell's `set -m`, Node's `detached`) are not ended.
+ * - A group that stops itself (SIGSTOP) stops the watcher too; then only this process can end the group.
+ * - Init reaps the watcher. If this process is process 1 of a container without an init, each command leaves one zombie.
  * - Node's pipes are socket pairs: opening `/dev/stdin` or `/dev/stderr` by name fails on Linux (`cat |` helps).
  * - Some shells drop variables whose names are no identifiers.
  *
@@ -81,15 +84,16 @@ export const start = (options: GroupOptions): Effect.Effect<ProcessGroup, Comman
 
 const shell = "/bin/sh"
 
-/** What SIGKILL may take, in milliseconds, before the wait ends; only a process stuck in the kernel takes long. */
+/** Longest wait, in milliseconds, for processes to end after SIGKILL; only a process stuck in the kernel takes long. */
 const killWaitMs = 2_000
-/** How long, in milliseconds, a stream is read on when what holds it open has left the group. */
+/** How long, in milliseconds, the streams are still read when a process that left the group holds them open. */
 const drainMs = 200
 
 /**
- * 3 is the lifeline, 4 is open as long as the watcher lives. Signals are ignored before the watcher is forked, never in the
- * shell that becomes the command, which would pass that on. A subshell in the background must not keep the command's
- * streams open, the command must not see 3 and 4. Without a watcher, or a reader of "up", there is no command.
+ * Descriptor 3 is the lifeline; descriptor 4 stays open as long as the watcher lives. The subshell ignores signals before
+ * it forks the watcher. The shell that becomes the command does not, because the command would inherit that. The watcher
+ * must not keep the command's streams open, and the command must not get 3 and 4. If the watcher cannot be forked, or
+ * "up" cannot be written, the command does not start.
  */
 const script = `
 (
@@ -135,7 +139,7 @@ interface Pipes {
   readonly report: Socket
 }
 
-/** None when the system had no descriptors left; the error event tells. */
+/** Undefined when the system had no descriptors left; the error event reports that. */
 const pipesOf = (child: ChildProcess): Pipes | undefined => {
   const [stdin, stdout, stderr, lifeline, report] = (child.stdio ?? []).filter((pipe) => pipe instanceof Socket)
   return report === undefined || lifeline === undefined || stderr === undefined || stdout === undefined ||
@@ -144,7 +148,7 @@ const pipesOf = (child: ChildProcess): Pipes | undefined => {
     : { stdin, stdout, stderr, lifeline, report }
 }
 
-/** Every listener is in place before the first event can come. */
+/** Adds every listener before the first event can be emitted. */
 const attach = (child: ChildProcess): ProcessGroup | undefined => {
   const pipes = pipesOf(child)
   const pid = child.pid
@@ -159,14 +163,14 @@ const attach = (child: ChildProcess): ProcessGroup | undefined => {
   }
   let guarded = false
   child.once("exit", (exitCode, signal) => settle(state.exited, { exitCode, signal }))
-  // a reader that has gone is the business of the exit status, not of the stream
+  // a broken pipe is no error here: the exit status says how the command ended
   Object.values(pipes).forEach((pipe: Socket) => pipe.on("error", () => {}))
   pipes.report.once("data", () => {
     guarded = true
   })
   pipes.report.once("close", () => {
     settle(state.watcherGone, undefined)
-    // a command whose watcher was killed does not go on; by number only while that is certainly ours
+    // a command without its watcher is killed; by number only while the number certainly belongs to the command
     if (!state.isReaped()) killByNumber(pid, "SIGKILL")
   })
   onBothClosed(pipes, () => settle(state.drained, undefined))
@@ -199,21 +203,21 @@ const onBothClosed = ({ stderr, stdout }: Pipes, then: () => void) => {
   stderr.once("close", () => stdout.closed ? then() : undefined)
 }
 
-/** Nobody there, or only zombies: what was to be reached is reached. */
+/** Signals the group of this number. A failure is ignored: the group is empty, or holds only zombies. */
 const killByNumber = (pid: number, signal: Signal) => {
   Either.try(() => process.kill(-pid, signal))
 }
 
 /**
- * By number while the leader is our child and not reaped, for then the number can be nobody else's; afterwards through
- * the watcher, which needs none.
+ * Signals the group by number while the leader is a child that was not reaped: no other process can have its number then.
+ * Afterwards it asks the watcher, which needs no number.
  */
 const signalGroup = (state: State, signal: Signal) => {
   if (!state.isReaped()) killByNumber(state.pid, signal)
   else if (!state.pipes.lifeline.destroyed) state.pipes.lifeline.write(`${signal}\n`)
 }
 
-/** Whether only the watcher is left, as far as can be known: where nobody can say, closed streams have to do. */
+/** Whether only the watcher is left. If the system cannot count the members, closed streams count as the end. */
 const isQuiet = (state: State): boolean =>
   state.isReaped() &&
   (countMembers(state.pid) ?? (state.pipes.stdout.closed && state.pipes.stderr.closed ? 1 : 2)) <= 1
@@ -223,23 +227,23 @@ const terminate = (state: State, graceMs: number): Effect.Effect<void> =>
     const quiet = isQuiet(state)
     if (!quiet && graceMs > 0) {
       signalGroup(state, "SIGTERM")
-      // no event tells that a stranger has ended
+      // no event reports the end of a process that is not a child of this process
       yield* within(Effect.zipRight(Deferred.await(state.exited), until(() => isQuiet(state))), graceMs)
     }
     signalGroup(state, "SIGKILL")
     const gone = Effect.zipRight(Deferred.await(state.watcherGone), Deferred.await(state.exited))
     if (!(yield* within(gone, killWaitMs))) {
-      // the watcher does not answer (stopped?), but as long as it holds its pipe the number is still the group's
+      // the watcher does not react, perhaps it is stopped; while it holds its pipe the number still belongs to the group
       if (!state.pipes.report.closed) killByNumber(state.pid, "SIGKILL")
       yield* within(gone, killWaitMs)
     }
-    // killed is not yet dead: the signal is there, the processes end a little later
+    // the processes end a little after the signal was sent
     if (!quiet) yield* within(until(() => (countMembers(state.pid) ?? 0) === 0), killWaitMs)
     yield* within(Deferred.await(state.drained), drainMs)
     Object.values(state.pipes).forEach((pipe: Socket) => pipe.destroy())
   })
 
-/** Waits for an effect at most so many milliseconds, also where the fiber itself cannot be interrupted. */
+/** Waits for an effect at most `limitMs` milliseconds, even in a fiber that cannot be interrupted. Returns whether it ended. */
 const within = <A>(self: Effect.Effect<A>, limitMs: number): Effect.Effect<boolean> =>
   Effect.interruptible(self).pipe(
     Effect.timeoutTo({ duration: limitMs, onSuccess: () => true, onTimeout: () => false })

@@ -1,5 +1,6 @@
 /**
- * Ties the clearance of a run to what its session publishes. Run loops and inline runs call this module.
+ * Ties the clearance of a run to the published state of its session. `granted` and `inlineIsolation` call this module.
+ * Invariant: the clearance is released exactly once.
  */
 import * as Effect from "effect/Effect"
 import type { SessionAuthority } from "../../services/MachineAuthority.js"
@@ -7,8 +8,8 @@ import type { IsolationPass } from "../../services/RuntimeLoop.js"
 import type { SessionState } from "../../src/domain/SessionState.js"
 
 /**
- * Gives the clearance back as soon as the session publishes a state in which the run is over, or must be reloaded; at
- * the latest when `run` ends, however it ends.
+ * Runs `run` and releases the clearance. It releases as soon as the session publishes a state in which the run is over,
+ * or must be reloaded; at the latest when `run` ends.
  */
 export const releasedWith = <A, E, R>(
   authority: SessionAuthority,

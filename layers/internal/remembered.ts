@@ -1,9 +1,9 @@
 /**
- * What a machine holds beyond the life of one incarnation: the budget of kept results, and what it knows of runs whose
- * rows an incarnation left staged in the store.
+ * What a machine keeps longer than one incarnation of a session: the budget of kept results, and the memory of runs whose
+ * rows an ended incarnation left staged in the store.
  *
- * `MachineAuthorityLive` makes one of each. An authority writes to them when it ends; the next opening of its session
- * reads them. All access is synchronous, and both are bounded.
+ * `MachineAuthorityLive` makes one of each. An authority writes to the memory when it ends; the next opening of its
+ * session reads it. All access is synchronous, and both are bounded.
  *
  * @since 0.1.0
  */
@@ -14,13 +14,15 @@ import * as Ledger from "../../src/kernel/Ledger.js"
 import type { Remembered } from "../../src/kernel/opening.js"
 import * as Recent from "./recent.js"
 
-/** Bytes of results that wait for the store, over all sessions of a machine. */
+/** The bytes of results that wait for the store, in all sessions of a machine. */
 export interface Budget {
-  /** false when the bytes do not fit any more; then nothing is taken */
+  /** takes the bytes; returns false and takes nothing if they exceed the limit */
   readonly take: (bytes: number) => boolean
+  /** returns bytes that were taken */
   readonly give: (bytes: number) => void
 }
 
+/** Makes an unused budget. */
 export const budget = (limit: number): Budget => {
   let taken = 0
   return {
@@ -35,14 +37,16 @@ export const budget = (limit: number): Budget => {
   }
 }
 
-/** Sessions whose runs are remembered; beyond them the oldest is forgotten, and its next opening charges a crash. */
+/** The number of sessions whose runs are remembered. Above it the oldest is forgotten: its next opening charges a crash. */
 const maxSessions = 10_000
 
+/** What is remembered, by session. */
 export type Memory = Recent.Recent<SessionId, Remembered>
 
+/** Makes an empty memory. */
 export const memory = (): Memory => Recent.make(maxSessions)
 
-/** The runs that a commit stages inputs for. */
+/** Returns the runs that a commit stages inputs for. */
 export const runsOf = ({ inputs }: RuntimeCommit): ReadonlyArray<RunId> =>
   inputs.flatMap((put) => {
     const facts = put._tag === "Insert" ? put.record : put._tag === "Update" ? put.facts : null
@@ -50,8 +54,8 @@ export const runsOf = ({ inputs }: RuntimeCommit): ReadonlyArray<RunId> =>
   })
 
 /**
- * What a state that ends here leaves behind: runs whose inputs may be staged in the store although this process lives,
- * and inputs whose run was cancelled and has not been settled. Null when it leaves nothing.
+ * Returns what the next incarnation must know of the last state: runs whose inputs may be staged in the store although
+ * the process did not crash, and inputs of a cancelled run that was not settled. Null if there is neither.
  */
 export const leftBy = (state: SessionState, lost: Iterable<RunId>): Remembered | null => {
   const runs = new Set<RunId>(lost)

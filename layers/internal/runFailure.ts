@@ -1,6 +1,6 @@
 /**
- * How a failed run is accounted for: its detail, its outcome, and whether it is retried. The loop and inline runs call it
- * when a run ends. Invariant: every text of a `Failure` is bounded, so that its commit holds it whatever an executor says.
+ * Describes a failed run: its detail, its outcome, and whether it is retried. The loop and inline runs call it when a run
+ * ends. Invariant: every text of a `Failure` is bounded, so that a commit can hold it for any error of an executor.
  *
  * @since 0.1.0
  */
@@ -17,7 +17,7 @@ import { pretty } from "./rendering.js"
 import type { Refusal } from "./stored.js"
 import * as Stored from "./stored.js"
 
-/** What a failed run amounts to, before time comes in. */
+/** A failed run, without the time of the next attempt. */
 export interface Failure {
   readonly detail: string
   readonly outcome: CompletionOutcome
@@ -42,7 +42,7 @@ const retryableTerminal: ReadonlySet<TurnCauseKind> = new Set([
 
 const prefix = "apply failed: "
 
-/** A detail that the reason of an outcome holds with its prefix. */
+/** Cuts a detail, so that it fits into the reason of an outcome with the prefix. */
 const detailOf = (text: string): string => bounded(text, maxReasonBytes - prefix.length)
 
 const abandoned = (detail: string): CompletionOutcome => ({ _tag: "Abandoned", reason: `${prefix}${detail}` })
@@ -54,8 +54,8 @@ const withError = (detail: string, error: TurnError): CompletionOutcome => ({
 })
 
 /**
- * A typed failure of `apply`; retryable by its cause unless it says so itself (D10). What the types rule out comes from
- * code that has none, and is a death.
+ * Describes a typed failure of `apply`. Its own `retryable` counts; without it, its cause decides (D10). A value that the
+ * types rule out, for example from untyped code, is treated as a defect.
  */
 export const ofError = (error: ExecutorError): Failure =>
   Option.getOrElse(
@@ -63,16 +63,16 @@ export const ofError = (error: ExecutorError): Failure =>
     () => ofCause(Cause.fail(error))
   )
 
-/** Whether an executor says that its turn was cancelled; what throws when it is looked at says nothing. */
+/** Whether the error is `TurnCancelled`; false for a value that throws when its tag is read. */
 export const isCancelled = (error: ExecutorError): boolean =>
   Option.getOrElse(Option.liftThrowable(Predicate.isTagged("TurnCancelled"))(error), () => false)
 
-/** It ends up in outcomes, so it is held to what can be read back. */
+/** Checks that a failure can be stored and read back, because outcomes contain it. */
 const check = Stored.check(
   Schema.Struct({ detail: Schema.String, outcome: CompletionOutcome, retryable: Schema.Boolean })
 )
 
-/** Taken at its word; null for a kind that there is not. */
+/** Describes an error as its fields say; null for an unknown tag. */
 const known = (error: ExecutorError): Failure | null => {
   const detail = detailOf(error.detail)
   switch (error._tag) {
@@ -99,7 +99,7 @@ const known = (error: ExecutorError): Failure | null => {
   }
 }
 
-/** A defect, or an interruption nobody of us asked for: a failed run like any other (D8). */
+/** Describes a defect, or an interruption that the machine did not request, as a failed run (D8). */
 export const ofCause = (cause: Cause.Cause<ExecutorError>): Failure => {
   const detail = detailOf(
     Cause.isInterruptedOnly(cause)
@@ -113,17 +113,18 @@ export const ofCause = (cause: Cause.Cause<ExecutorError>): Failure => {
   }
 }
 
-/** The failure itself cannot be stored: its inputs end with this instead. */
+/** The failure that replaces one which the store cannot hold; its inputs end with it. */
 export const unstored = (why: string): Failure => {
   const detail = `the run failed, and the store cannot hold its failure: ${why}`
   return { detail, outcome: abandoned(detail), retryable: false }
 }
 
-/** A service turn that failed: its owner knows of what, and it has no inputs that could run again. */
+/** Describes a failed service turn. It is not retried: it has no inputs, and its owner gets the error. */
 export const ofTurn = (detail: string): Failure => ({ detail, outcome: abandoned(detail), retryable: false })
 
 /**
- * An output that no commit can hold. What several inputs said together may be too much: then each is tried alone.
+ * Describes an output that no commit can hold. If it is too large and the batch has several inputs, each of them is
+ * retried alone.
  */
 export const ofRefusal = (refusal: Refusal, members: number): Failure => {
   const detail = detailOf(

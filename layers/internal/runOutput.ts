@@ -1,6 +1,6 @@
 /**
- * What an executor returned, as the kernel commits it. The loop, inline runs and service turns call it when a run ends
- * well. Invariant: what it lets through can be stored and read back, and each text of it is within `maxCommitBytes`.
+ * Converts the output of an executor to the output that the kernel commits. Settlements call it when a run succeeds.
+ * Invariant: a converted output can be stored and read back, and its size is within `maxCommitBytes`.
  *
  * @since 0.1.0
  */
@@ -74,7 +74,7 @@ const outcomeOf = ({ terminal }: TurnOutput): CompletionOutcome => {
 
 const messages = Schema.Array(Message)
 
-/** What of an output is stored, as it is read back. */
+/** The schema of the stored part of an output. */
 const Output: Schema.Schema<TurnOutput> = Schema.Struct({
   session: Schema.Union(
     Schema.TaggedStruct("Reply", { messages }),
@@ -95,8 +95,8 @@ const check = Stored.check(Output)
 const unstorable = (detail: string): Refusal => ({ _tag: "Unstorable", detail })
 
 /**
- * Bytes of an output as its author counts them. An answer is stored twice, as outcome and as message, and counts once.
- * Inputs were counted when they were accepted; only several of them can be too much together.
+ * The size of an output, as its author counts it. An answer is stored twice, as outcome and as message, but counts once.
+ * Each input was checked at its admission, so only the sum of several inputs is checked here.
  */
 const sizeOf = ({ session }: TurnOutput, made: RunOutput, inputs: number): number => {
   const outcome = ContentBytes.ofOutcome(made.outcome)
@@ -105,7 +105,7 @@ const sizeOf = ({ session }: TurnOutput, made: RunOutput, inputs: number): numbe
   return Math.max(outcome, own, inputs > 1 ? ContentBytes.ofMessages(session.messages.slice(0, inputs)) : 0)
 }
 
-/** With what the inputs said in front of a reply. */
+/** Puts the messages of the inputs before those of a reply. */
 const whole = (output: TurnOutput, appends: ReadonlyArray<Message>): TurnOutput => {
   const { session } = output
   return session._tag === "Reply" && appends.length > 0
@@ -125,17 +125,17 @@ const make = (output: TurnOutput, base: SessionHead, agentApplied: number): RunO
   }
 }
 
-/** What an output is committed with. */
+/** The context of a run that its output is committed with. */
 export interface RunContext {
   readonly base: SessionHead
-  /** what the inputs said */
+  /** the messages of the inputs */
   readonly appends: ReadonlyArray<Message>
   readonly agentApplied: number
-  /** most bytes of the answer, and most bytes of what several inputs say together */
+  /** the most bytes of the answer, and the most bytes of several inputs together */
   readonly limit: number
 }
 
-/** What is committed, and its size. */
+/** The output to commit, and its size. */
 export interface Sized {
   readonly made: RunOutput
   readonly bytes: number
@@ -158,9 +158,9 @@ const fitting = (
   )
 
 /**
- * Makes a commit's part of what an executor returned; digest and message count are computed here (D20). Fails with a
- * `Refusal` when the value cannot be read back, or is larger than the limit. Media of ephemeral inputs are put aside only
- * here, where the store begins to name them.
+ * Converts what an executor returned, and computes digest and message count (D20). Fails with a `Refusal` when the value
+ * cannot be read back, or is larger than the limit. Media of ephemeral inputs go to the blob store here, because from
+ * here on a stored message names them.
  */
 export const toRunOutput = (
   blobs: Pick<Blobs, "ofOutput">,

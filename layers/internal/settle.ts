@@ -1,8 +1,8 @@
 /**
- * Settlement: how the end of a run becomes durable, for runs of the loop, inline runs and service turns (D21).
+ * Settlement: makes the end of a run durable, for runs of the loop, inline runs and service turns (D21).
  *
- * The owner of a run calls `settle` once, with what the run came to. A result stays in memory until the store takes it
- * or refuses it for good. No commit is tried by two owners: the run slot is single.
+ * The owner of a run calls `settle` once, with the end of the run. Invariants: a result stays in memory until the store
+ * commits it or refuses it for good; only one owner tries to commit an end, because a session has one run slot.
  *
  * @since 0.1.0
  */
@@ -33,16 +33,16 @@ import type { RunContext } from "./runOutput.js"
 import { toRunOutput } from "./runOutput.js"
 import type { Refusal } from "./stored.js"
 
-/** The ways in which a run can end, as the commands of its kind. */
+/** The commands that end a run of one kind. */
 export interface Endings {
   readonly commit: (output: RunOutput) => Command<unknown>
   readonly fail: (failure: Failure, notBefore: number) => Command<unknown>
   readonly cancel: (reason: string) => Command<unknown>
-  /** its inputs go back as they were; a service turn has none and just ends */
+  /** puts its inputs back uncharged; a service turn has no inputs and only ends */
   readonly giveBack: (reason: string) => Command<unknown>
 }
 
-/** A run of the loop, or an inline run. */
+/** The commands for a run of the loop, or an inline run. */
 export const stagedRun = (runId: RunId): Endings => ({
   commit: (output) => commitRun({ runId, output }),
   fail: (failure, notBefore) => failRun({ runId, failure: { ...failure, notBefore } }),
@@ -50,7 +50,7 @@ export const stagedRun = (runId: RunId): Endings => ({
   giveBack: () => requeueRun({ runId })
 })
 
-/** A service turn. */
+/** The commands for a service turn. */
 export const serviceTurn = (runId: RunId): Endings => ({
   commit: (output) => completeServiceTurn({ runId, output }),
   fail: ({ detail }) => failServiceTurn({ runId, detail }),
@@ -58,36 +58,39 @@ export const serviceTurn = (runId: RunId): Endings => ({
   giveBack: (reason) => cancelServiceTurn({ runId, reason })
 })
 
-/** What an end without a result is settled with. */
+/** What is needed to settle an end without a result. */
 export interface Ending {
   readonly authority: SessionAuthority
   readonly config: MeerkatMachineOptions
   readonly runId: RunId
   readonly endings: Endings
-  /** called before the first pause: from here on it may take as long as the outage */
+  /** called before the first pause: the settlement may now last as long as the outage of the store */
   readonly onPause?: () => void
 }
 
-/** What a settlement is made with. */
+/** What is needed to settle a run. */
 export interface Settling extends Ending {
   readonly blobs: Pick<Blobs, "ofOutput">
   readonly records: ReadonlyArray<InputRecord>
-  /** a result that the store refuses for good goes back to its caller: the run is given back, and not the session */
+  /** true if the caller gets a result that the store refuses for good: then the run is put back, without a reload */
   readonly ownResult: boolean
 }
 
-/** What a run came to. */
+/** How a run ended. */
 export type End =
   | { readonly _tag: "Output"; readonly output: TurnOutput; readonly context: RunContext }
-  /** it ended well and writes no body: the command that says so */
+  /** the run succeeded and writes no body; `command` records that */
   | { readonly _tag: "Done"; readonly command: Command<unknown> }
   | { readonly _tag: "Failed"; readonly failure: Failure }
   | { readonly _tag: "Interrupted"; readonly reason: InterruptReason; readonly why: string }
 
-/** What the session made of it; `Refused` is a result that no commit can hold, so that its run failed. */
+/** The result of a settlement. `Refused`: no commit can hold the result, so the run was settled as failed. */
 export type Settled = { readonly _tag: "Settled" } | { readonly _tag: "Refused"; readonly refusal: Refusal }
 
-/** Makes the end of a run durable. Waits as long as the store says "not now"; see `insist`. */
+/**
+ * Makes the end of a run durable. Waits as long as the store says "not now"; see `insist`. Fails if the end could not be
+ * committed.
+ */
 export const settle = (settling: Settling, end: End): Effect.Effect<Settled, SubmitError> => {
   switch (end._tag) {
     case "Output":
@@ -108,7 +111,7 @@ export const settle = (settling: Settling, end: End): Effect.Effect<Settled, Sub
   }
 }
 
-/** Puts the inputs of a run back into their lanes, uncharged; a run that is over has nothing to put back. */
+/** Puts the inputs of a run back into their lanes, uncharged. Does nothing for a run that has ended. */
 export const giveBack = (ending: Ending, reason: string): Effect.Effect<Settled, SubmitError> =>
   told(ending, ending.endings.giveBack(reason))
 
@@ -116,12 +119,12 @@ export const giveBack = (ending: Ending, reason: string): Effect.Effect<Settled,
 export const cancel = (ending: Ending, reason: string): Effect.Effect<Settled, SubmitError> =>
   told(ending, ending.endings.cancel(reason))
 
-/** Where the inputs of a run stand in the completion feed: the last entry that the run was given. */
+/** Returns the sequence of the last feed entry that the run received; 0 if it received none. */
 export const agentApplied = ({ completions }: StagedRun): number => completions[completions.length - 1]?.seq ?? 0
 
 /**
- * Ends a run that was asked to end before its fiber was known: the request found nothing to interrupt, and holds all the
- * same. `isLeaving` says whether the session takes no more runs from this owner.
+ * Interrupts a run that was asked to end before its fiber was known: that request found no fiber to interrupt, and still
+ * counts. `isLeaving` says that the session takes no more runs from this owner.
  */
 export const catchUp = (
   state: SessionState,
@@ -138,7 +141,7 @@ export const catchUp = (
 
 const settled: Settled = { _tag: "Settled" }
 
-/** Exponential, capped, and jittered between 80 and 120 percent (D10). */
+/** The time of the next attempt: an exponential, capped pause, jittered between 80 and 120 percent (D10). */
 const notBefore = (config: MeerkatMachineOptions, charged: number): Effect.Effect<number> =>
   Effect.zipWith(Clock.currentTimeMillis, Random.next, (now, random) => {
     const pause = Duration.toMillis(config.retryBase) * 2 ** Math.min(charged, 30)
@@ -146,8 +149,9 @@ const notBefore = (config: MeerkatMachineOptions, charged: number): Effect.Effec
   })
 
 /**
- * What waiters of a batch are told when the session must be reloaded and its result is lost. A result that exists is not
- * kept from them; without one they hear of the reload like every other waiter, and their input runs again (D21).
+ * The outcomes for the waiters of a batch if the session must be reloaded and its result cannot be committed. They get
+ * the result, if it exists, with the error. Without a result they get the reload outcome of all waiters, and the input
+ * runs again (D21).
  */
 const finalizationFailure =
   (records: ReadonlyArray<InputRecord>, outcome: CompletionOutcome | null): OnReload => (reason) =>
@@ -172,7 +176,7 @@ const insistence = (ending: Ending, onReload: OnReload, bytes: number): Insisten
   }
 }
 
-/** An end without a result. */
+/** Settles an end without a result. */
 const told = (ending: Ending, command: Command<unknown>, bytes = 0): Effect.Effect<Settled, SubmitError> =>
   Effect.as(insistOrReload(insistence(ending, () => [], bytes), command), settled)
 
@@ -208,13 +212,13 @@ const refusalOf = (error: CommitError): Refusal | null => {
     : { _tag: "Unstorable", detail: error.detail }
 }
 
-/** No commit can hold the result: the run has failed. */
+/** Settles the run as failed, because no commit can hold its result. */
 const refused = (settling: Settling, refusal: Refusal): Effect.Effect<Settled, SubmitError> =>
   Effect.as(fail(settling, ofRefusal(refusal, settling.records.length)), { _tag: "Refused", refusal })
 
 /**
- * The run failed; its inputs may run again at the time that is computed here (D10). A failure that the store refuses as
- * unwritable is replaced by a short one: a session is never blocked by the size of what it must record.
+ * Settles a failed run and computes when its inputs may run again (D10). If the store cannot write the failure, a short
+ * one replaces it: the size of a failure must not block a session.
  */
 const fail = (settling: Settling, failure: Failure): Effect.Effect<Settled, SubmitError> => {
   const charged = settling.records.reduce((most, record) => Math.max(most, record.charged), 0)

@@ -1,10 +1,12 @@
 /**
- * Values as they are stored. What callers, executors and their libraries hand over has our types on paper only: it may
- * come out of an `any`, and types are wider than what is read back (any number is a `number`). The doors of the machine
- * check it against the schema that reads it back, before anything is written: what is written once can be read for ever.
+ * Checks that values can be stored and read back. Admission and the other entry points of the machine call it.
  *
- * A name with half of a surrogate pair is refused by its schema. A text with one is repaired: every other string of the
- * value comes back well formed, keys of JSON objects included. Of two keys that become equal the later wins, as in JSON.
+ * Values of callers, executors and their libraries may not match their types: they may come from an `any`. Types are also
+ * wider than their schemas; for example, NaN is a `number`. So each value is checked with the schema that will read it,
+ * before it is written. Invariant: every value that was written can be read.
+ *
+ * The schema refuses a name with half of a surrogate pair. All other strings are repaired to well-formed text, also the
+ * keys of JSON objects. If two keys become equal, the later one wins, as in JSON.
  *
  * @since 0.1.0
  */
@@ -17,15 +19,15 @@ import { isWellFormed, wellFormed } from "../../src/domain/Text.js"
 import { issuesOf } from "./issues.js"
 import { textOf } from "./rendering.js"
 
-/** The value as it will be read back, or what is wrong with it in a few words. */
+/** Returns the value as it will be read back, or a short text that says what is wrong with it. */
 export type Check<A> = (value: unknown) => Either.Either<A, string>
 
-/** Why no commit can hold what was given. */
+/** Why no commit can hold a value. */
 export type Refusal =
   | { readonly _tag: "TooLarge"; readonly bytes: number; readonly limit: number }
   | { readonly _tag: "Unstorable"; readonly detail: string }
 
-/** A check by a schema; compiled once. What comes back is a copy: what the schema knows of the value, and nothing else. */
+/** Makes a check from a schema, which it compiles once. A check returns a copy with only the fields of the schema. */
 export const check = <A, I>(schema: Schema.Schema<A, I>): Check<A> => {
   const validate = Schema.validateEither(schema)
   const checked = (value: unknown): Either.Either<A, string> => {
@@ -33,11 +35,11 @@ export const check = <A, I>(schema: Schema.Schema<A, I>): Check<A> => {
     const valid = issued(validate(json))
     return Either.isLeft(valid) || isRepaired(valid.right) ? valid : issued(validate(repaired(json)))
   }
-  // a value that throws when it is looked at, or has no end
+  // the value may throw when it is read, or contain itself
   return (value) => Either.flatMap(Either.try({ try: () => checked(value), catch: textOf }), identity)
 }
 
-/** The same for a value that is refused also when it is larger than this as JSON. */
+/** Makes a check that also refuses values of more than `limit` bytes as JSON. */
 export const within = <A>(limit: number, stored: Check<A>): Check<A> => (value) =>
   Either.flatMap(stored(value), (checked) => {
     const bytes = Buffer.byteLength(JSON.stringify(checked))
@@ -48,7 +50,7 @@ export const within = <A>(limit: number, stored: Check<A>): Check<A> => (value) 
 
 const issued = Either.mapLeft((error: ParseError) => issuesOf(error))
 
-/** The value that JSON would write: what says itself how it is written is asked, and what is undefined is absent. */
+/** Returns the value that JSON would write: it calls `toJSON`, and leaves out undefined fields. */
 const asJson = (value: unknown): unknown =>
   Predicate.hasProperty(value, "toJSON") && typeof value.toJSON === "function" && !ArrayBuffer.isView(value)
     ? partsAsJson(value.toJSON())
@@ -60,7 +62,7 @@ const partsAsJson = (value: unknown): unknown => {
   const parts: Record<string, unknown> = {}
   for (const name of Object.keys(value)) {
     const part = asJson(value[name])
-    // a key of this name would not come back, but change what the object is
+    // an assignment to this key would set the prototype, and the key would not be read back
     if (part !== undefined && name !== "__proto__") parts[name] = part
   }
   return parts

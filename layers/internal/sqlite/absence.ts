@@ -1,7 +1,9 @@
 /**
- * Proof that a row is not there. A row whose key was damaged is not found under it, but it still lies in its place: so
- * where nothing is found, the reads look at the two rows beside the place. A damaged row there fails the look-up if it
- * may be the row that was asked for, and only then: tables are shared, and the damage of one session stays with it.
+ * Proves that a row does not exist. `reads`, `endedReads` and `lookup` call it when a look-up by key finds no row.
+ *
+ * A row with a damaged key is not found under its key, but it still lies in its place of the index. So a look-up without
+ * a result checks the two rows beside that place. Invariant: a damaged row there fails the look-up only if it may be the
+ * row that was asked for. Sessions share the tables, and the damage of one session must not affect another.
  *
  * @since 0.1.0
  */
@@ -14,23 +16,23 @@ import type { Database, Row, SqlFault } from "./database.js"
 import type { All } from "./paging.js"
 import { sumOfKey, sumOfKnown } from "./sums.js"
 
-/** Columns `below` and `above`: what lies beside the place of a `missing` row of `known`. @since 0.1.0 @category statements */
+/** The columns `below` and `above`: the rows beside the place of a `missing` row of `known`. @since 0.1.0 @category statements */
 export const besideKnown = (missing: string, id: string, rt: string, sequence: string): string =>
   beside(missing, "known", "id, rt, sequence, ended, sum", ["id", "rt", "sequence"], `(${id}, ${rt}, ${sequence})`)
 
-/** Columns `below` and `above`: what lies beside the place of a `missing` idempotency key. @since 0.1.0 @category statements */
+/** The columns `below` and `above`: the rows beside the place of a `missing` idempotency key. @since 0.1.0 @category statements */
 export const besideKey = (missing: string, rt: string, key: string): string =>
   beside(missing, "dedup_key", "rt, key, input_id, sum", ["rt", "key"], `(${rt}, ${key})`)
 
-/** No row beside the place of an id, of an input or a run, may be it. @since 0.1.0 @category validation */
+/** Fails `StoreCorrupt` if a damaged row beside the place of an input id or run id may be that row. @since 0.1.0 @category validation */
 export const knownIsAbsent = (all: All, row: Row): Effect.Effect<void, ReadError> => isAbsent(all, row, known)
 
-/** No row beside the place of a key may be it. @since 0.1.0 @category validation */
+/** Fails `StoreCorrupt` if a damaged row beside the place of a key may be that row. @since 0.1.0 @category validation */
 export const keyIsAbsent = (all: All, row: Row): Effect.Effect<void, ReadError> => isAbsent(all, row, keys)
 
 /**
- * Ids of runtimes that are not found while a row beside their place is not what its index says. A session that were made
- * beside it would hide that row for good: so none is, whichever session the damage is of.
+ * Returns an error for each of the missing `ids` with a row beside its place that differs from its index entry. That row
+ * may be the missing runtime, and a new session would hide it for good. So the caller creates no session for such an id.
  *
  * @since 0.1.0
  * @category reading
@@ -40,13 +42,13 @@ export const doubtful = (db: Pick<Database, "all">, ids: ReadonlyArray<string>):
     ? Effect.succeed(new Map())
     : Effect.map(db.all(doubtfulSql, [JSON.stringify(ids), JSON.stringify(ids)]), strays)
 
-/** Errors by the id that was asked for. @since 0.1.0 @category models */
+/** Errors by the runtime id that was asked for. @since 0.1.0 @category models */
 export type Strays = ReadonlyMap<string, StoreCorrupt>
 
-/** Of one runtime. @since 0.1.0 @category statements */
+/** The statement and parameters of `doubtful` for one runtime. @since 0.1.0 @category statements */
 export const doubtfulOne = (id: RuntimeId) => [doubtfulSql, [JSON.stringify([id]), JSON.stringify([id])]] as const
 
-/** @since 0.1.0 @category decoding */
+/** Decodes the rows of `doubtfulOne`. @since 0.1.0 @category decoding */
 export const strays = (rows: ReadonlyArray<Row>): Strays =>
   new Map(rows.map((row) => [
     String(row["id"]),
@@ -76,11 +78,11 @@ const beside = (
 
 const decode = Schema.decodeUnknownEither(Schema.parseJson(Schema.Array(Schema.Unknown)))
 
-/** A table whose rows have a sum over their columns, their runtime among them. */
+/** A table whose rows have a checksum over their columns, including their runtime. */
 interface Summed {
   readonly table: string
   readonly rtOf: (columns: ReadonlyArray<unknown>) => unknown
-  /** whether the sum is that of the columns, in the runtime `rt` */
+  /** whether the checksum matches the columns, with `rt` as the runtime */
   readonly matches: (columns: ReadonlyArray<unknown>, rt: unknown) => boolean
 }
 
@@ -98,12 +100,12 @@ const keys: Summed = {
 }
 
 /**
- * Earlier versions stored half of a surrogate pair as three bytes that are no UTF-8, and summed it as one U+FFFD; read, it
- * is three of them.
+ * Returns a key as earlier versions summed it. They stored half of a surrogate pair as three bytes of invalid UTF-8 and
+ * summed it as one U+FFFD; a read returns three U+FFFD.
  */
 const halvesOf = (key: unknown): string => String(key).replaceAll("\ufffd\ufffd\ufffd", "\ufffd")
 
-/** With the column `rt`, the runtime that was asked for. */
+/** Checks the rows beside the place. The column `rt` of `row` is the runtime that was asked for. */
 const isAbsent = (all: All, row: Row, table: Summed): Effect.Effect<void, ReadError> => {
   const damaged = [row["below"], row["above"]].flatMap((text) => {
     if (text === null || text === undefined) return []
@@ -123,8 +125,8 @@ const isAbsent = (all: All, row: Row, table: Summed): Effect.Effect<void, ReadEr
 }
 
 /**
- * Whether a damaged row is that of another runtime. It names that runtime, which exists; and it is not a row of `rt` in
- * which just the runtime was damaged, since then its sum would match with `rt` in its place.
+ * Whether a damaged row belongs to another runtime: it names an existing other runtime, and its checksum does not match
+ * with `rt` instead. If it did match, the row would belong to `rt` and only its runtime column would be damaged.
  */
 const isAnothers = (
   all: All,
@@ -138,7 +140,7 @@ const isAnothers = (
     : Effect.map(all("SELECT 1 FROM runtime WHERE rt = ?", [named]), (rows) => rows.length > 0)
 }
 
-/** The names come from the index, what they are compared with from the rows. */
+/** Reads the ids beside the place from the index; `doubtfulSql` compares them with the ids in the rows. */
 const side = (compare: string, order: string) =>
   `SELECT j.value AS id, (SELECT rt FROM runtime WHERE runtime_id ${compare} j.value ORDER BY runtime_id${order} LIMIT 1)
     AS rt, (SELECT runtime_id FROM runtime WHERE runtime_id ${compare} j.value ORDER BY runtime_id${order} LIMIT 1)

@@ -1,8 +1,8 @@
 /**
- * The anchor remembers, outside of the store file, how far acknowledged commits went. SQLite reports a store whose
- * write-ahead log was deleted, or that was restored from a copy, as healthy.
+ * The anchor records, in a file beside the store, the sequence of the last acknowledged commit. `open` and `missing` call
+ * this module. SQLite alone reports a store as healthy whose log was deleted, or that was restored from an older copy.
  *
- * It is a lower bound: lagging behind is harmless, so it is written at most once a second and never synced.
+ * Invariant: the anchor is a lower bound. A lag is harmless, so it is written at most once a second and never synced.
  *
  * @since 0.1.0
  */
@@ -15,16 +15,16 @@ import type * as Scope from "effect/Scope"
 
 const Anchor = Schema.parseJson(Schema.Struct({ storeId: Schema.String, commitSeq: Schema.Number }))
 
-/** @since 0.1.0 @category models */
+/** The content of an anchor. @since 0.1.0 @category models */
 export interface Anchor {
   readonly storeId: string
   readonly commitSeq: number
 }
 
-/** @since 0.1.0 @category models */
+/** The path of a store's anchor. @since 0.1.0 @category models */
 export const anchorPath = (db: string): string => `${db}.anchor`
 
-/** What the anchor says; none when there is none, or when it cannot be read. @since 0.1.0 @category accessors */
+/** Reads the anchor. Empty if the file is missing or cannot be read; an unreadable anchor is logged. @since 0.1.0 @category accessors */
 export const read = (db: string): Effect.Effect<Option.Option<Anchor>, never, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
@@ -33,14 +33,14 @@ export const read = (db: string): Effect.Effect<Option.Option<Anchor>, never, Fi
     return yield* Effect.flatMap(fs.readFileString(path), Schema.decode(Anchor)).pipe(
       Effect.asSome,
       Effect.catchAll((cause) =>
-        Effect.as(Effect.logWarning(`the anchor ${path} cannot be read and is written anew`, cause), Option.none())
+        Effect.as(Effect.logWarning(`the anchor ${path} cannot be read and will be replaced`, cause), Option.none())
       )
     )
   })
 
 /**
- * Writes the anchor: a new file, then a rename over the old one. Writes nothing where `isInPlace` says that the store is
- * not there any more: an anchor without its store refuses every later opening.
+ * Writes the anchor: a new file, then a rename over the old one. Failures are only logged. Writes nothing if `isInPlace`
+ * says that the store has lost its name: an anchor without its store would make every later opening fail.
  *
  * @since 0.1.0
  * @category accessors
@@ -59,8 +59,8 @@ export const write = (
   }).pipe(Effect.catchAll((cause) => Effect.logWarning("the anchor of the store cannot be written", cause)))
 
 /**
- * Keeps the anchor close behind: `moved` is told each acknowledged sequence, and writes when a second has passed.
- * The last one is written when the scope closes, if the store is still in its place.
+ * Keeps the anchor up to date. The store calls `moved` with each acknowledged sequence; it writes if the last write is a
+ * second old. The last sequence is written when the scope closes, if the store still has its name.
  *
  * @since 0.1.0
  * @category constructors
@@ -81,7 +81,7 @@ export const keep = (
     let latest = commitSeq
     let writtenAt = 0
     let writing = false
-    // one at a time: on a slow machine a write may still be going on when the next is due
+    // one write at a time: on a slow machine a write may still be in progress when the next is due
     const turn = yield* Effect.makeSemaphore(1)
     const store = Effect.suspend(() => write(db, { storeId, commitSeq: latest }, isInPlace)).pipe(
       Effect.provideService(FileSystem.FileSystem, fs),
@@ -92,7 +92,7 @@ export const keep = (
       moved: (seq) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
           latest = seq
-          // Two at once would write and rename the same file under each other.
+          // two writes at once would both write and rename the same temporary file
           if (writing || now - writtenAt < 1000) return Effect.void
           writtenAt = now
           writing = true

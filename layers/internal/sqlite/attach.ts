@@ -1,5 +1,7 @@
 /**
- * Attaches to a store file that may be another process's: reads, and changes nothing.
+ * Attaches a reader to a store file that another process may have open. `RuntimeStoreReaderSqlite` calls it.
+ *
+ * Invariants: it changes no bytes of the store, and leaves no file behind that the store's owner could not write.
  *
  * @since 0.1.0
  */
@@ -13,13 +15,19 @@ import * as Database from "./database.js"
 import { inspect, tidy } from "./inspect.js"
 import * as Missing from "./missing.js"
 
-/** @since 0.1.0 @category models */
+/** An open reader: of the store itself, or of a copy. @since 0.1.0 @category models */
 export interface Attached {
   readonly database: Database.Database
   readonly source: "store" | "copy"
 }
 
-/** @since 0.1.0 @category constructors */
+/**
+ * Opens a reader for the life of the scope. It reads a temporary copy if it cannot read the store without writing to its
+ * folder. Fails if no store has this name, or if this version cannot read it.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export const attach = (
   filename: string
 ): Effect.Effect<Attached, OpenError, Scope.Scope | FileSystem.FileSystem | Path.Path> =>
@@ -55,8 +63,8 @@ const existing = (filename: string) =>
   })
 
 /**
- * A log that is made beside a file that is not ours to write would be ours: nobody could take it away again with the
- * last reader, and the owner of the file could not write to it.
+ * Whether reading would create a log beside a file that this process may not write. This process would own that log: the
+ * last reader could not remove it, and the owner of the file could not write to it.
  */
 const wouldLeaveLog = (path: string) =>
   Effect.gen(function*() {
@@ -65,7 +73,7 @@ const wouldLeaveLog = (path: string) =>
     return !isOurs && !(yield* Effect.orElseSucceed(fs.exists(`${path}-shm`), () => false))
   })
 
-/** A reader makes a log where there is none; it is taken away again when nobody else uses it. */
+/** Opens the file for reading. If that creates a log, the end of the scope removes it, unless another process uses it. */
 const reading = (path: string) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
@@ -75,14 +83,14 @@ const reading = (path: string) =>
     return yield* Database.open(path, { readonly: true })
   })
 
-/** SQLite could not make or open the memory that readers of a log share. */
+/** Whether SQLite could not create or open the memory that the readers of a log share. */
 const needsToWrite = (error: OpenError): boolean =>
   error._tag === "StoreIo" && (error.code.startsWith("SQLITE_CANTOPEN") || error.code.startsWith("SQLITE_READONLY"))
 
-/** How often a copy is made anew because the store changed meanwhile. */
+/** How many copies are tried if the store changes during the copying. */
 const attempts = 5
 
-/** The file and its log as they were at one moment: nothing changed while they were copied. */
+/** Copies the file and its log as they were at one moment, and returns the path. Fails `StoreBusy` if they keep changing. */
 const copied = (path: string) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
@@ -104,7 +112,7 @@ const copied = (path: string) =>
     return yield* new StoreBusy({ operation: "copy", waitedMs: 0 })
   })
 
-/** Size and time of change of the file and its log. */
+/** Size and modification time of the file and its log. */
 const stateOf = (path: string) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem

@@ -1,7 +1,10 @@
 /**
- * One batch, one transaction, in up to three attempts. The first trusts: heads come from memory, and constraints and
- * row counts find what is wrong, without telling whose fault it is. The second checks every member against the
- * tables and leaves out who is refused. The third goes member by member, for what only the whole can run into.
+ * Writes one batch in one transaction, in up to three attempts. The store's group commit calls it.
+ *
+ * The first attempt trusts: heads come from memory. Constraints and row counts detect an error, but not which member
+ * caused it. The second attempt checks every member against the tables and leaves out the refused members. The third
+ * writes member by member, for errors that only the whole batch causes. Invariant: a member is acknowledged only after
+ * its COMMIT, and only while the names of the store still refer to its open files.
  *
  * @since 0.1.0
  */
@@ -36,28 +39,30 @@ import { rowsPerRuntime } from "./schema.js"
 import type { Shapes } from "./shapes.js"
 import * as Transaction from "./transaction.js"
 
-/** @since 0.1.0 @category models */
+/** The answer to one member of a batch. @since 0.1.0 @category models */
 export type Answer = Exit.Exit<CommitAck, MemberError>
 
-/** @since 0.1.0 @category models */
+/** Begins and writes batches; `write` must follow a successful `begin`. @since 0.1.0 @category models */
 export interface BatchWriter {
   readonly begin: (restore: Transaction.Restore) => Effect.Effect<void, MemberError>
   readonly write: (members: ReadonlyArray<Member<Encoded>>) => Effect.Effect<ReadonlyArray<Answer>>
 }
 
 /**
- * Heads of open runtimes as the last batch that wrote them left them; none after one that failed. Not of all: who ends
- * with nothing to write does not say that it ends. A head that is missing is read.
+ * The heads of open runtimes, as their last batch left them; a failed batch clears all. It is a bounded cache: a session
+ * that ends without a last write stays in it, and the batch reads a missing head from the table.
  *
  * @since 0.1.0
  * @category models
  */
 export type Heads = Recent.Recent<RuntimeId, StoredHead>
 
-/** Some megabytes at most, and several batches. @since 0.1.0 @category constructors */
+/** Makes an empty cache of heads. The default limit takes a few megabytes and covers several batches. @since 0.1.0 @category constructors */
 export const makeHeads = (limit = 4096): Heads => Recent.make(limit)
 
 /**
+ * Makes the writer of a file. The store runs it in a single worker.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -88,7 +93,7 @@ export const make = (
 
 // --- internal ---
 
-/** Plain cells of the one worker. */
+/** The mutable state of the single worker. */
 interface Cells {
   readonly file: OpenFile
   readonly quarantine: Quarantine
@@ -97,7 +102,7 @@ interface Cells {
   nextRt: number
   commitSeq: number
   readonly heads: Heads
-  /** the file is damaged or not ours any more: nothing is written again */
+  /** why nothing is written again: the file is damaged, lost, or owned by another writer */
   broken: CommitError | undefined
 }
 
@@ -127,7 +132,7 @@ const write = (cells: Cells, members: ReadonlyArray<Member<Encoded>>): Effect.Ef
     )
   )
 
-/** Inside an uninterruptible batch there is nothing to restore. */
+/** A batch is uninterruptible, so its pauses are not made interruptible. */
 const withoutPause: Transaction.Restore = (self) => self
 
 const oneByOne = (cells: Cells, members: ReadonlyArray<Member<Encoded>>): Effect.Effect<ReadonlyArray<Answer>> =>
@@ -142,7 +147,7 @@ type Fault = SqlFault | MemberError
 
 type Mode = "trusting" | "checking"
 
-/** Inside the transaction that was begun; afterwards there is none, whatever happened. */
+/** One attempt inside the transaction that `begin` opened. Afterwards no transaction is open, in every case. */
 const attempt = (
   cells: Cells,
   members: ReadonlyArray<Member<Encoded>>,
@@ -160,7 +165,7 @@ const attempt = (
         written.push(one)
       }
     }
-    // answers may repeat what was acknowledged, so they are given only for a store that is still there
+    // an answer may repeat an earlier acknowledgement, so the names of the store are checked before it is given
     if (written.length === 0) yield* Effect.zipRight(Transaction.rollback(db), cells.file.verify)
     else yield* finish(cells, written, heads)
     return members.map((member) => answers.get(member) ?? Exit.die("a member of a batch was forgotten"))
@@ -169,7 +174,7 @@ const attempt = (
     Effect.tapErrorCause((cause) => undone(cells, cause))
   )
 
-/** Nothing was written, or nobody knows what was: what memory says of the file is read again. */
+/** Cleans up after a failed attempt: forgets the heads in memory, and rolls back unless the outcome is unknown. */
 const undone = (cells: Cells, cause: Cause.Cause<Fault>): Effect.Effect<unknown> =>
   Effect.suspend(() => {
     const fault = Option.getOrNull(Cause.failureOption(cause))
@@ -178,12 +183,12 @@ const undone = (cells: Cells, cause: Cause.Cause<Fault>): Effect.Effect<unknown>
     }
     cells.heads.clear()
     if (fault?._tag !== "StoreOutcomeUnknown") return Transaction.rollback(cells.file.writer)
-    // rows may have its number already; the connection is a new one, or closed
+    // rows may already have this number; the connection was reopened or is closed, so it has no transaction
     cells.commitSeq++
     return Effect.void
   })
 
-/** A runtime has one commit in flight; should there be two, the second sees what the first wrote. */
+/** Splits a batch so that a round has one member per runtime. If a runtime has two, the second sees the first's writes. */
 const roundsOf = (members: ReadonlyArray<Member<Encoded>>): ReadonlyArray<ReadonlyArray<Member<Encoded>>> => {
   const rounds: Array<Array<Member<Encoded>>> = []
   const turns = new Map<RuntimeId, number>()
@@ -205,7 +210,7 @@ interface Candidate extends Lookup.Asked {
 /** One attempt of a batch. */
 interface Attempt {
   readonly cells: Cells
-  /** heads that this attempt wrote */
+  /** the heads that this attempt has written */
   readonly heads: ReadonlyMap<RuntimeId, StoredHead>
   readonly answers: Map<Member<Encoded>, Answer>
   readonly mode: Mode
@@ -240,7 +245,7 @@ const runRound = (
     return accepted
   })
 
-/** From memory when all of the round is there; an opening always reads. */
+/** Takes the heads from memory if it has all of the round; otherwise reads them. An opening always reads. */
 const headsOf = (
   { cells, heads, mode }: Attempt,
   round: ReadonlyArray<Member<Encoded>>
@@ -289,7 +294,7 @@ const candidateOf = (
   )
 }
 
-/** A plan is the kernel's and its rows are ours, but a defect of one session must not take the batch with it. */
+/** Runs a plan. A defect in it fails only its own member, because one session must not fail the batch of others. */
 const guarded = <A>(plan: () => Either.Either<A, MemberError>): Exit.Exit<A, MemberError> =>
   Either.match(Either.try({ try: plan, catch: (defect) => Exit.die(defect) }), {
     onLeft: (died) => died,
@@ -335,12 +340,12 @@ const judge = (
   }
 }
 
-/** More rows than a runtime can number. */
+/** Whether the runtime would have more rows than it can number. */
 const isBeyond = (head: RuntimeHead): boolean =>
   Math.max(head.nextAdmissionSeq, head.ended, head.bodyStart + head.body.messageCount) >= rowsPerRuntime
 
 /**
- * COMMIT, and the look at the names of the files: what was written to files without a name is not acknowledged.
+ * Commits, then verifies the names of the files: a commit to files that lost their names is not acknowledged.
  */
 const finish = (
   cells: Cells,

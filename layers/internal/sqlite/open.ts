@@ -1,9 +1,8 @@
 /**
- * Opens a store file for `RuntimeStoreSqlite`: checks first, lock next, writes last. A file that is refused keeps its
- * bytes, and a refused opening leaves no new files.
+ * Opens a store file for `RuntimeStoreSqlite`: first it checks the file, then it takes the lock, then it writes.
  *
- * The file, its `-wal`, `-shm` and `.lock` are never opened except through SQLite: closing any other descriptor of
- * them would drop the process's locks.
+ * Invariants: a refused opening changes no bytes of the file and leaves no new files. The file, its `-wal`, `-shm` and
+ * `.lock` are opened only through SQLite, because closing another descriptor of them drops the process's locks.
  *
  * @since 0.1.0
  */
@@ -31,43 +30,46 @@ import { resolve } from "./resolve.js"
 import { applicationId, pageSize, schemaVersion, tables } from "./schema.js"
 import { type CommitAmbiguous, describe, patiently, transaction } from "./transaction.js"
 
-/** @since 0.1.0 @category models */
+/** What a file is opened with. @since 0.1.0 @category models */
 export interface OpenOptions {
   readonly filename: string
-  /** opens a file that is older than what was acknowledged, and makes it the truth */
+  /** true also opens a file that misses acknowledged commits, and continues from its content */
   readonly acceptRegress: boolean
-  /** bytes the file grows to at most */
+  /** the largest size of the file in bytes */
   readonly maxFileBytes: number | undefined
   /** whether the pages of the file are checked before it is used */
   readonly check: Check
-  /** id of the store if the file is fresh */
+  /** the id of the store if the file is fresh */
   readonly freshId: string
 }
 
-/** When the pages of a file are checked: after its last holder did not close it, always, or never. @since 0.1.0 @category models */
+/** When the pages of a file are checked: if its last writer did not close it, always, or never. @since 0.1.0 @category models */
 export type Check = "afterCrash" | "always" | "never"
 
-/** A store file that is ours for the life of the scope. @since 0.1.0 @category models */
+/** A store file that this process owns for the life of the scope. @since 0.1.0 @category models */
 export interface OpenFile {
   readonly path: string
   readonly storeId: string
-  /** this opening's token; a batch that finds another one was fenced off */
+  /** the token of this opening; a batch that finds another token in the file was fenced */
   readonly token: number
-  /** sequence of the last batch */
+  /** the sequence of the last batch */
   readonly commitSeq: number
   readonly writer: Database.Database
   readonly reader: Database.Database
-  /** Fails when the names of the store do not stand for its open files any more; it has been rescued then. */
+  /** Fails when the names of the store no longer refer to its open files; it has tried to rescue the store then. */
   readonly verify: Effect.Effect<void, StoreLost>
-  /** Opens the file again after a COMMIT whose outcome is open; a failure is tried again by the next call. */
+  /** Opens the file again after a COMMIT with an unknown outcome. If that fails, the next call retries it. */
   readonly reopen: Effect.Effect<void, Database.SqlFault>
   /** fails when the store is lost */
   readonly lost: Effect.Effect<never, StoreLost>
-  /** to be told the sequence of each acknowledged batch */
+  /** receives the sequence of each acknowledged batch */
   readonly acknowledged: (commitSeq: number) => Effect.Effect<void>
 }
 
 /**
+ * Opens a store file for the life of the scope, or creates it. Closing the scope marks the store as closed. Fails when
+ * another process has the file, when this version cannot use it, or when it misses acknowledged commits.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -109,10 +111,10 @@ export const open = (
 
 // --- internal ---
 
-/** How long an opening waits for a file that a reader or a tool holds. */
+/** How long an opening waits while a reader or a tool holds the file. */
 const patience = Duration.seconds(5)
 
-/** What a fault means to whoever opens. @since 0.1.0 @category errors */
+/** Converts a fault of a statement to the error of an opening. @since 0.1.0 @category errors */
 export const openFault = (path: string) => (fault: OpenError | Database.SqlFault | CommitAmbiguous): OpenError => {
   switch (fault._tag) {
     case "ConstraintFailed":
@@ -124,7 +126,7 @@ export const openFault = (path: string) => (fault: OpenError | Database.SqlFault
   }
 }
 
-/** The file holds nothing, but something was acknowledged. */
+/** Refuses an empty file if the anchor says that commits were acknowledged. */
 const refuseEmptied = (path: string, anchor: Option.Option<Anchor.Anchor>) =>
   Option.isSome(anchor) && anchor.value.commitSeq > 0
     ? Effect.fail(new StoreRegressed({ path, acknowledged: anchor.value.commitSeq, found: 0 }))
@@ -138,7 +140,7 @@ const refuseRegress = (path: string, anchor: Option.Option<Anchor.Anchor>, meta:
     : Effect.fail(new StoreRegressed({ path, acknowledged: commitSeq, found: meta.commitSeq }))
 }
 
-/** Makes the file a store of this process; what speaks against that is found before the first write. */
+/** Makes the file a store of this process. All checks of an existing store come before the first write to it. */
 const claimed = (
   db: Database.Database,
   path: string,
@@ -158,7 +160,7 @@ const claimed = (
     return meta
   })
 
-/** Pragmas are read back: SQLite answers an impossible journal mode with another one, not with an error. */
+/** Sets the pragmas. It checks the journal mode: SQLite answers an impossible mode with another one, without an error. */
 const settings = (db: Database.Database, maxFileBytes: number | undefined) =>
   Effect.gen(function*() {
     const mode = yield* patiently(db.once("PRAGMA journal_mode = WAL"), patience, (self) => self)
@@ -196,7 +198,7 @@ interface Meta {
   readonly clean: boolean
 }
 
-/** Reads what this opening builds on. The highest sequence is looked for only when the last holder did not close. */
+/** Reads what this opening builds on. It searches for the highest sequence only if the last writer did not close. */
 const claim = (db: Database.Database, path: string) =>
   Effect.gen(function*() {
     const rows = yield* patiently(
@@ -214,7 +216,7 @@ const claim = (db: Database.Database, path: string) =>
     return { storeId, commitSeq, token: token + 1, clean: rows[0]?.["clean_shutdown"] === 1 }
   })
 
-/** A check reads the whole file: after a crash only of one that is read in the time of a few commits. */
+/** A check reads the whole file. After a crash only files up to this size are checked: that takes as long as a few commits. */
 const checkedBytes = 64 * 1024 * 1024
 
 const isChecked = (path: string, check: Check, { clean }: Meta) =>
@@ -230,7 +232,7 @@ const isChecked = (path: string, check: Check, { clean }: Meta) =>
       })
     })
 
-/** Pages that lie where others should, are lost or out of order: rows of theirs would be missed without a word. */
+/** Fails if pages are misplaced, lost or out of order; without the check their rows would be missing silently. */
 const checkPages = (db: Database.Database, path: string) =>
   Effect.flatMap(db.once("PRAGMA quick_check(1)"), ([row]) =>
     row?.["quick_check"] === "ok"
@@ -244,7 +246,7 @@ const take = (db: Database.Database, meta: Meta) =>
       patience,
       db.run("UPDATE store_meta SET writer_token = ?, commit_seq = ?, clean_shutdown = 0", [meta.token, meta.commitSeq])
     )
-    // the driver's build lowers this to NORMAL at the first write in WAL mode unless it was set; asked after one
+    // the driver's build lowers this to NORMAL at the first write in WAL mode unless it was set: so check after a write
     const level = yield* db.once("PRAGMA synchronous")
     if (level[0]?.["synchronous"] !== 2) {
       return yield* new StoreIo({ operation: "open", code: "SYNCHRONOUS", detail: "synchronous = FULL does not hold" })
@@ -257,7 +259,7 @@ const limit = (db: Database.Database, bytes: number) =>
     ([row]) => db.once(`PRAGMA max_page_count = ${Math.ceil(bytes / Number(row?.["page_size"]))}`)
   )
 
-/** A store that was lost is not touched any more; a loss that only shows now is told, since no caller hears of it. */
+/** Closes the store. A lost store is not written any more; the loss is logged, because no caller gets the error. */
 const close = (files: Connections.Connections, meta: Meta) =>
   files.atClose.pipe(
     Effect.zipRight(markClean(files.writer, meta)),
@@ -265,7 +267,7 @@ const close = (files: Connections.Connections, meta: Meta) =>
     Effect.catchAll((lost) => Effect.logError(lost.message))
   )
 
-/** Only the rightful writer may say so; failing to means that the next opening looks for itself. */
+/** Marks the store as closed, if the token is still its own. After a failure the next opening searches for the sequence. */
 const markClean = (db: Database.Database, meta: Meta) =>
   transaction(
     db,
@@ -276,7 +278,7 @@ const markClean = (db: Database.Database, meta: Meta) =>
     ])
   ).pipe(Effect.catchAll((fault) => Effect.logWarning(`the store was not marked as closed: ${describe(fault)}`)))
 
-/** A reader that is in the way is no error: the next opening finds the log and goes on from there. */
+/** Empties the log into the file. A reader may prevent that; the next opening then continues with the log. */
 const checkpoint = (db: Database.Database) =>
   Effect.catchAll(
     db.once("PRAGMA wal_checkpoint(TRUNCATE)"),

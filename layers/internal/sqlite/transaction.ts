@@ -1,6 +1,8 @@
 /**
- * Transactions by hand. The driver's own begin deferred and turn a failing COMMIT into a defect that leaves the
- * connection inside a dead transaction.
+ * Transactions with explicit BEGIN, COMMIT and ROLLBACK. `batch`, `open` and the reads call it.
+ *
+ * The driver's own transactions begin deferred. A failing COMMIT there becomes a defect and leaves the connection inside
+ * a dead transaction. Invariant: after `commit` or `transaction` no transaction is open.
  *
  * @since 0.1.0
  */
@@ -13,18 +15,18 @@ import * as Schedule from "effect/Schedule"
 import { StoreBusy } from "../../../src/domain/StoreErrors.js"
 import type { Database, SqlFault } from "./database.js"
 
-/** COMMIT failed, and it may have happened all the same. @since 0.1.0 @category errors */
+/** COMMIT failed, but the transaction may have been committed. @since 0.1.0 @category errors */
 export class CommitAmbiguous extends Data.TaggedError("CommitAmbiguous")<{
-  /** what COMMIT failed with; the error of the commit, should it turn out that it did not happen */
+  /** the error of COMMIT; the answer to the commit if it turns out that nothing was committed */
   readonly fault: SqlFault
 }> {}
 
-/** Lifts the part that waits out of an uninterruptible region. @since 0.1.0 @category models */
+/** Makes the part that waits interruptible inside an uninterruptible region. @since 0.1.0 @category models */
 export type Restore = <A, E>(self: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
 /**
- * `BEGIN IMMEDIATE`, asked again while somebody else holds the file, at most for `patience`. Only the pauses are
- * interruptible: whoever is interrupted has no transaction.
+ * Runs `BEGIN IMMEDIATE` and retries it for at most `patience` while another connection holds the file. Only the pauses
+ * are interruptible: an interrupted call has no transaction.
  *
  * @since 0.1.0
  * @category transactions
@@ -36,9 +38,9 @@ export const begin = (
 ): Effect.Effect<void, SqlFault> => patiently(asVoid(db.run("BEGIN IMMEDIATE")), patience, restore)
 
 /**
- * `COMMIT`; first error wins. A busy one is asked again and then rolled back: nothing was written. After an error of the
- * medium the outcome is open, rolled back or not: the frames of the transaction may lie in the log, and only a process
- * that opens the file finds out.
+ * Runs `COMMIT`. A busy COMMIT is retried for `patience` and then rolled back: nothing was written. After an error of the
+ * medium it fails `CommitAmbiguous`, whether the rollback succeeds or not: the frames of the transaction may be in the
+ * log, and only a new opening of the file shows that.
  *
  * @since 0.1.0
  * @category transactions
@@ -54,7 +56,7 @@ export const commit = (db: Database, patience: Duration.Duration): Effect.Effect
   )
 
 /**
- * `ROLLBACK`; false when no transaction was open, as after an error that made SQLite roll back by itself.
+ * Runs `ROLLBACK`. Returns false when no transaction was open, for example after SQLite rolled back by itself.
  *
  * @since 0.1.0
  * @category transactions
@@ -63,7 +65,8 @@ export const rollback = (db: Database): Effect.Effect<boolean> =>
   Effect.match(db.run("ROLLBACK"), { onFailure: () => false, onSuccess: () => true })
 
 /**
- * A whole transaction for the few writes that are not commits of sessions (schema, writer token, closing mark).
+ * Runs `body` in a transaction of its own, for the few writes that do not commit sessions: schema, writer token and
+ * closing mark. A failed body is rolled back.
  *
  * @since 0.1.0
  * @category transactions
@@ -83,7 +86,8 @@ export const transaction = <A, E>(
   )
 
 /**
- * A statement that meets a busy file, asked again with growing, jittered pauses.
+ * Runs a statement and retries it with growing, jittered pauses while the file is busy. Fails `StoreBusy` after
+ * `patience`. An interruption takes effect only in a pause.
  *
  * @since 0.1.0
  * @category transactions
@@ -110,10 +114,10 @@ export const patiently = <A>(
       }
     }))
 
-/** Whether a fault says nothing about what reached the file. @since 0.1.0 @category guards */
+/** Whether a fault leaves open what reached the file. @since 0.1.0 @category guards */
 export const isOfMedium = (fault: SqlFault): boolean => fault._tag === "StoreIo" || fault._tag === "StoreCorrupt"
 
-/** One sentence of a fault, for messages. @since 0.1.0 @category accessors */
+/** Describes a fault in one sentence, for messages. @since 0.1.0 @category accessors */
 export const describe = (fault: SqlFault | CommitAmbiguous): string => {
   if (fault._tag === "CommitAmbiguous") return describe(fault.fault)
   return fault._tag === "StoreBusy" ? `busy for ${fault.waitedMs} ms` : fault.detail
