@@ -1,6 +1,8 @@
 /**
- * Any program as an executor: what the turn says goes to its standard input, what it writes to its standard output is
- * the answer.
+ * Makes an executor of any program: the turn goes to its standard input, and its standard output is the answer.
+ *
+ * Applications and the command line call it. Invariants: one attempt runs the program once; no process of its group
+ * outlives the attempt.
  *
  * @since 0.1.0
  */
@@ -36,39 +38,39 @@ export type {
 } from "../src/domain/ExternalCommand.js"
 
 export {
-  /** A command ended otherwise than with exit code 0. @since 0.1.0 @category errors */
+  /** A command ended with a signal, or with an exit code other than 0. @since 0.1.0 @category errors */
   CommandFailed,
-  /** Runs a supervised command and gives what it wrote. @since 0.1.0 @category running */
+  /** Runs a supervised command and returns its output. @since 0.1.0 @category running */
   output,
   /** Runs a supervised command to its end. @since 0.1.0 @category running */
   run as runCommand
 } from "./SupervisedCommand.js"
 
-/** @since 0.1.0 @category models */
+/** The options of a command executor. @since 0.1.0 @category models */
 export interface CommandExecutorOptions {
   readonly command: CommandLine
   /** what the program reads: the text of the turn (default), or the whole turn as a `TurnDocument` in JSON */
   readonly input?: "text" | "json"
   /** what the program writes: the text of the answer (default), or a `RunResult` in JSON: `{"text", "data"?, "usage"?}` */
   readonly output?: "text" | "json"
-  /** whether an empty answer is one; otherwise the attempt fails with "empty answer". Default false */
+  /** whether an empty answer is valid; if not, it fails the attempt with "empty answer". Default false */
   readonly allowEmpty?: boolean
-  /** bound of one attempt; none unless told */
+  /** time limit of one attempt. Default none */
   readonly timeout?: Duration.DurationInput
-  /** what the program gets between SIGTERM and SIGKILL. Default 5 s */
+  /** time between SIGTERM and SIGKILL. Default 5 s */
   readonly grace?: Duration.DurationInput
-  /** most that the program may write, in bytes. Default 16 MiB */
+  /** the most bytes that the program may write to its standard output. Default 16 MiB */
   readonly maxOutput?: number
   /** added to the environment of this process, after `MEERKAT_SESSION`, `MEERKAT_RUN` and `MEERKAT_ATTEMPT` */
   readonly env?: Readonly<Record<string, string>>
   /** working directory, by default that of this process */
   readonly cwd?: string
-  /** told of standard error as it comes */
+  /** receives the text of standard error as it arrives */
   readonly onStderr?: (text: string) => void
 }
 
 /**
- * What a program reads with `input: "json"`: one JSON document, then the end of its standard input.
+ * The document that a program reads with `input: "json"`: one JSON document, then the end of standard input.
  *
  * @since 0.1.0
  * @category schemas
@@ -77,7 +79,7 @@ export const TurnDocument = Schema.Struct({
   session: SessionId,
   run: RunId,
   attempt: Schema.Int,
-  /** what `input: "text"` would have given */
+  /** the same text as with `input: "text"` */
   text: Schema.String,
   inputs: Schema.Array(Input),
   messages: Schema.Array(Message),
@@ -87,19 +89,19 @@ export const TurnDocument = Schema.Struct({
   /** the committed conversation so far, without this turn's messages */
   history: Schema.Array(Message)
 })
-/** @since 0.1.0 @category models */
+/** The document that a program reads with `input: "json"`. @since 0.1.0 @category models */
 export type TurnDocument = typeof TurnDocument.Type
 
-/** Largest answer in bytes unless told otherwise. @since 0.1.0 @category constructors */
+/** The default of `maxOutput`, in bytes. @since 0.1.0 @category constructors */
 export const defaultMaxOutput = 16 * 1024 * 1024
 
 /**
- * An executor that runs the command once per attempt.
+ * Makes an executor that runs the command once per attempt.
  *
- * The program runs in a process group of its own and does not outlive the attempt, nor this process. Exit 0 is an
- * answer; trailing newlines are not part of it. Another exit code fails the attempt with the end of standard error as
- * its reason; so do a signal, an empty answer, too much output, and the timeout. Whether a failed attempt is repeated is
- * the machine's business (`maxAttempts`); a program that cannot be found is not tried again.
+ * The program runs in its own process group and outlives neither the attempt nor this process. With exit code 0 its output
+ * is the answer, without trailing newlines. Another exit code fails the attempt, with the end of standard error as the
+ * reason. A signal, an empty answer, too much output and the timeout fail it too. The machine retries failed attempts
+ * (`maxAttempts`), except for a program that cannot be found.
  *
  * @example
  * ```ts
@@ -117,7 +119,7 @@ export const make = (options: CommandExecutorOptions): CoreExecutor => ({
       const stdin = options.input === "json" ? yield* documentOf(turn) : promptOf(turn)
       const result = yield* bounded(options, runOnce(options, turn, stdin))
       const output = yield* answerOf(options, result)
-      // the process has ended: an interruption that comes now must not lose what it answered
+      // the process has ended: a later interruption must not lose its answer
       yield* turn.finish(output)
       return output
     })
@@ -149,7 +151,7 @@ const runOnce = (
     notRun
   )
 
-/** What will be missing a second later as well is not tried again. */
+/** Converts the failure of a command. A program or folder that is missing is not retried. */
 const notRun = (error: CommandFailure): ExecutorError =>
   error._tag === "CommandNotStarted" && (error.code === "ENOENT" || error.code === "EACCES")
     ? failed(error.message, false)

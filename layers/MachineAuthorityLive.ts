@@ -1,8 +1,8 @@
 /**
- * Opens sessions: reads what the store has, plans the recovery, and hands out the authority of the new incarnation.
+ * Opens sessions: reads the stored state, plans the recovery, and returns the authority of the new incarnation.
  *
- * The machine calls it once per registration. What this process knows of its own earlier incarnations goes into the
- * plan, so that only a run that ended with its process counts as crashed.
+ * The machine calls it once per registration. Invariant: only a run that ended with its process counts as crashed; so the
+ * plan includes what this process knows about its own earlier incarnations.
  *
  * @since 0.1.0
  */
@@ -37,7 +37,7 @@ const storeFailure = (sessionId: SessionId) => (error: CommitError | ReadError):
     retryable: isRetryable(error)
   })
 
-/** How many terminal rows a store of this kind keeps per session (D32). */
+/** The number of terminal rows that a store of this kind keeps per session; null for all (D32). */
 const retention = (kind: "memory" | "sqlite", configured: Option.Option<number>): number | null =>
   Option.getOrElse(configured, () => kind === "memory" ? 4096 : null)
 
@@ -62,7 +62,7 @@ const make = Effect.gen(function*() {
     Effect.forEach(Array.from(authorities), (authority) => authority.requireReload(`StoreLost: ${lost.message}`), {
       discard: true
     })
-  // a session that writes nothing now would not hear of it, and callers may wait for its inputs
+  // a session without commits would not notice the loss, and its waiters would wait without end
   yield* Effect.forkScoped(Effect.catchAll(store.lost, giveUp))
 
   const open = (sessionId: SessionId): Effect.Effect<Authority, OpenFailure, Scope.Scope> =>
@@ -72,7 +72,7 @@ const make = Effect.gen(function*() {
       const clock = yield* Effect.clock
       const plan = (image: RuntimeImage) =>
         Either.map(
-          // the time of the opening, which may have had to wait: not that of the call
+          // the time of the opening itself: the call may have waited in the store's queue
           planOpening({
             sessionId,
             image,
@@ -121,5 +121,5 @@ const make = Effect.gen(function*() {
   return MachineAuthority.of({ open, fiberCount: Effect.sync(spawner.live) })
 })
 
-/** @since 0.1.0 @category layers */
+/** The authorities of a machine. @since 0.1.0 @category layers */
 export const layer: Layer.Layer<MachineAuthority, never, RuntimeStore | IdGen> = Layer.scoped(MachineAuthority, make)

@@ -1,6 +1,6 @@
 /**
  * The rows that a memory store holds for each runtime. `RuntimeStoreMemory` owns and writes them; an image of them
- * outlives the layer, and a simulation reads them from outside. A table that was never used is absent.
+ * can outlive the layer, and the simulation reads it. Invariant: a table that was never used is absent.
  *
  * @since 0.1.0
  */
@@ -12,20 +12,20 @@ import type { Message } from "../src/domain/Message.js"
 import type { CompletionEntry, OperationRecord } from "../src/domain/Operation.js"
 import type { RuntimeHead } from "../src/kernel/validateCommit.js"
 
-/** A terminal input and its place among those of its runtime. @since 0.1.0 @category models */
+/** A terminal input and its position among the terminal inputs of its runtime. @since 0.1.0 @category models */
 export interface Ended {
   readonly row: TerminalInput
   readonly ordinal: number
 }
 
-/** Rows of one runtime. @since 0.1.0 @category models */
+/** The rows of one runtime. @since 0.1.0 @category models */
 export interface Tables {
   head: RuntimeHead
   open?: Map<InputId, InputRecord>
-  /** in the order in which they ended */
+  /** terminal inputs, in the order of their ends */
   ended?: Map<InputId, Ended>
   keys?: Map<string, InputId>
-  /** in commit order */
+  /** receipts, in commit order */
   receipts?: Map<string, StoredReceipt>
   messages?: Array<Message>
   opaque?: Uint8Array | undefined

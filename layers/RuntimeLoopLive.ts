@@ -1,8 +1,8 @@
 /**
- * The loop of one session: it stages a batch, runs it in a child fiber, settles it, and parks.
+ * The loop of one session: it stages a batch, runs it in a child fiber, settles it, and parks when no input is selectable.
  *
- * `MeerkatMachineLive` starts one per attachment. At most one run is on its way; a run is settled before the next batch
- * is staged; while the store says "not now" the result is kept and the loop waits.
+ * The attachment of an executor starts one loop. Invariants: at most one run is in progress; a run is settled before the
+ * next batch is staged; while the store says "not now" the loop keeps the result and waits.
  *
  * @since 0.1.0
  */
@@ -67,7 +67,7 @@ const released = (options: LoopOptions): Effect.Effect<void> =>
       : Effect.void
   })
 
-/** What the end of a run's fiber means for its settlement. */
+/** Converts the end of a run's fiber to the end that is settled. */
 const endOf = ({ config }: LoopDeps, staged: StagedRun, { turn }: RunFiber, end: RunEnd): End => {
   switch (end._tag) {
     case "Output": {
@@ -92,7 +92,7 @@ const settlingOf = ({ blobs, config }: LoopDeps, { authority }: LoopOptions, sta
   ownResult: false
 })
 
-/** The handle that the attachment's owner has on the run in progress. */
+/** Makes the handle of the attachment's owner on the run in progress. */
 const makeControl = () => {
   let run: RunFiber | null = null
   let idle: Deferred.Deferred<void> | null = null
@@ -134,11 +134,11 @@ const runBatch = (
     const state = options.authority.unsafeState()
     yield* catchUp(state, run.runId, !owns(state, options.token), run.interrupt)
     const end = yield* restore(run.end).pipe(
-      // The loop itself was interrupted: its run goes back into the queue, uncharged.
+      // the loop itself was interrupted: its run returns to the queue, uncharged
       Effect.onInterrupt(() => Effect.zipRight(run.interrupt("requeue"), run.end))
     )
     const settling = settlingOf(deps, options, staged)
-    // a defect of ours while a run ends is a failed run, and not the end of the loop (D8)
+    // a defect in the settlement counts as a failed run and does not end the loop (D8)
     yield* Effect.catchAllDefect(
       Effect.suspend(() => settle(settling, endOf(deps, staged, run, end))),
       (defect) => settle(settling, { _tag: "Failed", failure: ofCause(Cause.die(defect)) })
@@ -147,10 +147,10 @@ const runBatch = (
   }).pipe(Effect.ensuring(Effect.sync(control.end)))
 
 /**
- * Stages the next batch. While the store says "not now" the staging is tried again; null when nothing is staged.
+ * Stages the next batch and retries while the store says "not now". Returns null if nothing was staged.
  *
- * A staging that the store refuses for good is tried with the batch's lead alone. If that is refused as well, the lead
- * ends: it would be selected again and again, and nothing behind it would ever run.
+ * If the store refuses a staging for good, the loop stages only the lead of the batch. If the store refuses that too, the
+ * loop ends the lead: otherwise it would select the lead without end, and later inputs would never run.
  */
 const begin = (
   { config }: LoopDeps,
@@ -176,7 +176,7 @@ const begin = (
   return attempt(false)
 }
 
-/** Waits for another state, for the time at which a failed input may run again, or for the turn of a suspect. */
+/** Waits for another state, for the retry time of a failed input, or for the turn of a suspect. */
 const park = (
   options: LoopOptions,
   granted: Granted.Granted,
@@ -222,14 +222,14 @@ const loop = (
     })
   )
 
-/** However the loop ends, it gives back what its machine granted. */
+/** Runs the loop and returns its clearance at the end, in every case. */
 const whole = (deps: LoopDeps, options: LoopOptions): Effect.Effect<LoopEnd, SubmitError> =>
   Effect.suspend(() => {
     const granted = Granted.make(deps.config, options)
     return Effect.ensuring(loop(deps, options, granted), Effect.sync(granted.release))
   })
 
-/** The end of a loop with nothing left to drain; false when the session was brought back in the meantime. */
+/** Ends a drained loop. Returns false if the session was recycled in the meantime. */
 const giveBack = ({ authority, onDrained, token }: LoopOptions): Effect.Effect<boolean, SubmitError> =>
   authority.submit(endDrained(token), {
     onSettled: (ended) => {
@@ -239,7 +239,7 @@ const giveBack = ({ authority, onDrained, token }: LoopOptions): Effect.Effect<b
 
 const endOfFailure = (error: SubmitError): LoopEnd => error._tag === "ReloadRequired" ? error : { _tag: "Released" }
 
-/** @since 0.1.0 @category layers */
+/** The loop, with the limits of the context. @since 0.1.0 @category layers */
 export const layer: Layer.Layer<RuntimeLoop, never, RuntimeStore | IdGen> = Layer.effect(
   RuntimeLoop,
   Effect.gen(function*() {

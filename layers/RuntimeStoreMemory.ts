@@ -1,6 +1,6 @@
 /**
- * A store that forgets everything with its layer: for sessions that need no durability, and for tests. The same
- * rules, errors and worker as the durable one.
+ * A store in memory, for sessions without durability and for tests. It loses its content when its layer closes, unless
+ * the caller keeps the image. Invariant: it follows the same rules and errors as the durable store, with the same worker.
  *
  * @since 0.1.0
  */
@@ -27,26 +27,26 @@ import * as Tables from "./internal/memory/tables.js"
 import { type Member, type MemberError, verbs, workerOptions } from "./internal/storeMember.js"
 import type * as Rows from "./MemoryTables.js"
 
-/** @since 0.1.0 @category models */
+/** The options of a memory store. @since 0.1.0 @category models */
 export interface MemoryOptions {
   /** how long one commit may take. Default 30 s */
   readonly commitDeadline?: Duration.DurationInput
-  /** what the store holds; keep it to build a second store on it, as after a restart */
+  /** the content of the store; a second store can be built on the same image, as after a restart */
   readonly image?: MemoryImage
 }
 
-/** The contents of a memory store, apart from the layer that serves them. @since 0.1.0 @category models */
+/** The content of a memory store; it can outlive the layer. @since 0.1.0 @category models */
 export interface MemoryImage {
   readonly runtimes: Map<RuntimeId, Rows.Tables>
 }
 
-/** An empty store's contents. @since 0.1.0 @category constructors */
+/** Makes the content of an empty store. @since 0.1.0 @category constructors */
 export const makeImage = (): MemoryImage => ({ runtimes: new Map() })
 
 /** A store in memory. @since 0.1.0 @category layers */
 export const layer: Layer.Layer<RuntimeStore> = Layer.suspend(() => Layer.provide(layerNoDeps(), HandoverLive.layer))
 
-/** The same with the event loop taken from outside, and with options. @since 0.1.0 @category layers */
+/** A store in memory with options; the caller provides `Handover`. @since 0.1.0 @category layers */
 export const layerNoDeps = (options: MemoryOptions = {}): Layer.Layer<RuntimeStore, never, Handover> =>
   Layer.scoped(RuntimeStore, make(options))
 
@@ -72,7 +72,7 @@ const make = (options: MemoryOptions) =>
     })
   })
 
-/** Nothing is encoded, so nothing has a size: only the number of members bounds a batch. */
+/** Commits are not encoded and have no size here: only the number of members limits a batch. */
 const weightless = { prepared: undefined, bytes: 0, added: () => 0 }
 
 const write = (
@@ -101,7 +101,7 @@ const write = (
   return Exit.succeed({ ...ack, revision: verdict.right.head.revision, replayed: false })
 }
 
-/** A plan is the kernel's, but a defect of one session must not take the worker with it. */
+/** Returns the commit of a member. A defect in the plan of an opening fails only that member, not the worker. */
 const commitOf = (member: Member<undefined>, tables: Rows.Tables): Exit.Exit<RuntimeCommit, MemberError> => {
   if (member._tag === "Commit") return Exit.succeed(member.commit)
   const image = Tables.imageOf(tables)
@@ -184,7 +184,7 @@ const sessionOf = ({ head, open }: Rows.Tables) => ({
   updatedAt: head.updatedAt
 })
 
-/** Whether a session that is opened will be woken by its background operations. */
+/** Whether background operations will wake the session once it is opened. */
 const isDue = ({ feed = [], head: { epoch, lifecycle }, operations }: Rows.Tables): boolean =>
   lifecycle === "idle" && (
     Array.from(operations?.values() ?? []).some(({ spec, status }) =>
@@ -192,7 +192,7 @@ const isDue = ({ feed = [], head: { epoch, lifecycle }, operations }: Rows.Table
     ) || (epoch !== null && hasWakeWorthy({ epoch, feed }))
   )
 
-/** As SQLite compares them: half of a surrogate pair begins no name. */
+/** Compares as SQLite does: a prefix with half of a surrogate pair matches no name. */
 const startsWith = (name: string, prefix: string): boolean => name.startsWith(prefix) && isWellFormed(prefix)
 
 const chosen = (filter: SessionFilter) => (tables: Rows.Tables): boolean => {

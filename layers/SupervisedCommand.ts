@@ -1,6 +1,6 @@
 /**
- * One external command, supervised: for background operations and whatever else runs programs. Exported by
- * `effect-meerkat/command` as well.
+ * Runs one supervised external command, for background operations and other callers. `effect-meerkat/command` exports it
+ * too. Invariant: no process of the command's group outlives the effect or this process.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import { inheritedEnvironment } from "./internal/environment.js"
 import { withoutLineEnds } from "./internal/lineEnds.js"
 
 export type {
-  /** What can keep a command from running to its end. @since 0.1.0 @category errors */
+  /** Why a command did not run to its end. @since 0.1.0 @category errors */
   CommandFailure,
   /** Text for `/bin/sh -c`, or a program with its arguments. @since 0.1.0 @category models */
   CommandLine,
@@ -21,7 +21,7 @@ export type {
   CommandResult
 } from "../src/domain/ExternalCommand.js"
 
-/** @since 0.1.0 @category models */
+/** The options of a supervised command. @since 0.1.0 @category models */
 export interface SupervisedOptions {
   readonly command: CommandLine
   /** written to its standard input, which is then closed. Default empty */
@@ -30,20 +30,20 @@ export interface SupervisedOptions {
   readonly env?: Readonly<Record<string, string>>
   /** working directory, by default that of this process */
   readonly cwd?: string
-  /** between SIGTERM and SIGKILL when it has to end. Default 5 s */
+  /** time between SIGTERM and SIGKILL. Default 5 s */
   readonly grace?: Duration.DurationInput
-  /** most that it may write to its standard output, in bytes. Default 16 MiB */
+  /** the most bytes that the command may write to its standard output. Default 16 MiB */
   readonly maxOutput?: number
-  /** told of standard error as it comes */
+  /** receives the text of standard error as it arrives */
   readonly onStderr?: (text: string) => void
 }
 
-/** The command ended otherwise than with exit code 0. @since 0.1.0 @category errors */
+/** The command ended with a signal, or with an exit code other than 0. @since 0.1.0 @category errors */
 export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandFailed", {
   /** null if a signal ended it */
   exitCode: Schema.NullOr(Schema.Number),
   signal: Schema.NullOr(Schema.String),
-  /** the end of what it wrote to standard error */
+  /** the end of its standard error */
   stderr: Schema.String
 }) {
   override get message(): string {
@@ -54,12 +54,12 @@ export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandF
 }
 
 /**
- * Runs a command to its end; every exit code and signal is a result.
+ * Runs a command to its end and returns how it ended; every exit code and signal is a result.
  *
- * It runs in a process group of its own, beside a watcher. Interrupting this effect ends the group: SIGTERM, and after
- * the grace SIGKILL; so does the end of this process, however it comes. What leaves the group on purpose (`setsid`)
- * escapes. Fails `CommandNotStarted` when there is no such program or no process can be had, `OutputTooLarge` beyond
- * `maxOutput`.
+ * Fails `CommandNotStarted` if the program does not exist or no process can be started, and `OutputTooLarge` beyond
+ * `maxOutput`. The command runs in its own process group, with a watcher. An interruption of this effect, or any end of
+ * this process, ends the group with SIGTERM and, after the grace, SIGKILL. A process that leaves the group (`setsid`)
+ * is not ended.
  *
  * @since 0.1.0
  * @category running
@@ -79,8 +79,8 @@ export const run = (options: SupervisedOptions): Effect.Effect<CommandResult, Co
   )
 
 /**
- * Runs a command to its end and gives what it wrote, without trailing newlines: what `turn.operations.run` takes. Fails
- * `CommandFailed` unless it exits with 0.
+ * Runs a command to its end and returns its output without trailing newlines, for example for `turn.operations.run`.
+ * Fails `CommandFailed` unless the exit code is 0.
  *
  * @example
  * ```ts

@@ -1,8 +1,8 @@
 /**
  * The public interface of the machine: the calls by session id, and `SessionHandle`, the same calls for one session.
  *
- * `MeerkatMachineLive` implements it; applications and the command line call it. Invariants: a call that admits an input
- * returns after the input is durable; an answer never reports a state that the store has not committed.
+ * `MeerkatMachineLive` implements it; applications and the command line call it. Invariants: an admission returns after
+ * the input is durable, unless it is ephemeral; a state is visible only after all that must be durable in it is committed.
  *
  * @since 0.1.0
  */

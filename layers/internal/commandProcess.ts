@@ -1,6 +1,6 @@
 /**
- * Runs one external command for one attempt. Nothing it started in its process group outlives the effect, nor this
- * process, however that ends: see `processGroup.ts` for how, and for the limits.
+ * Runs one external command for one attempt. `SupervisedCommand` and `CoreExecutorCommand` call it. Invariant: no process
+ * of the command's group outlives the effect or this process; `processGroup.ts` explains how, and names the limits.
  *
  * @since 0.1.0
  */
@@ -22,22 +22,22 @@ import { type Collector, makeCollector, makeTail, type Tail } from "./commandOut
 import { findProgram } from "./findProgram.js"
 import { type ProcessGroup, start } from "./processGroup.js"
 
-/** @since 0.1.0 @category models */
+/** What a command runs with. @since 0.1.0 @category models */
 export interface CommandOptions {
   readonly command: CommandLine
-  /** written and closed; a program that does not read it is fine */
+  /** written to standard input, which is then closed; the program need not read it */
   readonly stdin: string | Uint8Array
-  /** the whole environment: nothing is added to it. A program without a slash is searched in its `PATH`. */
+  /** the complete environment. A program without a slash is searched in its `PATH`. */
   readonly env: Readonly<Record<string, string>>
   /** working directory, by default that of this process */
   readonly cwd?: string | undefined
-  /** between SIGTERM and SIGKILL, in milliseconds; 0 kills at once */
+  /** milliseconds between SIGTERM and SIGKILL; 0 kills at once */
   readonly graceMs: number
-  /** most that standard output may hold, in bytes */
+  /** the most bytes of standard output */
   readonly maxOutputBytes: number
-  /** how much of the end of standard error is kept, in bytes */
+  /** the number of bytes that are kept of the end of standard error */
   readonly stderrTailBytes: number
-  /** told of standard error as it comes, in whole characters; what it throws is a defect of `run` */
+  /** receives standard error as it arrives, in whole characters; if it throws, `run` dies with that defect */
   readonly onStderr?: ((text: string) => void) | undefined
 }
 
@@ -47,12 +47,12 @@ export const stdoutText = (result: CommandResult): string => Buffer.from(result.
 /**
  * Runs a command to its end. Every exit code and signal is a result, also 126 and 127 of a shell.
  *
- * When the command ends, what it left in its group gets SIGTERM and, after the grace, SIGKILL. Interruption does the
- * same to the command itself, and ends when the group is gone; it takes at most the grace and a few seconds. Time is
- * the machine's, whatever clock is provided: a process does not know of another.
- *
  * Fails with `CommandNotStarted` if the program is not found (`ENOENT`) or not executable (`EACCES`), or if no process
- * can be had, and with `OutputTooLarge`.
+ * can be started, and with `OutputTooLarge`.
+ *
+ * When the command ends, the remaining processes of its group get SIGTERM and, after the grace, SIGKILL. An interruption
+ * does the same to the whole group, waits for its end, and takes at most the grace and a few seconds. Times are measured
+ * with the real clock, not with the provided one, because processes run in real time.
  *
  * @since 0.1.0
  * @category running
@@ -116,7 +116,7 @@ const listen = (group: ProcessGroup, options: CommandOptions): Attempt => {
   return { group, stdout, stderr, cutBy: () => cut }
 }
 
-/** Whole characters for a listener, however the stream cuts them. */
+/** Decodes chunks for a listener, so that it gets whole characters. */
 const teller = (onText: CommandOptions["onStderr"], onDefect: (defect: unknown) => void) => {
   if (onText === undefined) return { push: () => {}, end: () => {} }
   const decoder = new StringDecoder("utf8")

@@ -1,7 +1,7 @@
 /**
- * Renders what users' code fails or dies with as text. The value may be anything: no JSON, of any size, or one that
- * throws when it is read. Rendering never throws. Every text it makes is bounded and well
- * formed, since it is stored and printed.
+ * Renders failures and defects of users' code as text. The value may be anything: not JSON, of any size, or an object
+ * that throws when it is read. Invariants: rendering never throws; every text is bounded and well formed, because it is
+ * stored and printed.
  *
  * @since 0.1.0
  */
@@ -15,14 +15,14 @@ import { wellFormed } from "../../src/domain/Text.js"
 
 const nameless = "a value that cannot be shown"
 
-/** Leaves room for the sentence that the text stands in, so that no text is cut twice. */
+/** The limit of a text. It leaves room for the sentence around the text, so that no text is cut twice. */
 const limit = maxReasonBytes - 512
 
-/** The text of `make`, bounded; a value whose `message` is no text, or throws, is told by `otherwise`. */
+/** Returns the bounded text of `make`; uses `otherwise` if `make` throws or returns something other than a text. */
 const rendered = (make: () => string, otherwise: () => string): string =>
   Either.getOrElse(Either.try(() => bounded(wellFormed(make()), limit)), () => bounded(wellFormed(otherwise()), limit))
 
-/** A value as text: of an error its message. */
+/** Renders a value; for an error, its message. */
 export const textOf = (value: unknown): string =>
   rendered(
     () => value instanceof Error ? value.message || value.name : Inspectable.toStringUnknown(value),
@@ -34,18 +34,18 @@ const valuesOf = (cause: Cause.Cause<unknown>): string =>
     .map(textOf)
     .join("; ")
 
-/** `Cause.pretty`, and if that does not know a value, what can be said without it. */
+/** Renders a cause with `Cause.pretty`, or without it if that throws. */
 export const pretty = (cause: Cause.Cause<unknown>): string =>
   rendered(() => Cause.pretty(cause), () => valuesOf(cause))
 
-/** The messages of a failure or defect, not where they came from. */
+/** Renders the messages of a cause, without stack traces. */
 export const messagesOf = (cause: Cause.Cause<unknown>): string =>
   rendered(
     () => Cause.prettyErrors(cause).map(({ message, name }) => message === "" ? name : message).join("; "),
     () => valuesOf(cause)
   )
 
-/** Logs a warning with its cause. Loggers render the cause: one that cannot be rendered, or is too long, goes as text. */
+/** Logs a warning with its cause. A cause that a logger cannot render, or that is too long, is logged as text. */
 export const logWarning = (message: string, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   Effect.suspend(() => {
     const text = Either.try(() => Cause.pretty(cause))

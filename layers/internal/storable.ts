@@ -1,8 +1,10 @@
 /**
- * Whether a store can read back what a commit carries. Both stores ask before they queue a commit, and for the commit of
- * an opening once it is planned. A number that its row could not give back is refused, and so is a name with half of a
- * surrogate pair; a text with one is repaired. Most commits hold whole numbers and well-formed strings alone: one look at
- * each of them says so, and only the others are held against the schemas of the rows.
+ * Checks that a store can read back the values of a commit. Both stores call it before they queue a commit, and after an
+ * opening is planned. Invariant: every value of a checked commit can be stored and read back.
+ *
+ * The check refuses a number that its row cannot store, and a name with half of a surrogate pair; it repairs other texts.
+ * Most commits contain only whole numbers and well-formed strings, which a single pass detects. Only the others are
+ * checked against the schemas of the rows.
  *
  * @since 0.1.0
  */
@@ -23,13 +25,13 @@ import { CommitUnencodable } from "../../src/domain/StoreErrors.js"
 import { isWellFormed, Name } from "../../src/domain/Text.js"
 import * as Stored from "./stored.js"
 
-/** The commit as it can be read back, or `CommitUnencodable` that names the first field that could not. */
+/** Returns the commit as it will be read back. Fails `CommitUnencodable` with the first field that cannot be stored. */
 export const storable = (commit: RuntimeCommit): Either.Either<RuntimeCommit, CommitUnencodable> =>
   isPlain(commit) ? Either.right(commit) : Either.mapLeft(exact(commit), (detail) => new CommitUnencodable({ detail }))
 
 // --- internal ---
 
-/** Whole numbers from 0 on and well-formed strings, which every field takes that takes a number or a string at all. */
+/** Whether a value has only whole numbers from 0 and well-formed strings: every number or string field takes those. */
 const isPlain = (value: unknown): boolean => {
   switch (typeof value) {
     case "string":
@@ -54,7 +56,7 @@ const exact = (commit: RuntimeCommit): Either.Either<RuntimeCommit, string> => {
   return endless === null ? Stored.check(Commit)(commit) : Either.left(endless)
 }
 
-/** JSON has no word for these, and no row gives them back; schemas of plain numbers let them pass. */
+/** Finds NaN and infinite numbers. JSON cannot express them, and schemas of plain numbers accept them. */
 const endlessIn = (value: unknown, path: ReadonlyArray<string>): string | null => {
   if (typeof value === "number") return Number.isFinite(value) ? null : `${path.join(".")}: ${value} cannot be stored`
   if (!Array.isArray(value) && (!Predicate.isRecord(value) || ArrayBuffer.isView(value))) return null
@@ -73,7 +75,7 @@ const Head = Schema.Struct({
 
 const body = { base: Head, messages: Schema.Array(Message), head: Head }
 
-/** A commit by the schemas that read its rows; numbers of integer columns are whole. */
+/** A commit in the schemas that read its rows; numbers of integer columns are whole. */
 const Commit = Schema.Struct({
   requestId: RequestId,
   runtimeId: RuntimeId,

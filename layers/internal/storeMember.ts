@@ -1,7 +1,7 @@
 /**
- * Members of a store's worker, whatever the store: commits, and openings that become commits once their image is read.
- * The layers of the stores call it. It owns the ceiling of a commit. Invariant: a commit that only ends inputs, or
- * changes their facts, is never too large.
+ * The members of every store's worker: commits, and openings that become commits after their image was read. The layers of
+ * the stores call this module. It owns the size limit of a commit. Invariant: a commit that only ends inputs or changes
+ * their facts is never too large.
  *
  * @since 0.1.0
  */
@@ -27,10 +27,10 @@ import type { GroupCommit } from "./groupCommit.js"
 import { textOf } from "./rendering.js"
 import { storable } from "./storable.js"
 
-/** The plan of an opening said no. Never leaves the store: the caller gets the plan's own error. @since 0.1.0 @category errors */
+/** The plan of an opening failed. The error stays inside the store: the caller gets the plan's own error. @since 0.1.0 @category errors */
 export class PlanRefused extends Data.TaggedError("PlanRefused") {}
 
-/** One commit; `prepared` is what the store made of it before it was queued. @since 0.1.0 @category models */
+/** One commit; `prepared` is its form for the store, made before it was queued. @since 0.1.0 @category models */
 export interface CommitMember<P> {
   readonly _tag: "Commit"
   readonly runtimeId: RuntimeId
@@ -39,7 +39,7 @@ export interface CommitMember<P> {
   readonly bytes: number
 }
 
-/** One opening. `decide` is pure and may be asked again when a batch is repeated. @since 0.1.0 @category models */
+/** One opening. `decide` is pure and may be called again when a batch is repeated. @since 0.1.0 @category models */
 export interface OpenMember {
   readonly _tag: "Open"
   readonly runtimeId: RuntimeId
@@ -47,39 +47,39 @@ export interface OpenMember {
   readonly bytes: number
 }
 
-/** @since 0.1.0 @category models */
+/** A member of a batch. @since 0.1.0 @category models */
 export type Member<P> = CommitMember<P> | OpenMember
 
-/** What a member can end with. @since 0.1.0 @category errors */
+/** The errors of a member. @since 0.1.0 @category errors */
 export type MemberError = CommitError | PlanRefused
 
 /** How a store makes members of commits. @since 0.1.0 @category models */
 export interface MemberOptions<P> {
-  /** most that a commit may add, as it is stored */
+  /** the most bytes that a commit may add, in stored form */
   readonly ceiling: number
   readonly prepare: (commit: RuntimeCommit) => Prepared<P>
 }
 
-/** @since 0.1.0 @category models */
+/** The stored form of a commit, with its sizes. @since 0.1.0 @category models */
 export interface Prepared<P> {
   readonly prepared: P
-  /** the weight of the whole commit in a batch, in UTF-16 units: never more than its bytes, never less than a third */
+  /** the weight of the whole commit in a batch, in UTF-16 units: at most its bytes, and at least a third of them */
   readonly bytes: number
-  /** bytes that the commit adds: not those of the ends of inputs and of changed facts, which are bounded already */
+  /** the bytes that the commit adds, without ends of inputs and changed facts, because those are bounded already */
   readonly added: () => number
 }
 
 /**
- * The most that a commit may add as it is stored, where callers may give `maxCommitBytes`. A turn adds its answer twice,
- * as outcome and as message, and what its inputs said. JSON takes up to six bytes for a byte of text. What is beside the
- * texts has another MiB.
+ * Returns the most bytes that a commit may add in stored form, for a limit of `maxCommitBytes` in the caller's bytes. A
+ * turn adds its answer twice, as outcome and as message, and the messages of its inputs. JSON takes up to six bytes for a
+ * byte of text. Everything else has one MiB.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const storedCeiling = (maxCommitBytes: number): number => 3 * 6 * maxCommitBytes + 1024 * 1024
 
-/** Limits and the answers that every store's worker shares. @since 0.1.0 @category constructors */
+/** The limits and error answers of every store's worker. @since 0.1.0 @category constructors */
 export const workerOptions = <P>(deadline: Duration.Duration) => ({
   bytesOf: (member: Member<P>) => member.bytes,
   maxMembers: 512,
@@ -92,7 +92,7 @@ export const workerOptions = <P>(deadline: Duration.Duration) => ({
 })
 
 /**
- * The two writing verbs of a store over its worker.
+ * Makes the two writing calls of a store, `openRuntime` and `commit`, on top of its worker.
  *
  * @since 0.1.0
  * @category constructors
@@ -103,7 +103,7 @@ export const verbs = <P>(worker: GroupCommit<Member<P>, CommitAck, MemberError>,
       const encoded = encode(given, options)
       if (Either.isLeft(encoded)) return Effect.fail(encoded.left)
       const { bytes, commit, prepared } = encoded.right
-      // no unit has more than three bytes: they are counted only where they can be too many
+      // a UTF-16 unit has at most three bytes, so bytes are counted only if they may exceed the ceiling
       const added = bytes * 3 > options.ceiling ? encoded.right.added() : 0
       if (added > options.ceiling) return Effect.fail(new CommitTooLarge({ bytes: added, limit: options.ceiling }))
       const member: Member<P> = { _tag: "Commit", runtimeId: commit.runtimeId, commit, prepared, bytes }
@@ -138,10 +138,10 @@ export const verbs = <P>(worker: GroupCommit<Member<P>, CommitAck, MemberError>,
 
 const closed: MemberError = new StoreClosed()
 
-/** What an opening is taken to weigh in a batch: its commit is not known yet. */
+/** The weight of an opening in a batch, assumed because its commit is not known yet. */
 const openingBytes = 1024
 
-/** The commit that is queued, and what the store made of it. A commit that has no end throws on the way. */
+/** Checks and encodes a commit for the queue. Encoding throws for a value that contains itself, so it is caught here. */
 const encode = <P>(given: RuntimeCommit, { prepare }: MemberOptions<P>) =>
   Either.flatMap(
     Either.try({

@@ -1,10 +1,17 @@
-/** @since 0.1.0 */
+/**
+ * How inputs and turns end: results, errors and outcomes.
+ *
+ * Executors produce results, the kernel decides outcomes, and the store keeps them. Callers convert an outcome with
+ * `toEffect`. Invariant: every input that ends has exactly one outcome.
+ *
+ * @since 0.1.0
+ */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Json, optional } from "./Json.js"
 import { Name } from "./Text.js"
 
-/** What an executor answers. @since 0.1.0 @category schemas */
+/** The answer of an executor. @since 0.1.0 @category schemas */
 export const RunResult = Schema.Struct({
   text: Schema.String,
   data: optional(Json),
@@ -14,21 +21,21 @@ export const RunResult = Schema.Struct({
     costUsd: optional(Schema.JsonNumber)
   }))
 })
-/** What an executor answers. @since 0.1.0 @category models */
+/** The answer of an executor. @since 0.1.0 @category models */
 export interface RunResult {
   readonly text: string
-  /** a structured answer beside the text */
+  /** a structured answer in addition to the text */
   readonly data?: Json
   readonly usage?: Usage
 }
-/** What an answer cost. @since 0.1.0 @category models */
+/** The cost of an answer. @since 0.1.0 @category models */
 export interface Usage {
   readonly inputTokens?: number
   readonly outputTokens?: number
   readonly costUsd?: number
 }
 
-/** Why a turn ended as it did. @since 0.1.0 @category schemas */
+/** The cause of a turn's end. @since 0.1.0 @category schemas */
 export const TurnCauseKind = Schema.Literal(
   "unknown",
   "hook_denied",
@@ -46,7 +53,7 @@ export const TurnCauseKind = Schema.Literal(
 /** @since 0.1.0 @category models */
 export type TurnCauseKind = typeof TurnCauseKind.Type
 
-/** @since 0.1.0 @category schemas */
+/** How a turn ended, as an executor reports it. @since 0.1.0 @category schemas */
 export const TurnOutcome = Schema.Literal(
   "none",
   "completed",
@@ -59,7 +66,7 @@ export const TurnOutcome = Schema.Literal(
 /** @since 0.1.0 @category models */
 export type TurnOutcome = typeof TurnOutcome.Type
 
-/** Typed account of a failed turn. @since 0.1.0 @category schemas */
+/** The typed description of a failed turn. @since 0.1.0 @category schemas */
 export const TurnError = Schema.Struct({
   kind: TurnCauseKind,
   terminal: Schema.Boolean,
@@ -69,7 +76,7 @@ export const TurnError = Schema.Struct({
   model: optional(Schema.String),
   retryable: optional(Schema.Boolean)
 })
-/** Typed account of a failed turn. @since 0.1.0 @category models */
+/** The typed description of a failed turn. @since 0.1.0 @category models */
 export interface TurnError {
   readonly kind: TurnCauseKind
   readonly terminal: boolean
@@ -80,7 +87,7 @@ export interface TurnError {
   readonly retryable?: boolean
 }
 
-/** How an input ended for those who wait for it. @since 0.1.0 @category schemas */
+/** How an input ended, as its waiters get it. @since 0.1.0 @category schemas */
 export const CompletionOutcome = Schema.Union(
   Schema.TaggedStruct("Completed", { result: RunResult }),
   Schema.TaggedStruct("CompletedWithoutResult", {}),
@@ -91,7 +98,7 @@ export const CompletionOutcome = Schema.Union(
   Schema.TaggedStruct("CompletedWithFinalizationFailure", { result: RunResult, error: TurnError }),
   Schema.TaggedStruct("RuntimeTerminated", { reason: Schema.String })
 )
-/** How an input ended for those who wait for it. `toEffect` turns it into an answer or an error. @since 0.1.0 @category models */
+/** How an input ended, as its waiters get it. `toEffect` converts it to an answer or an error. @since 0.1.0 @category models */
 export type CompletionOutcome =
   | Completed
   | CompletedWithoutResult
@@ -120,7 +127,7 @@ export interface CallbackPending {
 export interface Cancelled {
   readonly _tag: "Cancelled"
 }
-/** The session gave the input up before it ran to an end. @since 0.1.0 @category models */
+/** The session gave the input up before a run completed it. @since 0.1.0 @category models */
 export interface Abandoned {
   readonly _tag: "Abandoned"
   readonly reason: string
@@ -131,19 +138,19 @@ export interface AbandonedWithError {
   readonly reason: string
   readonly error: TurnError
 }
-/** The executor answered, and the store refused the answer: the input runs again later. @since 0.1.0 @category models */
+/** The executor answered, but the answer could not be committed. The input runs again later. @since 0.1.0 @category models */
 export interface CompletedWithFinalizationFailure {
   readonly _tag: "CompletedWithFinalizationFailure"
   readonly result: RunResult
   readonly error: TurnError
 }
-/** The runtime ended before the input did. @since 0.1.0 @category models */
+/** The session was unregistered, stopped or destroyed before the input ended. @since 0.1.0 @category models */
 export interface RuntimeTerminated {
   readonly _tag: "RuntimeTerminated"
   readonly reason: string
 }
 
-/** An outcome that is no answer, as an error. @since 0.1.0 @category errors */
+/** The error for an outcome without an answer. @since 0.1.0 @category errors */
 export class TurnFailed extends Schema.TaggedError<TurnFailed>()("TurnFailed", {
   outcome: CompletionOutcome
 }) {
@@ -152,7 +159,7 @@ export class TurnFailed extends Schema.TaggedError<TurnFailed>()("TurnFailed", {
   }
 }
 
-/** One sentence that says how it ended. @since 0.1.0 @category accessors */
+/** Describes an outcome in a few words. @since 0.1.0 @category accessors */
 export const describe = (outcome: CompletionOutcome): string => {
   switch (outcome._tag) {
     case "Completed":
@@ -174,7 +181,7 @@ export const describe = (outcome: CompletionOutcome): string => {
 }
 
 /**
- * The answer, or `TurnFailed`. A completion without a result is an empty answer.
+ * Returns the answer, or fails `TurnFailed`. A completion without a result is an empty answer.
  *
  * @since 0.1.0
  * @category accessors

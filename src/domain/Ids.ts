@@ -1,10 +1,15 @@
-/** @since 0.1.0 */
+/**
+ * The ids of the project as branded strings. Every other module uses them. Invariants: an id is a well-formed string that
+ * its schema has checked; session id and runtime id map to each other one to one.
+ *
+ * @since 0.1.0
+ */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Name } from "./Text.js"
 
 /**
- * What a caller names a session by: 1–200 well-formed characters, no control characters.
+ * The name that a caller gives to a session: 1–200 well-formed characters, without control characters.
  *
  * @since 0.1.0
  * @category schemas
@@ -25,7 +30,7 @@ export const RuntimeId = Name.pipe(Schema.minLength(1), Schema.brand("RuntimeId"
 /** @since 0.1.0 @category models */
 export type RuntimeId = typeof RuntimeId.Type
 
-/** Identity of one input; also what its waiters are keyed by. @since 0.1.0 @category schemas */
+/** Identity of one input; its waiters are registered under it. @since 0.1.0 @category schemas */
 export const InputId = uuid("InputId")
 /** @since 0.1.0 @category models */
 export type InputId = typeof InputId.Type
@@ -40,7 +45,7 @@ export const OperationId = uuid("OperationId")
 /** @since 0.1.0 @category models */
 export type OperationId = typeof OperationId.Type
 
-/** Names one continuous ordering domain of completions of a session. @since 0.1.0 @category schemas */
+/** Identity of a session's operations and feed; a new epoch begins a new sequence of completions. @since 0.1.0 @category schemas */
 export const EpochId = uuid("EpochId")
 /** @since 0.1.0 @category models */
 export type EpochId = typeof EpochId.Type
@@ -64,10 +69,10 @@ const runtimePrefix = "rt:session:"
 
 const decodeSessionId = Schema.decodeUnknownOption(SessionId)
 
-/** The runtime id of a session. @since 0.1.0 @category constructors */
+/** Returns the runtime id of a session. @since 0.1.0 @category constructors */
 export const runtimeIdOf = (sessionId: SessionId): RuntimeId => RuntimeId.make(runtimePrefix + sessionId)
 
-/** The session of a runtime id; a bare session id is not an alias. @since 0.1.0 @category accessors */
+/** Returns the session of a runtime id; empty for any other text, also for a session id without the prefix. @since 0.1.0 @category accessors */
 export const sessionIdOf = (runtimeId: string): Option.Option<SessionId> =>
   runtimeId.startsWith(runtimePrefix)
     ? decodeSessionId(runtimeId.slice(runtimePrefix.length))

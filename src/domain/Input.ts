@@ -1,4 +1,11 @@
-/** @since 0.1.0 */
+/**
+ * The inputs of a session: prompts, peer messages, flow steps, events, continuations and operation events.
+ *
+ * Callers make them; admission checks them, the kernel queues them, and the store keeps them. Invariant: the content of
+ * an admitted input never changes.
+ *
+ * @since 0.1.0
+ */
 import * as Schema from "effect/Schema"
 import { InputId } from "./Ids.js"
 import { Json, optional } from "./Json.js"
@@ -6,7 +13,7 @@ import { ContentBlock } from "./Message.js"
 import { Name } from "./Text.js"
 import { HandlingMode, RenderMetadata, TurnMetadata } from "./Turn.js"
 
-/** Who an input comes from. @since 0.1.0 @category schemas */
+/** The origin of an input. @since 0.1.0 @category schemas */
 export const InputOrigin = Schema.Union(
   Schema.Struct({ type: Schema.Literal("operator") }),
   Schema.Struct({
@@ -23,7 +30,7 @@ export const InputOrigin = Schema.Union(
 export type InputOrigin = typeof InputOrigin.Type
 
 /**
- * `durable` and `derived` inputs are stored before the accept call returns; `ephemeral` ones live in memory only.
+ * `durable` and `derived` inputs are stored before the accept call returns; `ephemeral` inputs exist only in memory.
  *
  * @since 0.1.0
  * @category schemas
@@ -32,7 +39,7 @@ export const Durability = Schema.Literal("durable", "ephemeral", "derived")
 /** @since 0.1.0 @category models */
 export type Durability = typeof Durability.Type
 
-/** What every input carries. `timestamp` is the caller's claim in epoch milliseconds and orders nothing. @since 0.1.0 @category schemas */
+/** The header of every input. The caller sets `timestamp` in epoch milliseconds; it does not affect any order. @since 0.1.0 @category schemas */
 export const InputHeader = Schema.Struct({
   id: InputId,
   timestamp: Schema.JsonNumber,
@@ -46,7 +53,7 @@ export const InputHeader = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type InputHeader = typeof InputHeader.Type
 
-/** What a peer input is about. @since 0.1.0 @category schemas */
+/** The kind of a peer input: a message, a request, or a response to a request. @since 0.1.0 @category schemas */
 export const PeerConvention = Schema.Union(
   Schema.Struct({ type: Schema.Literal("message") }),
   Schema.Struct({ type: Schema.Literal("request"), requestId: Name, intent: Name }),
@@ -64,14 +71,14 @@ export const PeerConvention = Schema.Union(
 /** @since 0.1.0 @category models */
 export type PeerConvention = typeof PeerConvention.Type
 
-/** @since 0.1.0 @category schemas */
+/** A prompt of a user. @since 0.1.0 @category schemas */
 export const PromptInput = Schema.TaggedStruct("Prompt", {
   header: InputHeader,
   text: Schema.String,
   blocks: optional(Schema.Array(ContentBlock)),
   metadata: optional(TurnMetadata)
 })
-/** @since 0.1.0 @category schemas */
+/** A message of another session or agent. @since 0.1.0 @category schemas */
 export const PeerInput = Schema.TaggedStruct("Peer", {
   header: InputHeader,
   convention: optional(PeerConvention),
@@ -80,7 +87,7 @@ export const PeerInput = Schema.TaggedStruct("Peer", {
   blocks: optional(Schema.Array(ContentBlock)),
   handlingMode: optional(HandlingMode)
 })
-/** @since 0.1.0 @category schemas */
+/** One step of a flow. @since 0.1.0 @category schemas */
 export const FlowStepInput = Schema.TaggedStruct("FlowStep", {
   header: InputHeader,
   stepId: Name,
@@ -88,7 +95,7 @@ export const FlowStepInput = Schema.TaggedStruct("FlowStep", {
   blocks: optional(Schema.Array(ContentBlock)),
   metadata: optional(TurnMetadata)
 })
-/** @since 0.1.0 @category schemas */
+/** An event from outside. @since 0.1.0 @category schemas */
 export const ExternalEventInput = Schema.TaggedStruct("ExternalEvent", {
   header: InputHeader,
   eventType: Name,
@@ -97,21 +104,21 @@ export const ExternalEventInput = Schema.TaggedStruct("ExternalEvent", {
   handlingMode: HandlingMode,
   renderMetadata: optional(RenderMetadata)
 })
-/** @since 0.1.0 @category schemas */
+/** A request to continue without new content. @since 0.1.0 @category schemas */
 export const ContinuationInput = Schema.TaggedStruct("Continuation", {
   header: InputHeader,
   reason: Schema.String,
   handlingMode: HandlingMode,
   requestId: optional(Name)
 })
-/** @since 0.1.0 @category schemas */
+/** An event of a background operation. @since 0.1.0 @category schemas */
 export const OperationInput = Schema.TaggedStruct("Operation", {
   header: InputHeader,
   operationId: Name,
   event: Json
 })
 
-/** Everything a session can be given. @since 0.1.0 @category schemas */
+/** Every input that a session accepts. @since 0.1.0 @category schemas */
 export const Input = Schema.Union(
   PromptInput,
   PeerInput,
@@ -123,7 +130,7 @@ export const Input = Schema.Union(
 /** @since 0.1.0 @category models */
 export type Input = typeof Input.Type
 
-/** The nine kinds that the policy table speaks of, in wire spelling. @since 0.1.0 @category schemas */
+/** The nine kinds of inputs in the policy table, in wire spelling. @since 0.1.0 @category schemas */
 export const InputKind = Schema.Literal(
   "prompt",
   "peer_message",
@@ -141,7 +148,7 @@ export type InputKind = typeof InputKind.Type
 const peerKind = (convention: PeerConvention | undefined): InputKind =>
   convention === undefined ? "peer_message" : `peer_${convention.type}`
 
-/** @since 0.1.0 @category accessors */
+/** The kind of an input. @since 0.1.0 @category accessors */
 export const kindOf = (input: Input): InputKind => {
   switch (input._tag) {
     case "Prompt":
@@ -159,7 +166,7 @@ export const kindOf = (input: Input): InputKind => {
   }
 }
 
-/** The handling mode that an input asks for itself, if any. @since 0.1.0 @category accessors */
+/** The handling mode that the input requests, if it requests one. @since 0.1.0 @category accessors */
 export const handlingModeOf = (input: Input): HandlingMode | undefined => {
   switch (input._tag) {
     case "Prompt":
@@ -174,7 +181,7 @@ export const handlingModeOf = (input: Input): HandlingMode | undefined => {
   }
 }
 
-/** A header with the defaults of an operator's durable, visible input. @since 0.1.0 @category constructors */
+/** Makes a header with the defaults of an operator's durable, visible input. @since 0.1.0 @category constructors */
 export const header = (
   id: InputId,
   timestamp: number,
@@ -188,7 +195,7 @@ export const header = (
   ...fields
 })
 
-/** The input that wakes a session when background operations have ended. @since 0.1.0 @category constructors */
+/** Makes the input that wakes a session after background operations have ended. @since 0.1.0 @category constructors */
 export const detachedCompletion = (id: InputId, timestamp: number): Input => ({
   _tag: "Continuation",
   header: header(id, timestamp, {

@@ -1,4 +1,11 @@
-/** @since 0.1.0 */
+/**
+ * Inputs as the kernel and the store keep them: open, terminal, and as callers read them.
+ *
+ * The kernel changes open inputs and ends them; stores write and read them. Invariants: the content of an input never
+ * changes, so its facts are stored apart; a terminal input never opens again.
+ *
+ * @since 0.1.0
+ */
 import * as Schema from "effect/Schema"
 import { CompletionOutcome } from "./Completion.js"
 import { InputId, RunId } from "./Ids.js"
@@ -26,26 +33,26 @@ export const InputTerminal = Schema.Union(
 /** @since 0.1.0 @category models */
 export type InputTerminal = typeof InputTerminal.Type
 
-/** Where an open input stands. @since 0.1.0 @category schemas */
+/** The status of an open input. @since 0.1.0 @category schemas */
 export const InputStatus = Schema.Union(
   Schema.Struct({ type: Schema.Literal("queued") }),
   Schema.Struct({
     type: Schema.Literal("staged"),
     runId: RunId,
-    /** the input runs as the only suspect of its process: the next crash gives it up. Rows of older files lack this field. */
+    /** the input runs as the only suspect of its process: the next crash abandons it. Rows of older files lack this field. */
     alone: optional(Schema.Literal(true))
   })
 )
 /** @since 0.1.0 @category models */
 export type InputStatus = typeof InputStatus.Type
 
-/** Where in a trace something was called. @since 0.1.0 @category schemas */
+/** The span of a caller, for tracing. @since 0.1.0 @category schemas */
 export const TraceContext = Schema.Struct({ traceId: Name, spanId: Name, sampled: Schema.Boolean })
 /** @since 0.1.0 @category models */
 export type TraceContext = typeof TraceContext.Type
 
 /**
- * Everything of an open input but its words, which never change and are stored beside it.
+ * The facts of an open input: everything except its content, which never changes and is stored separately.
  *
  * @since 0.1.0
  * @category schemas
@@ -56,25 +63,25 @@ export const InputFacts = Schema.Struct({
   /** admission order within the session; kept over retries, promotion and restart */
   admissionSeq: Schema.NonNegativeInt,
   lane: Lane,
-  /** accepted without wake, or by silent intent: rides along, never drives (D12) */
+  /** true if accepted without a wake, or with a silent intent: the input rides along and never drives (D12) */
   hold: Schema.Boolean,
   status: InputStatus,
   durability: Durability,
   idempotencyKey: optional(Name),
   policy: PolicyDecision,
   semantics: InputSemantics,
-  /** stagings so far (history) */
+  /** the number of stagings so far */
   attempts: Schema.NonNegativeInt,
-  /** stagings that ended in failure or defect; limited by `maxAttempts` (D10) */
+  /** the number of stagings that ended with a failure or defect; limited by `maxAttempts` (D10) */
   charged: Schema.NonNegativeInt,
-  /** stagings that ended with the process and were charged to the input; limited by `crashBudget` (D10) */
+  /** the number of crashes that were charged to the input; limited by `crashBudget` (D10) */
   crashed: Schema.NonNegativeInt,
-  /** its batch failed: retried alone (held ones ride with it) */
+  /** true after its batch failed: it is retried without other driving inputs; held inputs still ride along */
   solo: Schema.Boolean,
-  /** epoch milliseconds before which it is not selected; absent = at once */
+  /** epoch milliseconds of the earliest selection; absent = at once */
   notBefore: optional(Schema.Number),
   lastRunId: optional(RunId),
-  /** trace context of the accepting call, linked from the run's span */
+  /** trace context of the accepting call; the span of the run links to it */
   trace: optional(TraceContext),
   createdAt: Schema.Number,
   updatedAt: Schema.Number
@@ -82,12 +89,12 @@ export const InputFacts = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type InputFacts = typeof InputFacts.Type
 
-/** An open input: its facts and its words. @since 0.1.0 @category models */
+/** An open input: its facts and its content. @since 0.1.0 @category models */
 export interface InputRecord extends InputFacts {
   readonly input: Input
 }
 
-/** What is kept of an input that ended. @since 0.1.0 @category schemas */
+/** The stored part of an input that has ended. @since 0.1.0 @category schemas */
 export const TerminalInput = Schema.Struct({
   inputId: InputId,
   kind: InputKind,
@@ -96,7 +103,7 @@ export const TerminalInput = Schema.Struct({
   durability: Durability,
   idempotencyKey: optional(Name),
   terminal: InputTerminal,
-  /** absent when the outcome is that of the receipt (`lastRunId`, `lastSequence`) */
+  /** absent if the receipt (`lastRunId`, `lastSequence`) holds the outcome */
   outcome: optional(CompletionOutcome),
   attempts: Schema.NonNegativeInt,
   charged: Schema.NonNegativeInt,
@@ -114,7 +121,7 @@ export const InputPhase = Schema.Literal("queued", "staged", "consumed", "supers
 /** @since 0.1.0 @category models */
 export type InputPhase = typeof InputPhase.Type
 
-/** Read model of one input, open or terminal. @since 0.1.0 @category schemas */
+/** One input, open or terminal, as callers read it. @since 0.1.0 @category schemas */
 export const InputState = Schema.Struct({
   inputId: InputId,
   kind: InputKind,
@@ -139,7 +146,7 @@ export const InputState = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type InputState = typeof InputState.Type
 
-/** @since 0.1.0 @category constructors */
+/** Makes the state of an open input. @since 0.1.0 @category constructors */
 export const stateOfOpen = (record: InputRecord): InputState => ({
   inputId: record.inputId,
   kind: record.kind,
@@ -159,13 +166,13 @@ export const stateOfOpen = (record: InputRecord): InputState => ({
   ...(record.lastRunId === undefined ? {} : { lastRunId: record.lastRunId })
 })
 
-/** @since 0.1.0 @category constructors */
+/** Makes the state of a terminal input. @since 0.1.0 @category constructors */
 export const stateOfTerminal = (row: TerminalInput): InputState => {
   const { completedAt, terminal, ...rest } = row
   return { ...rest, terminal, phase: terminal.type, hold: false, updatedAt: completedAt }
 }
 
-/** Small per-session documents that are stored whole, by name (`silentIntents`, `toolVisibility`, …). @since 0.1.0 @category schemas */
+/** A small document of a session, stored as a whole under its name (`silentIntents`, `toolVisibility`, …). @since 0.1.0 @category schemas */
 export const SliceDocument = Schema.Struct({ name: Name, value: Json })
 /** @since 0.1.0 @category models */
 export type SliceDocument = typeof SliceDocument.Type

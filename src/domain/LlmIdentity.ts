@@ -1,15 +1,22 @@
-/** @since 0.1.0 */
+/**
+ * Which model a session uses, what that model can do, and how a session changes to another one.
+ *
+ * The LLM calls of the machine use these values; hosts give and receive them. Invariant: an auth binding names
+ * credentials and does not contain them.
+ *
+ * @since 0.1.0
+ */
 import * as Schema from "effect/Schema"
 import { Json, optional } from "./Json.js"
 import { Name } from "./Text.js"
 import { SessionToolVisibilityState, ToolFilter } from "./ToolVisibility.js"
 
-/** Who serves a model. @since 0.1.0 @category schemas */
+/** The provider that serves a model. @since 0.1.0 @category schemas */
 export const LlmProvider = Schema.Literal("anthropic", "openai", "gemini", "self_hosted", "other")
 /** @since 0.1.0 @category models */
 export type LlmProvider = typeof LlmProvider.Type
 
-/** Names credentials that are kept elsewhere. @since 0.1.0 @category schemas */
+/** The name of credentials that are stored outside of the session. @since 0.1.0 @category schemas */
 export const LlmAuthBinding = Schema.Struct({
   realm: Name,
   binding: Name,
@@ -18,7 +25,7 @@ export const LlmAuthBinding = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type LlmAuthBinding = typeof LlmAuthBinding.Type
 
-/** Which model a session speaks to, and how. @since 0.1.0 @category schemas */
+/** Which model a session uses, and with which parameters. @since 0.1.0 @category schemas */
 export const SessionLlmIdentity = Schema.Struct({
   model: Name,
   provider: LlmProvider,
@@ -30,7 +37,7 @@ export const SessionLlmIdentity = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type SessionLlmIdentity = typeof SessionLlmIdentity.Type
 
-/** What is to change. A field that is absent stays as it is; a clear flag removes what is there. @since 0.1.0 @category schemas */
+/** The fields to change. An absent field keeps its value; a clear flag removes the value. @since 0.1.0 @category schemas */
 export const SessionLlmReconfigureRequest = Schema.Struct({
   model: optional(Name),
   /** one of `LlmProvider`; together with `model` only */
@@ -62,15 +69,15 @@ export const SessionLlmCapabilitySurface = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type SessionLlmCapabilitySurface = typeof SessionLlmCapabilitySurface.Type
 
-/** Whether the surface of a session's model is known. @since 0.1.0 @category schemas */
+/** Whether the capabilities of a session's model are known. @since 0.1.0 @category schemas */
 export const SessionLlmCapabilitySurfaceStatus = Schema.Literal("resolved", "unresolved")
 /** @since 0.1.0 @category models */
 export type SessionLlmCapabilitySurfaceStatus = typeof SessionLlmCapabilitySurfaceStatus.Type
 
-/** What a host knows of a session before a change. @since 0.1.0 @category schemas */
+/** What a host knows about a session before a change. @since 0.1.0 @category schemas */
 export const HydratedSessionLlmState = Schema.Struct({
   currentIdentity: SessionLlmIdentity,
-  /** the visibility that the host last saw; absent when it keeps none */
+  /** the tool visibility that the host saw last; absent if the host does not keep it */
   currentVisibilityState: optional(SessionToolVisibilityState),
   currentCapabilitySurface: optional(SessionLlmCapabilitySurface),
   capabilitySurfaceStatus: SessionLlmCapabilitySurfaceStatus,
@@ -80,7 +87,7 @@ export const HydratedSessionLlmState = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type HydratedSessionLlmState = typeof HydratedSessionLlmState.Type
 
-/** What a request comes to. @since 0.1.0 @category schemas */
+/** The target that a host resolves from a request. @since 0.1.0 @category schemas */
 export const ResolvedSessionLlmReconfigure = Schema.Struct({
   targetIdentity: SessionLlmIdentity,
   targetCapabilitySurface: SessionLlmCapabilitySurface
@@ -97,7 +104,7 @@ export const SessionLlmCapabilityDelta = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type SessionLlmCapabilityDelta = typeof SessionLlmCapabilityDelta.Type
 
-/** What the change made of the session's tools. @since 0.1.0 @category schemas */
+/** How the change affected the session's tools. @since 0.1.0 @category schemas */
 export const SessionToolVisibilityDelta = Schema.Struct({
   previousCapabilityBaseFilter: ToolFilter,
   currentCapabilityBaseFilter: ToolFilter,
@@ -123,16 +130,16 @@ export type SessionLlmReconfigureReport = typeof SessionLlmReconfigureReport.Typ
 export interface LlmModelEntry {
   readonly model: string
   readonly provider: LlmProvider
-  /** the server that has it; only with `self_hosted` */
+  /** the server that serves it; only with `self_hosted` */
   readonly selfHostedServerId?: string
-  /** absent when nothing is known of what it can do */
+  /** absent if its capabilities are unknown */
   readonly capabilities?: SessionLlmCapabilitySurface
 }
 
-/** The models that a host knows; a plain list. @since 0.1.0 @category models */
+/** The list of models that a host knows. @since 0.1.0 @category models */
 export type LlmModelRegistry = ReadonlyArray<LlmModelEntry>
 
-/** A model of which nothing is promised; for registries to start from. @since 0.1.0 @category constructors */
+/** The capabilities of a model without any; a start for registries. @since 0.1.0 @category constructors */
 export const noCapabilities: SessionLlmCapabilitySurface = {
   supportsTemperature: false,
   supportsThinking: false,

@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The messages of a session's body, and their text and media blocks. Executors produce messages, the store keeps them,
+ * and inputs use the same blocks. Invariant: the order of messages and blocks is the order of the conversation.
+ *
+ * @since 0.1.0
+ */
 import * as Schema from "effect/Schema"
 import { Json, optional } from "./Json.js"
 import { Name } from "./Text.js"
@@ -34,18 +39,18 @@ export const ContentBlock = Schema.Union(
 )
 /** One block of a message. @since 0.1.0 @category models */
 export type ContentBlock = TextBlock | ImageBlock | VideoBlock
-/** @since 0.1.0 @category models */
+/** A block of text. @since 0.1.0 @category models */
 export interface TextBlock {
   readonly type: "text"
   readonly text: string
 }
-/** @since 0.1.0 @category models */
+/** An image. @since 0.1.0 @category models */
 export interface ImageBlock {
   readonly type: "image"
   readonly mediaType: string
   readonly data: MediaData
 }
-/** @since 0.1.0 @category models */
+/** A video. @since 0.1.0 @category models */
 export interface VideoBlock {
   readonly type: "video"
   readonly mediaType: string
@@ -63,18 +68,18 @@ export const Message = Schema.Struct({
 /** One message of a session's body. @since 0.1.0 @category models */
 export interface Message {
   readonly role: "user" | "assistant" | "system" | "tool"
-  /** text and media, in order; `textOf` gives their text */
+  /** text and media, in order; `textOf` returns their text */
   readonly blocks: ReadonlyArray<ContentBlock>
   readonly name?: string
   readonly metadata?: { readonly [name: string]: Json }
 }
 
-/** A text block. @since 0.1.0 @category constructors */
+/** Makes a text block. @since 0.1.0 @category constructors */
 export const text = (value: string): ContentBlock => ({ type: "text", text: value })
 
-/** A message of one text block. @since 0.1.0 @category constructors */
+/** Makes a message of one text block. @since 0.1.0 @category constructors */
 export const ofText = (role: Message["role"], value: string): Message => ({ role, blocks: [text(value)] })
 
-/** Text projection: media become `[image: <type>]` and `[video: <type>]`. @since 0.1.0 @category accessors */
+/** Returns the blocks as text; media become `[image: <type>]` and `[video: <type>]`. @since 0.1.0 @category accessors */
 export const textOf = (blocks: ReadonlyArray<ContentBlock>): string =>
   blocks.map((block) => block.type === "text" ? block.text : `[${block.type}: ${block.mediaType}]`).join("\n")

@@ -1,15 +1,22 @@
-/** @since 0.1.0 */
+/**
+ * Background operations of a session, and the feed of the operations that have ended.
+ *
+ * The kernel owns their transitions, the store keeps them, and executors start them. Invariants: sequences of the feed
+ * have no gaps; cursors only grow.
+ *
+ * @since 0.1.0
+ */
 import * as Schema from "effect/Schema"
 import { OperationId, SessionId } from "./Ids.js"
 import { optional } from "./Json.js"
 import { Name } from "./Text.js"
 
-/** Only the first kind can have a peer channel; only the second wakes an idle session. @since 0.1.0 @category schemas */
+/** Only a `mob_member_child` can have a peer channel; only a `background_tool_op` wakes an idle session. @since 0.1.0 @category schemas */
 export const OperationKind = Schema.Literal("mob_member_child", "background_tool_op")
 /** @since 0.1.0 @category models */
 export type OperationKind = typeof OperationKind.Type
 
-/** What a background operation is. `process`-owned ones end with the process, `external` ones are completed by id (D28). @since 0.1.0 @category schemas */
+/** Describes a background operation. A `process` one ends with the process; an `external` one is completed by id (D28). @since 0.1.0 @category schemas */
 export const OperationSpec = Schema.Struct({
   id: OperationId,
   kind: OperationKind,
@@ -22,7 +29,7 @@ export const OperationSpec = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type OperationSpec = typeof OperationSpec.Type
 
-/** @since 0.1.0 @category schemas */
+/** The result of a completed operation. @since 0.1.0 @category schemas */
 export const OperationResult = Schema.Struct({
   content: Schema.String,
   isError: Schema.Boolean,
@@ -32,7 +39,7 @@ export const OperationResult = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type OperationResult = typeof OperationResult.Type
 
-/** @since 0.1.0 @category schemas */
+/** How an operation ended. @since 0.1.0 @category schemas */
 export const OperationOutcome = Schema.Union(
   Schema.TaggedStruct("Completed", { result: OperationResult }),
   Schema.TaggedStruct("Failed", { error: Schema.String }),
@@ -44,7 +51,7 @@ export const OperationOutcome = Schema.Union(
 /** @since 0.1.0 @category models */
 export type OperationOutcome = typeof OperationOutcome.Type
 
-/** @since 0.1.0 @category schemas */
+/** The status of an operation; the last six are terminal. @since 0.1.0 @category schemas */
 export const OperationStatus = Schema.Literal(
   "provisioning",
   "running",
@@ -59,7 +66,7 @@ export const OperationStatus = Schema.Literal(
 /** @since 0.1.0 @category models */
 export type OperationStatus = typeof OperationStatus.Type
 
-/** Peer of a member-child operation once it is ready. @since 0.1.0 @category schemas */
+/** The peer of a `mob_member_child` operation that is ready. @since 0.1.0 @category schemas */
 export const OperationPeer = Schema.Struct({
   peerName: Name,
   peerId: Name,
@@ -97,7 +104,7 @@ export const CompletionEntry = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type CompletionEntry = typeof CompletionEntry.Type
 
-/** Who has seen how much of the feed; every move is a max-merge. @since 0.1.0 @category schemas */
+/** How far the agent, the machine and the wake-ups have read the feed. A cursor never moves back. @since 0.1.0 @category schemas */
 export const FeedCursors = Schema.Struct({
   agentApplied: Schema.NonNegativeInt,
   observed: Schema.NonNegativeInt,
@@ -112,15 +119,15 @@ export type OperationEnd = readonly [id: OperationId, outcome: OperationOutcome]
 /** A reader of the feed asked for entries that are no longer kept. @since 0.1.0 @category models */
 export interface FeedGap {
   readonly requestedAfter: number
-  /** everything up to this sequence is gone */
+  /** entries up to this sequence were dropped */
   readonly droppedThrough: number
   readonly watermark: number
 }
 
-/** One consistent reading of the feed. With a `gap` the entries are those that are left. @since 0.1.0 @category models */
+/** One consistent read of the feed. If it has a `gap`, `entries` holds only the remaining entries. @since 0.1.0 @category models */
 export interface FeedBatch {
   readonly entries: ReadonlyArray<CompletionEntry>
-  /** sequence of the newest entry, 0 when there was never one */
+  /** sequence of the newest entry; 0 before the first */
   readonly watermark: number
   readonly droppedThrough: number
   readonly gap: FeedGap | null

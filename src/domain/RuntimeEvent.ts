@@ -1,4 +1,9 @@
-/** @since 0.1.0 */
+/**
+ * The events of a session, as subscribers get them. The kernel emits most of them; the authority publishes them in order.
+ * Invariant: the sequences of a session's events have no gaps and follow the order of the decisions.
+ *
+ * @since 0.1.0
+ */
 import * as Schema from "effect/Schema"
 import { CompletionOutcome } from "./Completion.js"
 import { DrainExitReason } from "./DrainSlot.js"
@@ -9,7 +14,7 @@ import { Json, optional } from "./Json.js"
 import { OperationOutcome, OperationStatus } from "./Operation.js"
 import { RuntimeState } from "./RuntimeState.js"
 
-/** What happens in a session. @since 0.1.0 @category schemas */
+/** One event of a session. @since 0.1.0 @category schemas */
 export const RuntimeEvent = Schema.Union(
   Schema.TaggedStruct("InputAccepted", { inputId: InputId, kind: InputKind, correlationId: optional(Schema.String) }),
   Schema.TaggedStruct("InputDeduplicated", { inputId: InputId, existingId: InputId }),
@@ -30,9 +35,9 @@ export const RuntimeEvent = Schema.Union(
     status: OperationStatus,
     outcome: optional(OperationOutcome)
   }),
-  /** the task that drains the peers' inbox ended by itself, or somebody noticed that it did */
+  /** the task that drains the peer inbox ended by itself, or a caller reported its end */
   Schema.TaggedStruct("DrainExited", { reason: DrainExitReason }),
-  /** the session lost its place in the store: nothing runs until it is registered again */
+  /** the session cannot commit any more: nothing runs until it is registered again */
   Schema.TaggedStruct("ReloadRequired", { reason: Schema.String }),
   Schema.TaggedStruct("Custom", { kind: Schema.String, payload: Json })
 )

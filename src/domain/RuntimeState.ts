@@ -1,4 +1,11 @@
-/** @since 0.1.0 */
+/**
+ * The lifecycle of a session: in the kernel, in the store and as callers see it.
+ *
+ * The kernel moves a session through these states. Invariant: stores get only what `persisted` returns, and callers only
+ * what `visible` returns.
+ *
+ * @since 0.1.0
+ */
 import * as Schema from "effect/Schema"
 import type { InputId, RunId } from "./Ids.js"
 
@@ -7,26 +14,26 @@ export const RuntimeState = Schema.Literal("idle", "attached", "running", "retir
 /** @since 0.1.0 @category models */
 export type RuntimeState = typeof RuntimeState.Type
 
-/** What is stored of it (D27): whether a loop is attached or runs is no durable fact. @since 0.1.0 @category schemas */
+/** The stored state of a session. Whether a loop is attached or runs is not stored (D27). @since 0.1.0 @category schemas */
 export const PersistedRuntimeState = Schema.Literal("idle", "retired", "stopped", "destroyed")
 /** @since 0.1.0 @category models */
 export type PersistedRuntimeState = typeof PersistedRuntimeState.Type
 
-/** Who occupies the single run slot of a session. @since 0.1.0 @category models */
+/** The owner of a session's single run slot. @since 0.1.0 @category models */
 export type RunOwner = "loop" | "service" | "inline"
 
 /**
- * What the machine grants to a session that stages a batch:
+ * Which inputs a session may stage, as the machine grants it:
  * - `none`: inputs without a crash charge;
- * - `shared`: accused inputs, too. Many sessions share this clearance;
- * - `alone`: suspects, too. No other session has `shared` or `alone` meanwhile.
+ * - `shared`: also accused inputs. Many sessions may have this clearance at once;
+ * - `alone`: also suspects. No other session has `shared` or `alone` at the same time.
  *
  * @since 0.1.0
  * @category models
  */
 export type Clearance = "none" | "shared" | "alone"
 
-/** A request to a run in progress; it belongs to that run and dies with it (D16). @since 0.1.0 @category models */
+/** A request to a run in progress. It ends with that run (D16). @since 0.1.0 @category models */
 export interface RunRequest {
   readonly reason: string
 }
@@ -37,7 +44,7 @@ export interface Running {
   readonly runId: RunId
   readonly returnTo: "Idle" | "Attached" | "Retired"
   readonly owner: RunOwner
-  /** contributors in batch order; empty for a service turn */
+  /** the contributing inputs in batch order; empty for a service turn */
   readonly inputIds: ReadonlyArray<InputId>
   /** sequence of the next receipt of this run, dense from 0 (D20) */
   readonly sequence: number
@@ -61,7 +68,7 @@ export type Lifecycle =
   | { readonly _tag: "Destroyed" }
 
 /**
- * Where the session stands with its loop. `token` names one attachment; a late act of an older one is refused.
+ * How a session and its loop are connected. `token` names one attachment; commands of an older attachment are refused.
  *
  * @since 0.1.0
  * @category models
@@ -72,15 +79,15 @@ export type Registration =
   | { readonly _tag: "Active"; readonly token: number; readonly drainOnly: boolean }
   | { readonly _tag: "Draining"; readonly token: number | null }
 
-/** @since 0.1.0 @category constructors */
+/** No live loop. @since 0.1.0 @category constructors */
 export const idle: Lifecycle = { _tag: "Idle" }
-/** @since 0.1.0 @category constructors */
+/** A live loop without a run. @since 0.1.0 @category constructors */
 export const attached: Lifecycle = { _tag: "Attached" }
-/** @since 0.1.0 @category constructors */
+/** No further inputs are accepted. @since 0.1.0 @category constructors */
 export const retired: Lifecycle = { _tag: "Retired" }
-/** @since 0.1.0 @category constructors */
+/** Stopped until the next registration. @since 0.1.0 @category constructors */
 export const stopped: Lifecycle = { _tag: "Stopped" }
-/** @since 0.1.0 @category constructors */
+/** Ended for good. @since 0.1.0 @category constructors */
 export const destroyed: Lifecycle = { _tag: "Destroyed" }
 
 const names = {
@@ -92,11 +99,11 @@ const names = {
   Destroyed: "destroyed"
 } as const
 
-/** What callers see: a drain run looks `retired` from outside. @since 0.1.0 @category accessors */
+/** The state that callers see. A run of a retired session shows as `retired`. @since 0.1.0 @category accessors */
 export const visible = (lifecycle: Lifecycle): RuntimeState =>
   lifecycle._tag === "Running" && lifecycle.returnTo === "Retired" ? "retired" : names[lifecycle._tag]
 
-/** The one normalising codec, outwards (D27). @since 0.1.0 @category accessors */
+/** The state that the store keeps. It leaves out loops and runs, because they end with the process (D27). @since 0.1.0 @category accessors */
 export const persisted = (lifecycle: Lifecycle): PersistedRuntimeState => {
   switch (lifecycle._tag) {
     case "Idle":

@@ -1,12 +1,19 @@
-/** @since 0.1.0 */
+/**
+ * The typed errors of stores, and the guards that say how a caller may react to them.
+ *
+ * Stores raise them; the authorities, the settlements and the machine handle them. Invariant: an error says whether
+ * something was written; only `StoreOutcomeUnknown` leaves that open.
+ *
+ * @since 0.1.0
+ */
 import * as Schema from "effect/Schema"
 import { InputId, RequestId, RunId, RuntimeId } from "./Ids.js"
 
-/** Somebody else held the file too long; nothing was written. @since 0.1.0 @category errors */
+/** Another connection held the file too long; nothing was written. @since 0.1.0 @category errors */
 export class StoreBusy
   extends Schema.TaggedError<StoreBusy>()("StoreBusy", { operation: Schema.String, waitedMs: Schema.Number })
 {}
-/** No space left; nothing was written. @since 0.1.0 @category errors */
+/** The medium or the file has no space left; nothing was written. @since 0.1.0 @category errors */
 export class StoreFull
   extends Schema.TaggedError<StoreFull>()("StoreFull", { operation: Schema.String, detail: Schema.String })
 {}
@@ -17,7 +24,7 @@ export class StoreIo extends Schema.TaggedError<StoreIo>()("StoreIo", {
   detail: Schema.String,
   cause: Schema.optional(Schema.Defect)
 }) {}
-/** Whether the commit happened is not known; never compensate, look again. @since 0.1.0 @category errors */
+/** The outcome of a commit is unknown. The caller must look it up with `witness`, and must not compensate. @since 0.1.0 @category errors */
 export class StoreOutcomeUnknown extends Schema.TaggedError<StoreOutcomeUnknown>()("StoreOutcomeUnknown", {
   requestId: RequestId,
   detail: Schema.String
@@ -32,38 +39,38 @@ export class StoreCorrupt extends Schema.TaggedError<StoreCorrupt>()("StoreCorru
     return `stored row ${this.table} ${this.key} is damaged: ${this.detail}`
   }
 }
-/** The body was replaced while it was read, and the rest of the old one is gone; read it anew. @since 0.1.0 @category errors */
+/** A commit replaced the body during a read, and the rest of the old body is gone. The caller reads it again. @since 0.1.0 @category errors */
 export class BodyReplaced extends Schema.TaggedError<BodyReplaced>()("BodyReplaced", { runtimeId: RuntimeId }) {
   override get message() {
     return "the body was replaced while it was read"
   }
 }
-/** The file is older than what was acknowledged: restored from a copy, or its write-ahead log is gone. @since 0.1.0 @category errors */
+/** The file misses acknowledged commits: it was restored from a copy, or its write-ahead log was deleted. @since 0.1.0 @category errors */
 export class StoreRegressed extends Schema.TaggedError<StoreRegressed>()("StoreRegressed", {
   path: Schema.String,
   acknowledged: Schema.Number,
   found: Schema.Number
 }) {}
-/** Written by a newer version; nothing was touched. @since 0.1.0 @category errors */
+/** A newer version wrote the store; nothing was changed. @since 0.1.0 @category errors */
 export class SchemaFromFuture extends Schema.TaggedError<SchemaFromFuture>()("SchemaFromFuture", {
   path: Schema.String,
   found: Schema.Number,
   supported: Schema.Number
 }) {}
-/** Not a store of ours, or one whose tables were altered; nothing was touched. @since 0.1.0 @category errors */
+/** The file is no store of this program, or its tables were altered; nothing was changed. @since 0.1.0 @category errors */
 export class SchemaUnsupported extends Schema.TaggedError<SchemaUnsupported>()("SchemaUnsupported", {
   path: Schema.String,
   detail: Schema.String
 }) {}
-/** Another process (or another part of this one) has the file. @since 0.1.0 @category errors */
+/** Another process, or another store of this process, has the file open. @since 0.1.0 @category errors */
 export class StoreLocked extends Schema.TaggedError<StoreLocked>()("StoreLocked", {
   path: Schema.String,
   holder: Schema.String
 }) {}
 /**
- * The file of the store was removed, renamed or replaced while it was open, or is missing where a store was. Nothing is
- * written any more. `rescued` names the file that holds all of it, the commits that could not be acknowledged included;
- * it can be opened as a store, or moved back.
+ * The file of the store was removed, renamed or replaced while it was open, or is missing at the path of an earlier store.
+ * Nothing more is written. `rescued` names a file with the whole content, including commits that could not be
+ * acknowledged. It can be opened as a store, or moved back.
  *
  * @since 0.1.0
  * @category errors
@@ -79,7 +86,7 @@ export class StoreLost extends Schema.TaggedError<StoreLost>()("StoreLost", {
     return `the store ${this.path} ${this.detail}${saved}`
   }
 }
-/** The path cannot be opened: missing folder, no permission, a folder instead of a file … @since 0.1.0 @category errors */
+/** The path cannot be opened, for example because of a missing folder or missing permissions. @since 0.1.0 @category errors */
 export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("StoreUnavailable", {
   path: Schema.String,
   detail: Schema.String,
@@ -89,13 +96,13 @@ export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("St
 export class WriterFenced
   extends Schema.TaggedError<WriterFenced>()("WriterFenced", { held: Schema.Number, current: Schema.Number })
 {}
-/** The session was opened anew or closed; this incarnation writes no more. @since 0.1.0 @category errors */
+/** The session was opened again or closed; this incarnation can write nothing more. @since 0.1.0 @category errors */
 export class RuntimeFenced extends Schema.TaggedError<RuntimeFenced>()("RuntimeFenced", {
   runtimeId: RuntimeId,
   held: Schema.Number,
   current: Schema.Number
 }) {}
-/** The commit was computed from another revision than the stored one. @since 0.1.0 @category errors */
+/** The commit is based on a revision that differs from the stored one. @since 0.1.0 @category errors */
 export class RevisionConflict extends Schema.TaggedError<RevisionConflict>()("RevisionConflict", {
   runtimeId: RuntimeId,
   expected: Schema.Number,
@@ -106,12 +113,12 @@ export class IdempotencyConflict extends Schema.TaggedError<IdempotencyConflict>
   key: Schema.String,
   ownerInputId: InputId
 }) {}
-/** The input id is known already. @since 0.1.0 @category errors */
+/** The session already has an input of this id. @since 0.1.0 @category errors */
 export class InputConflict extends Schema.TaggedError<InputConflict>()("InputConflict", {
   inputId: InputId,
   detail: Schema.String
 }) {}
-/** A different receipt has this run and sequence. @since 0.1.0 @category errors */
+/** A different receipt is stored for this run and sequence. @since 0.1.0 @category errors */
 export class ReceiptConflict extends Schema.TaggedError<ReceiptConflict>()("ReceiptConflict", {
   runId: RunId,
   sequence: Schema.Number
@@ -121,11 +128,11 @@ export class CommitRefused extends Schema.TaggedError<CommitRefused>()("CommitRe
   runtimeId: RuntimeId,
   detail: Schema.String
 }) {}
-/** @since 0.1.0 @category errors */
+/** The commit is larger than the store accepts; nothing was written. @since 0.1.0 @category errors */
 export class CommitTooLarge
   extends Schema.TaggedError<CommitTooLarge>()("CommitTooLarge", { bytes: Schema.Number, limit: Schema.Number })
 {}
-/** Something in the commit cannot be written down; nothing was written. @since 0.1.0 @category errors */
+/** A value in the commit has no stored form; nothing was written. @since 0.1.0 @category errors */
 export class CommitUnencodable
   extends Schema.TaggedError<CommitUnencodable>()("CommitUnencodable", { detail: Schema.String })
 {
@@ -136,7 +143,7 @@ export class CommitUnencodable
 /** The store's scope is closed. @since 0.1.0 @category errors */
 export class StoreClosed extends Schema.TaggedError<StoreClosed>()("StoreClosed", {}) {}
 
-/** What building a store layer can fail with. @since 0.1.0 @category errors */
+/** The errors of building a store layer. @since 0.1.0 @category errors */
 export type OpenError =
   | StoreLocked
   | StoreUnavailable
@@ -149,10 +156,10 @@ export type OpenError =
   | StoreBusy
   | StoreFull
 
-/** @since 0.1.0 @category errors */
+/** The errors of a read. @since 0.1.0 @category errors */
 export type ReadError = StoreBusy | StoreIo | StoreCorrupt | StoreClosed | StoreLost | BodyReplaced
 
-/** @since 0.1.0 @category errors */
+/** The errors of a commit. @since 0.1.0 @category errors */
 export type CommitError =
   | StoreBusy
   | StoreFull
@@ -172,7 +179,7 @@ export type CommitError =
   | CommitRefused
 
 /**
- * Whether it is what is in the commit that no store could take: without that it may be written.
+ * Whether no store can take the content of the commit. A commit without that content may succeed.
  *
  * @since 0.1.0
  * @category guards
@@ -181,7 +188,7 @@ export const isUnwritable = (error: CommitError): error is CommitTooLarge | Comm
   error._tag === "CommitTooLarge" || error._tag === "CommitUnencodable"
 
 /**
- * Whether the same commit or read may simply be tried again: nothing was written and nothing speaks against it.
+ * Whether the caller may retry the same commit or read: nothing was written, and the retry may succeed.
  *
  * @since 0.1.0
  * @category guards
@@ -190,10 +197,10 @@ export const isRetryable = (error: CommitError | ReadError): boolean =>
   error._tag === "StoreBusy" || error._tag === "StoreFull" || error._tag === "StoreIo" || error._tag === "BodyReplaced"
 
 /**
- * Whether the store says "not now": it wrote nothing, the commit is sound, and what stops it passes by itself. A full
- * disk or a held lock may last for days; the same commit is then right on the day it ends.
+ * Whether the store says "not now": it wrote nothing, the commit is valid, and the cause is temporary. A full disk or a
+ * held lock may last for days; the same commit is still valid afterwards.
  *
- * `StoreIo` is no such answer. It is definite as well, but a medium that fails may never recover.
+ * `StoreIo` does not count as "not now". It wrote nothing either, but a failing medium may never recover.
  *
  * @since 0.1.0
  * @category guards
@@ -202,7 +209,7 @@ export const isNotNow = (error: { readonly _tag: string }): error is StoreBusy |
   error._tag === "StoreBusy" || error._tag === "StoreFull"
 
 /**
- * Whether the commit itself is refused, so that the same commit is refused each time.
+ * Whether the store refuses the commit for its content, so that every retry of the same commit fails.
  *
  * @since 0.1.0
  * @category guards

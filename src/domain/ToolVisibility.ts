@@ -1,10 +1,17 @@
-/** @since 0.1.0 */
+/**
+ * Which tools a session shows to its executor: filters, witnesses and the two parts of the visibility state.
+ *
+ * The kernel decides with these values, the store keeps the state, and the tool calls of the machine change it.
+ * Invariant: lists of names are sorted, and each name occurs once.
+ *
+ * @since 0.1.0
+ */
 import * as Schema from "effect/Schema"
 import { optional } from "./Json.js"
 import { halfName, isWellFormed, Name } from "./Text.js"
 
 /**
- * Which tools pass: all, only those named, or all but those named. Names are a set: they are kept sorted, each once.
+ * Which tools pass: all, only the named ones, or all except the named ones. Names are sorted, and each occurs once.
  *
  * @since 0.1.0
  * @category schemas
@@ -22,7 +29,7 @@ export const ToolScopeRevision = Schema.NonNegativeInt
 /** @since 0.1.0 @category models */
 export type ToolScopeRevision = typeof ToolScopeRevision.Type
 
-/** Where a tool comes from: its kind of source, and which one of that kind. @since 0.1.0 @category schemas */
+/** Where a tool comes from: the kind of its source, and the id of the source. @since 0.1.0 @category schemas */
 export const ToolProvenance = Schema.Struct({
   kind: Schema.Literal(
     "builtin",
@@ -42,8 +49,8 @@ export const ToolProvenance = Schema.Struct({
 export type ToolProvenance = typeof ToolProvenance.Type
 
 /**
- * What a name stood for when somebody decided about it. A decision about a tool must not fall on another tool that later
- * takes the same name.
+ * The tool that a name referred to when a caller decided about it. The decision must not apply to another tool that later
+ * gets the same name.
  *
  * @since 0.1.0
  * @category schemas
@@ -57,7 +64,7 @@ export type ToolVisibilityWitness = typeof ToolVisibilityWitness.Type
 
 /** Witnesses by tool name. @since 0.1.0 @category schemas */
 export const ToolWitnesses = Schema.Record({ key: Schema.String, value: ToolVisibilityWitness }).pipe(
-  // a key that its schema refuses would be left out without a word
+  // a record silently drops keys that its key schema refuses, so the keys are checked here
   Schema.filter((witnesses) => Object.keys(witnesses).every(isWellFormed), { message: () => halfName })
 )
 /** @since 0.1.0 @category models */
@@ -74,19 +81,19 @@ export const WitnessedToolFilter = Schema.Struct({ filter: ToolFilter, witnesses
 export type WitnessedToolFilter = typeof WitnessedToolFilter.Type
 
 /**
- * Which tools a session shows. The active part holds now; the staged part takes its place at the next boundary of a run.
+ * Which tools a session shows. The active part applies now; the staged part replaces it at the next boundary of a run.
  *
  * @since 0.1.0
  * @category schemas
  */
 export const SessionToolVisibilityState = Schema.Struct({
-  /** what the model can do at all */
+  /** the tools that the model's capabilities allow */
   capabilityBaseFilter: ToolFilter,
-  /** what the session was given when it was made */
+  /** the tools that the session was created with */
   inheritedBaseFilter: ToolFilter,
   activeFilter: ToolFilter,
   stagedFilter: ToolFilter,
-  /** deferred tools that were asked for; sorted, each once */
+  /** the deferred tools that were requested; sorted, each once */
   activeRequestedDeferredNames: Schema.Array(Name),
   stagedRequestedDeferredNames: Schema.Array(Name),
   activeRevision: ToolScopeRevision,
@@ -100,8 +107,8 @@ export const SessionToolVisibilityState = Schema.Struct({
 export type SessionToolVisibilityState = typeof SessionToolVisibilityState.Type
 
 /**
- * The tools that a process knows, by name: facts of the moment, never stored. What a witness says is checked against
- * them; `deferred` holds the deferred tools with provenance, `filter` all tools with an identity.
+ * The tools that a process knows now, by name; never stored. The kernel checks witnesses against them. `deferred` holds
+ * the deferred tools with provenance, `filter` all tools with an identity.
  *
  * @since 0.1.0
  * @category models
@@ -117,13 +124,13 @@ export const all: ToolFilter = { _tag: "All" }
 /** Only these tools pass. @since 0.1.0 @category constructors */
 export const allow = (...names: ReadonlyArray<string>): ToolFilter => ({ _tag: "Allow", names: nameSet(names) })
 
-/** All tools but these pass. @since 0.1.0 @category constructors */
+/** All tools except these pass. @since 0.1.0 @category constructors */
 export const deny = (...names: ReadonlyArray<string>): ToolFilter => ({ _tag: "Deny", names: nameSet(names) })
 
-/** Names as they are kept: sorted, each once. @since 0.1.0 @category constructors */
+/** Sorts names and removes duplicates. @since 0.1.0 @category constructors */
 export const nameSet = (names: Iterable<string>): ReadonlyArray<string> => Array.from(new Set(names)).sort()
 
-/** The names that a filter speaks of. @since 0.1.0 @category accessors */
+/** The names that a filter lists. @since 0.1.0 @category accessors */
 export const filterNames = (filter: ToolFilter): ReadonlyArray<string> => filter._tag === "All" ? [] : filter.names
 
 /** The witness of a tool from this source, with its stable key `<kind>:<sourceId>`. @since 0.1.0 @category constructors */
@@ -132,7 +139,7 @@ export const witnessOf = (provenance: ToolProvenance): ToolVisibilityWitness => 
   lastSeenProvenance: provenance
 })
 
-/** A session that never decided about its tools. @since 0.1.0 @category constructors */
+/** The state of a session before its first decision about tools. @since 0.1.0 @category constructors */
 export const initial: SessionToolVisibilityState = {
   capabilityBaseFilter: all,
   inheritedBaseFilter: all,
@@ -146,5 +153,5 @@ export const initial: SessionToolVisibilityState = {
   filterWitnesses: {}
 }
 
-/** No tool is known. @since 0.1.0 @category constructors */
+/** Catalogs without any tool. @since 0.1.0 @category constructors */
 export const noCatalogs: ToolCatalogs = { deferred: {}, filter: {} }

@@ -1,14 +1,19 @@
-/** @since 0.1.0 */
+/**
+ * The settings of a turn that inputs carry, and the words for its boundary and kind. The kernel merges them over a batch;
+ * executors read the result. Invariant: an absent setting changes nothing.
+ *
+ * @since 0.1.0
+ */
 import * as Schema from "effect/Schema"
 import { Json, optional } from "./Json.js"
 import { Name } from "./Text.js"
 
-/** @since 0.1.0 @category schemas */
+/** The lane that an input asks for. @since 0.1.0 @category schemas */
 export const HandlingMode = Schema.Literal("queue", "steer")
 /** @since 0.1.0 @category models */
 export type HandlingMode = typeof HandlingMode.Type
 
-/** How an input wants to be rendered. @since 0.1.0 @category schemas */
+/** How a client should render an input. @since 0.1.0 @category schemas */
 export const RenderMetadata = Schema.Struct({
   class: Schema.Literal(
     "user_prompt",
@@ -27,7 +32,7 @@ export const RenderMetadata = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type RenderMetadata = typeof RenderMetadata.Type
 
-/** Absent is neutral, `set` gives a value, `clear` removes what the session has. @since 0.1.0 @category schemas */
+/** A change of a setting: absent changes nothing, `set` gives a value, `clear` removes the session's value. @since 0.1.0 @category schemas */
 export const Override = Schema.Union(
   Schema.Struct({ type: Schema.Literal("set"), value: Json }),
   Schema.Struct({ type: Schema.Literal("clear") })
@@ -35,7 +40,7 @@ export const Override = Schema.Union(
 /** @since 0.1.0 @category models */
 export type Override = typeof Override.Type
 
-/** Settings of one turn that inputs bring along; merged over a batch (spec: one primitive per batch). @since 0.1.0 @category schemas */
+/** Settings of one turn that its inputs carry. The kernel merges them over the batch into one value. @since 0.1.0 @category schemas */
 export const TurnMetadata = Schema.Struct({
   handlingMode: optional(HandlingMode),
   flowToolOverlay: optional(Json),
@@ -57,17 +62,17 @@ export const TurnMetadata = Schema.Struct({
 /** @since 0.1.0 @category models */
 export type TurnMetadata = typeof TurnMetadata.Type
 
-/** @since 0.1.0 @category schemas */
+/** The point of a run at which an input is applied. @since 0.1.0 @category schemas */
 export const RunBoundary = Schema.Literal("immediate", "run_start", "run_checkpoint")
 /** @since 0.1.0 @category models */
 export type RunBoundary = typeof RunBoundary.Type
 
-/** @since 0.1.0 @category schemas */
+/** Whether a turn has new content or resumes pending work. @since 0.1.0 @category schemas */
 export const ExecutionKind = Schema.Literal("content_turn", "resume_pending")
 /** @since 0.1.0 @category models */
 export type ExecutionKind = typeof ExecutionKind.Type
 
-/** Text that joins the session under a key instead of the conversation. @since 0.1.0 @category schemas */
+/** Text that is stored in the session under a key, outside of the conversation. @since 0.1.0 @category schemas */
 export const ContextAppend = Schema.Struct({ key: Name, text: Schema.String })
 /** @since 0.1.0 @category models */
 export type ContextAppend = typeof ContextAppend.Type

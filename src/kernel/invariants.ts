@@ -1,5 +1,6 @@
 /**
- * What holds in every state that commands lead to. What holds of every step is checked where steps are explored.
+ * The invariants of every state that commands can reach. Snapshots, tests and the exploration evaluate them; the
+ * exploration also checks the invariants of steps, which are not here.
  *
  * @since 0.1.0
  */
@@ -13,7 +14,7 @@ import { toolInvariants } from "./invariants/tools.js"
 import * as Ledger from "./Ledger.js"
 import { mostCharges } from "./suspicion.js"
 
-/** An invariant that does not hold; `id` is that of the published catalogue. @since 0.1.0 @category models */
+/** A broken invariant; `id` is its id in the published catalogue. @since 0.1.0 @category models */
 export interface Violation {
   readonly id: string
   readonly detail: string
@@ -27,13 +28,13 @@ export const invariants: ReadonlyArray<Invariant> = [
   ...toolInvariants
 ]
 
-/** Every invariant that the state breaks; none in a sound one. @since 0.1.0 @category invariants */
+/** Returns the invariants that the state breaks; empty for a valid state. @since 0.1.0 @category invariants */
 export const violations = (state: SessionState): ReadonlyArray<Violation> =>
   invariants.flatMap(({ check, id }) => check(state).map((detail) => ({ id, detail })))
 
 /**
- * P18 as a budget: no open input has used it up. It holds of a session whose inputs were all accounted for under the same
- * limits, so it is no invariant of a machine, which may be given other limits than the last one had.
+ * P18 as a budget: no open input has used up its attempts or crashes. It holds only if all charges were made under the
+ * same limits. A machine may have other limits than the one before, so `invariants` does not contain it.
  *
  * @since 0.1.0
  * @category invariants

@@ -1,5 +1,8 @@
 /**
- * What becomes of stored state when a session is opened: checked whole, normalised once, written back in one commit.
+ * Plans the opening of a session: checks its stored state, recovers it, and makes the opening commit.
+ *
+ * The authority passes the plan to `openRuntime`. Invariants: the plan is pure; it opens a session completely or fails; a
+ * run that did not end with its process is never charged as a crash.
  *
  * @since 0.1.0
  */
@@ -30,39 +33,39 @@ import { recovered as recoveredTools, visibilitySlice } from "./toolVisibility.j
 
 /** What an opening found and did. @since 0.1.0 @category models */
 export interface OpeningReport {
-  /** the store had never seen this session */
+  /** the store did not know the session */
   readonly created: boolean
-  /** it was stopped, and registering it anew is the act that resumes it (D4) */
+  /** the session was stopped; this registration resumes it (D4) */
   readonly revived: boolean
   readonly epoch: "created" | "adopted"
-  /** open inputs that were found, those that were given up included */
+  /** the number of open inputs that were found, including the abandoned ones */
   readonly inputsRecovered: number
-  /** of those, the ones that were staged when the process ended and are queued again */
+  /** the inputs of these that were staged and are queued again */
   readonly inputsRequeued: ReadonlyArray<InputId>
-  /** of those, the ones that ran alone and used up their crash budget */
+  /** the inputs of these that ended at the opening: crash budget used up, or cancelled before */
   readonly inputsAbandoned: ReadonlyArray<InputId>
   readonly operationsTerminated: ReadonlyArray<OperationId>
 }
 
 /**
- * What the opening process knows of runs that it began itself in an earlier incarnation of the session.
+ * What this process knows about the runs of its own earlier incarnations of the session.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Remembered {
-  /** runs that did not end with a process: their inputs are queued again, uncharged */
+  /** runs that did not end with a crash of the process: their inputs are queued again, uncharged */
   readonly runs: ReadonlySet<RunId>
-  /** inputs whose cancel was acknowledged and is not stored yet: they end here */
+  /** inputs whose cancel was acknowledged but not stored: the opening ends them */
   readonly cancelled: ReadonlySet<InputId>
 }
 
-/** What an opening has to go by. @since 0.1.0 @category models */
+/** What an opening is planned from. @since 0.1.0 @category models */
 export interface OpeningRequest {
   readonly sessionId: SessionId
   readonly image: RuntimeImage
   readonly requestId: RequestId
-  /** the epoch, if the session has none yet (D30) */
+  /** the new epoch, for a session without one (D30) */
   readonly epochCandidate: EpochId
   /** epoch milliseconds */
   readonly now: number
@@ -70,7 +73,7 @@ export interface OpeningRequest {
   readonly remembered?: Remembered | undefined
 }
 
-/** A session to go on with. @since 0.1.0 @category models */
+/** The recovered session. @since 0.1.0 @category models */
 export interface OpenedSession {
   readonly state: SessionState
   readonly report: OpeningReport
@@ -79,8 +82,8 @@ export interface OpenedSession {
 }
 
 /**
- * Plans the opening of a session. A plan that fails writes nothing: `Destroyed` is final (D4), and rows that cannot be
- * read or contradict each other fail this session whole, never in part.
+ * Plans the opening of a session. Fails `Destroyed` for a destroyed session (D4), and `RecoveryCorruption` if a row cannot
+ * be read or contradicts another. A failed plan writes nothing, and opens no part of the session.
  *
  * @since 0.1.0
  * @category opening
@@ -92,7 +95,7 @@ export const planOpening = (
     const { image, now, requestId } = request
     const opened = opening(request, operations)
     return Either.mapBoth(cancelled(recovered(opened, request), request), {
-      // the checks above leave no row that could refuse; should one, the image contradicts itself
+      // after the checks above no transition can be refused; a refusal means that the image contradicts itself
       onLeft: (rejection) => corruption(request, "input", "", `recovery was refused: ${rejection._tag}`),
       onRight: (fold) => ({
         commit: toCommit(
@@ -154,12 +157,12 @@ const opening = ({ image, sessionId }: OpeningRequest, { emits, operations }: Op
   return Table.absorb(Table.begin("open", state), { state, emits: [...born, ...emits] })
 }
 
-/** What lived in memory only ended with its process, whatever wrote it down. */
+/** The stored inputs. An ephemeral input ended with its process, even if a row of it exists. */
 const stored = (image: RuntimeImage): ReadonlyArray<InputRecord> =>
   image.inputs.filter(({ durability }) => durability !== "ephemeral")
 
 /**
- * Every run that the last incarnation left is over. Its inputs are queued again, or abandoned (D10); only a run that ended
+ * Ends every run that the last incarnation left. Its inputs are queued again, or abandoned (D10). Only a run that ended
  * with its process is charged.
  */
 const recovered = (fold: Fold, { image, limits, now, remembered }: OpeningRequest): Step => {
@@ -179,7 +182,7 @@ const recovered = (fold: Fold, { image, limits, now, remembered }: OpeningReques
   )
 }
 
-/** A cancel that was acknowledged holds, although its commit is lost: the inputs of its run do not run again. */
+/** Ends the inputs whose cancel was acknowledged, because their run must not run again even if its commit was lost. */
 const cancelled = (step: Step, { now, remembered }: OpeningRequest): Step =>
   Either.flatMap(step, (fold) => {
     const open = Array.from(remembered?.cancelled ?? []).filter((id) => Ledger.get(fold.state.ledger, id) !== undefined)
@@ -189,8 +192,8 @@ const cancelled = (step: Step, { now, remembered }: OpeningRequest): Step =>
   })
 
 /**
- * The driving members of a lost run are charged with the crash. Only a suspect that ran alone is given up: any other
- * input may have died of its neighbours, so it is queued again, at most as a suspect.
+ * Queues the inputs of a lost run again, and charges the crash to its driving members. Only a suspect that ran alone is
+ * abandoned: another input may have caused the crash otherwise, so the input is queued again, at most as a suspect.
  */
 const recoverBatch = (
   fold: Fold,

@@ -1,8 +1,9 @@
 /**
- * Which inputs the next turn takes (D10, D12, D13, D15).
+ * Selects the inputs of the next turn (D10, D12, D13, D15). The loop and the staging command call it.
  *
- * An input *drives* when its presence makes the loop run a batch, and *rides along* when it only joins one. The words of
- * this module: the *lead* of a batch is its first driving member, *riders* are members that do not drive.
+ * An input *drives* if its presence makes the loop run a batch; it *rides along* if it only joins one. The *lead* of a
+ * batch is its first driving member; *riders* are members that do not drive. Invariants: a selection is pure, and a batch
+ * has at most one prompt from the queue lane, as its last member.
  *
  * @since 0.1.0
  */
@@ -17,21 +18,21 @@ import * as Metadata from "./metadata.js"
 import type { CrashLimits } from "./suspicion.js"
 import { isSuspect, mayRun } from "./suspicion.js"
 
-/** Whether the session drains: nothing new is accepted, and whatever is left runs. @since 0.1.0 @category guards */
+/** Whether the session is retired: it accepts no inputs, and runs the remaining ones. @since 0.1.0 @category guards */
 export const isRetired = ({ lifecycle }: SessionState): boolean =>
   lifecycle._tag === "Retired" || (lifecycle._tag === "Running" && lifecycle.returnTo === "Retired")
 
-/** Whether the input makes the loop run a batch. In a retired session everything does. @since 0.1.0 @category guards */
+/** Whether the input makes the loop run a batch. In a retired session every input does. @since 0.1.0 @category guards */
 export const drives = (record: Pick<InputRecord, "hold" | "kind">, retired: boolean): boolean =>
   retired || Ledger.drives(record)
 
-/** Whether the input may be selected at this time; one that waits for its retry may not. @since 0.1.0 @category guards */
+/** Whether the input may be selected now; false while it waits for its retry. @since 0.1.0 @category guards */
 export const isVisible = (record: InputRecord, now: number): boolean =>
   record.notBefore === undefined || record.notBefore <= now
 
 /**
- * The members that a failure of the batch is charged to (D10): the driving ones. A held prompt that runs by itself has
- * none beside it, so it is charged itself; else it could fail for ever.
+ * Returns the members that a failure of the batch is charged to: the driving ones (D10). If no member drives, the last one
+ * is charged: a held prompt that runs without a driving input could otherwise fail without end.
  *
  * @since 0.1.0
  * @category accessors
@@ -42,8 +43,8 @@ export const charged = (batch: ReadonlyArray<InputRecord>, retired: boolean): Re
 }
 
 /**
- * The member whose boundary and execution kind the batch has: the first driving one. Where none drives it is the last:
- * a held prompt that runs by itself, or any member of a drained batch, which are alike.
+ * Returns the member whose boundary and execution kind the batch has: the first driving one. If no member drives, it is
+ * the last: a held prompt that runs without a driving input, or a member of a drained batch, whose members are alike.
  *
  * @since 0.1.0
  * @category accessors
@@ -52,17 +53,17 @@ export const lead = (batch: ReadonlyArray<InputRecord>): InputRecord | undefined
   batch.find((record) => drives(record, false)) ?? batch[batch.length - 1]
 
 /**
- * The next batch, or nothing when no visible input drives.
+ * Returns the next batch; empty if no visible input drives.
  *
- * If a steer input drives, the batch is the prefix of the steer lane that agrees with its lead in boundary, execution
- * kind and terminal intent. Else it is taken from the queue lane, with what waits in the steer lane in front of it; there
- * a prompt is always the last member. Riders join whatever the lead is; before a driving member that differs, that is to
- * be retried alone, or whose metadata would conflict, selection stops.
+ * If a steer input drives, the batch is the prefix of the steer lane with the boundary, execution kind and terminal intent
+ * of its lead. Otherwise the batch comes from the queue lane, after the visible inputs of the steer lane. There a prompt
+ * is always the last member. Riders join any lead. Selection stops before a driving member that differs from the lead,
+ * that must be retried alone, or whose metadata conflicts.
  *
- * Inputs that need more than `clearance` are passed over and keep their place, as one that waits for its retry. A suspect
- * is the only member of its batch: a rider could be the culprit, and would not be charged. So no suspect rides, either.
+ * Inputs that need more than `clearance` are passed over and keep their place, like inputs that wait for a retry. A suspect
+ * is the only member of its batch: a rider could cause the crash and would not be charged. So a suspect never rides along.
  *
- * The lanes are read only as far as the batch reaches.
+ * Selection reads the lanes only up to the end of the batch.
  *
  * @since 0.1.0
  * @category accessors
@@ -89,13 +90,13 @@ export const selectBatch = (
   const held = riders[prompt]
   return held === undefined
     ? batchOf(riders, queue.lead, whileJoins(queue.lead, queue.rest, rules, sameQueueTurn), limits)
-    // a prompt shares its batch with no prompt and is its last member: a held one runs before what stands behind it
+    // a batch has one prompt, at its end: so a held prompt ends the batch, and the inputs after it run later
     : batchOf(riders.slice(0, prompt), held, [], limits)
 }
 
 /**
- * Epoch milliseconds of the earliest retry among queued inputs that would drive but are not visible yet; null when no
- * time has to pass for anything.
+ * Returns the epoch milliseconds of the earliest retry among queued driving inputs that are not visible yet. Null if no
+ * such input waits.
  *
  * @since 0.1.0
  * @category accessors
@@ -115,7 +116,7 @@ export const nextReadyAt = (state: SessionState, now: number): number | null => 
   return earliest
 }
 
-/** Idle or attached, and no driving input queued, be it visible or not (D13). @since 0.1.0 @category guards */
+/** Whether the session is idle or attached and has no driving input in its queue, visible or not (D13). @since 0.1.0 @category guards */
 export const isQuiescent = (state: SessionState): boolean =>
   (state.lifecycle._tag === "Idle" || state.lifecycle._tag === "Attached") && state.ledger.driving === 0
 
@@ -125,7 +126,7 @@ const lanes: ReadonlyArray<Lane> = ["steer", "queue"]
 
 const isPrompt = (record: InputRecord): boolean => record.kind === "prompt"
 
-/** What one selection goes by. */
+/** The parameters of one selection. */
 interface Rules {
   readonly now: number
   readonly retired: boolean
@@ -139,7 +140,7 @@ const visible = (state: SessionState, lane: Lane, { clearance, limits, now }: Ru
     (record) => isVisible(record, now) && mayRun(record, limits, clearance)
   )[Symbol.iterator]()
 
-/** What stands in front of the first driving input of a lane, that input, and what follows it, not read yet. */
+/** The riders before the first driving input of a lane, that input, and the unread rest of the lane. */
 interface Opening {
   readonly riders: ReadonlyArray<InputRecord>
   readonly lead: InputRecord | undefined
@@ -157,7 +158,7 @@ const opening = (lane: Iterator<InputRecord>, retired: boolean): Opening => {
   return { riders, lead: undefined, rest: lane }
 }
 
-/** Whether a member that follows the lead may be in its batch. */
+/** Whether an input after the lead may join its batch. */
 type Joins = (lead: InputRecord, next: InputRecord, driving: boolean) => boolean
 
 const sameIntent = (a: InputSemantics, b: InputSemantics): boolean =>
@@ -167,7 +168,7 @@ const sameIntent = (a: InputSemantics, b: InputSemantics): boolean =>
 const sameTurn: Joins = ({ semantics }, next, driving) =>
   !driving || (sameIntent(semantics, next.semantics) && semantics.boundary === next.semantics.boundary)
 
-/** Queue lane: everything in it runs at the start of a turn, so boundaries are not compared. */
+/** Queue lane: every input in it runs at the start of a turn, so boundaries are not compared. */
 const sameQueueTurn: Joins = (lead, next, driving) =>
   !isPrompt(lead) && !isPrompt(next) && (!driving || sameIntent(lead.semantics, next.semantics))
 
@@ -190,8 +191,8 @@ function* whileJoins(
 }
 
 /**
- * The lead decides the metadata: a rider in front of it that would conflict waits for a batch it fits, since it must not
- * hold up what drives. Behind the lead, the first conflict ends the batch.
+ * Builds a batch around `first`, which decides the metadata. A rider before it with conflicting metadata waits for another
+ * batch, because it must not delay driving inputs. After `first`, the first conflict ends the batch.
  */
 const batchOf = (
   riders: Iterable<InputRecord>,

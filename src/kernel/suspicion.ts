@@ -1,12 +1,12 @@
 /**
- * Which inputs may run beside each other after their process died, and which of them a crash gives up.
+ * Decides which inputs may run at the same time after a crash of their process, and which of them a crash abandons.
  *
  * An input is *accused* once a crash was charged to it. It is a *suspect* once its next charge would use up its
  * `crashBudget`. Selection, staging, the opening and the run loops call this module.
  *
  * Invariants:
- * - A suspect is abandoned only if its row says that it ran alone; every other charge keeps it open, as a suspect.
- * - An input without a charge is never a suspect, whatever the budget: else every input would run alone.
+ * - A suspect is abandoned only if its row says that it ran alone; any other charge leaves it open, as a suspect.
+ * - An input without a charge is never a suspect, for any budget: otherwise every input would run alone.
  *
  * @since 0.1.0
  */
@@ -14,12 +14,12 @@ import type { InputRecord } from "../domain/InputRecord.js"
 import type { Clearance } from "../domain/RuntimeState.js"
 import type { KernelLimits } from "../domain/SessionState.js"
 
-/** The limit that decides who is a suspect. @since 0.1.0 @category models */
+/** The limit that decides which inputs are suspects. @since 0.1.0 @category models */
 export type CrashLimits = Pick<KernelLimits, "crashBudget">
 
 type Charges = Pick<InputRecord, "crashed">
 
-/** Most crash charges that an input keeps while it is open. @since 0.1.0 @category accessors */
+/** The most crash charges of an open input. @since 0.1.0 @category accessors */
 export const mostCharges = ({ crashBudget }: CrashLimits): number => Math.max(1, crashBudget - 1)
 
 /** Whether the next crash charge would use up the budget of the input. @since 0.1.0 @category guards */
@@ -30,7 +30,7 @@ export const isSuspect = ({ crashed }: Charges, limits: CrashLimits): boolean =>
 export const clearanceOf = (record: Charges, limits: CrashLimits): Clearance =>
   record.crashed === 0 ? "none" : isSuspect(record, limits) ? "alone" : "shared"
 
-/** The clearance that a batch needs: the widest of its members. @since 0.1.0 @category accessors */
+/** The clearance that a batch needs: the widest that a member needs. @since 0.1.0 @category accessors */
 export const clearanceOfBatch = (batch: ReadonlyArray<Charges>, limits: CrashLimits): Clearance => {
   let widest: Clearance = "none"
   for (const record of batch) {
@@ -49,13 +49,13 @@ export const mayRun = (record: Charges, limits: CrashLimits, clearance: Clearanc
 export const ranAlone = ({ status }: Pick<InputRecord, "status">): boolean =>
   status.type === "staged" && status.alone === true
 
-/** Whether a crash gives the input up: it ran alone, and this charge uses up its budget. @since 0.1.0 @category guards */
+/** Whether a crash abandons the input: it ran alone, and this charge uses up its budget. @since 0.1.0 @category guards */
 export const isGivenUp = (record: Pick<InputRecord, "crashed" | "status">, limits: CrashLimits): boolean =>
   ranAlone(record) && record.crashed + 1 > mostCharges(limits)
 
 /**
- * The charges of an input after one more crash that does not give it up. The count never falls, and stops where the
- * input is a suspect: from there only a crash of a run on its own counts.
+ * Returns the charges of an input after one more crash that does not abandon it. The count never falls. It stops when the
+ * input is a suspect: after that, only a crash of a run alone counts.
  *
  * @since 0.1.0
  * @category accessors

@@ -287,7 +287,7 @@ describe("a machine", () => {
       const machine = yield* MeerkatMachine
       yield* machine.registerSession(id)
       const refused = yield* Effect.flip(machine.session(id).prompt("look", { blocks: [image(large)] }))
-      assert.include(refused.message, "answered no id")
+      assert.include(refused.message, "returned an invalid id")
     }).pipe(Effect.provide(MeerkatMachineLive.layer), Effect.provide(Layer.merge(memory, nameless))))
 
   it.effect("keeps the media of an answer inline when the blob store fails", () =>

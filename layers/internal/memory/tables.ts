@@ -1,5 +1,6 @@
 /**
- * The rows of one runtime in memory, and what a commit does to them. The same rules and the same order as on disk.
+ * The rows of one runtime in memory, and how a commit changes them. `RuntimeStoreMemory` calls it. Invariant: the rules
+ * and the order of changes are the same as in the SQLite store.
  *
  * @since 0.1.0
  */
@@ -11,7 +12,7 @@ import type { InputPut, RuntimeCommit, RuntimeImage } from "../../../src/domain/
 import { type CommitView, newKeyOf, type RuntimeHead, type Verdict } from "../../../src/kernel/validateCommit.js"
 import type { Ended, Tables } from "../../MemoryTables.js"
 
-/** @since 0.1.0 @category constructors */
+/** The view that a commit is validated against. @since 0.1.0 @category constructors */
 export const viewOf = (tables: Tables): CommitView => ({
   head: tables.head,
   isOpen: (id) => tables.open?.has(id) ?? false,
@@ -20,7 +21,7 @@ export const viewOf = (tables: Tables): CommitView => ({
   receipt: (runId, sequence) => tables.receipts?.get(`${runId} ${sequence}`)?.receipt
 })
 
-/** @since 0.1.0 @category constructors */
+/** The image that an opening is planned from. @since 0.1.0 @category constructors */
 export const imageOf = (tables: Tables): RuntimeImage => ({
   runtimeId: tables.head.runtimeId,
   exists: tables.head.incarnation > 0,
@@ -37,7 +38,7 @@ export const imageOf = (tables: Tables): RuntimeImage => ({
   corrupt: []
 })
 
-/** By admission sequence. @since 0.1.0 @category accessors */
+/** The open inputs in the order of admission. @since 0.1.0 @category accessors */
 export const openInputs = (tables: Tables): Array<InputRecord> =>
   [...tables.open?.values() ?? []].sort((a, b) => a.admissionSeq - b.admissionSeq)
 
@@ -45,7 +46,7 @@ export const openInputs = (tables: Tables): Array<InputRecord> =>
 export const outcomeOf = (tables: Tables, row: TerminalInput): CompletionOutcome | undefined =>
   row.outcome ?? tables.receipts?.get(`${row.lastRunId ?? ""} ${row.lastSequence ?? 0}`)?.outcome
 
-/** Applies a commit that passed the check. @since 0.1.0 @category writing */
+/** Applies a validated commit. @since 0.1.0 @category writing */
 export const apply = (tables: Tables, commit: RuntimeCommit, verdict: Extract<Verdict, { _tag: "Apply" }>): void => {
   const before = tables.head
   for (const { inputId, key } of commit.clearKeys) {
@@ -68,7 +69,7 @@ const addReceipt = (tables: Tables, stored: NonNullable<RuntimeCommit["receipt"]
   ;(tables.receipts ??= new Map()).set(name, { ...stored, committedAt })
 }
 
-/** Answers the ordinal of the next terminal row. */
+/** Applies one change of an input. Returns the ordinal of the next terminal row. */
 const applyPut = (tables: Tables, put: InputPut, ordinal: number): number => {
   const key = newKeyOf(put)
   switch (put._tag) {
@@ -116,7 +117,7 @@ const applyOperations = (tables: Tables, commit: RuntimeCommit, before: RuntimeH
   tables.feed = [...kept, ...commit.feed].filter((entry) => entry.seq > dropped)
 }
 
-/** Rows trimmed by one commit at most. */
+/** The most rows that one commit trims. */
 const trimmedPerCommit = 16
 
 const trim = (tables: Tables, retain: number): void => {
@@ -132,7 +133,7 @@ const trim = (tables: Tables, retain: number): void => {
   const receipts = tables.receipts ?? new Map<string, StoredReceipt>()
   for (const [name, { receipt }] of receipts) {
     if (receipts.size <= 2 * retain) return
-    // runs of ephemeral inputs may have followed in any number
+    // a receipt may belong to a run of ephemeral inputs, without a stored terminal input
     if (!receipt.contributingInputIds.some((id) => ended.has(id))) receipts.delete(name)
   }
 }

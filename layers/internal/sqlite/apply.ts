@@ -1,5 +1,6 @@
 /**
- * What the members of a round write, as a handful of statements whatever their number.
+ * Writes the members of a round in a few statements, independent of their number. `batch` calls it inside its
+ * transaction. Invariant: a write that contradicts the tables fails, even if the check missed it.
  *
  * @since 0.1.0
  */
@@ -13,7 +14,7 @@ import { keyOf, rowsPerRuntime } from "./schema.js"
 import { into, over, type Statement, target, upsert } from "./statements.js"
 import { knownRow, sumOfKey, sumOfKnown } from "./sums.js"
 
-/** A member that passed the check: what it writes and the head it leaves. @since 0.1.0 @category models */
+/** A validated member: what it writes, and its new head. @since 0.1.0 @category models */
 export interface Accepted {
   readonly rt: number
   readonly commit: RuntimeCommit
@@ -23,15 +24,15 @@ export interface Accepted {
   readonly writesReceipt: boolean
 }
 
-/** What all members of a batch are stamped with. @since 0.1.0 @category models */
+/** The values that all members of a batch write into their heads. @since 0.1.0 @category models */
 export interface Stamp {
   readonly token: number
   readonly commitSeq: number
 }
 
 /**
- * Writes the members of a round, each of another runtime. Constraints and row counts stand behind the check: known
- * ids, taken keys, heads that moved on and a writer that was fenced off all fail as `ConstraintFailed`.
+ * Writes the members of a round, each of another runtime. Constraints and row counts back up the check: known ids, taken
+ * keys, changed heads and a fenced writer fail as `ConstraintFailed`.
  *
  * @since 0.1.0
  * @category writing
@@ -71,7 +72,7 @@ const sliceStatements = (members: ReadonlyArray<Accepted>): ReadonlyArray<Statem
   ...over(countSlices, members.flatMap(({ rows, rt }): Rows => rows.slices.length === 0 ? [] : [[rt]]))
 ]
 
-/** With the token of the writer, which the guard of the statement compares, and the sum of it all at the end. */
+/** The columns of a head. The guard of the statement compares the writer's token; the last column is the checksum. */
 const headRow = (member: Accepted, stamp: Stamp): ReadonlyArray<Value> => {
   const row = headColumns(member, stamp)
   return [...row, sumOf(JSON.stringify(row))]
@@ -230,7 +231,7 @@ const dropsFeed = ({ before, head }: Accepted): boolean =>
   before.epoch !== null && before.epoch.lastSeq > 0 &&
   (before.epoch.epochId !== head.epoch?.epochId || before.epoch.droppedThrough < head.epoch.droppedThrough)
 
-/** At most 16 rows of what ended longest ago, each once all of its inputs are surplus. */
+/** Deletes at most 16 of the oldest ended rows; a row is deleted only if all its inputs exceed the retention. */
 const trim = ({ commit, head, rt }: Accepted): ReadonlyArray<Statement> => {
   const retain = commit.retainTerminal
   if (retain === undefined || head.terminals <= retain) return []
@@ -247,7 +248,7 @@ const trim = ({ commit, head, rt }: Accepted): ReadonlyArray<Statement> => {
 
 const guard =
   " WHERE runtime.revision = excluded.revision - 1 AND excluded.token = (SELECT writer_token FROM store_meta)"
-/** Name and session never change: setting them would rewrite their index. */
+/** Runtime id and session id never change, and an update of them would rewrite their index. */
 const runtimes = upsert("runtime", ["rt", "runtime_id", "session_id"], ["rt"], [
   "incarnation",
   "open",
@@ -297,7 +298,7 @@ const endedTable = into("ended", ["key", "has_receipt", "ordinal", "inputs", "do
 const messages = into("message", ["key", "doc", "digest"])
 const opaqueBodies = upsert("opaque_body", ["rt"], ["rt"], ["bytes", "digest"])
 const dropOpaque = target("DELETE FROM opaque_body WHERE rt IN (VALUES ", 1, ")", false)
-/** Messages of earlier generations, some per commit, so that no commit pays for a whole old body. */
+/** Deletes messages of earlier generations, a few per commit, so that no commit deletes a whole old body. */
 const sweep = "DELETE FROM message WHERE key IN (SELECT key FROM message WHERE key >= ? AND key < ? LIMIT 64)"
 const operations = upsert("operation", ["rt", "operation_id"], ["rt", "operation_id"], [
   "terminal",
@@ -306,7 +307,7 @@ const operations = upsert("operation", ["rt", "operation_id"], ["rt", "operation
   "digest"
 ])
 const dropOperations = target("DELETE FROM operation WHERE (rt, operation_id) IN (VALUES ", 2, ")", false)
-/** Counted after they were written: whether an operation is a new one is not known before. */
+/** Counts the operations after the writes, because it is not known before whether an operation is new. */
 const countOperations = target(
   "UPDATE runtime SET operations = (SELECT count(*) FROM operation AS o WHERE o.rt = runtime.rt) WHERE rt IN (VALUES ",
   1,
@@ -324,7 +325,7 @@ const dropFeed = "DELETE FROM feed WHERE rt = ? AND seq <= ?"
 const slices = upsert("slice", ["rt", "name"], ["rt", "name"], ["doc", "digest"])
 
 const oldest = "SELECT key FROM ended WHERE key >= ? AND key < ? AND ordinal + inputs <= ? ORDER BY key LIMIT 16"
-/** A document that is damaged names nothing: it must fail neither the commit that trims it nor those beside that. */
+/** Reads a damaged document as empty, so that it does not fail the batch of the commit that trims it. */
 const readable = "CASE WHEN json_valid(doc) THEN doc ELSE '{}' END"
 const trimKeys = `DELETE FROM dedup_key WHERE rt = ? AND (key, input_id) IN (
   SELECT i.value ->> 'idempotencyKey', i.value ->> 'inputId' FROM ended, json_each(${readable}, '$.inputs') AS i

@@ -1,11 +1,12 @@
 /**
- * The two connections of an open store, behind two values that stay the same: `open` makes them, the batch and the
- * reads use them. Invariants:
- * - while the names of the store do not stand for the open files, nothing is acknowledged: the store is lost, is
- *   rescued once, and every later call fails with the same `StoreLost`;
- * - after a COMMIT whose outcome is open, nothing is read before both connections were opened again: only then SQLite
+ * The two connections of an open store. `open` makes them; the batch and the reads use them through two stable values.
+ *
+ * Invariants:
+ * - if the names of the store no longer refer to the open files, the store is lost and acknowledges nothing. It is
+ *   rescued, and every later call fails with a `StoreLost`;
+ * - after a COMMIT with an unknown outcome, nothing is read before both connections were opened again: only then SQLite
  *   reads the log from the medium;
- * - the file that is opened again is the file that was open.
+ * - a reopened connection has the same file as before.
  *
  * @since 0.1.0
  */
@@ -22,21 +23,21 @@ import * as Place from "./place.js"
 import { rescue } from "./rescue.js"
 import { patiently } from "./transaction.js"
 
-/** @since 0.1.0 @category models */
+/** The connections of a store. @since 0.1.0 @category models */
 export interface Connections {
   readonly writer: Database.Database
   readonly reader: Database.Database
-  /** opens the reader; before, the reader fails */
+  /** opens the reader; until then reads fail */
   readonly openReader: Effect.Effect<void, StoreUnavailable>
-  /** Fails when the names do not stand for the open files any more; the store has been rescued then. */
+  /** Fails if the names no longer refer to the open files; it has tried to rescue the store then. */
   readonly verify: Effect.Effect<void, StoreLost>
-  /** Closes both connections and opens them again. When that fails, the next call of either tries again. */
+  /** Closes both connections and opens them again. If that fails, the next call of either connection retries it. */
   readonly reopen: Effect.Effect<void, Database.SqlFault>
-  /** Whether the name still stands for the file of this store, without any consequence. */
+  /** Whether the name still refers to the file of this store; does not declare a loss. */
   readonly isInPlace: () => boolean
-  /** takes the log as it is named now for the open one */
+  /** records that the log of this name is the open one */
   readonly trustLog: Effect.Effect<void>
-  /** the last chance to rescue a store that is lost; fails with the loss */
+  /** checks the names before the close and retries a failed rescue; fails if the store is lost */
   readonly atClose: Effect.Effect<void, StoreLost>
   /** fails when the store is lost */
   readonly lost: Deferred.Deferred<never, StoreLost>
@@ -53,7 +54,7 @@ export const make = (
   configure: (db: Database.Database) => Effect.Effect<void, Database.SqlFault>
 ): Effect.Effect<Connections, StoreUnavailable, Scope.Scope | FileSystem.FileSystem> =>
   Effect.gen(function*() {
-    // made now, so that what the caller does at the end still finds connections open that were opened again
+    // fork the scope now: so reopened connections stay open until the caller's finalizers have run
     const scope = yield* Scope.fork(yield* Effect.scope, { _tag: "Sequential" })
     const place = Place.make(path, yield* Place.ensureFile(path))
     const self: Self = {
@@ -85,7 +86,7 @@ export const make = (
 
 // --- internal ---
 
-/** Plain cells; whoever changes the connections has the turn. */
+/** The mutable state. Only the holder of `turn` changes the connections. */
 interface Self {
   readonly place: Place.Place
   readonly scope: Scope.Scope
@@ -108,7 +109,7 @@ const through = (current: () => Database.Database): Database.Database => ({
   once: (sql) => current().once(sql)
 })
 
-/** A connection that does something else first, or instead. */
+/** A connection that runs `first` before every statement; if `first` fails, the statement does not run. */
 const instead = (
   first: Effect.Effect<void, Database.SqlFault>,
   current: () => Database.Database
@@ -133,13 +134,13 @@ const openIn = (self: Self, which: "writer" | "reader"): Effect.Effect<void, Sto
 const verify = (self: Self): Effect.Effect<void, StoreLost> =>
   Effect.suspend(() => {
     if (self.loss !== undefined) return Effect.fail(self.loss)
-    // a closed file has no log, or one that is not open
+    // after a close the log is missing or not the open one, so only the file is compared
     if (self.opened === undefined) return sameFile(self)
     const wrong = self.place.look()
     return wrong === undefined ? Effect.void : Effect.flatMap(declare(self, wrong), Effect.fail)
   })
 
-/** Rescues the store while a connection is open, and lets everyone know. */
+/** Records the loss: rescues the store if a connection is open, and fails `lost`. Returns the error. */
 const declare = (self: Self, detail: string): Effect.Effect<StoreLost> =>
   Effect.gen(function*() {
     const saved = self.opened === undefined
@@ -169,8 +170,8 @@ const lossOf = (path: string, what: string, saved: Either.Either<string, string>
   })
 
 /**
- * A log without its file would be replayed into whatever is put under the name of the store next, the rescued copy
- * included. All that is in it has been rescued; it keeps its bytes under another name.
+ * Renames a log without its file, because SQLite would replay it into the next file of this name, even a rescued copy.
+ * The rescued copy contains all its commits; the log keeps its bytes under the new name.
  */
 const setLogAside = ({ fs, place }: Self) =>
   Effect.suspend(() => {
@@ -188,12 +189,12 @@ const atClose = (self: Self): Effect.Effect<void, StoreLost> =>
       : Effect.flatMap(declare(self, self.wrong), Effect.fail)
   )
 
-/** How long opening again waits for a file that a reader or a tool holds. */
+/** How long a reopening waits while a reader or a tool holds the file. */
 const patience = Duration.seconds(1)
 
 const reopen = (self: Self): Effect.Effect<void, Database.SqlFault> =>
   Effect.gen(function*() {
-    // what is lost is rescued first: closed, it could not be read any more
+    // a lost store is rescued before the close, because its files cannot be read afterwards
     yield* verify(self)
     const opened = self.opened
     self.opened = undefined
@@ -203,14 +204,14 @@ const reopen = (self: Self): Effect.Effect<void, Database.SqlFault> =>
     yield* openAgain(self)
   }).pipe(self.turn.withPermits(1), Effect.uninterruptible)
 
-/** Opens what is closed; a caller that had to wait for another one finds it open. */
+/** Opens closed connections. A caller that waited for another call finds them open. */
 const ensure = (self: Self): Effect.Effect<void, Database.SqlFault> =>
   Effect.suspend(() => self.opened === undefined ? openAgain(self) : Effect.void).pipe(
     self.turn.withPermits(1),
     Effect.uninterruptible
   )
 
-/** The file must be the one that was open, before it is opened and after; its log is emptied into it. */
+/** Opens both connections and empties the log into the file. It checks before and after that the file is the same. */
 const openAgain = (self: Self): Effect.Effect<void, Database.SqlFault> =>
   Effect.gen(function*() {
     const { path } = self.place

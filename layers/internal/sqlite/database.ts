@@ -1,5 +1,6 @@
 /**
- * One SQLite connection with typed failures: nothing that the driver throws leaves this file as a defect.
+ * One SQLite connection with typed failures. All modules of the store use it. Invariant: an exception of the driver
+ * becomes a typed failure, not a defect.
  *
  * @since 0.1.0
  */
@@ -22,7 +23,7 @@ import {
   StoreUnavailable
 } from "../../../src/domain/StoreErrors.js"
 
-/** A constraint of the tables said no. Never leaves the store. @since 0.1.0 @category errors */
+/** A constraint of the tables was violated. The error stays inside the store. @since 0.1.0 @category errors */
 export class ConstraintFailed extends Data.TaggedError("ConstraintFailed")<{ readonly detail: string }> {}
 
 /** Why a statement failed. @since 0.1.0 @category errors */
@@ -36,16 +37,16 @@ export type Value = string | number | Uint8Array | null
 
 /** @since 0.1.0 @category models */
 export interface Database {
-  /** Rows of a reading statement. The statement stays prepared. */
+  /** Returns the rows of a reading statement. The statement stays prepared. */
   readonly all: (sql: string, params?: ReadonlyArray<Value>) => Effect.Effect<ReadonlyArray<Row>, SqlFault>
-  /** Number of rows that a writing statement changed. The statement stays prepared. */
+  /** Returns the number of rows that a writing statement changed. The statement stays prepared. */
   readonly run: (sql: string, params?: ReadonlyArray<Value>) => Effect.Effect<number, SqlFault>
-  /** A statement that is asked once: schema, pragmas. */
+  /** Runs a statement that is used once, such as a pragma. It does not stay prepared. */
   readonly once: (sql: string) => Effect.Effect<ReadonlyArray<Row>, SqlFault>
 }
 
 /**
- * Opens a connection for the life of the scope and reserves it for this value alone.
+ * Opens a connection for the life of the scope; only the returned value uses it.
  *
  * @since 0.1.0
  * @category constructors
@@ -54,7 +55,7 @@ export const open = (
   path: string,
   options: { readonly readonly: boolean }
 ): Effect.Effect<Database, StoreUnavailable, Scope.Scope> =>
-  // a half-built client (the constructor of the driver throws) must not stay in the caller's scope
+  // if the driver's constructor throws, the half-built client must not stay in the caller's scope
   Effect.gen(function*() {
     const scope = yield* Scope.fork(yield* Effect.scope, { _tag: "Sequential" })
     const exit = yield* Effect.exit(Scope.extend(connect(path, options), scope))
@@ -64,7 +65,7 @@ export const open = (
   })
 
 /**
- * Kind of a failure, from SQLite's result code.
+ * Classifies a failure by SQLite's result code.
  *
  * @since 0.1.0
  * @category errors
@@ -87,7 +88,7 @@ export const classify = (operation: string, error: SqlError): SqlFault => {
 
 // --- internal ---
 
-/** Statement texts that may stay prepared: all of this store's, in all bucket sizes. */
+/** The number of statements that stay prepared: all texts of this store, in all bucket sizes. */
 const preparedStatements = 512
 
 const connect = (path: string, options: { readonly readonly: boolean }) =>
@@ -101,7 +102,7 @@ const connect = (path: string, options: { readonly readonly: boolean }) =>
     }).pipe(Effect.provide(Reactivity.layer))
     const connection = yield* client.reserve
     const database = fromConnection(connection)
-    // the driver's default sleeps five seconds without an event loop
+    // by default the driver blocks the event loop for up to five seconds
     yield* database.once("PRAGMA busy_timeout = 0")
     return database
   })
@@ -123,21 +124,21 @@ const changesOf = (result: unknown): number =>
 const typed = <A>(sql: string, effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlFault> =>
   Effect.mapError(effect, (error) => classify(sql.slice(0, 40), error))
 
-/** The driver's cache remembers a failed preparation too; such a statement is prepared afresh. */
+/** Prepares a statement again after a failed preparation, because the driver caches such a failure. */
 const afresh = <A, B>(
   effect: Effect.Effect<A, SqlError>,
   again: () => Effect.Effect<B, SqlError>
 ): Effect.Effect<A | B, SqlError> =>
   Effect.catchIf(effect, (error) => error.message.startsWith("Failed to prepare"), again)
 
-/** An unprepared statement does not say how many rows it changed; one that did not prepare has its number asked for. */
+/** Runs a writing statement unprepared, then asks for the number of changed rows, because the driver does not return it. */
 const changing = (connection: Connection, sql: string, params: ReadonlyArray<Value>) =>
   Effect.flatMap(
     unprepared(connection, sql, params),
     () => Effect.map(unprepared(connection, "SELECT changes() AS changes", []), ([row]) => row)
   )
 
-/** `executeUnprepared` prepares when it is called, outside of any effect: a bad statement would be a defect. */
+/** Runs a statement unprepared. `executeUnprepared` may throw when it is called, so the call is wrapped. */
 const unprepared = (
   connection: Connection,
   sql: string,

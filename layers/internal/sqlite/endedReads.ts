@@ -1,5 +1,6 @@
 /**
- * Reads what ended: receipts and terminal inputs, by id and in the order in which they ended.
+ * Reads receipts and terminal inputs, by id and in the order of their ends. `reads` and `lookup` call it. Invariant: a
+ * missing or damaged row is an error, never an absent result.
  *
  * @since 0.1.0
  */
@@ -21,15 +22,15 @@ import * as Rows from "./rows.js"
 import { rowsPerRuntime } from "./schema.js"
 import { sumOfKnown } from "./sums.js"
 
-/** @since 0.1.0 @category models */
+/** The reads of ended inputs. @since 0.1.0 @category models */
 export interface EndedReads {
   readonly terminal: RuntimeStore["Type"]["terminalInput"]
   readonly receipt: RuntimeStore["Type"]["receipt"]
-  /** What ended, in its order. A row that cannot be read is set aside; rows that are missing fail it. */
+  /** The ended rows in order. Unreadable rows are set aside; a missing row fails the stream. */
   readonly rows: (id: RuntimeId) => Stream.Stream<Rows.Ended, ReadError>
 }
 
-/** @since 0.1.0 @category constructors */
+/** Makes the reads; `absent` fails if a missing runtime may be a damaged row. @since 0.1.0 @category constructors */
 export const make = (
   all: All,
   setAside: Quarantine["add"],
@@ -54,7 +55,7 @@ export const make = (
         if (row === undefined) return yield* strayed(inputId, "it names the end of another input")
         const outcome = yield* outcomeOf(receipt, id, ended.value, row)
         if (Option.isSome(outcome)) return Option.some({ ...row, outcome: outcome.value })
-        // a receipt is forgotten with its inputs: then they are gone as well
+        // a receipt is trimmed together with its inputs, so look whether the input was trimmed too
         const isForgotten = Option.isNone(yield* find(id, inputId, -1))
         if (isForgotten) return Option.none()
         return yield* new StoreCorrupt({ table: "ended", key: inputId, detail: "it names no stored receipt" })
@@ -63,11 +64,11 @@ export const make = (
   }
 }
 
-/** @since 0.1.0 @category decoding */
+/** The receipt of an ended row, if it has one. @since 0.1.0 @category decoding */
 export const receiptOf = ({ committedAt, outcome, receipt }: Rows.Ended): Option.Option<StoredReceipt> =>
   receipt === undefined || outcome === undefined ? Option.none() : Option.some({ receipt, outcome, committedAt })
 
-/** An unreadable row is set aside and fails the call. @since 0.1.0 @category decoding */
+/** Decodes a row. Sets an unreadable row aside and fails. @since 0.1.0 @category decoding */
 export const checked = (row: Row, setAside: Quarantine["add"]): Effect.Effect<Rows.Ended, ReadError> => {
   const ended = Rows.endedOf(row)
   return Either.isRight(ended)
@@ -86,7 +87,7 @@ const findSql = `WITH a (id, name, sequence) AS (VALUES (?, ?, ?)) SELECT r.rt, 
   LEFT JOIN known AS k ON k.id = a.name AND k.rt = r.rt AND k.sequence = a.sequence
   LEFT JOIN ended AS e ON e.key = k.rt * ${rowsPerRuntime} + k.ended`
 
-/** What ended under a name: none only if the name is not known, or is that of an input that is open. */
+/** Finds the ended row of an input id or a receipt. Empty only if the name is unknown, or its input is open. */
 const finder =
   (all: All, setAside: Quarantine["add"], absent: (id: RuntimeId) => Effect.Effect<void, ReadError>) =>
   (id: RuntimeId, name: string, sequence: number): Effect.Effect<Option.Option<Rows.Ended>, ReadError> =>
@@ -101,7 +102,7 @@ const finder =
       return Effect.asSome(checked(row, setAside))
     })
 
-/** Mostly it lies in the same row; else the receipt is looked up, which may be forgotten by then. */
+/** Finds the outcome of an input, usually in the same row. Otherwise it looks up the receipt, which may be trimmed by then. */
 const outcomeOf = (
   receipt: EndedReads["receipt"],
   id: RuntimeId,
@@ -120,13 +121,13 @@ const outcomeOf = (
   )
 }
 
-/** With the bounds of the table at the moment of the page. */
+/** Reads one page, with the bounds of the table at that moment. */
 const pageSql = `SELECT r.rt, r.ended AS bound, r.ended_from, ${Rows.endedColumns("e")}
   FROM runtime AS r LEFT JOIN ended AS e
     ON e.key >= r.rt * ${rowsPerRuntime} AND e.key < (r.rt + 1) * ${rowsPerRuntime} AND e.key > ?
   WHERE r.runtime_id = ? ORDER BY e.key LIMIT ${pageRows}`
 
-/** Rows whose numbers follow each other, from the oldest that is kept to the last that was written. */
+/** Reads all rows, and fails if a number is missing between the oldest kept row and the last written one. */
 const chained = (
   all: All,
   absent: (id: RuntimeId) => Effect.Effect<void, ReadError>,
@@ -142,7 +143,7 @@ const chained = (
       let before: Row | undefined
       for (const row of rows) {
         const n = keyOf(row) - from
-        // a row that cannot be read need not say where the next one is
+        // an unreadable row may have the wrong length, so the number after it is not checked
         if (n !== expected && isReadable(before)) return yield* missing(id, expected)
         expected = n + Number(row["inputs"]) + Number(row["has_receipt"])
         before = row

@@ -1,5 +1,6 @@
 /**
- * Looks at a store file before anything is written: what it is, and whether this version may open it.
+ * Inspects a store file before any write: what it is, and whether this version can open it. `open` and `attach` call it.
+ * Invariant: the file keeps its bytes, and a refused file gets no new log.
  *
  * @since 0.1.0
  */
@@ -13,7 +14,7 @@ import { applicationId, schemaVersion, tables } from "./schema.js"
 import { patiently } from "./transaction.js"
 
 /**
- * "fresh" for a file that is missing or holds nothing, "ours" for a store of this version; everything else is refused.
+ * Returns "fresh" for a missing or empty file, and "ours" for a store of this version. Fails for every other file.
  *
  * @since 0.1.0
  * @category validation
@@ -29,7 +30,7 @@ export const inspect = (
     const hadLog = yield* has(fs, log)
     if (size === 0 && !hadLog) return "fresh"
     const verdict = yield* Effect.exit(Effect.scoped(look(path)))
-    // a reader of a log-mode file creates the log; only a writer's close takes it away again
+    // a reader of a file in log mode creates the log; only the close of a writer removes it
     if (verdict._tag === "Failure" && !hadLog && (yield* has(fs, log))) yield* tidy(path)
     return yield* verdict
   })
@@ -39,7 +40,7 @@ export const inspect = (
 const has = (fs: FileSystem.FileSystem, path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
 
 /**
- * Takes away the log that a reader made. It stays when somebody else uses it.
+ * Removes the log that a reader created. The log stays if another connection uses it.
  *
  * @since 0.1.0
  * @category validation

@@ -1,6 +1,6 @@
 /**
- * Tells a store that was here and is missing from one that never was: its anchor or its log is left. `open` and `attach`
- * ask before they look into the file.
+ * Distinguishes a missing store from a new one: a missing store leaves its anchor or its log behind. `open` and `attach`
+ * call it before they inspect the file. Invariant: it changes nothing.
  *
  * @since 0.1.0
  */
@@ -13,8 +13,8 @@ import * as Place from "./place.js"
 import * as Rescue from "./rescue.js"
 
 /**
- * Fails when nothing has the name of the store and something of a store is left: what was acknowledged must not begin
- * again at nothing. The error names what is left, and the newest file that was rescued.
+ * Fails if the store file is missing and its anchor or log exists: a store with acknowledged commits must not start empty
+ * again. The error names the remaining files and the newest rescued file.
  *
  * @since 0.1.0
  * @category validation

@@ -1,10 +1,10 @@
 /**
- * Which files the names of a store stand for. A store keeps writing to the files that it opened, whatever happens to
- * their names; so every batch compares both before it is acknowledged.
+ * Checks which files the names of a store refer to. `connections` calls it before every acknowledgement. SQLite keeps
+ * writing to the files that it opened, even after they were renamed or removed; so names and files are compared.
  *
- * Files are compared by `lstat`, never by opening them: closing another descriptor of them drops the locks of this
- * process. The calls are synchronous and go to Node itself: they run between a COMMIT and its acknowledgement, where a
- * promise costs more than the call, and the `FileSystem` service has no `lstat`.
+ * Invariant: files are compared by `lstat` and not opened, because closing another descriptor drops the locks of this
+ * process. The calls are synchronous and use Node directly: a promise between COMMIT and acknowledgement costs more than
+ * the call, and the `FileSystem` service has no `lstat`.
  *
  * @since 0.1.0
  */
@@ -14,32 +14,32 @@ import * as Predicate from "effect/Predicate"
 import { type BigIntStats, closeSync, lstatSync, openSync } from "node:fs"
 import { StoreUnavailable } from "../../../src/domain/StoreErrors.js"
 
-/** What a name stands for. @since 0.1.0 @category models */
+/** What a name refers to. @since 0.1.0 @category models */
 export type Named =
   | { readonly _tag: "File"; readonly dev: bigint; readonly ino: bigint; readonly mode: number }
   | { readonly _tag: "Missing" }
   | { readonly _tag: "Other"; readonly what: string }
 
-/** @since 0.1.0 @category models */
+/** An existing regular file. @since 0.1.0 @category models */
 export type File = Extract<Named, { readonly _tag: "File" }>
 
-/** The open files of a store, and what their names stand for. @since 0.1.0 @category models */
+/** The open files of a store, and the check of their names. @since 0.1.0 @category models */
 export interface Place {
   readonly path: string
   /** the file that was opened */
   readonly file: File
-  /** Takes the log as it is named now for the open one; called when a connection has just written to it. */
+  /** Records that the log of this name is the open one; called when a connection has just written to it. */
   readonly trustLog: () => void
-  /** What is wrong with the names, as the end of "the store …"; undefined while they stand for the open files. */
+  /** Returns what is wrong with the names, as the end of "the store …"; undefined while they refer to the open files. */
   readonly look: () => string | undefined
   /** Whether the log still has its name. */
   readonly hasLog: () => boolean
 }
 
-/** @since 0.1.0 @category models */
+/** The path of a store's write-ahead log. @since 0.1.0 @category models */
 export const logPath = (db: string): string => `${db}-wal`
 
-/** What a name stands for now. @since 0.1.0 @category accessors */
+/** Returns what a name refers to now. @since 0.1.0 @category accessors */
 export const named = (path: string): Named => {
   const stats = Either.try({ try: () => lstatSync(path, { bigint: true, throwIfNoEntry: false }), catch: codeOf })
   if (Either.isLeft(stats)) {
@@ -48,13 +48,13 @@ export const named = (path: string): Named => {
   return stats.right === undefined ? { _tag: "Missing" } : describe(stats.right)
 }
 
-/** Whether two names stand for one file. @since 0.1.0 @category guards */
+/** Whether two names refer to the same file. @since 0.1.0 @category guards */
 export const isSame = (one: Named, other: Named): boolean =>
   one._tag === "File" && other._tag === "File" && one.ino === other.ino && one.dev === other.dev
 
 /**
- * Makes an empty file where there is none, before SQLite opens it: so the file has an identity before it is opened.
- * Nothing is locked through the new file yet, so closing its descriptor drops no lock.
+ * Creates an empty file if the file is missing, before SQLite opens it, so that its identity is known. No lock is held
+ * through the new file yet, so closing its descriptor drops no lock. Fails if the folder does not allow that.
  *
  * @since 0.1.0
  * @category constructors
@@ -70,7 +70,7 @@ export const ensureFile = (path: string): Effect.Effect<File, StoreUnavailable> 
     return now._tag === "File" ? Effect.succeed(now) : unavailable(`it ${wordsOf(now)} while it is opened: try again`)
   })
 
-/** @since 0.1.0 @category constructors */
+/** Makes the check of a store's names. @since 0.1.0 @category constructors */
 export const make = (path: string, file: File): Place => {
   const log = logPath(path)
   let trusted: Named | undefined

@@ -1,6 +1,8 @@
 /**
- * Everything that only looks. Reads run on a connection of their own and never wait for a batch; each statement sees
- * one committed state, streams see one per page.
+ * The reads of a store. Both the store and the read-only layer use them.
+ *
+ * Invariants: reads use their own connection and never wait for a batch; a statement sees one committed state, a stream
+ * one per page; damaged rows are reported, not left out silently.
  *
  * @since 0.1.0
  */
@@ -30,7 +32,7 @@ import { patiently } from "./transaction.js"
 /** The reading half of a store. @since 0.1.0 @category models */
 export type Reads = Omit<RuntimeStore["Type"], "kind" | "openRuntime" | "commit" | "lost">
 
-/** @since 0.1.0 @category constructors */
+/** Makes the reads of a connection. @since 0.1.0 @category constructors */
 export const make = (db: Database, quarantine: Quarantine): Reads => {
   const setAside = quarantine.add
   const all: All = (sql, params) => Effect.mapError(patiently(db.all(sql, params), patience, (self) => self), readFault)
@@ -81,7 +83,7 @@ const keySql =
   LEFT JOIN ended AS e ON e.key = k.rt * ${rowsPerRuntime} + k.ended`
 const openSql = `SELECT key, sum, input_id, facts, s.doc AS shape, payload AS doc, digest
   FROM input_open JOIN shape AS s ON s.id = input_open.shape WHERE ${numbered(ofRuntime)}`
-/** What the head counts, and what there is, at the same moment. */
+/** The counts in the head and the counted rows, in one statement. */
 const countsSql = `SELECT open_inputs, operations,
     (SELECT count(*) FROM input_open AS i JOIN shape AS s ON s.id = i.shape
       WHERE i.key >= r.rt * ${rowsPerRuntime} AND i.key < (r.rt + 1) * ${rowsPerRuntime}) AS open_found,
@@ -96,8 +98,8 @@ const feedSql = `SELECT r.last_seq, r.dropped_through, f.rt, f.seq, f.doc, f.dig
   FROM runtime AS r LEFT JOIN feed AS f ON f.rt = r.rt AND f.seq > ? WHERE r.runtime_id = ? ORDER BY f.seq`
 const opaqueSql = `SELECT rt, bytes, digest FROM opaque_body WHERE rt = ${ofRuntime}`
 /**
- * Whether a session that is opened will be woken by its background operations. The documents are searched as texts, since
- * one that is damaged must not fail the list: within their strings every quote is escaped, so nothing else is found.
+ * Whether background operations will wake the session once it is opened. The condition searches the documents as texts,
+ * because a damaged document must not fail the list. JSON escapes quotes inside strings, so the search finds only fields.
  */
 const dueSql = `(EXISTS (SELECT 1 FROM operation AS o WHERE o.rt = s.rt AND o.terminal = 0
       AND instr(o.doc, '"kind":"background_tool_op"') AND instr(o.doc, '"owner":"process"'))
@@ -108,7 +110,7 @@ const withPending = `SELECT *, (SELECT count(*) FROM input_open AS i
     WHERE i.key >= r.rt * ${rowsPerRuntime} AND i.key < (r.rt + 1) * ${rowsPerRuntime}) AS pending FROM runtime AS r`
 const sessionSql = `${withPending} WHERE runtime_id = ?`
 const lifecycles = ["idle", "retired", "stopped", "destroyed"]
-/** A row whose columns cannot be what was written is listed whatever is asked for, to be reported. */
+/** Lists the runtimes of a filter, and also rows with impossible columns, so that they are reported. */
 const sessionsSql = `SELECT * FROM (
     ${withPending}
     WHERE (lifecycle IN (SELECT value FROM json_each(?)) OR lifecycle NOT IN (${lifecycles.map((name) => `'${name}'`)}))
@@ -116,7 +118,7 @@ const sessionsSql = `SELECT * FROM (
   ) AS s WHERE (pending <> open_inputs
     OR pending >= ? AND (? = 0 OR pending > 0 OR (lifecycle = 'idle' AND ${dueSql}))) AND rt > ?
   ORDER BY rt LIMIT ${pageRows}`
-/** Rows by their own count, and by that of their index. */
+/** Counts the rows of the table and the entries of its index. */
 const runtimesSql = `SELECT (SELECT count(*) FROM runtime NOT INDEXED) AS found,
   (SELECT count(*) FROM runtime INDEXED BY sqlite_autoindex_runtime_1) AS indexed`
 
@@ -138,7 +140,7 @@ const readFault = (fault: SqlFault): ReadError => {
   }
 }
 
-/** A runtime that is not found does not exist: nothing beside its place was damaged. */
+/** Fails if a missing runtime may be a damaged row; otherwise it does not exist. */
 const absent = (all: All, id: RuntimeId): Effect.Effect<void, ReadError> =>
   Effect.flatMap(all(...Absence.doubtfulOne(id)), (rows) => {
     const error = Absence.strays(rows).get(id)
@@ -151,7 +153,7 @@ const headOf = (all: All, id: RuntimeId): Effect.Effect<Option.Option<Rows.Store
     ([row]) => row === undefined ? Effect.as(absent(all, id), Option.none()) : Effect.asSome(Rows.headOf(row))
   )
 
-/** Open inputs and operations of a runtime are as many as its head says. */
+/** Fails unless a runtime has as many open inputs and operations as its head says. */
 const counted = (all: All, id: RuntimeId): Effect.Effect<void, ReadError> =>
   Effect.flatMap(all(countsSql, [id]), ([row]) => {
     if (row === undefined) return absent(all, id)
@@ -189,7 +191,7 @@ const findKey = (
       : Effect.asSome(keyFactOf(key, setAside)(row))
   })
 
-/** A key whose terminal input cannot be read fails: the input did run, and must not be taken for a new one. */
+/** Reads an idempotency key. Fails if its terminal input cannot be read: the input has run and must not run as a new one. */
 const keyFactOf = (key: string, setAside: Quarantine["add"]) => (row: Row): Effect.Effect<KeyFact, ReadError> =>
   Effect.flatMap(Rows.inputIdOf(row["input_id"]), (inputId): Effect.Effect<KeyFact, ReadError> => {
     const strayed = (detail: string) => Effect.fail(new StoreCorrupt({ table: "dedup_key", key, detail }))
@@ -211,8 +213,8 @@ const keyFactOf = (key: string, setAside: Quarantine["add"]) => (row: Row): Effe
   })
 
 /**
- * All that can be read, then the error for what cannot: a damaged session hides no other one, and is not left out without a
- * word either.
+ * Lists all readable sessions, then fails if there are damaged ones. So a damaged session neither hides others nor is
+ * left out silently.
  */
 const sessions = (all: All, filter: SessionFilter): Stream.Stream<StoredSession, ReadError> =>
   Stream.suspend(() => {
@@ -231,7 +233,7 @@ const sessions = (all: All, filter: SessionFilter): Stream.Stream<StoredSession,
     return Stream.concat(listed, Stream.execute(complete))
   })
 
-/** Each of them by name. */
+/** Makes one error that names every damaged row. */
 const together = (damaged: ReadonlyArray<StoreCorrupt>): StoreCorrupt =>
   new StoreCorrupt({
     table: [...new Set(damaged.map(({ table }) => table))].join(", "),
@@ -278,8 +280,8 @@ const opaqueOf = (id: RuntimeId) => (row: Row): Effect.Effect<Uint8Array, ReadEr
 }
 
 /**
- * Open and ended inputs lie in two tables, neither in admission order: they are gathered and sorted. One that ends
- * between the two is found in both.
+ * Reads open and ended inputs from their two tables and sorts them by admission. An input that ends between the two reads
+ * is found in both; the terminal state wins.
  */
 const inputsOf = (all: All, ended: EndedReads.EndedReads, id: RuntimeId, { openOnly = false }: InputFilter = {}) =>
   Effect.gen(function*() {
@@ -296,7 +298,7 @@ const inputsOf = (all: All, ended: EndedReads.EndedReads, id: RuntimeId, { openO
     return [...states.values()].sort((a, b) => a.admissionSeq - b.admissionSeq)
   })
 
-/** A receipt lies with the inputs it ended, or before them. */
+/** Adds the inputs of one row. Their receipt is in this row, or in an earlier one. */
 const addEnded = (
   { inputs, outcome, receipt }: Rows.Ended,
   states: Map<InputId, InputState>,
@@ -309,7 +311,7 @@ const addEnded = (
   }
 }
 
-/** Without a gap from the first that is kept to the last that was assigned. */
+/** Reads the feed after a sequence. Fails if an entry is missing between the first kept and the last assigned one. */
 const feedOf = (all: All, id: RuntimeId, after: number) =>
   Effect.gen(function*() {
     yield* headOf(all, id)

@@ -1,5 +1,8 @@
 /**
- * Rows about one input: how it enters, is staged for a run, goes back, and ends.
+ * The rows of the transition table for one input: how it enters, is staged for a run, returns to its lane, and ends.
+ *
+ * The table fires them for commands. Invariants: a terminal input has no further transition; every row emits what the
+ * store must write for it.
  *
  * @since 0.1.0
  */
@@ -14,13 +17,13 @@ import * as Ledger from "../Ledger.js"
 import type { Table } from "../row.js"
 import { inputRow } from "../row.js"
 
-/** A named input at a time. @since 0.1.0 @category models */
+/** An input and the time of its transition. @since 0.1.0 @category models */
 export interface Touch {
   readonly inputId: InputId
   readonly at: number
 }
 
-/** What the rows of this slice are given. @since 0.1.0 @category models */
+/** The triggers of these rows, with their payloads. @since 0.1.0 @category models */
 export interface InputTriggers {
   /** a new input takes its place in a lane */
   readonly Enqueue: { readonly inputId: InputId; readonly record: InputRecord }
@@ -30,25 +33,25 @@ export interface InputTriggers {
     readonly record: InputRecord
     readonly outcome: CompletionOutcome
   }
-  /** `alone` marks the run of a suspect that has its process to itself */
+  /** stages the input for a run; `alone` marks a suspect that runs as the only one of its process */
   readonly Stage: Touch & { readonly runId: RunId; readonly alone?: boolean }
-  /** back to its lane, uncharged */
+  /** returns the input to its lane, uncharged */
   readonly Requeue: Touch
-  /** back to its lane, charged with a failure (D10) */
+  /** returns the input to its lane, charged with a failure (D10) */
   readonly Retry: Touch & { readonly notBefore: number; readonly solo: boolean }
-  /** back to its lane at recovery: with its crash charges from now on, and whether it is retried without other drivers */
+  /** returns the input to its lane at recovery, with its new crash charges; `solo` retries it without other drivers */
   readonly RecoverInput: Touch & { readonly crashed: number; readonly solo: boolean }
-  /** its run was committed; `sequence` names the receipt that holds the outcome, null when none was written */
+  /** ends the input after its run; `sequence` names the receipt with the outcome, null if no receipt was written */
   readonly Consume: Touch & { readonly sequence: number | null; readonly outcome: CompletionOutcome }
   readonly Coalesce: Touch & { readonly by: InputId }
   readonly Supersede: Touch & { readonly by: InputId }
   readonly Abandon: Touch & { readonly reason: AbandonReason; readonly outcome: CompletionOutcome }
-  /** abandoned because of its last staging, which is counted */
+  /** abandons the input because its last staging failed, and counts that failure */
   readonly AbandonCharged: Touch & { readonly reason: AbandonReason; readonly outcome: CompletionOutcome }
   readonly Promote: Touch
 }
 
-/** @since 0.1.0 @category rows */
+/** The rows. @since 0.1.0 @category rows */
 export const inputRows: Table<InputTriggers> = {
   Enqueue: [
     inputRow("enqueue", {
@@ -62,7 +65,7 @@ export const inputRows: Table<InputTriggers> = {
     inputRow("consumeOnAccept", {
       from: ["absent"],
       to: ["consumed"],
-      // put and taken out again, because an admission sequence is used up all the same
+      // the record is added and removed again, because it still uses up an admission sequence
       update: (state, { inputId, record }) => withoutRecord(withRecord(state, record), inputId),
       emit: (_, { outcome, record }) => [
         accepted(record),
@@ -193,7 +196,7 @@ export const inputRows: Table<InputTriggers> = {
 
 const queued: InputRecord["status"] = { type: "queued" }
 
-/** Never staged, and accepted since the session was opened: its staging may be soft (D11). */
+/** Whether the input was accepted after the opening and never staged: then its staging may be a deferred write (D11). */
 const isFresh = (state: SessionState, id: InputId): boolean => {
   const record = Ledger.get(state.ledger, id)
   return record !== undefined && record.attempts === 0 && record.admissionSeq >= state.ledger.imageSeq
@@ -208,7 +211,7 @@ const changed = (
   return record === undefined ? state : withRecord(state, { ...record, ...change(record) })
 }
 
-/** A change that the row writes itself. */
+/** Changes a record whose new facts this row emits for the store. */
 const revised = (
   state: SessionState,
   id: InputId,
