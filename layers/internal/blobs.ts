@@ -54,7 +54,10 @@ type Blocks = ReadonlyArray<ContentBlock>
 const fault = (detail: string, retryable: boolean) => new ExecutorFault({ detail, retryable })
 
 const decode = (base64: string): Effect.Effect<Uint8Array, ExecutorFault> =>
-  Either.mapLeft(Encoding.decodeBase64(base64), ({ message }) => fault(`the inline media must be base64: ${message}`, false))
+  Either.mapLeft(
+    Encoding.decodeBase64(base64),
+    ({ message }) => fault(`the inline media must be base64: ${message}`, false)
+  )
 
 const checkBlobId = Stored.check(Name)
 

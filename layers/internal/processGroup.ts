@@ -227,7 +227,7 @@ const terminate = (state: State, graceMs: number): Effect.Effect<void> =>
     const quiet = isQuiet(state)
     if (!quiet && graceMs > 0) {
       signalGroup(state, "SIGTERM")
-      // no event reports the end of a process that is not a child of this process
+      // no event reports the end of processes that the command started
       yield* within(Effect.zipRight(Deferred.await(state.exited), until(() => isQuiet(state))), graceMs)
     }
     signalGroup(state, "SIGKILL")

@@ -1,16 +1,16 @@
 /**
- * The bounds of stored texts that describe a failure or an end, and of names. Executor errors, defects and reasons of
- * callers pass through `bounded` where they enter the machine. Invariants: what is stored of a failure always fits into
- * a commit; a text is cut between whole characters only.
+ * The bounds of names, and of stored texts that describe a failure or an end. Executor errors, defects and reasons of
+ * callers pass through `bounded` where they enter the machine. Invariants: a stored failure always fits into a commit; a
+ * text is cut only between whole characters.
  *
  * @since 0.1.0
  */
 
-/** Most UTF-8 bytes of a text that describes a failure or an end. @since 0.1.0 @category constructors */
+/** The most UTF-8 bytes of a text that describes a failure or an end. @since 0.1.0 @category constructors */
 export const maxReasonBytes = 16 * 1024
 
 /**
- * Most UTF-8 bytes of a name that a caller gives: an idempotency, supersession or correlation key.
+ * The most UTF-8 bytes of a name that a caller gives: an idempotency, supersession or correlation key.
  *
  * @since 0.1.0
  * @category constructors
@@ -84,13 +84,13 @@ export const bounded = (text: string, limit: number = maxReasonBytes): string =>
 
 // --- internal ---
 
-/** The text is ASCII: it has as many bytes as UTF-16 units. */
+/** The note for the omitted bytes. It is ASCII, so it has as many bytes as UTF-16 units. */
 const marker = (bytes: number): string => ` ...[${bytes} bytes left out]... `
 
 const isHigh = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff
 const isLow = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff
 
-/** Two units for a surrogate pair, else one. */
+/** The UTF-16 units of the character at this index: two for a surrogate pair, otherwise one. */
 const unitsAt = (text: string, at: number): 1 | 2 =>
   isHigh(text.charCodeAt(at)) && isLow(text.charCodeAt(at + 1)) ? 2 : 1
 

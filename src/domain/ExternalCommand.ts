@@ -1,6 +1,6 @@
 /**
- * What an external command is asked, what it gives and how it fails. The layers that run commands use it
- * (`effect-meerkat/command`); an exit code or a signal is a result here, never a failure.
+ * The command line, the result and the errors of an external command. The layers that run commands use it
+ * (`effect-meerkat/command`). Invariant: an exit code or a signal is a result, never a failure.
  *
  * @since 0.1.0
  */
@@ -17,16 +17,16 @@ export interface ProgramCommand {
   readonly argv: ReadonlyArray<string>
 }
 
-/** How a command ended, and what it wrote. @since 0.1.0 @category models */
+/** How a command ended, and its output. @since 0.1.0 @category models */
 export interface CommandResult {
   readonly stdout: Uint8Array
   /** 0–255, or null if a signal ended the command */
   readonly exitCode: number | null
   /** name of the signal that ended the command, or null */
   readonly signal: string | null
-  /** the end of what it wrote to standard error */
+  /** the end of its standard error */
   readonly stderrTail: string
-  /** from the start to the end of the command and of what it left behind, in milliseconds */
+  /** milliseconds from the start to the end of the command and of the processes that it left behind */
   readonly durationMs: number
 }
 
@@ -61,5 +61,5 @@ export class OutputTooLarge extends Schema.TaggedError<OutputTooLarge>()("Output
   }
 }
 
-/** What keeps a command from running to its end. @since 0.1.0 @category errors */
+/** Why a command did not run to its end. @since 0.1.0 @category errors */
 export type CommandFailure = CommandNotStarted | OutputTooLarge

@@ -95,8 +95,8 @@ export const selectBatch = (
 }
 
 /**
- * Returns the epoch milliseconds of the earliest retry among queued driving inputs that are not visible yet. Null if no
- * such input waits.
+ * Returns the epoch milliseconds of the earliest retry among the queued driving inputs that wait for one. Null if no such
+ * input waits.
  *
  * @since 0.1.0
  * @category accessors

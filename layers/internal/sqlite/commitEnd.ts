@@ -1,6 +1,6 @@
 /**
- * What a batch answers when its COMMIT failed, or when its files lost their names. Called by `batch` alone. An outcome
- * that this connection cannot know is never guessed: the file is opened again before anything is read from it.
+ * The answer of a batch whose COMMIT failed, or whose files lost their names. Only `batch` calls it. Invariant: an unknown
+ * outcome is never guessed; the file is opened again before anything is read from it.
  *
  * @since 0.1.0
  */
@@ -16,14 +16,14 @@ import * as Transaction from "./transaction.js"
 export const isOfFile = (fault: { readonly _tag: string }): boolean =>
   fault._tag === "StoreIo" || fault._tag === "StoreCorrupt"
 
-/** What fails on files that lost their names fails for that reason. @since 0.1.0 @category combinators */
+/** Fails `StoreLost` if the files lost their names; otherwise fails with the given fault. @since 0.1.0 @category combinators */
 export const unlessLost = (file: OpenFile) => <E>(fault: E): Effect.Effect<never, E | StoreLost> =>
   Effect.zipRight(file.verify, Effect.fail(fault))
 
 /**
- * What became of a COMMIT that failed. After an error of the medium this connection cannot tell: the file is opened
- * again before anything else is read, and the outcome is for the caller to look up. Else the rows tell, and a commit
- * that did not happen failed with what COMMIT said: a full medium is full, and smaller batches may fit.
+ * Resolves the outcome of a failed COMMIT. After an error of the medium this connection cannot know it: the file is opened
+ * again, and the call fails `StoreOutcomeUnknown`, so that the caller looks it up. Otherwise the rows show the outcome. If
+ * nothing was committed, it fails with the error of COMMIT; after `StoreFull`, a smaller batch may fit.
  *
  * @since 0.1.0
  * @category combinators
@@ -51,7 +51,7 @@ export const resolve = (
 
 // --- internal ---
 
-/** A file that cannot be opened again now is opened by the next call that needs it. */
+/** Opens the file again. If that fails, the next call that needs the file retries it. */
 const reopened = (file: OpenFile): Effect.Effect<void, StoreLost> =>
   Effect.catchAll(file.reopen, (fault) =>
     fault._tag === "StoreLost"

@@ -1,6 +1,6 @@
 /**
- * Reads receipts and terminal inputs, by id and in the order of their ends. `reads` and `lookup` call it. Invariant: a
- * missing or damaged row is an error, never an absent result.
+ * Reads receipts and terminal inputs, by id and in the order of their ends. `reads` calls it. Invariant: a missing or
+ * damaged row is an error, never an absent result.
  *
  * @since 0.1.0
  */

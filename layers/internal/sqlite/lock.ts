@@ -1,6 +1,7 @@
 /**
- * One writer per store file: an exclusive transaction on `<db>.lock`, held for life. The kernel frees it when the
- * process dies, whatever way; no pid is compared, nothing times out.
+ * The lock of a store file: an exclusive transaction on `<db>.lock`, held as long as the store is open. `open` takes it.
+ * Invariant: a store file has at most one writer. The kernel releases the lock at any end of the process, so the lock
+ * needs no comparison of process ids and no timeout.
  *
  * @since 0.1.0
  */
@@ -21,8 +22,8 @@ export const lockPath = (db: string): string => `${db}.lock`
 export const holderPath = (db: string): string => `${db}.lock.json`
 
 /**
- * Takes the lock of a store file for the life of the scope, or says who has it. A lock file that this call created
- * goes away again when `keep` was not called: a refused opening leaves nothing behind.
+ * Takes the lock of a store file for the life of the scope. Fails `StoreLocked` with the name of the holder. If `keep` was
+ * not called, the end of the scope removes a lock file that this call created: a refused opening leaves no file behind.
  *
  * @since 0.1.0
  * @category locking
@@ -48,7 +49,7 @@ export const acquire = (
       )
     )
     const ours = Place.named(path)
-    // runs before the connection of `hold` is closed: while it is removed, the lock is still ours
+    // runs before the connection of `hold` closes: this process still has the lock while it removes the file
     yield* Effect.addFinalizer(() =>
       kept || !Place.isSame(Place.named(path), ours) ? Effect.void : Effect.ignore(fs.remove(path))
     )
@@ -64,7 +65,7 @@ export const acquire = (
 
 const Holder = Schema.parseJson(Schema.Struct({ pid: Schema.Number, host: Schema.String, startedAt: Schema.String }))
 
-/** The file may name another holder by now: of a store that was put here, or that took over a lock that was removed. */
+/** Removes the holder file, unless it names another holder by now: another store may have this path or lock. */
 const unname = (fs: FileSystem.FileSystem, path: string, text: string) =>
   Effect.flatMap(fs.readFileString(path), (found) => found === text ? fs.remove(path) : Effect.void)
 
@@ -86,7 +87,7 @@ const holderOf = (db: string): Effect.Effect<string, never, FileSystem.FileSyste
     return `process ${holder.pid} on ${holder.host}, since ${holder.startedAt}`
   }).pipe(Effect.orElseSucceed(() => "an unnamed process"))
 
-/** For the message of the next opener only; failing to write it changes nothing. */
+/** Writes who holds the lock, only for the error of the next opener. A failure is logged and has no other effect. */
 const nameHolder = (db: string) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem

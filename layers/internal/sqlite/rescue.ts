@@ -1,8 +1,8 @@
 /**
- * Saves a store whose name was lost: its open connection still reads all of it, so all of it is written to a new file
- * beside the old name. Called by `connections` once per loss, and once more at the end if the first time failed.
+ * Saves a store that lost its name: the open connection can still read its content, and writes it to a new file beside
+ * the old name. `connections` calls it once per loss, and once more at the close if the first call failed.
  *
- * The copy keeps the id of the store and its last commit, so it can be moved back to the old name. It has no anchor.
+ * Invariant: the copy keeps the store's id and last commit, so it can be moved back to the old name. It has no anchor.
  *
  * @since 0.1.0
  */
@@ -27,7 +27,7 @@ export const rescue = (
   writer: Database
 ): Effect.Effect<Either.Either<string, string>, never, FileSystem.FileSystem> =>
   Effect.gen(function*() {
-    // VACUUM runs outside of transactions only; what is open here was not committed
+    // VACUUM works only outside of transactions; an open transaction was not committed, so it is rolled back
     yield* Effect.ignore(writer.run("ROLLBACK"))
     const reasons: Array<string> = []
     for (const folder of folders(path)) {
@@ -39,7 +39,7 @@ export const rescue = (
     return Either.left(reasons.join("; "))
   })
 
-/** What was rescued of this store, as far as it lies in its folder or the one above. @since 0.1.0 @category accessors */
+/** Returns the rescued copies of this store in its folder and in the parent folder. @since 0.1.0 @category accessors */
 export const found = (path: string): Effect.Effect<ReadonlyArray<string>, never, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
@@ -66,7 +66,7 @@ const folders = (path: string): ReadonlyArray<string> => {
   return folder === dirname(folder) ? [folder] : [folder, ...folders(folder)]
 }
 
-/** A name is claimed by making the file that the copy is written to; only a whole copy gets the name for good. */
+/** Claims a name by creating the file that the copy is written to. Only a complete copy keeps the name. */
 const saveIn = (folder: string, path: string, mode: number, writer: Database) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
@@ -76,7 +76,7 @@ const saveIn = (folder: string, path: string, mode: number, writer: Database) =>
       const draft = `${base}.rescuing-${n}`
       if (isTaken(saved) || isTaken(draft)) continue
       yield* Effect.mapError(fs.writeFileString(draft, "", { flag: "wx", mode }), String)
-      // between the two looks another process may have finished a copy of this name
+      // another process may have finished a copy of this name between the two checks
       if (isTaken(saved)) {
         yield* Effect.ignore(fs.remove(draft))
         continue
@@ -101,8 +101,8 @@ const fill = (writer: Database, draft: string) =>
   )
 
 /**
- * Waits until a file or a folder is on the medium. The copy is no store of this process yet: opening it drops no lock.
- * It is synchronous like the VACUUM before it; nothing else may happen until the store is safe.
+ * Writes a file or a folder through to the medium. No store has the copy open yet, so closing its descriptor drops no
+ * lock. It is synchronous, like the VACUUM before it: nothing else may happen until the store is safe.
  */
 const durable = (path: string) =>
   Effect.acquireUseRelease(

@@ -1,8 +1,9 @@
 /**
- * The path of a store behind the name that a caller gave: every link followed to its end, also where the end does not
- * exist yet. Lock, log and anchor lie beside this path, so that each name of a store leads to the same lock.
+ * Resolves the name that a caller gave to the path of the store: it follows every link, also to a file that does not
+ * exist yet. `open` calls it first.
  *
- * `open` calls it before anything else; it opens and writes nothing.
+ * Invariants: lock, log and anchor are beside this path, so every name of a store leads to the same lock; resolving opens
+ * and writes nothing.
  *
  * @since 0.1.0
  */
@@ -14,8 +15,8 @@ import * as Option from "effect/Option"
 import { StoreUnavailable } from "../../../src/domain/StoreErrors.js"
 
 /**
- * Resolves the name of a store. Fails with `StoreUnavailable` when the name can be no store: memory, a folder, a
- * circle of links, a missing or read-only folder, a file with several names or without permissions.
+ * Resolves the name of a store and returns its path. Fails with `StoreUnavailable` if it cannot be a store: memory, a
+ * folder, a circle of links, a missing or read-only folder, a file with several names or without permissions.
  *
  * @since 0.1.0
  * @category constructors
@@ -39,12 +40,12 @@ export const resolve = (
 
 // --- internal ---
 
-/** As many links in a row as Linux follows. */
+/** The most links in a row; Linux has the same limit. */
 const maxLinks = 40
 
 const unavailable = (path: string, detail: string) => (cause: unknown) => new StoreUnavailable({ path, detail, cause })
 
-/** The end of a chain of links, with the folders on the way resolved; the end itself need not exist. */
+/** Follows a chain of links and resolves the folders on the way. The end itself need not exist. */
 const follow = (absolute: string) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
@@ -65,8 +66,8 @@ const follow = (absolute: string) =>
   })
 
 /**
- * A folder without links. `..` behind a linked folder is the parent of the link's target, as it is for the kernel;
- * `realPath` of Node drops the two together.
+ * Resolves a folder to one without links. As in the kernel, `..` after a linked folder is the parent of the link's target;
+ * Node's `realPath` would remove both parts instead.
  */
 const realFolder = (
   folder: string
@@ -100,6 +101,6 @@ const usable = (path: string, absolute: string) =>
     )
   })
 
-/** Log and lock lie beside a name: a writer under another one would know of neither, and overwrite what it holds. */
+/** Refuses a file with several names. A writer under another name would not see its log and lock, and could damage it. */
 const manyNames = (names: number) =>
   `the file has ${names} names (hard links), and a store has one: remove the others, or replace this one by a copy`

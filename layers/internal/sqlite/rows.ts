@@ -1,7 +1,9 @@
 /**
- * Rows back into values. A row whose digest or shape is wrong is a value too: the reader decides what becomes of it. It
- * says what is wrong in one short sentence. Files of earlier versions may hold texts and names with half of a surrogate
- * pair; a document is made well formed after its digest was checked, so that everything that is read is well formed.
+ * Decodes rows to values. The reads and the look-ups of a batch call it. A row with a wrong digest or shape decodes to a
+ * `CorruptRow`, which says in one short sentence what is wrong; the reader decides what to do with it.
+ *
+ * Invariant: all decoded texts are well formed. Files of earlier versions may contain half of a surrogate pair, so a
+ * document is made well formed after its digest was checked.
  *
  * @since 0.1.0
  */
@@ -31,7 +33,7 @@ export interface StoredHead {
   readonly head: RuntimeHead
 }
 
-/** A row of `runtime`, all of its columns: they have one sum. @since 0.1.0 @category decoding */
+/** Decodes a row of `runtime`. It needs all columns, because they have one checksum. @since 0.1.0 @category decoding */
 export const headOf = (row: Row): Either.Either<StoredHead, StoreCorrupt> =>
   Either.mapBoth(
     Either.filterOrLeft(
@@ -45,7 +47,7 @@ export const headOf = (row: Row): Either.Either<StoredHead, StoreCorrupt> =>
     }
   )
 
-/** A document whose digest is checked, for this place, before it is parsed. @since 0.1.0 @category decoding */
+/** Decodes a document after it has checked the digest, which covers the place of the row. @since 0.1.0 @category decoding */
 export const docOf = <A>(
   table: string,
   key: string,
@@ -61,7 +63,7 @@ export const docOf = <A>(
   return Either.mapLeft(decode(wellFormedJson(text)), (issue) => ({ table, key, detail: firstIssue(issue) }))
 }
 
-/** A row of `input_open`: facts, and words with a digest. @since 0.1.0 @category decoding */
+/** Decodes a row of `input_open`: the facts, and the content with its digest. @since 0.1.0 @category decoding */
 export const openInputOf = (row: Row): Either.Either<InputRecord, CorruptRow> => {
   const key = String(row["input_id"])
   const input = docOf("input_open", key, row, decodeInput, [row["key"]])
@@ -96,14 +98,14 @@ export const sliceOf = (row: Row): Either.Either<SliceDocument, CorruptRow> =>
     (value) => ({ name: String(row["name"]), value })
   )
 
-/** What one commit ended. @since 0.1.0 @category models */
+/** The inputs that one commit ended, with its receipt. @since 0.1.0 @category models */
 export type Ended = typeof Ended.Type
 
 /** @since 0.1.0 @category decoding */
 export const endedOf = (row: Row): Either.Either<Ended, CorruptRow> =>
   docOf("ended", String(row["key"]), row, decodeEnded, endedPlace.map((column) => row[column]))
 
-/** Columns of `ended` without which its document is not read. @since 0.1.0 @category decoding */
+/** The columns of `ended` that decoding a row needs. @since 0.1.0 @category decoding */
 export const endedColumns = (table: string): string =>
   [...endedPlace, "doc", "digest"].map((column) => `${table}.${column}`).join(", ")
 
@@ -125,7 +127,7 @@ const Ended = Schema.Struct({
   inputs: Schema.Array(TerminalInput)
 })
 
-/** JSON objects without common names, as one. */
+/** Joins JSON objects without common names into one. */
 const joined = (...objects: ReadonlyArray<string>): string => `{${objects.map((text) => text.slice(1, -1)).join(",")}}`
 
 const parsed = <A, I>(schema: Schema.Schema<A, I>) => Schema.decodeUnknownEither(Schema.parseJson(schema))
@@ -168,7 +170,7 @@ const HeadRow = Schema.Struct({
   updated_at: Schema.Number
 })
 
-/** In the order in which they are written. */
+/** The fields in the order in which they are written. */
 const isWhole = (row: typeof HeadRow.Type): boolean =>
   row.sum === sumOf(JSON.stringify([
     row.rt,
@@ -225,7 +227,7 @@ const toHead = (row: typeof HeadRow.Type): RuntimeHead => ({
   updatedAt: row.updated_at
 })
 
-/** The id of an input as a stored column. @since 0.1.0 @category decoding */
+/** Decodes an input id from a column. @since 0.1.0 @category decoding */
 export const inputIdOf = (value: unknown): Either.Either<InputId, StoreCorrupt> =>
   Either.mapLeft(
     Schema.decodeUnknownEither(InputId)(value),
