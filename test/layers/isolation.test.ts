@@ -5,7 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Isolation from "../../layers/internal/isolation.js"
 
 describe("isolation", () => {
-  it.effect("a pass that holds alone excludes every other pass until it is released", () =>
+  it.effect("excludes every other pass when one pass holds alone", () =>
     Effect.sync(() => {
       const isolation = Isolation.make()
       const [one, other, third] = [isolation.pass(), isolation.pass(), isolation.pass()]
@@ -19,7 +19,7 @@ describe("isolation", () => {
       assert.isTrue(other.take("alone"))
     }))
 
-  it.effect("turns come in the order of arrival when sessions wait", () =>
+  it.effect("grants turns in the order of arrival when sessions wait", () =>
     Effect.gen(function*() {
       const isolation = Isolation.make()
       const holder = isolation.pass()
@@ -47,7 +47,7 @@ describe("isolation", () => {
       assert.deepStrictEqual(turns, ["a", "b", "c"])
     }))
 
-  it.effect("a shared pass does not overtake a session that waits for alone", () =>
+  it.effect("does not let a shared pass overtake when a session waits for alone", () =>
     Effect.gen(function*() {
       const isolation = Isolation.make()
       const [reader, writer, late] = [isolation.pass(), isolation.pass(), isolation.pass()]
@@ -63,7 +63,7 @@ describe("isolation", () => {
       assert.isTrue(late.take("shared"))
     }))
 
-  it.effect("a session that is busy keeps its place and is due once another one had its turn", () =>
+  it.effect("keeps the place of a busy session when another session takes its turn", () =>
     Effect.gen(function*() {
       const isolation = Isolation.make()
       const [holder, busy, waiting] = [isolation.pass(), isolation.pass(), isolation.pass()]
@@ -87,7 +87,7 @@ describe("isolation", () => {
       yield* Fiber.interrupt(lasts)
     }))
 
-  it.effect("an interrupted wait holds nothing, and a release by another session passes it over", () =>
+  it.effect("skips a waiting session when its wait was interrupted", () =>
     Effect.gen(function*() {
       const isolation = Isolation.make()
       const [holder, gone, next] = [isolation.pass(), isolation.pass(), isolation.pass()]
@@ -105,7 +105,7 @@ describe("isolation", () => {
       assert.strictEqual(next.held(), "alone")
     }))
 
-  it.effect("a turn that is granted at once completes without a wait", () =>
+  it.effect("completes without a wait when the turn is granted at once", () =>
     Effect.gen(function*() {
       const pass = Isolation.make().pass()
       assert.isTrue(pass.take("alone"))

@@ -1,4 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off globalTimers:off
+/** Faults of a store file: damage, other holders, full disks, failing commits. The ids are those of docs/verification/faults.md. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import { assert, describe, it } from "@effect/vitest"
@@ -46,7 +47,7 @@ const opening = (filename: string, options: Partial<RuntimeStoreSqlite.SqliteOpt
 const errorOf = (exit: Exit.Exit<unknown, OpenError>): OpenError | undefined =>
   Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
 
-/** What a refused opening must leave as it is: names and bytes of the folder. */
+/** Reads the names and bytes of the folder: a refused opening must not change them. */
 const snapshot = (dir: string) =>
   fs.readdirSync(dir).sort().map((name) => [name, fs.readFileSync(join(dir, name), "hex")])
 
@@ -66,7 +67,7 @@ const edit = (filename: string, ...statements: ReadonlyArray<string>) =>
     db.close()
   })
 
-/** A store with one session that ended one input, has another one open, and was closed. */
+/** A closed store with one session that has one ended and one open input. */
 const written = Effect.gen(function*() {
   const filename = join(folder(), "s.db")
   const done = C.recordOf(0, { key: "done" })
@@ -87,7 +88,7 @@ interface Holder {
   readonly kill: Effect.Effect<void>
 }
 
-/** Another process that holds the store, having committed. */
+/** Starts another process that commits and holds the store. */
 const holder = (filename: string, commits = 3, linger = 0): Effect.Effect<Holder, string, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.async<ChildProcess, string>((resume) => {
@@ -111,8 +112,8 @@ const holder = (filename: string, commits = 3, linger = 0): Effect.Effect<Holder
 const inputsOf = (filename: string, options: Partial<RuntimeStoreSqlite.SqliteOptions> = {}) =>
   using(filename, Effect.map(C.imageOf(child), ({ inputs }) => inputs.length), options)
 
-describe("a file that is no store of ours", () => {
-  it.live("S2 text, a truncated header, a folder: typed, untouched", () =>
+describe("a file of another kind", () => {
+  it.live("S2 is refused unchanged when it is text, a truncated header or a folder", () =>
     Effect.gen(function*() {
       const filename = join(folder(), "notes.txt")
       fs.writeFileSync(filename, "dear diary, ".repeat(400))
@@ -120,7 +121,7 @@ describe("a file that is no store of ours", () => {
       assert.strictEqual(errorOf(yield* opening(folder()))?._tag, "StoreUnavailable")
     }))
 
-  it.live("S2 the database of another program, in either journal mode: typed, untouched, no new files", () =>
+  it.live("S2 is refused unchanged and without new files when it is the database of another program", () =>
     Effect.gen(function*() {
       for (const mode of ["delete", "wal"]) {
         const filename = join(folder(), "other.db")
@@ -130,14 +131,14 @@ describe("a file that is no store of ours", () => {
       }
     }))
 
-  it.live("S2 an empty file is a fresh store", () =>
+  it.live("S2 becomes a new store when it is empty", () =>
     Effect.gen(function*() {
       const filename = join(folder(), "s.db")
       fs.writeFileSync(filename, "")
       yield* using(filename, C.open(child))
     }))
 
-  it.live("D5 no folder, no file name, memory: typed, and says what to do", () =>
+  it.live("D5 is refused with the next step when the folder or the file name is missing, or names memory", () =>
     Effect.gen(function*() {
       const nowhere = errorOf(yield* opening(join(folder(), "missing", "s.db")))
       assert.strictEqual(nowhere?._tag === "StoreUnavailable" && nowhere.detail.includes("create it first"), true)
@@ -146,7 +147,7 @@ describe("a file that is no store of ours", () => {
       }
     }))
 
-  it.live("S1 a newer schema is refused before anything is touched", () =>
+  it.live("S1 is refused unchanged when its schema is newer", () =>
     Effect.gen(function*() {
       const { filename } = yield* written
       yield* edit(filename, "PRAGMA user_version = 99")
@@ -154,7 +155,7 @@ describe("a file that is no store of ours", () => {
       assert.deepInclude(error, { _tag: "SchemaFromFuture", found: 99, supported: 1 })
     }))
 
-  it.live("S3 an altered table is refused and named", () =>
+  it.live("S3 is refused by the name of the table when a table was altered", () =>
     Effect.gen(function*() {
       const { filename } = yield* written
       yield* edit(filename, "ALTER TABLE known ADD COLUMN extra TEXT", "CREATE INDEX mine ON ended (doc)")
@@ -162,7 +163,7 @@ describe("a file that is no store of ours", () => {
       assert.strictEqual(error?._tag === "SchemaUnsupported" && /known.*mine/.test(error.detail), true, String(error))
     }))
 
-  it.live("T5 a file cut in half is refused as corrupt, or its sessions are", () =>
+  it.live("T5 fails as corrupt when the file or a session is opened after the file was cut in half", () =>
     Effect.gen(function*() {
       const { filename } = yield* written
       fs.truncateSync(filename, Math.floor(fs.statSync(filename).size / 1024) * 512)
@@ -172,7 +173,7 @@ describe("a file that is no store of ours", () => {
 })
 
 describe("one writer", () => {
-  it.live("P4 the same process cannot open a store twice", () =>
+  it.live("P4 is refused when the same process opens a store twice", () =>
     Effect.gen(function*() {
       const filename = join(folder(), "s.db")
       const error = yield* using(filename, Effect.map(opening(filename), errorOf))
@@ -184,7 +185,7 @@ describe("one writer", () => {
       yield* using(filename, C.open(child))
     }))
 
-  it.live("P4 nor under another name", () =>
+  it.live("P4 is refused when the same process opens a store under another name", () =>
     Effect.gen(function*() {
       const dir = folder()
       const filename = join(dir, "s.db")
@@ -194,7 +195,7 @@ describe("one writer", () => {
       assert.strictEqual(error?._tag, "StoreLocked")
     }))
 
-  it.live("P4 a file with a hard link is refused, for a writer under the other name would not know of this one", () =>
+  it.live("P4 is refused when the file has a hard link, since a writer under the other name would use another lock", () =>
     Effect.gen(function*() {
       const dir = folder()
       const filename = join(dir, "s.db")
@@ -218,7 +219,7 @@ describe("one writer", () => {
       assert.strictEqual(yield* inputsOf(filename), 3)
     }))
 
-  it.live("P3 a writer whose lock was taken away is fenced off and writes nothing", () =>
+  it.live("P3 is fenced and writes nothing when its lock was taken away", () =>
     Effect.gen(function*() {
       const filename = join(folder(), "s.db")
       const first = yield* Scope.make()
@@ -241,7 +242,7 @@ describe("one writer", () => {
       assert.strictEqual((yield* using(filename, C.imageOf(child))).lifecycle, "idle")
     }))
 
-  it.live("T6 a damaged lock file is made anew, a damaged anchor counts as none", () =>
+  it.live("T6 replaces the lock file and ignores the anchor when they are damaged", () =>
     Effect.gen(function*() {
       const { filename } = yield* written
       fs.writeFileSync(`${filename}.lock`, "garbage ".repeat(200))
@@ -251,10 +252,10 @@ describe("one writer", () => {
     }))
 })
 
-describe("a store that lost what it acknowledged", () => {
+describe("a store that lost acknowledged commits", () => {
   let template: string | undefined
 
-  /** A store whose holder was killed after 20 acknowledged inputs; its process is started once. */
+  /** A store whose holder was killed after 20 acknowledged inputs. The process runs once; each test copies its files. */
   const killed = Effect.gen(function*() {
     if (template === undefined) {
       const dir = folder()
@@ -277,15 +278,15 @@ describe("a store that lost what it acknowledged", () => {
       assert.strictEqual(errorOf(yield* opening(filename)), undefined)
     })
 
-  it.live("nothing is lost by a kill", () =>
+  it.live("keeps every acknowledged input when its holder was killed", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* inputsOf(yield* killed), 20)
     }))
 
-  it.live("T1 the end of the log is torn off", () =>
+  it.live("T1 is refused when the end of the log is torn off", () =>
     lost((filename) => fs.truncateSync(`${filename}-wal`, fs.statSync(`${filename}-wal`).size - 700)))
 
-  it.live("T2 a bit of the log is flipped", () =>
+  it.live("T2 is refused when a bit of the log is flipped", () =>
     lost((filename) => {
       const bytes = fs.readFileSync(`${filename}-wal`)
       const at = Math.floor(bytes.length / 2)
@@ -293,21 +294,22 @@ describe("a store that lost what it acknowledged", () => {
       fs.writeFileSync(`${filename}-wal`, bytes)
     }))
 
-  it.live("T3 the log is gone", () => lost((filename) => fs.rmSync(`${filename}-wal`)))
+  it.live("T3 is refused when the log is missing", () => lost((filename) => fs.rmSync(`${filename}-wal`)))
 
-  it.live("T3 the file is gone", () =>
+  it.live("T3 is reported as lost when the file and its log are missing", () =>
     lost((filename) => {
       fs.rmSync(`${filename}-wal`)
       fs.rmSync(filename)
     }, "StoreLost"))
 
-  it.live("T3 the file is gone, its log is left", () => lost((filename) => fs.rmSync(filename), "StoreLost"))
+  it.live("T3 is reported as lost when the file is missing and its log is present", () =>
+    lost((filename) => fs.rmSync(filename), "StoreLost"))
 })
 
 describe("rows that cannot be read", () => {
   const spoil = (table: string) => `UPDATE ${table} SET doc = replace(doc, 'a', 'b')`
 
-  it.live("R1 a terminal row: the session opens, its key fails closed, the row is set aside", () =>
+  it.live("R1 opens the session, refuses the key and sets the row aside when a terminal row is damaged", () =>
     Effect.gen(function*() {
       const { done, filename, runtimeId } = yield* written
       yield* edit(filename, spoil("ended"))
@@ -327,7 +329,7 @@ describe("rows that cannot be read", () => {
       assert.deepStrictEqual(aside.map(({ table }) => table), ["ended"])
     }))
 
-  it.live("R1 the last terminal row says how many inputs it has, wrongly: it is set aside, the rest is listed", () =>
+  it.live("R1 sets the last terminal row aside and lists the others when its number of inputs is wrong", () =>
     Effect.gen(function*() {
       const { filename, runtimeId } = yield* written
       yield* edit(filename, "UPDATE ended SET inputs = inputs + 1")
@@ -341,7 +343,7 @@ describe("rows that cannot be read", () => {
       )
     }))
 
-  it.live("R1 an input that ended is not taken for one that did not, because its name says so", () =>
+  it.live("R1 does not take an ended input for an open one when its row was altered", () =>
     Effect.gen(function*() {
       const { done, filename, runtimeId } = yield* written
       yield* edit(filename, `UPDATE known SET ended = NULL WHERE id = '${done.inputId}'`)
@@ -353,7 +355,7 @@ describe("rows that cannot be read", () => {
       assert.strictEqual(error._tag, "StoreCorrupt")
     }))
 
-  it.live("R2 an open input: that session's image says so, its row stays, other sessions open", () =>
+  it.live("R2 reports the row in the image of its session and keeps it when an open input is damaged", () =>
     Effect.gen(function*() {
       const { filename, open } = yield* written
       yield* edit(filename, "UPDATE input_open SET payload = '{}'")
@@ -367,14 +369,14 @@ describe("rows that cannot be read", () => {
       )
     }))
 
-  it.live("R2 facts of an open input", () =>
+  it.live("R2 reports the row in the image when the facts of an open input are damaged", () =>
     Effect.gen(function*() {
       const { filename } = yield* written
       yield* edit(filename, "UPDATE input_open SET facts = '{}'")
       assert.strictEqual((yield* using(filename, C.imageOf(child))).corrupt.length, 1)
     }))
 
-  it.live("R3 a message: reading the body fails, it is not taken for empty", () =>
+  it.live("R3 fails the read of the body when a message is damaged", () =>
     Effect.gen(function*() {
       const { filename, runtimeId } = yield* written
       yield* edit(filename, spoil("message"))
@@ -382,7 +384,7 @@ describe("rows that cannot be read", () => {
       assert.strictEqual((yield* Effect.flip(using(filename, read)))._tag, "StoreCorrupt")
     }))
 
-  it.live("T4 a bit flipped inside a message on the medium", () =>
+  it.live("T4 fails the read of the body when a bit of a message is flipped in the file", () =>
     Effect.gen(function*() {
       const { filename, runtimeId } = yield* written
       const bytes = fs.readFileSync(filename)
@@ -393,7 +395,7 @@ describe("rows that cannot be read", () => {
     }))
 })
 
-/** A session of a store, while somebody else writes to its file. */
+/** Opens a session while another connection holds the write lock of the file. */
 const besideWriter = <A, E>(
   body: (at: C.Cursor, other: Sqlite.Database) => Effect.Effect<A, E, RuntimeStore>,
   options: Partial<RuntimeStoreSqlite.SqliteOptions> = {}
@@ -411,8 +413,8 @@ const besideWriter = <A, E>(
   )
 }
 
-describe("a file that others use", () => {
-  it.live("B1 a commit waits while somebody writes, and the event loop goes on", () =>
+describe("a file in use by another program", () => {
+  it.live("B1 delays a commit without blocking the event loop when the program writes", () =>
     besideWriter((at, other) =>
       Effect.gen(function*() {
         let ticks = 0
@@ -425,7 +427,7 @@ describe("a file that others use", () => {
       })
     ))
 
-  it.live("B1 a witness that is asked for meanwhile tells of the commit that waits", () =>
+  it.live("B1 returns the waiting commit as the witness when the witness is read during the wait", () =>
     besideWriter((at, other) =>
       Effect.gen(function*() {
         const store = yield* RuntimeStore
@@ -441,7 +443,7 @@ describe("a file that others use", () => {
       })
     ))
 
-  it.live("B2 beyond its patience it is busy, nothing is written, and the next one works", () =>
+  it.live("B2 fails a commit as busy without a write when the program writes for longer than the patience", () =>
     besideWriter((at, other) =>
       Effect.gen(function*() {
         const error = yield* C.refusal(at, {})
@@ -450,7 +452,7 @@ describe("a file that others use", () => {
         yield* C.commit(at, {})
       }), { busyPatience: "100 millis" }))
 
-  it.live("W1 a commit that is given up while it waits is looked up when it is decided", () =>
+  it.live("W1 reports the decided commit as the witness when the commit exceeded its deadline", () =>
     besideWriter((at, other) =>
       Effect.gen(function*() {
         const error = yield* C.refusal(at, {})
@@ -461,7 +463,7 @@ describe("a file that others use", () => {
         assert.strictEqual(Option.getOrThrow(witness).revision, at.basis + 1)
       }), { commitDeadline: "50 millis" }))
 
-  it.live("B4, P5 a long reader keeps its snapshot, and neither commits nor closing mind", () =>
+  it.live("B4, P5 keeps the snapshot of a reader when the store commits and closes", () =>
     Effect.gen(function*() {
       const { filename } = yield* written
       const reader = yield* using(
@@ -481,7 +483,7 @@ describe("a file that others use", () => {
       yield* using(filename, C.open(child))
     }))
 
-  it.live("D1 with no room left commits fail as full, the small one of a batch still fits, and room helps", () =>
+  it.live("D1 fails the large commit of a batch as full and stores the small one when there is no room", () =>
     Effect.gen(function*() {
       const filename = join(folder(), "s.db")
       yield* using(
@@ -512,7 +514,7 @@ describe("D3 a COMMIT that fails", () => {
 
   const fault = new StoreIo({ operation: "COMMIT", code: "SQLITE_IOERR_FSYNC", detail: "fsync" })
 
-  /** Writes batches of one to a file whose connection is replaced. */
+  /** Writes batches of one member to a file with a faulty connection. */
   const writing = (fake: Fake) =>
     Effect.gen(function*() {
       const filename = join(folder(), "s.db")
@@ -545,7 +547,7 @@ describe("D3 a COMMIT that fails", () => {
     decide: () => Either.right(C.commitOf({ ...at, basis: 0 }))
   }
 
-  /** The answer to a commit whose COMMIT is replaced. */
+  /** Returns the answer to a commit with the faulty connection, and the number of stored rows. */
   const answered = (fake: Fake) =>
     Effect.gen(function*() {
       const { file, write } = yield* writing(fake)
@@ -593,13 +595,13 @@ describe("D3 a COMMIT that fails", () => {
       assert.deepStrictEqual(yield* file.reader.all("SELECT revision FROM runtime"), [])
     }).pipe(Effect.scoped, Effect.provide([NodeFileSystem.layer, NodePath.layer])))
 
-  it.live("it did not happen because the medium is full: full, not just failed", () =>
+  it.live("answers full when the transaction was rolled back because the disk is full", () =>
     Effect.gen(function*() {
       const full = new StoreFull({ operation: "COMMIT", detail: "disk full" })
       assert.deepStrictEqual(yield* answered((real) => onCommit(real, "ROLLBACK", full)), ["StoreFull", 0])
     }))
 
-  it.live("nobody can tell: unknown", () =>
+  it.live("answers unknown when the witness cannot be read", () =>
     Effect.gen(function*() {
       const blind: Fake = (real) => ({
         ...onCommit(real, "COMMIT"),
@@ -608,7 +610,7 @@ describe("D3 a COMMIT that fails", () => {
       assert.deepStrictEqual(yield* answered(blind), ["StoreOutcomeUnknown", 1])
     }))
 
-  it.live("nobody could tell, and it happened: the next one is taken from where the file stands", () =>
+  it.live("accepts the next commit on the stored revision when the unknown commit happened", () =>
     Effect.gen(function*() {
       let blind = false
       const { file, shapes, write } = yield* writing((real) => ({
@@ -630,8 +632,8 @@ describe("D3 a COMMIT that fails", () => {
     }).pipe(Effect.scoped, Effect.provide([NodeFileSystem.layer, NodePath.layer])))
 })
 
-describe("a commit that cannot be written down", () => {
-  it.scopedLive("is refused, and the next one is taken", () =>
+describe("a commit that cannot be encoded", () => {
+  it.scopedLive("is refused and does not block the next commit", () =>
     using(
       join(folder(), "s.db"),
       Effect.gen(function*() {

@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** Names of a store: whatever link a process opens, the path it locks is the path it writes. */
+/** The names of a store: a process locks and writes the same path, also when it opens a link. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -22,7 +22,7 @@ const errorOf = (filename: string) =>
     (exit) => Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
   )
 
-/** Starts a process that opens a store, commits once and holds it; says how that went. */
+/** Starts a process that opens a store, commits once and holds the store; returns its report. */
 const holder = (filename: string) =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -50,7 +50,7 @@ const names = () => {
 }
 
 describe("a link to a store that does not exist yet", () => {
-  it.live("locks the target, whichever name opens it first", () =>
+  it.live("locks the target when any of its names opens it first", () =>
     Effect.gen(function*() {
       for (const first of ["target", "link", "second"] as const) {
         const all = names()

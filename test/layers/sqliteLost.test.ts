@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** A store whose files lose their names while it is open, and one that is opened again after an error of the medium. */
+/** A store whose files lose their names while it is open, and a store opened again after an I/O error. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -80,7 +80,7 @@ describe("a store whose files lose their names", () => {
       }))
   }
 
-  it.live("is saved when it is closed and the loss shows only then", () =>
+  it.live("is saved when the close detects the loss", () =>
     Effect.gen(function*() {
       const { close, dir, filename, shell, store } = yield* opened
       yield* shell("rm in/s.db in/s.db.anchor")
@@ -90,10 +90,10 @@ describe("a store whose files lose their names", () => {
       assert.strictEqual(yield* inputsOf(join(dir, "in", "s.db.rescued-1")), 1)
     }))
 
-  it.live("says why it could not be saved, and is saved at its end if there is a folder then", () =>
+  it.live("reports why it could not be saved, and is saved at the close when a folder exists by then", () =>
     Effect.gen(function*() {
       const { close, dir, second, shell } = yield* opened
-      // names beyond all that are tried, in every folder that could take it
+      // occupies every name that a rescue tries, in every folder that it tries
       const names = "for n in $(seq 1000); do echo $1/s.db.rescued-$n; done"
       yield* shell(`f() { ${names}; }; f in | xargs touch; f . | xargs touch; rm in/s.db`)
       const parents = [join(dir, ".."), "/"].map((parent) => join(parent, "s.db.rescued-1"))
@@ -105,7 +105,7 @@ describe("a store whose files lose their names", () => {
       if (rescued !== undefined) fs.rmSync(rescued)
     }))
 
-  it.live("goes on when its file is put back under the old name", () =>
+  it.live("continues when its file is put back under the old name", () =>
     Effect.gen(function*() {
       const { close, filename, second, shell } = yield* opened
       yield* shell("mv in/s.db in/t.db; mv in/t.db in/s.db")
@@ -114,7 +114,7 @@ describe("a store whose files lose their names", () => {
       assert.strictEqual(yield* inputsOf(filename), 2)
     }))
 
-  it.live("does not name or remove the holder of a store that was put in its place", () =>
+  it.live("neither names nor removes the holder when another store took its place", () =>
     Effect.gen(function*() {
       const { close, dir, filename, second, shell } = yield* opened
       yield* shell("mv in out; mkdir in")

@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** Sessions share tables: a damaged row of one session fails look-ups that may be about it, and no others. */
+/** Sessions share tables: a damaged row fails only the look-ups of the sessions that may own it. */
 import { assert, describe, it } from "@effect/vitest"
 import Sqlite from "better-sqlite3"
 import * as Effect from "effect/Effect"
@@ -57,7 +57,7 @@ const edit = (filename: string, sql: string, ...params: ReadonlyArray<unknown>) 
 const tagOf = <A, E extends { readonly _tag: string }>(exit: Exit.Exit<A, E>) =>
   Exit.isSuccess(exit) ? "Success" : exit.cause._tag === "Fail" ? exit.cause.error._tag : String(exit.cause)
 
-/** What looking for a key that no session has comes to, by session. */
+/** Looks up a new key in every session; returns the results. */
 const keyed = (filename: string, key = "new") =>
   using(
     filename,
@@ -66,7 +66,7 @@ const keyed = (filename: string, key = "new") =>
         Effect.map(Effect.exit(store.findKey(runtimeIdOf(session), key)), tagOf)))
   )
 
-/** The same for an id of an input that no session knows. */
+/** Looks up an unknown input id in every session; returns the results. */
 const byId = (filename: string, id: InputId) =>
   using(
     filename,
@@ -76,8 +76,8 @@ const byId = (filename: string, id: InputId) =>
   )
 
 describe("a damaged row of a key", () => {
-  // a row that names no session may be that of any session that it lies beside
-  // "new" lies after "k": the row of a session is below that place, the row of the next one above it
+  // a damaged row without a valid session may belong to each session next to it in the index
+  // "new" sorts after "k": the row of the same session is below that place, the row of the next session above it
   const damages: ReadonlyArray<readonly [string, string, ReadonlyArray<string>]> = [
     ["its sum", "UPDATE dedup_key SET sum = sum + 1 WHERE rt = 2", ["Success", "StoreCorrupt", "Success"]],
     ["its input", "UPDATE dedup_key SET input_id = 'x' WHERE rt = 2", ["Success", "StoreCorrupt", "Success"]],
@@ -110,7 +110,7 @@ describe("a damaged row of an input", () => {
     it.live(`terminalInput fails for its session alone when ${what} was damaged`, () =>
       Effect.gen(function*() {
         const { filename } = yield* written
-        // each of these lies beside the damaged row, whose id begins with 50, for runs have ids of their own
+        // keeps only the rows next to the damaged row, whose id begins with 50: runs have other ids
         yield* edit(filename, "DELETE FROM known WHERE sequence >= 0")
         const near = idOf("51")
         assert.deepStrictEqual(yield* byId(filename, near), ["Success", "Success", "Success"])
@@ -119,7 +119,7 @@ describe("a damaged row of an input", () => {
       }))
   }
 
-  it.live("terminalInput fails for the session of a row when just that was damaged", () =>
+  it.live("terminalInput fails for a session when the session of its row was damaged", () =>
     Effect.gen(function*() {
       const { filename, records } = yield* written
       yield* edit(filename, "UPDATE known SET rt = 3 WHERE rt = 2 AND sequence = -1")
@@ -129,7 +129,7 @@ describe("a damaged row of an input", () => {
     }))
 })
 
-it.live("commits of a batch succeed when one of them trims a row that is no JSON any more", () =>
+it.live("commits of a batch succeed when one of them trims a row with invalid JSON", () =>
   Effect.gen(function*() {
     const { filename } = yield* written
     yield* edit(filename, "UPDATE ended SET doc = substr(doc, 2) WHERE key / 268435456 = 2")
@@ -148,7 +148,7 @@ it.live("commits of a batch succeed when one of them trims a row that is no JSON
 describe("a key with half of a character that an earlier version stored", () => {
   const half = "k\ud83d"
 
-  /** As it was written: bytes that are no UTF-8, under the sum of a text that is. */
+  /** Writes the key as the earlier version did: invalid UTF-8 bytes, with the sum of valid text. */
   const legacy = Effect.gen(function*() {
     const { filename } = yield* written
     const id = idOf("55")
@@ -157,7 +157,7 @@ describe("a key with half of a character that an earlier version stored", () => 
     return filename
   })
 
-  it.live("findKey answers all sessions, its own included", () =>
+  it.live("findKey answers every session when one session has the key", () =>
     Effect.gen(function*() {
       const filename = yield* legacy
       for (const key of ["k\ud83c", "ka", "l", "\u0000", "k\ufffd"]) {
@@ -165,7 +165,7 @@ describe("a key with half of a character that an earlier version stored", () => 
       }
     }))
 
-  it.live("keyed prompts of all sessions are answered, over restarts", () =>
+  it.live("keyed prompts of every session are answered when the process restarts", () =>
     Effect.gen(function*() {
       const filename = yield* legacy
       for (const key of ["one", "two"]) {
@@ -182,12 +182,12 @@ describe("a key with half of a character that an earlier version stored", () => 
       }
     }))
 
-  it.live("an open input that has one is opened and listed, well formed", () =>
+  it.live("an open input is opened and listed with valid text when its key has half a character", () =>
     Effect.gen(function*() {
       const { filename } = yield* written
       const record = C.recordOf(1, { key: "kk", text: "hi" })
       yield* using(filename, Effect.flatMap(C.open(middle), ({ at }) => C.commit(at, { inputs: [C.insert(record)] })))
-      // what JSON.stringify made of the half, in the facts and the words, with digests to match
+      // writes the half as JSON.stringify escapes it, in facts and texts, with matching digests
       const db = new Sqlite(filename)
       const column = (name: string) =>
         String(db.prepare(`SELECT ${name} FROM input_open JOIN shape ON id = input_open.shape`).pluck().get())
@@ -204,14 +204,14 @@ describe("a key with half of a character that an earlier version stored", () => 
     }))
 })
 
-it.live("an error of a damaged row is one short sentence", () =>
+it.live("the error is one short sentence when a row is damaged", () =>
   Effect.gen(function*() {
     const { filename, records } = yield* written
     const db = new Sqlite(filename)
     const column = (name: string) =>
       String(db.prepare(`SELECT ${name} FROM ended WHERE key / 268435456 = 2`).pluck().get())
     const place = ["key", "has_receipt", "ordinal", "inputs"].map((name) => Number(column(name)))
-    // whole by its digest, and not what this version reads
+    // the digest is correct, but this version cannot decode the row
     const doc = column("doc").replace("\"sequence\":0", "\"sequence\":-1")
     const digest = createHash("sha256").update(doc).digest()
     for (const [i, n] of place.entries()) {

@@ -1,9 +1,10 @@
 /**
- * Every public operation, interrupted at every step of the world that passes while it goes on. Afterwards the invariants
- * hold; the session is as it was, or as it is after the whole call; and the same call repeated ends as it would have
- * ended, or as it ends when it was done before. What is left in the store another process can open.
+ * Interrupts every public operation at every step of the world between its start and its end.
  *
- * The operations are those that the machine and its handles have: a new one fails the test until it has an entry.
+ * After the interruption the invariants hold. The session equals the session before the call or after the complete call.
+ * The repeated call ends like a first call or like a second call. Another process can open the store.
+ *
+ * The test reads the list of operations from the machine and its handles: it fails for a new operation without an entry.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
@@ -21,22 +22,22 @@ import { calls } from "./interruptionCalls.js"
 import type { Call, Stage } from "./interruptionCalls.js"
 import { enter } from "./interruptionCalls.js"
 
-/** Seeds per mode of preemption. With `INTERRUPTION_SEEDS` every step is tried, else a spread of them, or one if short. */
+/** Seeds per rate of preemption. `INTERRUPTION_SEEDS` tests every step; a full run tests some, a short run one. */
 const thorough = process.env["INTERRUPTION_SEEDS"]
 const seeds = Number(thorough ?? 1)
 
-/** The steps at which a call is interrupted: all of them, or some that differ from call to call. */
+/** Returns the steps at which to interrupt a call: all of them, or some that differ from call to call. */
 const cutsOf = (steps: number, salt: number): ReadonlyArray<number> =>
   Array.from({ length: steps }, (_, n) => n + 1).filter((step) =>
     thorough !== undefined || step === 1 || (isFull && (step + salt) % Math.ceil(steps / 3) === 0)
   )
 
 interface Story {
-  /** how each call that was let end ended */
+  /** The result of each call that was not interrupted. */
   readonly ends: ReadonlyArray<string>
-  /** what is there when nothing goes on any more */
+  /** The state of the session after all work has ended. */
   readonly left: string
-  /** steps of the world while the first call went on */
+  /** The number of steps that the first call took. */
   readonly steps: number
 }
 
@@ -56,13 +57,13 @@ const leftOf = (lab: Lab): Effect.Effect<string> =>
       executor: yield* machine.sessionHasExecutor(A),
       phases: yield* storedPhases(lab, A),
       silent: (yield* machine.containsSession(A)) ? (yield* snapshotOf(lab, A)).silentIntents : [],
-      // ids are drawn anew by each call
+      // counts only: each call generates new ids
       waiters: (yield* machine.containsSession(A)) ? (yield* snapshotOf(lab, A)).waiters.map(({ count }) => count) : []
     }
     return JSON.stringify(parts)
   })
 
-/** Runs the call once per entry of `cuts`: at that step of the world it is interrupted, with null it is let end. */
+/** Runs the call once per entry of `cuts`: interrupts it at that step, or lets it end if the entry is null. */
 const tell = (
   stage: Stage,
   { call, config, wakes }: Call,
@@ -134,12 +135,12 @@ const examine = (stage: Stage, call: Call, seed: number, preempt: number, salt: 
         const at = `seed ${seed}, preempt ${preempt}, interrupted at step ${step} of ${once.steps} and not repeated`
         assert.include([none.left, once.left], alone.left, at)
       }
-      // worlds are synchronous: between two of them the event loop has its turn
+      // a world runs synchronously: yield to the event loop between two worlds
       yield* Effect.sleep(0)
     }
   })
 
-/** The operations of an object, those of its parts by their path. */
+/** Returns the names of the operations of an object; an operation of a part is named by its path. */
 const operationsOf = (what: object, prefix = ""): ReadonlyArray<string> =>
   Object.entries(what).flatMap(([name, value]: readonly [string, unknown]) => {
     const isPart = typeof value === "object" && value !== null && !Effect.isEffect(value) &&
@@ -167,10 +168,10 @@ describe("interruption", () => {
   })
 
   for (const [name, call] of Object.entries(calls)) {
-    // a short run takes one stage of each call, and not always the first
+    // a short run tests one stage per call, chosen by the name of the call
     const few = call.from.slice(name.length % call.from.length).slice(0, 1)
     for (const stage of isFull ? call.from : few) {
-      it.live(`${name} of a session that is ${stage}`, () =>
+      it.live(`${name} can be interrupted and repeated when the session is ${stage}`, () =>
         Effect.gen(function*() {
           for (let seed = 0; seed < seeds; seed++) {
             for (const preempt of thorough === undefined ? [0.1] : [0, 0.1]) {

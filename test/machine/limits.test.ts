@@ -1,3 +1,4 @@
+/** Commits that the store refuses for good: the session ends or retries the input and runs the next one (D21). */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -26,7 +27,7 @@ const small = MeerkatMachineLive.layer.pipe(
   Layer.provide(MeerkatMachineConfig.layer({ ...MeerkatMachineConfig.defaults, maxCommitBytes: limit }))
 )
 
-/** Waits, with whatever comes due in the meantime. */
+/** Waits for the effect while the test clock advances. */
 const later = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.raceFirst(effect, Effect.forever(Effect.zipRight(Effect.yieldNow(), TestClock.adjust("1 second"))))
 
@@ -39,7 +40,7 @@ const counting = (runs: { count: number }, answer: string) =>
   )
 
 describe("a turn that no commit can hold", () => {
-  it.effect("fails once when its answer is over the limit", () =>
+  it.effect("fails after one run when its answer exceeds the limit", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const runs = { count: 0 }
@@ -51,7 +52,7 @@ describe("a turn that no commit can hold", () => {
       assert.strictEqual(yield* machine.runtimeState(id), "attached")
     }).pipe(Effect.provide(small)))
 
-  it.effect("completes when input and answer fit each by itself", () =>
+  it.effect("completes when input and answer each fit the limit", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const runs = { count: 0 }
@@ -61,7 +62,7 @@ describe("a turn that no commit can hold", () => {
       assert.strictEqual(runs.count, 1)
     }).pipe(Effect.provide(small)))
 
-  it.effect("since it was given too many inputs is done again with each of them alone", () =>
+  it.effect("runs again with each input alone when its inputs together exceed the limit", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const runs = { count: 0 }
@@ -76,7 +77,7 @@ describe("a turn that no commit can hold", () => {
 })
 
 describe("a retired session", () => {
-  it.effect("goes on behind an input whose turn no commit can hold, which is told", () =>
+  it.effect("runs the next inputs when the turn of an input exceeds the commit limit", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const executor = yield* make(({ inputs: [input] }) => {
@@ -92,8 +93,8 @@ describe("a retired session", () => {
     }).pipe(Effect.provide(small)))
 })
 
-describe("a failure that the store cannot write down", () => {
-  it.effect("ends its input with a short outcome, and the session goes on", () =>
+describe("a failure that the store refuses to write", () => {
+  it.effect("ends its input with a short outcome and lets the next input run", () =>
     Effect.flatMap(FaultyStore.make, (faults) =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
@@ -101,7 +102,7 @@ describe("a failure that the store cannot write down", () => {
         const executor = yield* make(() =>
           Effect.suspend(() => {
             if (runs.count++ > 0) return Effect.succeed(Turn.reply("answer"))
-            // the second commit writes what the turn left beside it, the third is the failure alone
+            // the second commit holds the failure and the deferred writes of the turn, the third only the failure
             for (const nth of [1, 3]) faults.failCommit(new CommitTooLarge({ bytes: 2, limit: 1 }), { nth })
             return Effect.fail(new ApplyFailed({ cause: "RuntimeTurn", detail: "no" }))
           })
@@ -120,14 +121,14 @@ describe("a failure that the store cannot write down", () => {
       )))
 })
 
-describe("a turn that the store cannot write down", () => {
-  it.effect("has failed, and the session goes on", () =>
+describe("a turn that the store refuses to write", () => {
+  it.effect("abandons its input and leaves the session attached", () =>
     Effect.flatMap(FaultyStore.make, (faults) =>
       Effect.gen(function*() {
         const machine = yield* MeerkatMachine
         const executor = yield* make(() =>
           Effect.sync(() => {
-            // the second one is of what the turn left to be written beside it
+            // the second commit holds the deferred writes of the turn
             for (const nth of [1, 3]) faults.failCommit(new CommitUnencodable({ detail: "it has no end" }), { nth })
             return Turn.reply("answer")
           })
@@ -144,7 +145,7 @@ describe("a turn that the store cannot write down", () => {
       )))
 })
 
-/** The first run fails, so that its input is staged a second time, and that has to be written. */
+/** Fails the first run, so that the session stages its input again; that commit meets the errors. */
 const retried = (faults: FaultyStore.FaultyStore, errors: ReadonlyArray<CommitError>) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine
@@ -170,17 +171,17 @@ const tooLarge = new CommitTooLarge({ bytes: 2, limit: 1 })
 const contradictory = new CommitRefused({ runtimeId: runtimeIdOf(id), detail: "no" })
 const unencodable = new CommitUnencodable({ detail: "no" })
 
-describe("the beginning of a run that the store refuses", () => {
+describe("the staging of a run", () => {
   const ends = {
-    "for the moment is tried again": [[new StoreBusy({ operation: "commit", waitedMs: 1 })], "Completed"],
-    // once: without the inputs that ride along it may be written
-    "once is tried with the input alone": [[tooLarge], "Completed"],
-    "each time as too large ends its input": [[tooLarge, tooLarge], "Abandoned"],
-    "each time as contradictory ends its input": [[contradictory, contradictory], "Abandoned"],
-    "each time as unencodable ends its input": [[unencodable, unencodable], "Abandoned"]
+    "is retried when the store is busy": [[new StoreBusy({ operation: "commit", waitedMs: 1 })], "Completed"],
+    // the commit may fit without the inputs that ride along
+    "is retried with the input alone when the store refuses it once": [[tooLarge], "Completed"],
+    "ends its input when each commit is too large": [[tooLarge, tooLarge], "Abandoned"],
+    "ends its input when each commit is contradictory": [[contradictory, contradictory], "Abandoned"],
+    "ends its input when each commit is unencodable": [[unencodable, unencodable], "Abandoned"]
   } as const
-  for (const [how, [errors, expected]] of Object.entries(ends)) {
-    it.effect(`${how}, and the next input runs`, () =>
+  for (const [title, [errors, expected]] of Object.entries(ends)) {
+    it.effect(title, () =>
       Effect.flatMap(FaultyStore.make, (faults) =>
         Effect.gen(function*() {
           const came = yield* retried(faults, errors)

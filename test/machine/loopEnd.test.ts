@@ -1,3 +1,4 @@
+/** The end of a loop that dies or stops by itself: later calls wait for it, and its stop hook runs once. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -22,7 +23,7 @@ const full = new StoreFull({ operation: "commit", detail: "no room" })
 
 const broken = new StoreIo({ operation: "commit", code: "EIO", detail: "the medium failed" })
 
-/** Loops that die when this is opened, in the middle of whatever they do. */
+/** Loops that die at once when the latch opens. */
 const mortal = (death: Effect.Latch) =>
   Layer.effect(
     RuntimeLoop,
@@ -41,7 +42,7 @@ const machineWith = (faults: FaultyStore.FaultyStore, death: Effect.Latch) =>
     Layer.provide(HandoverLive.layer)
   )
 
-/** A session whose loop dies in the middle of a run, while this trouble is in store; what attaching another one comes to. */
+/** Kills the loop during a run while the commits fail with `errors`. Returns the result of the next attachment. */
 const again = (errors: ReadonlyArray<CommitError>) =>
   Effect.gen(function*() {
     const faults = yield* FaultyStore.make
@@ -68,18 +69,18 @@ const again = (errors: ReadonlyArray<CommitError>) =>
     }).pipe(Effect.provide(machineWith(faults, death)))
   })
 
-describe("a loop that dies in the middle of a run", () => {
-  it.effect("while the store refuses for the moment: who attaches another one waits", () =>
+describe("the next attachment after a loop died during a run", () => {
+  it.effect("waits for the end of the loop when the store is busy", () =>
     Effect.map(again([busy]), (came) => assert.deepStrictEqual(came, { told: "attached", stops: 1 })))
 
-  // a full disk does not cost the session its place any more: the end of the loop is tried until it is stored
-  it.effect("while the disk is full: who attaches another one waits for as long", () =>
+  // the session retries the commit of the loop's end until the full disk has room
+  it.effect("waits for the end of the loop when the disk is full", () =>
     Effect.map(
       again(Array.from({ length: 8 }, () => full)),
       (came) => assert.deepStrictEqual(came, { told: "attached", stops: 1 })
     ))
 
-  it.effect("while the medium fails: the session must be registered again, and can be", () =>
+  it.effect("fails until the session is registered again when the medium fails", () =>
     Effect.map(again(Array.from({ length: 20 }, () => broken)), ({ stops, told }) => {
       assert.include(told, "must be registered again")
       assert.strictEqual(stops, 1)
@@ -87,7 +88,7 @@ describe("a loop that dies in the middle of a run", () => {
 })
 
 describe("the stop hook of a loop that ended by itself", () => {
-  it.effect("is not cut off by an unregistration, which waits for it", () =>
+  it.effect("completes before the unregistration when both run at the same time", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const begun = yield* Effect.makeLatch(false)

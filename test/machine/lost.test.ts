@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** Sessions of a store whose file goes away: each hears of it, also one that has nothing to write. */
+/** A store whose file is removed: every session reports the loss, also a session without a write. */
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -15,7 +15,7 @@ import { SessionId } from "../../src/domain/Ids.js"
 const filename = join(fs.mkdtempSync(join(tmpdir(), "meerkat-lost-")), "s.db")
 const machineLayer = MeerkatMachineLive.layer.pipe(Layer.provide(RuntimeStoreSqlite.layer({ filename })))
 
-it.live("every waiter hears of the loss and every later call fails typed when one session finds it", () =>
+it.live("every waiter and every later call gets a typed error when one session detects the loss of the store", () =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine
     const [idle, writing] = [SessionId.make("idle"), SessionId.make("writing")]

@@ -1,3 +1,4 @@
+/** The opening of a session: an interrupted or failed opening leaves nothing open and blocks no later caller. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,7 +18,7 @@ import { depth } from "../support/worlds.js"
 
 const id = SessionId.make("s")
 
-/** A machine whose sessions are opened in another way. */
+/** A machine that opens its sessions through `change`. */
 const opening = (
   faults: FaultyStore.FaultyStore,
   change: (open: MachineAuthority["Type"]["open"]) => MachineAuthority["Type"]["open"]
@@ -31,7 +32,7 @@ const opening = (
     Layer.provideMerge(authorityOn(faults))
   )
 
-/** A machine that counts the sessions that are opened and those that are let go. */
+/** A machine that keeps the set of sessions that are open now. */
 const counting = (faults: FaultyStore.FaultyStore, open: Set<SessionAuthority>) =>
   opening(faults, (inner) => (sessionId) =>
     Effect.acquireRelease(
@@ -39,7 +40,7 @@ const counting = (faults: FaultyStore.FaultyStore, open: Set<SessionAuthority>) 
       (authority) => Effect.sync(() => open.delete(authority))
     ))
 
-/** A machine whose sessions give no binding to anybody. */
+/** A machine whose sessions refuse every binding. */
 const unbinding = (faults: FaultyStore.FaultyStore) =>
   opening(faults, (inner) => (sessionId) =>
     Effect.map(inner(sessionId), (authority): SessionAuthority => ({
@@ -53,7 +54,7 @@ const unbinding = (faults: FaultyStore.FaultyStore) =>
           : authority.submit(command, options)
     })))
 
-/** The call is interrupted at one of its steps; a second later the machine is looked at. */
+/** Interrupts the call at its step `cut`, and looks at the machine one second later. */
 const interruptedAt = <A, E, F>(
   cut: number,
   preempt: number,
@@ -82,7 +83,7 @@ const interruptedAt = <A, E, F>(
   return Sim.run(world, { seed: cut, preempt, check }).exit
 }
 
-/** What is seen afterwards is the same at each step of the interruption and in each schedule; a short run takes every fourth step. */
+/** Asserts the same exit for each step of the interruption and each schedule; a short run takes every fourth step. */
 const wherever = <A>(
   preempts: ReadonlyArray<number>,
   cuts: number,
@@ -97,7 +98,7 @@ const wherever = <A>(
 }
 
 describe("an opening", () => {
-  it("that nobody wants any more lets go of what it opened, whenever that was decided", () => {
+  it("releases what it opened when its caller is interrupted at any step", () => {
     wherever([0, 1], 40, true, (cut, preempt) =>
       interruptedAt(
         cut,
@@ -107,8 +108,8 @@ describe("an opening", () => {
       ))
   })
 
-  // found by interrupting each operation without repeating it: a session nobody had asked for stayed behind
-  it("for an executor goes with the caller who is interrupted, whatever he knows by then", () => {
+  // regression: a session without an executor stayed open when the caller did not repeat its call
+  it("for an executor leaves no session without one when its caller is interrupted at any step", () => {
     wherever([0.1, 0.5], 90, true, (cut, preempt) =>
       interruptedAt(
         cut,
@@ -124,7 +125,7 @@ describe("an opening", () => {
       ))
   })
 
-  it("for bindings goes with the caller who is interrupted, whatever he knows by then", () => {
+  it("for bindings leaves no session without them when its caller is interrupted at any step", () => {
     wherever([0.1], 40, true, (cut, preempt) =>
       interruptedAt(
         cut,
@@ -137,7 +138,7 @@ describe("an opening", () => {
       ))
   })
 
-  it("that another caller has joined stays with that one, whoever began it and is interrupted", () => {
+  it("continues for a second caller when the first caller is interrupted", () => {
     const ask = (machine: MeerkatMachineService) =>
       Effect.map(Effect.timeout(machine.session(id).ask("hello"), "1 minute"), ({ text }) => text)
     wherever([0.1, 0.2], 40, "answer 1", (cut, preempt) =>
@@ -156,7 +157,7 @@ describe("an opening", () => {
       ))
   })
 
-  it("that another caller has joined stays with that one when the first one's binding is refused", () => {
+  it("continues for a second caller when the binding of the first caller is refused", () => {
     const world = Effect.gen(function*() {
       const faults = yield* FaultyStore.make
       return yield* Effect.gen(function*() {
@@ -176,7 +177,7 @@ describe("an opening", () => {
     assert.deepStrictEqual(exit, Exit.succeed(["NotReady", "attached", "answer 1"]))
   })
 
-  it("for bindings that are refused goes with who began it", () => {
+  it("for bindings removes its session when the binding is refused", () => {
     const world = Effect.gen(function*() {
       const faults = yield* FaultyStore.make
       return yield* Effect.gen(function*() {
@@ -189,7 +190,7 @@ describe("an opening", () => {
     assert.deepStrictEqual(exit, Exit.succeed(["NotReady", false]))
   })
 
-  it("of an attachment to a session that is there stands in nobody's way when its caller is interrupted", () => {
+  it("of an attachment does not block the next caller when its caller is interrupted", () => {
     const next = (machine: MeerkatMachineService) =>
       Effect.gen(function*() {
         const { executor } = yield* LatchedExecutor.make()
@@ -210,7 +211,7 @@ describe("an opening", () => {
       ))
   })
 
-  it("that failed stands in nobody's way: who is told may begin anew at once", () => {
+  it("can be repeated at once when it failed", () => {
     const world = Effect.gen(function*() {
       const faults = yield* FaultyStore.make
       return yield* Effect.gen(function*() {

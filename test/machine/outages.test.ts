@@ -1,4 +1,4 @@
-/** What becomes of runs while the store says "not now": their results wait, none runs twice, none is charged (D21). */
+/** Runs while the store refuses commits for the moment: results wait, no turn repeats, no input is charged (D21). */
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -35,7 +35,7 @@ const running = ({ machine }: Scene, options: LatchedExecutor.LatchedOptions = {
     return { ...latched, completion }
   })
 
-/** The same, with the run over and its result refused. */
+/** A session whose run has ended, with its result refused by the store. */
 const kept = (one: Scene, error: typeof full | typeof busy = full) =>
   Effect.gen(function*() {
     const run = yield* running(one)
@@ -48,13 +48,13 @@ const kept = (one: Scene, error: typeof full | typeof busy = full) =>
 const receipts = ({ store }: Scene) =>
   Effect.map(Stream.runCollect(store.receipts(runtimeIdOf(id))), ({ length }) => length)
 
-/** Outages, with the longest pause between tries: a month of pauses of ten seconds is too long for a test. */
+/** Lengths of outages, with `retryCap`: a test of a month needs pauses of more than ten seconds. */
 const lengths = [["5 seconds", "10 seconds"], ["5 minutes", "10 seconds"], ["30 days", "1 day"]] as const
 
-describe("the result of a run while the store refuses it for the moment", () => {
+describe("the result of a run", () => {
   for (const error of [full, busy]) {
     for (const [length, retryCap] of lengths) {
-      it.effect(`is committed once, and its turn is not repeated, when ${error._tag} lasts ${length}`, () =>
+      it.effect(`is committed once without a second turn when ${error._tag} lasts ${length}`, () =>
         scene((one) =>
           Effect.gen(function*() {
             const { completion, counts, end } = yield* kept(one, error)
@@ -72,7 +72,7 @@ describe("the result of a run while the store refuses it for the moment", () => 
     }
   }
 
-  it.effect("is committed in each of three outages in a row, and no input is charged", () =>
+  it.effect("is committed without a charge when three outages follow each other", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { counts, executor } = yield* LatchedExecutor.make()
@@ -93,7 +93,7 @@ describe("the result of a run while the store refuses it for the moment", () => 
       })
     ))
 
-  it.effect("does not keep the waiters of other inputs from their answers", () =>
+  it.effect("does not fail the waiters of other inputs when it waits for the store", () =>
     scene((one) =>
       Effect.gen(function*() {
         const run = yield* running(one)
@@ -109,7 +109,7 @@ describe("the result of a run while the store refuses it for the moment", () => 
       })
     ))
 
-  it.effect("is tried with pauses that grow, and not all the time", () =>
+  it.effect("is retried with growing pauses when the store stays full", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { end } = yield* kept(one)
@@ -117,13 +117,13 @@ describe("the result of a run while the store refuses it for the moment", () => 
         const before = one.faults.calls("commit")
         yield* later("10 minutes")
         const tries = one.faults.calls("commit") - before
-        // one in 8 to 12 seconds: `retryCap`, jittered
+        // one try in 8 to 12 seconds: `retryCap` with jitter
         assert.isTrue(tries >= 45 && tries <= 80, String(tries))
         end()
       })
     ))
 
-  it.effect("does not hold up other sessions", () =>
+  it.effect("does not delay other sessions when it waits for the store", () =>
     scene((one) =>
       Effect.gen(function*() {
         const run = yield* running(one)
@@ -140,8 +140,8 @@ describe("the result of a run while the store refuses it for the moment", () => 
     ))
 })
 
-describe("other ends of a run while the store refuses them for the moment", () => {
-  it.effect("a failure is charged once", () =>
+describe("another end of a run", () => {
+  it.effect("charges a failure once when its commit waits for the store", () =>
     scene((one) =>
       Effect.gen(function*() {
         const failure = Exit.fail(new ApplyFailed({ cause: "RuntimeTurn", detail: "no" }))
@@ -156,7 +156,7 @@ describe("other ends of a run while the store refuses them for the moment", () =
       })
     ))
 
-  it.effect("a cancel is stored, and the run does not come again", () =>
+  it.effect("stores a cancel and does not repeat the run when the commit waits for the store", () =>
     scene((one) =>
       Effect.gen(function*() {
         const run = yield* running(one)
@@ -169,7 +169,7 @@ describe("other ends of a run while the store refuses them for the moment", () =
       })
     ))
 
-  it.effect("a staging waits, and its run begins once", () =>
+  it.effect("begins a run once when its staging waits for the store", () =>
     scene((one) =>
       Effect.gen(function*() {
         const failure = Exit.fail(new ApplyFailed({ cause: "RuntimeTurn", detail: "no" }))
@@ -188,7 +188,7 @@ describe("other ends of a run while the store refuses them for the moment", () =
     ))
 })
 
-describe("results of runs that are a caller's while the store refuses them for the moment", () => {
+describe("the result of a caller's run", () => {
   const inline = ({ machine }: Scene, gate: Effect.Latch, ran: { count: number }) =>
     machine.acceptInputAndRun(id, prompt(1), () =>
       Effect.as(
@@ -196,7 +196,7 @@ describe("results of runs that are a caller's while the store refuses them for t
         ["value", Turn.reply("answer")] as const
       ))
 
-  it.effect("an inline run answers its caller when it is stored", () =>
+  it.effect("is returned to the caller of an inline run when the store has committed it", () =>
     scene((one) =>
       Effect.gen(function*() {
         yield* one.machine.registerSession(id)
@@ -215,7 +215,7 @@ describe("results of runs that are a caller's while the store refuses them for t
       })
     ))
 
-  it.effect("an inline run is stored although its caller was interrupted meanwhile", () =>
+  it.effect("is committed when the caller of an inline run is interrupted during the outage", () =>
     scene((one) =>
       Effect.gen(function*() {
         yield* one.machine.registerSession(id)
@@ -234,7 +234,7 @@ describe("results of runs that are a caller's while the store refuses them for t
       })
     ))
 
-  it.effect("a service turn is stored, and answers its owner then", () =>
+  it.effect("is returned to the owner of a service turn when the store has committed it", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { turn } = yield* one.machine.prepareBindings(id)
@@ -252,7 +252,7 @@ describe("results of runs that are a caller's while the store refuses them for t
       })
     ))
 
-  it.effect("a turn that its owner completes is refused as retryable, and completes when told again", () =>
+  it.effect("fails as retryable when its owner completes a turn during the outage, and is committed by a retry", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { turn } = yield* one.machine.prepareBindings(id)
@@ -268,7 +268,7 @@ describe("results of runs that are a caller's while the store refuses them for t
 })
 
 describe("the budget of results that wait", () => {
-  it.effect("is shared by all sessions: over it a session must be reloaded, and says so", () =>
+  it.effect("is shared by all sessions, and a session must be reloaded when it exceeds the budget", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { machine } = one
@@ -299,7 +299,7 @@ describe("the budget of results that wait", () => {
           told.filter(({ _tag }) => _tag === "CompletedWithFinalizationFailure").length,
           ids.length - waiting
         )
-        // registered again in the same process: they run once more, and nothing is charged
+        // register again in the same process: the inputs run once more without a charge
         for (const one of ids) yield* machine.ensureSessionWithExecutor(one, executor)
         yield* later("1 minute")
         assert.strictEqual(runs.count, 2 * ids.length - waiting)
@@ -311,7 +311,7 @@ describe("the budget of results that wait", () => {
 })
 
 describe("the end of a session whose result waits for the store", () => {
-  it.effect("an unregistration fails as retryable, soon; repeated when the store is back it completes", () =>
+  it.effect("fails an unregistration as retryable, and a retry completes when the store answers again", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { machine } = one
@@ -333,7 +333,7 @@ describe("the end of a session whose result waits for the store", () => {
       })
     ))
 
-  it.effect("an unregistration in the middle of a run fails as retryable; repeated it gives the input back uncharged", () =>
+  it.effect("requeues the input without a charge when an unregistration during a run is retried", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { machine } = one
@@ -348,7 +348,7 @@ describe("the end of a session whose result waits for the store", () => {
       })
     ))
 
-  it.effect("a registration beside it repeats the unregistration and fails as retryable, too", () =>
+  it.effect("fails a registration as retryable when the unregistration before it failed", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { end } = yield* kept(one)
@@ -361,7 +361,7 @@ describe("the end of a session whose result waits for the store", () => {
       })
     ))
 
-  it.effect("an unregistration of an inline run's session fails as retryable, and completes later", () =>
+  it.effect("fails an unregistration as retryable when the session has an inline run, and a retry completes", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { machine } = one
@@ -386,7 +386,7 @@ describe("the end of a session whose result waits for the store", () => {
       })
     ))
 
-  it.effect("a stop fails as retryable, at once, and leaves the loop; repeated it stops", () =>
+  it.effect("fails a stop as retryable and keeps the loop, and a retry stops when the store answers again", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { machine } = one
@@ -403,7 +403,7 @@ describe("the end of a session whose result waits for the store", () => {
       })
     ))
 
-  it.effect("a destroy fails as retryable and changes nothing; repeated it destroys", () =>
+  it.effect("fails a destroy as retryable without a change, and a retry destroys when the store answers again", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { machine } = one
@@ -417,7 +417,7 @@ describe("the end of a session whose result waits for the store", () => {
       })
     ))
 
-  it.effect("the machine closes all the same, says what is lost, and the next process charges the run", () =>
+  it.effect("closes the machine with a log of the lost run when the outage lasts, and the next process charges it", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { completion } = yield* kept(one)
@@ -432,7 +432,7 @@ describe("the end of a session whose result waits for the store", () => {
       })
     ))
 
-  it.effect("the machine closes with the result stored when the outage ends just then", () =>
+  it.effect("closes the machine with the result stored when the outage ends during the close", () =>
     scene((one) =>
       Effect.gen(function*() {
         const { completion, end } = yield* kept(one)
@@ -449,7 +449,7 @@ describe("the end of a session whose result waits for the store", () => {
 })
 
 describe("a reload in the living process", () => {
-  /** The session loses its place: the outcome of a commit stays unknown. */
+  /** Makes the session require a reload: the outcome of one of its commits stays unknown. */
   const lost = ({ faults, machine }: Scene) =>
     Effect.gen(function*() {
       faults.loseAck()
@@ -461,7 +461,7 @@ describe("a reload in the living process", () => {
     })
   const quick = { resolveTimeout: Duration.millis(500) }
 
-  it.effect("charges no crash for a run that this process began", () =>
+  it.effect("charges no crash when this process began the run", () =>
     scene((one) =>
       Effect.gen(function*() {
         const run = yield* running(one)
@@ -470,7 +470,7 @@ describe("a reload in the living process", () => {
         assert.deepInclude(yield* stateOf(one.machine, run.completion.inputId), { phase: "queued", crashed: 0 })
       }), quick))
 
-  it.effect("keeps a cancel that was acknowledged: the run does not come again", () =>
+  it.effect("keeps an acknowledged cancel when the session is loaded again", () =>
     scene((one) =>
       Effect.gen(function*() {
         const run = yield* running(one, { hardCancel: () => Effect.void })
@@ -484,7 +484,7 @@ describe("a reload in the living process", () => {
         assert.deepStrictEqual(state.terminal, { type: "abandoned", reason: { type: "cancelled" } })
       }), quick))
 
-  it.effect("keeps a cancel whose commit waited for the store when the session was lost", () =>
+  it.effect("keeps a cancel when its commit waited for the store before the reload", () =>
     scene((one) =>
       Effect.gen(function*() {
         const run = yield* running(one)
@@ -504,7 +504,7 @@ describe("a reload in the living process", () => {
         )
       }), quick))
 
-  it.effect("says so: an event, a line in the log, a state without a loop", () =>
+  it.effect("is reported by an event, a log line and a state without a loop when it is required", () =>
     scene((one) =>
       Effect.gen(function*() {
         const run = yield* running(one)

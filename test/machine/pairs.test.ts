@@ -1,7 +1,9 @@
 /**
- * Two commands at once: one is held at each of its calls of the store and of the executor's hooks, the other is fired in
- * that window. Whatever comes first, both end with a value or a typed error, nobody waits for ever, nothing queued is stranded
- * beside a live loop, hooks are called once, and the session can be taken down and brought up again.
+ * Pairs of commands at the same time. The test holds the first command at each of its calls of the store and of the
+ * executor's hooks, and starts the second command in that window.
+ *
+ * In every order both commands end with a value or a typed error, and every waiter gets its outcome. A live loop leaves
+ * no input queued, each hook is called once, and the session can be unregistered and registered again.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
@@ -18,10 +20,10 @@ import { A, failing, simulate } from "../conformance/driver.js"
 import { prompt } from "../support/inputs.js"
 import { sampled } from "../support/worlds.js"
 
-/** Where worlds preempt; `PAIRS=all` for both modes. */
+/** The rates of preemption; `PAIRS=all` tests both. */
 const modes = process.env["PAIRS"] === "all" ? [0, 0.1] : [0.1]
 
-/** Where the first command is held. */
+/** The point at which the first command is held. */
 type Window =
   | "before the session is opened"
   | "after the session is opened"
@@ -32,7 +34,7 @@ type Window =
   | "in the cleanup hook"
   | "in a run"
 
-/** A gate that the first one who comes to it waits at. */
+/** A gate that holds the first fiber which reaches it. */
 interface Gate {
   readonly reached: Effect.Latch
   readonly open: Effect.Latch
@@ -51,7 +53,7 @@ interface Scene {
   readonly latched: LatchedExecutor.LatchedExecutor
   readonly gates: Readonly<Record<Window, Gate>>
   readonly waiters: Array<Fiber.RuntimeFiber<CompletionOutcome>>
-  /** lets the background operation of the first run end */
+  /** Ends the background operation of the first run. */
   readonly finishOperation: Effect.Effect<void>
   readonly turn: () => Turn | undefined
 }
@@ -117,7 +119,7 @@ const enter = (lab: Lab, stage: Stage) =>
     return scene
   })
 
-/** Arms the window; what the store does is held through the faulty store. */
+/** Arms the window. The faulty store holds the calls of the store; the gates hold the calls of the executor. */
 const arm = ({ gates, lab }: Scene, window: Window) => {
   switch (window) {
     case "before the session is opened":
@@ -217,7 +219,7 @@ const typed = (what: string, exit: Exit.Exit<unknown, unknown>): void => {
   )
 }
 
-/** What has to be so when both are over. */
+/** Asserts the state of the session after both commands have ended. */
 const settled = ({ lab, latched, waiters }: Scene, accepted: boolean) =>
   Effect.gen(function*() {
     const { machine } = lab
@@ -226,11 +228,11 @@ const settled = ({ lab, latched, waiters }: Scene, accepted: boolean) =>
     const active = contained ? yield* machine.listActiveInputs(A) : []
     if (yield* machine.sessionHasExecutor(A)) assert.deepStrictEqual(active, [], "stranded beside a live loop")
     const pending = waiters.filter((waiter) => waiter.unsafePoll() === null).length
-    assert.isAtMost(pending, active.length, "somebody waits for an input that is over")
+    assert.isAtMost(pending, active.length, "a waiter of an ended input still waits")
     const { apply, cleanup, stop } = latched.counts()
     assert.isAtMost(stop, 1, "stop hook")
     assert.isAtMost(cleanup, 1, "cleanup hook")
-    // down and up again: what is open is run
+    // unregister and register again: the loop runs the queued inputs
     assert.include(["success", "NotReady{destroyed}"], yield* failing(machine.unregisterSession(A)))
     assert.strictEqual(yield* Effect.sync(() => waiters.filter((waiter) => waiter.unsafePoll() === null).length), 0)
     if (apply > 0) assert.strictEqual(latched.counts().stop, 1, "the stop hook of an executor that ran")
@@ -242,7 +244,7 @@ const settled = ({ lab, latched, waiters }: Scene, accepted: boolean) =>
     if (accepted && again === "success") assert.isTrue(Option.isSome(yield* machine.inputState(A, prompt(9).header.id)))
   })
 
-/** False when the first command has no such window. */
+/** Plays one pair in one window; returns false if the first command does not reach that window. */
 const play = (first: string, stage: Stage, window: Window, other: string, preempt: number): boolean => {
   let there = false
   const result = simulate(
@@ -265,8 +267,8 @@ const play = (first: string, stage: Stage, window: Window, other: string, preemp
           yield* scene.latched.open
           const ends = yield* Effect.timeoutOption(Fiber.join(Fiber.zip(beginning, beside)), "2 minutes")
           if (Option.isNone(ends)) {
-            const who = [beginning, beside].map((fiber) => fiber.unsafePoll() === null)
-            return yield* Effect.dieMessage(`hangs: first ${String(who[0])}, other ${String(who[1])}`)
+            const hangs = [beginning, beside].map((fiber) => fiber.unsafePoll() === null)
+            return yield* Effect.dieMessage(`hangs: first ${String(hangs[0])}, other ${String(hangs[1])}`)
           }
           typed(first, ends.value[0])
           typed(other, ends.value[1])
@@ -292,12 +294,12 @@ describe("pairs", () => {
             for (const window of held) {
               for (const preempt of modes) {
                 if (play(first, stage, window, other, preempt)) found++
-                // worlds are synchronous: between two of them the event loop has its turn
+                // a world runs synchronously: yield to the event loop between two worlds
                 yield* Effect.sleep(0)
               }
             }
           }
-          assert.isAbove(found, 3, "windows that were met")
+          assert.isAbove(found, 3, "windows that the first command reached")
         }), 120_000)
     }
   }

@@ -1,6 +1,6 @@
 /**
- * Where tests keep files whose medium does not matter. Rows check what the store holds, and a disk that other programs
- * write to would only make them wait; tests about files, locks and durability use the system's own folder.
+ * The folder of test files whose medium does not matter. Rows check the contents of the store, and a disk that other
+ * programs write to would only slow them down. Tests of files, locks and durability use the temporary folder instead.
  */
 import { accessSync, constants, statSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -16,5 +16,5 @@ const isThere = (): boolean => {
   }
 }
 
-/** A folder in memory, or that for temporary files where there is none. */
+/** A folder in memory, or the folder for temporary files if the system has no folder in memory. */
 export const quickFolder = isThere() ? memory : tmpdir()

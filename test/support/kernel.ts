@@ -1,3 +1,4 @@
+/** Builders of states, commands and commits for the tests of the kernel. */
 import * as Either from "effect/Either"
 import type { Command, Decision, Emit, Rejection, RunFailure, RunOutput } from "../../src/domain/Command.js"
 import type { CompletionOutcome } from "../../src/domain/Completion.js"
@@ -23,7 +24,7 @@ export const sessionId = Ids.SessionId.make("s")
 export const requestId = Ids.RequestId.make("00000000-0000-4000-8000-0000000000aa")
 export const epochCandidate = Ids.EpochId.make("00000000-0000-4000-8000-0000000000ee")
 
-/** What a store says of a runtime that it has never seen. */
+/** The image that a store returns for an unknown runtime. */
 export const noImage: RuntimeImage = {
   runtimeId: Ids.runtimeIdOf(sessionId),
   exists: false,
@@ -62,7 +63,7 @@ export const opened = (image: RuntimeImage, at: Env = env()): OpenedSession & { 
 /** A session that was registered for the first time. */
 export const fresh: SessionState = opened(noImage).state
 
-/** The state after commands, of which none may be refused. */
+/** Returns the state after the commands; fails if the session refuses a command. */
 export const play = (state: SessionState, ...commands: ReadonlyArray<Command<unknown>>): SessionState =>
   commands.reduce((current, command) => decide(current, command).state, state)
 
@@ -100,7 +101,7 @@ export const failure = (parts: Partial<RunFailure> = {}): RunFailure => ({
   ...parts
 })
 
-/** What a decision would write, soft facts included. */
+/** Returns the commit that a decision would write, with its deferred writes. */
 export const commitOf = ({ emits, state }: Pick<Decision<unknown>, "state" | "emits">): RuntimeCommit => {
   const dirty = foldDirty(state)
   return toCommit({ requestId, incarnation: 1, basis: 1, at: 1_000 }, dirty.state, [...dirty.emits, ...emits])
@@ -109,7 +110,7 @@ export const commitOf = ({ emits, state }: Pick<Decision<unknown>, "state" | "em
 export const recordOf = (state: SessionState, n: number): InputRecord | undefined =>
   Ledger.get(state.ledger, inputId(n))
 
-/** Who is told what, by input number. */
+/** Returns the outcome of each settled input. */
 export const settled = (emits: ReadonlyArray<Emit>): ReadonlyArray<readonly [InputId, CompletionOutcome]> =>
   emits.flatMap((emit) => emit._tag === "Settle" ? [[emit.inputId, emit.outcome] as const] : [])
 

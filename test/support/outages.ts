@@ -25,20 +25,20 @@ export const busy = new StoreBusy({ operation: "commit", waitedMs: 5_000 })
 export interface Scene {
   readonly machine: MeerkatMachineService
   readonly faults: FaultyStore.FaultyStore
-  /** the store itself, past the faults */
+  /** The store itself, without the faults. */
   readonly store: RuntimeStore["Type"]
-  /** lines of the log so far */
+  /** The lines of the log so far. */
   readonly lines: ReadonlyArray<string>
-  /** closes the machine's layer; the store stays */
+  /** Closes the machine's layer; the store stays open. */
   readonly close: Effect.Effect<void>
-  /** another machine on the same store */
+  /** Builds another machine on the same store. */
   readonly reopen: Effect.Effect<MeerkatMachineService>
 }
 
-/** Lets everything run that can run without time passing. */
+/** Runs everything that can run without a change of the clock. */
 export const settled = Effect.repeatN(Effect.yieldNow(), 200)
 
-/** Lets time pass, and everything run that can run then. */
+/** Advances the clock, and runs everything that can run then. */
 export const later = (duration: Duration.DurationInput): Effect.Effect<void> =>
   Effect.zipRight(settled, Effect.zipRight(TestClock.adjust(duration), settled))
 

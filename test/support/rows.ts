@@ -1,3 +1,4 @@
+/** The harness of the conformance rows: a world per row with a machine, a tapped store and scripted executors. */
 import { assert, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -37,7 +38,7 @@ import * as Sim from "../../src/testkit/Sim.js"
 import { quickFolder } from "./folders.js"
 import { preempts, runsComplete, worldsOr } from "./worlds.js"
 
-/** The session of a row. */
+/** The id of the session that a row tests. */
 export const sid = SessionId.make("row")
 export const runtimeId = runtimeIdOf(sid)
 
@@ -47,14 +48,14 @@ const eventLoop = Effect.async<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
 
-/** Under the test's clock nothing that waits for time goes on by itself; in a world of one seed time is cheap. */
+/** Selects the first effect under the test clock, which stands still, and the second one in a seeded world. */
 const timed = <A>(test: Effect.Effect<A>, simulated: Effect.Effect<A>): Effect.Effect<A> =>
   Effect.clockWith((clock) => "adjust" in clock ? test : simulated)
 
 /** One turn of the event loop. */
 const turn = timed(eventLoop, Effect.sleep(1))
 
-/** Lets everything that can go on go on until the condition holds. */
+/** Runs the event loop until the condition holds; dies if it does not. */
 export const until = <E = never, R = never>(
   what: string,
   condition: Effect.Effect<boolean, E, R>
@@ -64,20 +65,20 @@ export const until = <E = never, R = never>(
       if (yield* condition) return
       yield* turn
     }
-    return yield* Effect.dieMessage(`never came about: ${what}`)
+    return yield* Effect.dieMessage(`the condition did not become true: ${what}`)
   })
 
-/** Lets everything that can go on go on; no time passes, or a millisecond of a seeded world. */
+/** Runs everything that can run. The test clock does not advance; a seeded world advances by a millisecond. */
 export const settled = timed(Effect.asVoid(Effect.repeatN(eventLoop, 60)), Effect.sleep(1))
 
-/** Lets time pass. */
+/** Advances the clock and runs everything that can run then. */
 export const advance = (duration: Duration.DurationInput): Effect.Effect<void> =>
   Effect.zipRight(timed(TestClock.adjust(duration), Effect.sleep(duration)), settled)
 
-/** "Never" means: not after an hour. */
+/** Waits an hour: an event that has not happened by then counts as "never". */
 export const anHour = Effect.zipRight(settled, advance("1 hour"))
 
-/** Waits for something that needs time to pass. */
+/** Waits for the effect while the clock advances; dies after 100 seconds of that clock. */
 export const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.gen(function*() {
     const fiber = yield* Effect.fork(effect)
@@ -94,12 +95,12 @@ export const inTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A
 // the store
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** What is to become of a commit. Crashing means: the process ends there, before or after the commit is durable. */
+/** The treatment of a commit. A crash ends the process before or after the commit is durable. */
 export type Verdict =
   | { readonly _tag: "Pass" }
   | { readonly _tag: "Fail"; readonly error: CommitError }
   | { readonly _tag: "Park"; readonly latch: Effect.Latch }
-  /** nobody knows whether it happened */
+  /** The store answers that it does not know whether the commit happened. */
   | { readonly _tag: "Lose"; readonly happened: boolean }
   | { readonly _tag: "CrashBefore" }
   | { readonly _tag: "CrashAfter" }
@@ -108,16 +109,16 @@ export const pass: Verdict = { _tag: "Pass" }
 export const ioError = new StoreIo({ operation: "commit", code: "EIO", detail: "the medium failed" })
 export const fail: Verdict = { _tag: "Fail", error: ioError }
 
-/** What a row sees of the store, and what it does to it. */
+/** Lets a row observe the calls of the store and change their results. */
 export interface Tap {
-  /** every call of any verb but the openings' plans */
+  /** The number of calls of the store. */
   calls: number
   openings: number
-  /** commits that were handed in */
+  /** The commits that the machine submitted. */
   readonly commits: Array<RuntimeCommit>
-  /** decides about the n-th commit, from 1 */
+  /** Returns the treatment of the n-th commit, from 1. */
   onCommit: (commit: RuntimeCommit, n: number) => Verdict
-  /** changes what an opening reads */
+  /** Changes the image that an opening reads. */
   onImage: (image: RuntimeImage) => RuntimeImage
   onOpen: Effect.Effect<void, CommitError>
   onFindKey: Effect.Effect<void>
@@ -135,7 +136,7 @@ const newTap = (): Tap => ({
   crashed: Deferred.unsafeMake(FiberId.none)
 })
 
-/** The store as one process sees it: after its crash nothing is answered any more. */
+/** The store of one process: it answers no call after the crash of that process. */
 const tapped = (store: Store, tap: Tap, process: { dead: boolean }): Store => {
   const counted = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.suspend(() => {
@@ -197,12 +198,12 @@ const tapped = (store: Store, tap: Tap, process: { dead: boolean }): Store => {
 export interface World {
   readonly kind: "memory" | "sqlite"
   readonly machine: MeerkatMachineService
-  /** the store itself, past the tap */
+  /** The store itself, without the tap. */
   readonly store: Store
   readonly tap: Tap
-  /** the process ends where it stands, without finalisers, and another one begins on the same store */
+  /** Ends the process at once, without finalizers, and starts another one on the same store. */
   readonly crash: Effect.Effect<void>
-  /** the layer is closed in order, and built again on the same store */
+  /** Closes the layer in order, and builds it again on the same store. */
   readonly restart: Effect.Effect<void>
   readonly snapshot: Effect.Effect<SpineSnapshot>
 }
@@ -244,7 +245,7 @@ const buildWorld = (kind: World["kind"], store: Store, config: Partial<MeerkatMa
       if (Option.isSome(snapshot)) assert.deepStrictEqual(snapshot.value.violations, [])
       tap.onCommit = () => pass
       yield* inTime(close)
-      // SNP-11: nothing of a machine is left behind its layer
+      // SNP-11: no fiber of a machine outlives its layer
       assert.strictEqual(yield* live.machine.fiberCount, 0)
     })
     return { world, end }
@@ -265,7 +266,7 @@ type Body = (world: World) => Effect.Effect<void, unknown, Scope.Scope>
 
 export interface RowOptions {
   readonly config?: Partial<MeerkatMachineOptions>
-  /** seeds per mode of preemption at most; 0 for a row that counts milliseconds, or that no schedule can change */
+  /** The maximum of seeds per rate of preemption. 0 if a row counts milliseconds, or no schedule changes its result. */
   readonly seeds?: number
 }
 
@@ -290,7 +291,7 @@ const simulated = Effect.map(
   Context.get(RuntimeStore)
 )
 
-/** Worlds per row and mode of preemption; `ROW_SEEDS=20` for more. */
+/** Worlds per row and rate of preemption; `ROW_SEEDS=20` tests more. */
 const worlds = worldsOr(2)
 
 const inSeeds = (name: string, body: Body, options: RowOptions): void => {
@@ -306,7 +307,7 @@ const inSeeds = (name: string, body: Body, options: RowOptions): void => {
   }, 120_000)
 }
 
-/** A row of the catalogue: over memory, over a file, and over memory in seeded worlds. */
+/** Tests a row of the catalogue on the memory store, on a file, and on the memory store in seeded worlds. */
 export const row = (name: string, body: Body, options: RowOptions = {}): void => {
   if (runsComplete) {
     it.effect(`${name} [memory]`, () => play("memory", memory, body, options))
@@ -315,7 +316,7 @@ export const row = (name: string, body: Body, options: RowOptions = {}): void =>
   inSeeds(name, body, options)
 }
 
-/** A row that is about schedules and not about the store: no file. */
+/** Tests a row about schedules: on the memory store only. */
 export const memoryRow = (name: string, body: Body, options: RowOptions = {}): void => {
   if (runsComplete) it.effect(`${name} [memory]`, () => play("memory", memory, body, options))
   inSeeds(name, body, options)
@@ -327,9 +328,9 @@ export const memoryRow = (name: string, body: Body, options: RowOptions = {}): v
 
 export interface Scripted {
   readonly executor: CoreExecutor
-  /** the turns that were begun */
+  /** The turns that began. */
   readonly turns: Array<Turn>
-  /** input ids of the turns that were begun */
+  /** The input ids of the turns that began. */
   readonly batches: () => ReadonlyArray<ReadonlyArray<InputId>>
   readonly calls: {
     readonly cancelAfterBoundary: Array<string>
@@ -337,19 +338,19 @@ export interface Scripted {
     readonly stop: Array<string>
     cleanup: number
   }
-  /** the n-th turn, from 1, once it has begun */
+  /** Waits until the n-th turn, from 1, begins, and returns it. */
   readonly started: (n: number) => Effect.Effect<Turn>
-  /** lets the n-th turn go on, if it is parked */
+  /** Releases the n-th turn if it is parked. */
   readonly open: (n: number) => Effect.Effect<void>
   readonly openAll: Effect.Effect<void>
 }
 
 export interface Script {
-  /** turns wait until they are let go on */
+  /** Makes every turn wait until the row releases it. */
   readonly park?: boolean
-  /** what the n-th turn does, from 1; answers with what it was told unless told otherwise */
+  /** The work of the n-th turn, from 1. By default the turn answers with the text of its inputs. */
   readonly apply?: (turn: Turn, n: number) => Effect.Effect<TurnOutput, ExecutorError>
-  /** what the interrupt handle does; without it there is none */
+  /** The work of `hardCancel`. Without it the executor has no `hardCancel`. */
   readonly hardCancel?: Effect.Effect<void>
 }
 
@@ -418,7 +419,7 @@ export const scripted = (script: Script = {}): Scripted => {
 
 export const attach = (world: World, { executor }: Scripted) => world.machine.ensureSessionWithExecutor(sid, executor)
 
-/** Where an input stands, or null when nobody knows it. */
+/** Returns the phase of an input, or null if the session does not know the input. */
 export const phaseOf = (world: World, id: InputId) =>
   Effect.map(world.machine.inputState(sid, id), Option.match({ onNone: () => null, onSome: ({ phase }) => phase }))
 
@@ -428,11 +429,11 @@ export const untilPhase = (world: World, id: InputId, phase: string) =>
 export const untilState = (world: World, state: string) =>
   until(`the session is ${state}`, Effect.map(world.machine.runtimeState(sid), (found) => found === state))
 
-/** Accepts and gives the completion, which there has to be. */
+/** Accepts an input and returns its completion; dies if the session returns no completion. */
 export const accepted = (world: World, input: Parameters<MeerkatMachineService["acceptInput"]>[1]) =>
   Effect.map(world.machine.acceptInputWithCompletion(sid, input), ({ completion }) => Option.getOrThrow(completion))
 
-/** Inputs of stored receipts, in the order of their commits. */
+/** Returns the inputs of the stored receipts, in the order of their commits. */
 export const committed = (world: World) =>
   Effect.map(
     Stream.runCollect(world.store.receipts(runtimeId)),
