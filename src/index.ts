@@ -1,7 +1,7 @@
 /**
- * Durable, supervised agent sessions. The public face: pure parts, services, and the layers that need nothing native.
- * The SQLite store is at `effect-meerkat/sqlite`, the command executor at `effect-meerkat/command`, doubles and the
- * simulation at `effect-meerkat/testkit`, the parts that may change in any release at `effect-meerkat/unstable`.
+ * Durable, supervised agent sessions. This entry point exports the domain, the services, and the layers without native
+ * code. The SQLite store is at `effect-meerkat/sqlite`, the command executor at `effect-meerkat/command`, test doubles
+ * and the simulation at `effect-meerkat/testkit`, parts that may change in any release at `effect-meerkat/unstable`.
  *
  * @since 0.1.0
  */
@@ -90,7 +90,7 @@ export * as RuntimeState from "./domain/RuntimeState.js"
 export * as StoreErrors from "./domain/StoreErrors.js"
 /** @since 0.1.0 */
 export * as ToolVisibility from "./domain/ToolVisibility.js"
-/** `Turn` is the module that makes outputs; this one is what inputs and runs bring along. @since 0.1.0 */
+/** The domain types of a turn; the name `Turn` belongs to the module that makes outputs. @since 0.1.0 */
 export * as TurnMetadata from "./domain/Turn.js"
 /** @since 0.1.0 */
 export * as LlmResolution from "./kernel/llmResolution.js"

@@ -1,5 +1,6 @@
 /**
- * How the program ends when it does not end well: an exit code, and one or two sentences.
+ * The failures of the program: an exit code, and a message of one or two sentences that ends with the next step. The
+ * commands fail with them, and the entry point prints the message and exits with the code.
  *
  * @since 0.1.0
  */
@@ -11,7 +12,7 @@ import type { RuntimeDriverError } from "../domain/Errors.js"
 import type { InputId, SessionId } from "../domain/Ids.js"
 import type { OpenError, ReadError, StoreLost } from "../domain/StoreErrors.js"
 
-/** @since 0.1.0 @category constructors */
+/** The exit codes of the program. @since 0.1.0 @category constructors */
 export const exitCodes = {
   answer: 0,
   failed: 1,
@@ -24,39 +25,39 @@ export const exitCodes = {
   interrupted: 130
 } as const
 
-/** @since 0.1.0 @category models */
+/** One of the exit codes. @since 0.1.0 @category models */
 export type ExitCode = typeof exitCodes[keyof typeof exitCodes]
 
-/** The end of the program. An empty message says that everything was said already. @since 0.1.0 @category errors */
+/** Ends the program. An empty message means that the program has printed everything. @since 0.1.0 @category errors */
 export class CliFailure extends Data.TaggedError("CliFailure")<{
   readonly code: ExitCode
   readonly message: string
 }> {}
 
-/** The command line is wrong; nothing was opened, nothing was written. @since 0.1.0 @category constructors */
+/** The command line is wrong; the program opened and wrote nothing. @since 0.1.0 @category constructors */
 export const usage = (message: string): CliFailure => new CliFailure({ code: exitCodes.usage, message })
 
 /**
- * Whoever read what the program says has gone away: a program that only prints has come to its end, and one that works
- * goes by what its work came to.
+ * The reader of standard output closed it. A program that only prints ends with success; a program that runs inputs ends
+ * with the code of their outcomes.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const readerGone: CliFailure = new CliFailure({ code: exitCodes.answer, message: "" })
 
-/** @since 0.1.0 @category refinements */
+/** Whether the failure is `readerGone`. @since 0.1.0 @category refinements */
 export const isReaderGone = (failure: CliFailure): boolean => failure.code === exitCodes.answer
 
-/** What the program says cannot be written, to a full disk for example. @since 0.1.0 @category constructors */
+/** A write to standard output failed, for example on a full disk. @since 0.1.0 @category constructors */
 export const unwritable = (detail: string): CliFailure =>
   new CliFailure({ code: exitCodes.failed, message: `Standard output cannot be written: ${sentence(detail)}` })
 
-/** A failure that also says what has been done. @since 0.1.0 @category combinators */
+/** Appends to the message of a failure what the program has done. @since 0.1.0 @category combinators */
 export const adding = (done: string) => (failure: CliFailure): CliFailure =>
   isReaderGone(failure) ? failure : new CliFailure({ code: failure.code, message: `${failure.message} ${done}` })
 
-/** The file went away while it was open, or is missing where a store was. @since 0.1.0 @category constructors */
+/** The file was removed, renamed or replaced while it was open, or is missing where a store was. @since 0.1.0 @category constructors */
 export const ofLost = ({ detail, path, rescued }: StoreLost): CliFailure =>
   new CliFailure({
     code: exitCodes.lost,
@@ -64,7 +65,7 @@ export const ofLost = ({ detail, path, rescued }: StoreLost): CliFailure =>
       rescued === undefined
         ? `Put the file back, with its log if there is one, or begin again with --accept-loss.`
         : `All that it held was saved as ${rescued}: use it with --db ${rescued}, or move it back to ${path}. ` +
-          `What had not ended runs with: meerkat resume --db ${rescued}. ` +
+          `Run its open inputs with: meerkat resume --db ${rescued}. ` +
           "To begin again without it, use --accept-loss."
     }`
   })
@@ -89,25 +90,25 @@ export const ofReadError = (db: string) => (error: ReadError): CliFailure =>
     ? new CliFailure({
       code: exitCodes.failed,
       message: "The conversation was replaced while it was read, and the rest of the old one is gone. " +
-        "The same command may be repeated."
+        "Run the same command again."
     })
     : new CliFailure({ code: exitCodes.unusable, message: `${db} cannot be read: ${detailOf(error)}` })
 
-/** There is no file to look into, or to go on from. @since 0.1.0 @category constructors */
+/** The store file does not exist, and the command does not create one. @since 0.1.0 @category constructors */
 export const noStore = (path: string): CliFailure =>
   new CliFailure({
     code: exitCodes.unusable,
     message: `There is no store at ${path}. Name one with --db, or in MEERKAT_DB.`
   })
 
-/** @since 0.1.0 @category constructors */
+/** The store has no session of this name. @since 0.1.0 @category constructors */
 export const noSession = (db: string, sessionId: string): CliFailure =>
   new CliFailure({
     code: exitCodes.failed,
     message: `There is no session "${sessionId}" in ${db}. See: meerkat sessions --db ${db}`
   })
 
-/** The session did not take the command. @since 0.1.0 @category constructors */
+/** The session refused the command. @since 0.1.0 @category constructors */
 export const ofDriverError = (error: RuntimeDriverError): CliFailure => {
   switch (error._tag) {
     case "NotReady":
@@ -120,22 +121,22 @@ export const ofDriverError = (error: RuntimeDriverError): CliFailure => {
     case "Internal":
       return new CliFailure({
         code: exitCodes.unusable,
-        message: `${sentence(error.message)}${error.retryable ? " The same command may be repeated." : ""}`
+        message: `${sentence(error.message)}${error.retryable ? " Run the same command again." : ""}`
       })
   }
 }
 
-/** Where an input stands that only goes along with others. @since 0.1.0 @category constructors */
+/** The state of an input that only rides along with others. @since 0.1.0 @category constructors */
 export const isHeld = "is held: it waits for another input"
 
-/** Nothing is left to run that would take the input along. @since 0.1.0 @category constructors */
+/** The input waits for another input, and the session has no other input to run. @since 0.1.0 @category constructors */
 export const heldBack = (inputId: InputId, sessionId: SessionId): CliFailure =>
   new CliFailure({
     code: exitCodes.refused,
     message: `Input ${inputId}, which has this key, ${isHeld} of session "${sessionId}".`
   })
 
-/** Something is wrong with one session. @since 0.1.0 @category constructors */
+/** A session or its store failed. @since 0.1.0 @category constructors */
 export const ofSessionError = (db: string) => (error: RuntimeDriverError | ReadError): CliFailure => {
   switch (error._tag) {
     case "BodyReplaced":
@@ -150,14 +151,14 @@ export const ofSessionError = (db: string) => (error: RuntimeDriverError | ReadE
   }
 }
 
-/** Which of two codes says more about several inputs and sessions. @since 0.1.0 @category combinators */
+/** Returns the more severe of two codes; the program ends with the most severe one. @since 0.1.0 @category combinators */
 export const worse = (one: ExitCode, other: ExitCode): ExitCode => {
   const order: ReadonlyArray<ExitCode> = [exitCodes.answer, exitCodes.timeout, exitCodes.failed]
   const rank = (code: ExitCode) => order.includes(code) ? order.indexOf(code) : order.length
   return rank(other) > rank(one) ? other : one
 }
 
-/** How an input ended, as an exit code. @since 0.1.0 @category accessors */
+/** Returns the exit code of an outcome. @since 0.1.0 @category accessors */
 export const codeOf = (outcome: CompletionOutcome): ExitCode => {
   switch (outcome._tag) {
     case "Completed":
@@ -175,7 +176,7 @@ export const codeOf = (outcome: CompletionOutcome): ExitCode => {
   }
 }
 
-/** Why there is no answer, for people. @since 0.1.0 @category accessors */
+/** Returns the reason why an input has no answer, for a message. @since 0.1.0 @category accessors */
 export const whyOf = (outcome: CompletionOutcome): string =>
   outcome._tag === "Abandoned" || outcome._tag === "AbandonedWithError"
     ? outcome.reason.replace(/^apply failed: /, "")
@@ -204,7 +205,7 @@ const openSentence = (
     case "StoreRegressed":
       return `${error.path} is older than what it acknowledged (commit ${error.found} instead of ` +
         `${error.acknowledged}): it was restored from a copy, moved, or lost its log. It was left as it is; put the ` +
-        "newer file back, or take this one for the truth with --accept-loss."
+        "newer file back, or continue from this file with --accept-loss."
     case "StoreCorrupt":
       return `${db} is damaged (${error.table} ${error.key}: ${error.detail}). It was left as it is.`
     case "StoreBusy":

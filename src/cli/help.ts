@@ -1,5 +1,6 @@
 /**
- * Help as people read it: the overview is written by hand, that of a command comes from its options.
+ * The help texts. The overview is written by hand; the help of a command comes from its options, without the lines that
+ * every option repeats.
  *
  * @since 0.1.0
  */
@@ -29,11 +30,11 @@ The store is --db FILE, else $MEERKAT_DB, else meerkat.db in the working directo
 Exit codes: 0 answer, 1 failed, 2 usage, 3 store locked, 4 store unusable, 5 refused by the session's state,
 7 store lost (its file was removed, renamed or replaced), 124 timeout, 130 interrupted.`
 
-/** Whether this command line asks for the overview. @since 0.1.0 @category parsing */
+/** Whether the command line requests the overview. @since 0.1.0 @category parsing */
 export const asksForOverview = (args: ReadonlyArray<string>): boolean =>
   args.length === 0 || (args.length === 1 && ["--help", "-h", "help"].includes(args[0] ?? ""))
 
-/** Help of one command without what is true of every option. @since 0.1.0 @category output */
+/** Returns the help of a command without the generic lines of its options. @since 0.1.0 @category output */
 export const condensed = (text: string): string =>
   text
     .split("\n")

@@ -1,5 +1,6 @@
 /**
- * The machine of one command: on the store of `--db`, with the limits of the command line.
+ * Builds the machine of one command on the store of `--db`, with the limits of the command line. The commands `run`,
+ * `send` and `resume` call it. It closes machine and store in order, and reports the loss of the store.
  *
  * @since 0.1.0
  */
@@ -16,7 +17,7 @@ import { RuntimeStore } from "../../services/RuntimeStore.js"
 import type { StoreLost } from "../domain/StoreErrors.js"
 import { type CliFailure, ofLost, ofOpenError, usage } from "./failure.js"
 
-/** @since 0.1.0 @category models */
+/** The options that the machine needs. @since 0.1.0 @category models */
 export interface MachineFlags {
   readonly db: string
   readonly acceptLoss: boolean
@@ -25,7 +26,8 @@ export interface MachineFlags {
 }
 
 /**
- * Builds the store and the machine. The program keeps keys for ever: the same `--key` means the same input, whenever.
+ * Builds the store and the machine. Fails when the store cannot be opened or the environment holds an invalid limit. Keys
+ * never expire, so that the same `--key` always names the same input.
  *
  * @since 0.1.0
  * @category layers
@@ -39,7 +41,7 @@ export const layer = (flags: MachineFlags): Layer.Layer<MeerkatMachine | Runtime
       keyRetentionCount: Option.none(),
       maxCommitBytes
     }),
-    (error) => usage(`The environment is wrong: ${String(error)}`)
+    (error) => usage(`An environment variable is invalid: ${String(error)}`)
   )
   const store = Layer.mapError(
     RuntimeStoreSqlite.layer({ filename: flags.db, acceptRegress: flags.acceptLoss, maxCommitBytes }),
@@ -49,8 +51,8 @@ export const layer = (flags: MachineFlags): Layer.Layer<MeerkatMachine | Runtime
 }
 
 /**
- * Runs an effect with the machine; both are closed in order when it ends, however it ends. When the store is lost
- * meanwhile, or found to be lost when it is closed, the program ends with that, whatever the effect came to.
+ * Runs an effect with the machine, and closes machine and store in order when it ends, fails or is interrupted. If the
+ * store is lost during the effect or at its close, the program fails with that loss instead of the effect's result.
  *
  * @since 0.1.0
  * @category running
@@ -71,15 +73,15 @@ export const provide = (flags: MachineFlags) =>
 
 // --- internal ---
 
-/** Its waiters hear of a loss and end it, with what they know; whatever does not end is ended. */
+/** Lets the effect report its outcomes after a loss of the store, and interrupts it after `farewell`. */
 const untilLost = <A, E, R>(self: Effect.Effect<A, E, R>, lost: Effect.Effect<never, StoreLost>) =>
   firstOf(self, Effect.mapError(Effect.tapError(lost, () => Effect.sleep(farewell)), ofLost))
 
 const farewell = Duration.millis(500)
 
-/** Fails if the store has been lost by now. */
+/** Fails if the store is lost. */
 const hasEnded = (lost: Effect.Effect<never, StoreLost>): Effect.Effect<void, StoreLost> =>
   firstOf(lost, Effect.sleep(0))
 
-/** Room for any answer that `--max-output` allows, and for what a document of it holds beside its text. */
+/** Returns a limit for commits that fits every answer of `--max-output`, with the rest of its JSON document. */
 const commitBytes = (maxOutput: number): number => 16 * 1024 * 1024 + 4 * maxOutput

@@ -1,5 +1,6 @@
 /**
- * Options that several commands share.
+ * The options and arguments that several commands share, with their help texts. An invalid value fails with the accepted
+ * form.
  *
  * @since 0.1.0
  */
@@ -14,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { SessionId } from "../domain/Ids.js"
 
-/** @since 0.1.0 @category options */
+/** `--db`. @since 0.1.0 @category options */
 export const db = Options.text("db").pipe(
   Options.withPseudoName("FILE"),
   Options.withFallbackConfig(Config.string("MEERKAT_DB")),
@@ -22,56 +23,56 @@ export const db = Options.text("db").pipe(
   Options.withDescription("The store. Default: $MEERKAT_DB, else meerkat.db in the working directory.")
 )
 
-/** @since 0.1.0 @category options */
+/** `--accept-loss`. @since 0.1.0 @category options */
 export const acceptLoss = Options.boolean("accept-loss").pipe(
   Options.withDescription(
-    "Go on although the store is missing or older than what it acknowledged: what is there becomes the truth, and a " +
-      "missing store begins again."
+    "Start although the store is missing or older than what it acknowledged: continue from the present file, or " +
+      "create a missing one."
   )
 )
 
-/** @since 0.1.0 @category options */
+/** `--json`. @since 0.1.0 @category options */
 export const json = Options.boolean("json").pipe(
   Options.withDescription("Print JSON documents, one per line.")
 )
 
-/** A name that can be one of a session, or a sentence that says what can. @since 0.1.0 @category parsing */
+/** Returns the id of a session; fails with the accepted form. @since 0.1.0 @category parsing */
 export const sessionId = (what: string, name: string): Effect.Effect<SessionId, string> =>
   Effect.mapError(
     Schema.decode(SessionId)(name).pipe(Effect.filterOrFail(isUtf8)),
     () => `${what} takes a name of 1 to 200 characters without control characters, in UTF-8.`
   )
 
-/** @since 0.1.0 @category options */
+/** The argument `session`. @since 0.1.0 @category options */
 export const session = Args.text({ name: "session" }).pipe(
   Args.withDescription("Name of the session."),
   Args.mapEffect((name) => Effect.mapError(sessionId("A session", name), HelpDoc.p))
 )
 
-/** @since 0.1.0 @category options */
+/** The argument `prompt`. @since 0.1.0 @category options */
 export const prompt = Args.text({ name: "prompt" }).pipe(
   Args.repeated,
   Args.withDescription("The prompt; - reads it from standard input.")
 )
 
-/** @since 0.1.0 @category options */
+/** `--key`. @since 0.1.0 @category options */
 export const key = Options.text("key").pipe(
   Options.withPseudoName("KEY"),
-  // an empty one, from a variable that is not set for example, would make one input of all
+  // an empty key, for example from an unset variable, would give every input the same key
   Options.mapEffect((text) =>
     parsed(
       "key",
       text.trim() === "" || !isUtf8(text) ? Option.none() : Option.some(text),
-      "a name in UTF-8, not nothing"
+      "a non-empty name in UTF-8"
     )
   ),
   Options.optional,
   Options.withDescription(
-    "Names this input within its session: once it has an outcome, the same key prints that and runs nothing."
+    "Names this input within its session: once it has an outcome, the same key prints the outcome and runs nothing."
   )
 )
 
-/** What makes an executor of a program. @since 0.1.0 @category options */
+/** The options of commands that run a program as executor. @since 0.1.0 @category options */
 export const executor = {
   exec: Options.text("exec").pipe(
     Options.withPseudoName("CMD"),
@@ -83,19 +84,19 @@ export const executor = {
   ),
   input: Options.choice("input", ["text", "json"]).pipe(
     Options.withDefault("text"),
-    Options.withDescription("What the program reads: the prompt, or the whole turn with its history as JSON.")
+    Options.withDescription("The program's input: the prompt, or the complete turn with its history as JSON.")
   ),
   output: Options.choice("output", ["text", "json"]).pipe(
     Options.withDefault("text"),
     Options.withDescription(
-      "What the program writes: the answer, or a JSON document {\"text\": …, \"data\"?: …, \"usage\"?: …}."
+      "The program's output: the answer, or a JSON document {\"text\": …, \"data\"?: …, \"usage\"?: …}."
     )
   ),
   timeout: Options.text("timeout").pipe(
     Options.withPseudoName("DURATION"),
     Options.mapEffect((text) => parsed("timeout", durationOf(text), "a duration such as 90, 90s, 500ms, 5m or 2h")),
     Options.optional,
-    Options.withDescription("Bound of one attempt (90 or 90s, 500ms, 5m, 2h). Default: none.")
+    Options.withDescription("The time limit of one attempt (90 or 90s, 500ms, 5m, 2h). Default: none.")
   ),
   attempts: Options.integer("attempts").pipe(
     Options.withPseudoName("N"),
@@ -103,21 +104,21 @@ export const executor = {
     Options.mapEffect((n) => parsed("attempts", n >= 1 ? Option.some(n) : Option.none(), "a number of at least 1")),
     Options.withDefault(1),
     Options.withDescription(
-      "How often an input may fail before it is given up. Default: $MEERKAT_MAX_ATTEMPTS, else 1."
+      "The number of attempts before an input is abandoned. Default: $MEERKAT_MAX_ATTEMPTS, else 1."
     )
   ),
   allowEmpty: Options.boolean("allow-empty").pipe(
-    Options.withDescription("An empty answer is an answer.")
+    Options.withDescription("Accept an empty answer.")
   ),
   maxOutput: Options.text("max-output").pipe(
     Options.withPseudoName("SIZE"),
     Options.mapEffect((text) => parsed("max-output", sizeOf(text), "a size such as 1000, 64KiB or 16MiB")),
     Options.withDefault(16 * 1024 * 1024),
-    Options.withDescription("Most that the program may write (bytes, KiB, MiB). Default: 16MiB.")
+    Options.withDescription("The limit of the program's output (bytes, KiB, MiB). Default: 16MiB.")
   )
 }
 
-/** What a command knows of its executor. @since 0.1.0 @category models */
+/** The parsed options of an executor. @since 0.1.0 @category models */
 export interface ExecutorFlags {
   readonly exec: Option.Option<string>
   readonly input: "text" | "json"
@@ -130,7 +131,7 @@ export interface ExecutorFlags {
 
 // --- internal ---
 
-/** Bytes of the command line that are no UTF-8 arrive as U+FFFD: two such names would be one. */
+/** Node replaces invalid UTF-8 in arguments by U+FFFD, so that two different names could become equal. */
 const isUtf8 = (name: string): boolean => !name.includes("\ufffd")
 
 const parsed = <A>(
@@ -143,7 +144,7 @@ const parsed = <A>(
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const sizes = { b: 1, k: 1024, kib: 1024, m: 1024 ** 2, mib: 1024 ** 2, g: 1024 ** 3, gib: 1024 ** 3 }
 
-/** A number with a unit; the amount in the unit 1, none unless it is positive and finite. */
+/** Parses a number with a unit. Returns the amount in the base unit, if it is positive and a safe integer. */
 const amount = (text: string, factors: Readonly<Record<string, number>>, plain: string): Option.Option<number> => {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim())
   const unit = match?.[2]?.toLowerCase()

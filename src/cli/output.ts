@@ -1,5 +1,6 @@
 /**
- * What the program says: answers and data on standard output, everything else on standard error.
+ * The output of the program: answers and data on standard output, everything else on standard error. Every command prints
+ * through this module. Text of agents cannot control the terminal.
  *
  * @since 0.1.0
  */
@@ -11,7 +12,7 @@ import { wellFormedJson } from "../domain/Text.js"
 import { type CliFailure, readerGone, unwritable } from "./failure.js"
 import { colours, condensed } from "./help.js"
 
-/** A line of data; it is written when this returns. @since 0.1.0 @category output */
+/** Writes a line of data, and completes when it is written. Fails when the reader is gone or the write fails. @since 0.1.0 @category output */
 export const line = (text: string): Effect.Effect<void, CliFailure> =>
   Effect.async((resume) => {
     process.stdout.write(`${text}\n`, (error) =>
@@ -22,16 +23,16 @@ export const line = (text: string): Effect.Effect<void, CliFailure> =>
       ))
   })
 
-/** One JSON document on a line of its own. @since 0.1.0 @category output */
+/** Writes one JSON document on its own line. @since 0.1.0 @category output */
 export const json = (value: unknown): Effect.Effect<void, CliFailure> => line(wellFormedJson(JSON.stringify(value)))
 
-/** A line for the person who watches. @since 0.1.0 @category output */
+/** Writes a line for people on standard error. @since 0.1.0 @category output */
 export const note = (text: string): Effect.Effect<void> =>
   Effect.sync(() => void process.stderr.write(`${visible(text)}\n`))
 
 /**
- * A text as a terminal may show it: what agents write could move its cursor, change its colours or its title. Lines and
- * tabs stay.
+ * Replaces the control characters of a text by visible ones. The output of an agent could otherwise move the cursor of
+ * the terminal, or change its colours or title. Line ends and tabs stay.
  *
  * @since 0.1.0
  * @category output
@@ -44,8 +45,8 @@ export const visible = (text: string): string =>
   })
 
 /**
- * A stream that breaks is no reason for a stack trace. Whoever writes data is told by its own write; that nobody can
- * watch is nothing that could be said, and the work goes on.
+ * Prevents a stack trace when standard output or standard error breaks. `line` reports a broken standard output itself.
+ * A broken standard error cannot be reported, and the work continues.
  *
  * @since 0.1.0
  * @category output
@@ -55,13 +56,13 @@ export const listenForBrokenStreams = (): void => {
   process.stderr.on("error", () => {})
 }
 
-/** Rows with aligned columns. @since 0.1.0 @category output */
+/** Writes rows with aligned columns. @since 0.1.0 @category output */
 export const table = (
   header: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<string>>
 ): Effect.Effect<void, CliFailure> => line(aligned(header, rows))
 
-/** The text of a table. @since 0.1.0 @category output */
+/** Returns the text of a table. @since 0.1.0 @category output */
 export const aligned = (header: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const all = [header, ...rows.map((row) => row.map(visible))]
   const widths = header.map((_, column) => all.reduce((most, row) => Math.max(most, (row[column] ?? "").length), 0))
@@ -69,16 +70,16 @@ export const aligned = (header: ReadonlyArray<string>, rows: ReadonlyArray<Reado
   return text.join("\n")
 }
 
-/** Epoch milliseconds as people read them. @since 0.1.0 @category output */
+/** Formats epoch milliseconds as date and time in UTC. @since 0.1.0 @category output */
 export const time = (at: number): string => DateTime.formatIso(DateTime.unsafeMake(at)).replace("T", " ").slice(0, 19)
 
-/** The beginning of a text, on one line. @since 0.1.0 @category output */
+/** Returns the beginning of a text on one line. @since 0.1.0 @category output */
 export const brief = (text: string, limit = 60): string => {
   const flat = text.replace(/\s+/g, " ").trim()
   return flat.length > limit ? `${flat.slice(0, limit - 1).replace(halfPair, "")}…` : flat
 }
 
-/** Help condensed, and without colours where nobody sees them. @since 0.1.0 @category output */
+/** Condenses the help texts, and removes colours when the output is not a terminal. @since 0.1.0 @category output */
 export const withHelpfulConsole = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Console.consoleWith((console) =>
     Effect.withConsole(self, {
@@ -93,7 +94,7 @@ export const withHelpfulConsole = <A, E, R>(self: Effect.Effect<A, E, R>): Effec
 /** Control characters other than tabs and ends of lines. */
 const control = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]|\r(?!\n)/g
 
-/** A character of two halves whose second one was cut off. */
+/** The first half of a surrogate pair at the end of a text. */
 const halfPair = /[\ud800-\udbff]$/
 
 const isBrokenPipe = (error: Error): boolean => Predicate.hasProperty(error, "code") && error.code === "EPIPE"

@@ -1,10 +1,14 @@
-/** @since 0.1.0 */
+/**
+ * The command `meerkat resume` with its options. Its body is loaded only when the command runs.
+ *
+ * @since 0.1.0
+ */
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Common from "./options.js"
 
-/** `meerkat resume`: runs what is pending. @since 0.1.0 @category commands */
+/** `meerkat resume`: runs the open inputs. @since 0.1.0 @category commands */
 export const resume = Command.make(
   "resume",
   {
@@ -15,4 +19,4 @@ export const resume = Command.make(
     sessions: Common.session.pipe(Args.repeated)
   },
   (flags) => Effect.flatMap(Effect.promise(() => import("./runPending.js")), ({ runPending }) => runPending(flags))
-).pipe(Command.withDescription("Run what is pending, in the named sessions or in all, one session after the other."))
+).pipe(Command.withDescription("Run the open inputs of the named or of all sessions, one session after the other."))

@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The command `meerkat run` with its options. Its body is loaded only when the command runs.
+ *
+ * @since 0.1.0
+ */
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Effect from "effect/Effect"

@@ -1,5 +1,6 @@
 /**
- * What `meerkat resume` does.
+ * The body of `meerkat resume`: runs the open inputs of the named sessions, or of all. A failure of one session is
+ * reported and does not stop the others; the program ends with the most severe exit code.
  *
  * @since 0.1.0
  */
@@ -39,7 +40,7 @@ import * as Progress from "./progress.js"
 import { look } from "./readStore.js"
 import * as Report from "./report.js"
 
-/** @since 0.1.0 @category models */
+/** The parsed options of `meerkat resume`. @since 0.1.0 @category models */
 export interface ResumeFlags extends ExecutorFlags {
   readonly db: string
   readonly acceptLoss: boolean
@@ -47,16 +48,16 @@ export interface ResumeFlags extends ExecutorFlags {
   readonly sessions: ReadonlyArray<SessionId>
 }
 
-/** Runs what is pending, one session after the other. @since 0.1.0 @category commands */
+/** Runs the open inputs, one session after the other; an interruption keeps inputs without an outcome. @since 0.1.0 @category commands */
 export const runPending = (flags: ResumeFlags): Effect.Effect<void, CliFailure, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const command = yield* Executor.command(flags.exec)
     const files = yield* FileSystem.FileSystem
     const isThere = yield* Effect.orElseSucceed(files.exists(flags.db), () => true)
-    // a reader makes no store, and tells one that went missing from one that never was
+    // a reader creates no store, and reports a lost store as lost
     if (!isThere) return yield* Effect.zipRight(look(flags.db, () => Effect.void), noStore(flags.db))
     yield* resumeAll(flags, command).pipe(
-      // nobody would see the other answers: they are for a next time
+      // the reader of the answers is gone: leave the other inputs for the next run
       Effect.catchIf(isReaderGone, () => Effect.interrupt),
       Machine.provide(flags),
       Effect.onInterrupt(() => note("interrupted: what has not ended is kept and runs with the next run or resume"))
@@ -69,7 +70,7 @@ interface Job {
   readonly flags: ResumeFlags
   readonly executor: CoreExecutor
   readonly progress: Progress.Progress
-  /** the code that the program ends with */
+  /** The most severe exit code so far; the program ends with it. */
   readonly worst: Ref.Ref<ExitCode>
 }
 
@@ -91,7 +92,7 @@ const resumeAll = (flags: ResumeFlags, command: Parameters<typeof Executor.make>
 
 const isPending = ({ lifecycle, pendingInputs }: StoredSession) => pendingInputs > 0 && lifecycle !== "destroyed"
 
-/** That some cannot be read is told, and does not stop the others. */
+/** Returns all sessions with open inputs. Reports a damaged row and returns the readable sessions. */
 const everyPending = (job: Job) =>
   Effect.gen(function*() {
     const store = yield* RuntimeStore
@@ -105,7 +106,7 @@ const everyPending = (job: Job) =>
     return Array.from(stored).filter(isPending).map(({ sessionId }) => sessionId)
   })
 
-/** A name that is not there is told like any other failure, and the others run. */
+/** Returns the named sessions with open inputs. Reports an unknown name and returns the others. */
 const namedPending = (job: Job) =>
   Effect.gen(function*() {
     const { db, sessions } = job.flags
@@ -121,7 +122,7 @@ const namedPending = (job: Job) =>
     )
   })
 
-/** What is wrong with one session is told, and does not stop the others. */
+/** Runs one session. Reports its failure and does not fail, except when standard output fails. */
 const resume = (job: Job, sessionId: SessionId) =>
   Effect.gen(function*() {
     const machine = yield* MeerkatMachine
@@ -149,8 +150,8 @@ const runAll = (job: Job, machine: MeerkatMachineService, sessionId: SessionId) 
   }))
 
 /**
- * Tells ends as they come. When nothing is left that drives, what went along with it has ended as well, and the rest
- * waits for a next time.
+ * Prints outcomes as inputs end, until every driving input has ended. The inputs that rode along have ended by then; an
+ * input that still waits is printed as held.
  */
 const tellEnds = (job: Job, machine: MeerkatMachineService, sessionId: SessionId, open: ReadonlyArray<Open>) =>
   Effect.gen(function*() {
@@ -187,7 +188,7 @@ const noted = ({ progress, worst }: Job, { code, message }: CliFailure) =>
 const failed = (job: Job, sessionId: SessionId, { code, message }: CliFailure) =>
   noted(job, new CliFailure({ code, message: `${sessionId}: ${message}` }))
 
-/** That nothing took it along is no failure: it is what it was given for. */
+/** Prints that an input is held. This is not a failure: its sender asked for it. */
 const held = ({ flags, progress }: Job, sessionId: SessionId, inputId: InputId) =>
   flags.json
     ? json({ session: sessionId, input: inputId, status: "held" })

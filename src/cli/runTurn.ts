@@ -1,5 +1,6 @@
 /**
- * What `meerkat run` does.
+ * The body of `meerkat run`: adds one prompt to a session, runs the session, and prints the answer. With `--key` a stored
+ * outcome is printed without a run.
  *
  * @since 0.1.0
  */
@@ -22,7 +23,7 @@ import * as Progress from "./progress.js"
 import { noStrayOption, promptOf } from "./prompt.js"
 import * as Report from "./report.js"
 
-/** @since 0.1.0 @category models */
+/** The parsed options of `meerkat run`. @since 0.1.0 @category models */
 export interface RunFlags extends ExecutorFlags {
   readonly db: string
   readonly acceptLoss: boolean
@@ -54,7 +55,7 @@ interface Job {
   readonly sessionId: SessionId
   readonly key: string | null
   readonly text: string
-  /** the input is durable */
+  /** Whether the input is durable. */
   admitted: boolean
 }
 
@@ -81,7 +82,7 @@ const turn = (job: Job) =>
     return yield* Report.finish(store, { ...last, ...(job.key === null ? {} : { key: job.key }) }, job.flags.json)
   })
 
-/** The outcome that the store has for `--key`, in whatever state the session is. */
+/** Returns the outcome that the store holds for `--key`, if any; the session may be in any state. */
 const storedOutcome = ({ flags, key, sessionId }: Job) =>
   Effect.gen(function*() {
     if (key === null) return Option.none<Report.Ended>()
@@ -94,7 +95,7 @@ const storedOutcome = ({ flags, key, sessionId }: Job) =>
     return Option.map(row, ({ outcome }): Report.Ended => ({ sessionId, inputId, outcome, stored: true }))
   }).pipe(Effect.mapError(ofReadError(flags.db)))
 
-/** Adds the input, runs what the session has, and waits for the input's end. */
+/** Adds the input, runs the session, and waits for the outcome of the input. */
 const fresh = (job: Job) =>
   Effect.scoped(Effect.gen(function*() {
     const { flags, key, sessionId } = job
@@ -115,7 +116,7 @@ const fresh = (job: Job) =>
     yield* tellOthers(progress, open.filter(isOther))
     yield* machine.ensureSessionWithExecutor(sessionId, Executor.make(job.command, flags, progress.onStderr))
     const outcome = yield* outcomeOf(machine, sessionId, completion, open)
-    // others that ended at the same moment have their say; those that are open are not waited for
+    // lets other inputs that ended at the same moment print their outcome; open inputs are not awaited
     yield* Effect.yieldNow()
     if (Option.isNone(outcome)) {
       return yield* heldBack(completion.inputId, sessionId)
@@ -125,7 +126,7 @@ const fresh = (job: Job) =>
     Effect.mapError((error) => error._tag === "CliFailure" ? error : ofSessionError(job.flags.db)(error))
   )
 
-/** The key may name an input that only goes along with others: it is not waited for once they have ended. */
+/** Waits for the outcome. If the key names an input that only rides along, it waits until the driving inputs end. */
 const outcomeOf = (
   machine: MeerkatMachineService,
   sessionId: SessionId,
@@ -139,7 +140,7 @@ const outcomeOf = (
     return yield* ended(machine, sessionId, inputId, waiter)
   })
 
-/** What was pending runs first; its answers are for the person who watches. */
+/** Prints the outcomes of the inputs that were pending before, as notes on standard error. */
 const tellOthers = (progress: Progress.Progress, open: ReadonlyArray<Completion>) =>
   Effect.forEach(
     open,

@@ -1,9 +1,13 @@
-/** @since 0.1.0 */
+/**
+ * The command `meerkat send` with its options. Its body is loaded only when the command runs.
+ *
+ * @since 0.1.0
+ */
 import * as Command from "@effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Common from "./options.js"
 
-/** `meerkat send`: queues work. @since 0.1.0 @category commands */
+/** `meerkat send`: queues a prompt. @since 0.1.0 @category commands */
 export const send = Command.make(
   "send",
   {

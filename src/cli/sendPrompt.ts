@@ -1,5 +1,5 @@
 /**
- * What `meerkat send` does.
+ * The body of `meerkat send`: stores a prompt without running it, and prints the id of its input.
  *
  * @since 0.1.0
  */
@@ -13,7 +13,7 @@ import * as Machine from "./machine.js"
 import { json, line } from "./output.js"
 import { noStrayOption, promptOf } from "./prompt.js"
 
-/** @since 0.1.0 @category models */
+/** The parsed options of `meerkat send`. @since 0.1.0 @category models */
 export interface SendFlags {
   readonly db: string
   readonly acceptLoss: boolean
@@ -23,7 +23,7 @@ export interface SendFlags {
   readonly prompt: ReadonlyArray<string>
 }
 
-/** Queues a prompt and prints the id of its input; it is durable then. @since 0.1.0 @category commands */
+/** Queues a prompt; prints the id of its input when the input is durable. @since 0.1.0 @category commands */
 export const sendPrompt = (flags: SendFlags): Effect.Effect<void, CliFailure> =>
   Effect.gen(function*() {
     yield* noStrayOption(flags.prompt, "stands after --, or goes through standard input: -")

@@ -1,6 +1,6 @@
 /**
- * Any store, with trouble on demand: counts every call, fails or parks the n-th one before or after the real call,
- * loses acknowledgements, shows images that differ from what is stored.
+ * Wraps any store and injects faults on demand. It counts every call, fails or parks the n-th call before or after the
+ * real call, loses acknowledgements, and changes the images that openings read.
  *
  * @example
  * ```ts
@@ -38,30 +38,30 @@ export type Verb = Exclude<keyof Store, "kind">
 /** A verb that only reads. @since 0.1.0 @category models */
 export type ReadVerb = Exclude<Verb, "commit" | "openRuntime">
 
-/** Which call is meant. @since 0.1.0 @category models */
+/** Selects one call. @since 0.1.0 @category models */
 export interface Where {
-  /** the n-th matching call from now on, from 1; the next one if absent */
+  /** The n-th matching call from now, from 1. Default: the next call. */
   readonly nth?: number
-  /** only calls about this runtime */
+  /** Only calls for this runtime. Default: calls for every runtime. */
   readonly runtimeId?: RuntimeId
-  /** before the real call, or when it was made and its answer is on the way; before if absent */
+  /** Before the real call, or after it and before its answer. Default: before. */
   readonly when?: "before" | "after"
 }
 
-/** A call that is going to be held. @since 0.1.0 @category models */
+/** A call to be held. @since 0.1.0 @category models */
 export interface Parked {
-  /** completes when the call is there */
+  /** Completes when the call arrives. */
   readonly reached: Effect.Effect<void>
   readonly release: Effect.Effect<void>
 }
 
-/** The troublemaker of a store. @since 0.1.0 @category models */
+/** The controls of a faulty store. @since 0.1.0 @category models */
 export interface FaultyStore {
-  /** calls of a verb so far */
+  /** Returns the number of calls of a verb so far. */
   readonly calls: (verb: Verb) => number
-  /** calls that may write: commits and openings */
+  /** Returns the number of calls that may write: commits and openings. */
   readonly writes: () => number
-  /** what was asked to be committed, in order */
+  /** Returns the submitted commits, in order. */
   readonly commits: () => ReadonlyArray<RuntimeCommit>
   readonly failCommit: (error: CommitError, where?: Where) => void
   /**
@@ -69,23 +69,23 @@ export interface FaultyStore {
    * or `heal` runs: a full disk, a lock that another program holds.
    */
   readonly outage: (error: StoreBusy | StoreFull | StoreIo, where?: Pick<Where, "runtimeId">) => () => void
-  /** the commit happens, and the answer is that nobody knows */
+  /** Commits, and answers that the outcome is unknown. */
   readonly loseAck: (where?: Omit<Where, "when">) => void
   readonly failOpen: (error: CommitError | ReadError, where?: Where) => void
   readonly failRead: (verb: ReadVerb, error: ReadError, where?: Where) => void
   readonly park: (verb: Verb, where?: Where) => Parked
-  /** what an opening is shown instead of what is stored */
+  /** Changes the image that an opening reads. */
   readonly tamper: (change: (image: RuntimeImage) => RuntimeImage, where?: Omit<Where, "when">) => void
-  /** no more trouble: forgets what was asked for, releases what is parked */
+  /** Removes every fault and releases every parked call. */
   readonly heal: Effect.Effect<void>
-  /** the store with the trouble in front of it */
+  /** Wraps a store with these faults. */
   readonly decorate: (store: Store) => Store
 }
 
-/** A troublemaker that does nothing yet. @since 0.1.0 @category constructors */
+/** Makes the controls, without a fault. @since 0.1.0 @category constructors */
 export const make: Effect.Effect<FaultyStore> = Effect.sync(() => unsafeMake())
 
-/** The store that is provided, decorated. @since 0.1.0 @category layers */
+/** Wraps the provided store with the faults. @since 0.1.0 @category layers */
 export const layer = (faults: FaultyStore): Layer.Layer<RuntimeStore, never, RuntimeStore> =>
   Layer.effect(RuntimeStore, Effect.map(RuntimeStore, faults.decorate))
 
@@ -116,7 +116,7 @@ interface Outage {
 
 const counted = (where: Where) => ({ where, left: where.nth ?? 1 })
 
-/** Those whose turn it is; they are used up. */
+/** Removes and returns the rules that apply to this call. */
 const due = <R extends Counted>(rules: Array<R>, runtimeId: RuntimeId | null): ReadonlyArray<R> => {
   const matching = rules.filter(({ where }) => where.runtimeId === undefined || where.runtimeId === runtimeId)
   for (const rule of matching) rule.left--
@@ -146,7 +146,7 @@ const unsafeMake = (): FaultyStore => {
   const changes: Array<Change> = []
   const outages = new Set<Outage>()
   const parked = new Set<Effect.Latch>()
-  /** A write, refused as long as an outage lasts. */
+  /** Refuses a write during an outage. */
   const written = <A, E>(id: RuntimeId, self: Effect.Effect<A, E>): Effect.Effect<A, E | Outage["error"]> =>
     Effect.suspend((): Effect.Effect<A, E | Outage["error"]> => {
       for (const { error, runtimeId } of outages) {

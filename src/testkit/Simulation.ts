@@ -1,6 +1,7 @@
 /**
- * Puts the machine, or your own executor on it, through what one seed decides: scheduling, time, faults of the store at
- * every call, executors, clients, crashes and restarts. Whatever clients were told is held against what is stored.
+ * Tests the machine, or an executor of yours, in a simulated world. One seed decides the scheduling, the time, the faults
+ * of the store at every call, the executors, the clients, the crashes and the restarts. At the end the simulation
+ * compares the store with the answers that clients received.
  *
  * @example
  * ```ts
@@ -50,31 +51,31 @@ export type {
   Plan
 } from "./simulation/Plan.js"
 
-/** Where the lives of one seed keep what they store. @since 0.1.0 @category models */
+/** The store that the lives of one seed share. @since 0.1.0 @category models */
 export interface Backend {
-  /** the store as the next process finds it; asked once per life. Nothing may happen to the medium of the last life. */
+  /** Returns the store for the next process, once per life. The medium of the last life must stay free of faults. */
   readonly store: (life: { readonly last: boolean }) => Layer.Layer<RuntimeStore>
-  /** rows that can be looked at from outside; null when they cannot */
+  /** Reads stored rows from outside the process; null if the backend cannot. */
   readonly peek: ((runtimeId: RuntimeId) => Tables | undefined) | null
-  /** Whether the store of this life is lost and says so: the process dies a little later. Absent: never. */
+  /** Whether the store of this life reported its loss; the process dies soon after. Default: never. */
   readonly isLost?: () => boolean
-  /** A process ended: what it left behind is what the next one finds. Returns what the store did wrong, if anything. */
+  /** Runs after the end of a process, and keeps the medium for the next one. Returns the faults of the store, if any. */
   readonly ended: (end: Sim.SimEnd) => ReadonlyArray<string> | void
-  /** the seed is done with */
+  /** Releases the medium after the last life of the seed. */
   readonly close: () => void
 }
 
 /** @since 0.1.0 @category models */
 export interface SimulationOptions {
-  /** what is not left to the dice; see `Plan` */
+  /** The parts of the plan that the seed does not decide; see `Plan`. */
   readonly plan?: Partial<Omit<Plan, "seed">>
-  /** executors to try; absent: scripted ones, which do whatever an executor can do */
+  /** The executors to test. Default: scripted executors with every behaviour that an executor can have. */
   readonly executorFor?: ExecutorFor
-  /** absent: memory */
+  /** Makes the store of a seed. Default: in memory. */
   readonly backend?: (seed: number) => Backend
-  /** scheduler steps of one life, after which it is given up as one that never comes to rest (`stepLimit`); 3,000,000 if absent */
+  /** The maximum of scheduler steps per life; a longer life is reported as `stepLimit`. Default: 3,000,000. */
   readonly maxSteps?: number
-  /** collects lines of what happened */
+  /** Whether to collect a line per event. */
   readonly trace?: boolean
 }
 
@@ -82,16 +83,16 @@ export interface SimulationOptions {
 export interface SimulationReport {
   readonly seed: number
   readonly plan: Plan
-  /** empty, or what went wrong: the rule and what broke it */
+  /** The broken rules, each as `<rule>: <detail>`; empty if every rule held. */
   readonly violations: ReadonlyArray<string>
-  /** scheduler steps of all lives */
+  /** The scheduler steps of all lives. */
   readonly steps: number
   readonly restarts: number
-  /** how often each thing happened, by group */
+  /** The number of events of each kind, by group. */
   readonly tally: TallyRecord
-  /** equal hashes are equal runs */
+  /** A hash of the run: equal runs have equal hashes. */
   readonly trace: number
-  /** lines of what happened, if they were asked for */
+  /** The collected lines, if `trace` is set. */
   readonly lines: ReadonlyArray<string>
 }
 
@@ -110,7 +111,7 @@ export const memory = (): Backend => {
 export const simulate = (seed: number, options: SimulationOptions = {}): SimulationReport =>
   simulatePlan(Plans.make(seed, options.plan), options)
 
-/** Runs a plan: lives that end in the middle, then one that is left alone, then the books are checked. @since 0.1.0 @category running */
+/** Runs a plan: the lives that crash, then a last life without faults, then the audit. @since 0.1.0 @category running */
 export const simulatePlan = (plan: Plan, options: SimulationOptions = {}): SimulationReport => {
   const journal = Journal.make({ trace: options.trace ?? false })
   const ledger = StoreLedgers.make()
@@ -139,8 +140,8 @@ export const simulatePlan = (plan: Plan, options: SimulationOptions = {}): Simul
 }
 
 /**
- * The smallest plan found that still breaks the same rule, with the trace of its run: plans are made smaller as long as
- * they fail, at most `tries` times.
+ * Searches for a smaller plan that breaks the same rule: it reduces the plan while the rule still breaks, at most `tries`
+ * times. Returns the report of the smallest plan found, with the trace of its run.
  *
  * @since 0.1.0
  * @category running
@@ -163,7 +164,7 @@ export const shrink = (report: SimulationReport, options: SimulationOptions = {}
   return simulatePlan(best.plan, { ...options, trace: true })
 }
 
-/** Seeds `from`, `from + 1`, …; stops when the callback says so. @since 0.1.0 @category running */
+/** Runs the seeds `from`, `from + 1` and so on; stops when the callback returns false. @since 0.1.0 @category running */
 export const sweep = (
   from: number,
   seeds: number,
@@ -183,11 +184,11 @@ interface Lives {
   readonly progress: Progress
 }
 
-/** What all lives came to so far. */
+/** The sums over all lives so far. */
 interface Progress {
   steps: number
   trace: number
-  /** when the next one begins, in epoch milliseconds */
+  /** The start of the next life, in epoch milliseconds. */
   now: number | undefined
   readonly budget: { left: number }
 }
@@ -195,7 +196,7 @@ interface Progress {
 /** Scheduler steps between the loss of a store and the end of its process. */
 const stepsAfterLoss = 400
 
-/** The first rule that broke; a violation reads `<rule>: <detail>`. */
+/** Returns the first broken rule; a violation reads `<rule>: <detail>`. */
 const ruleOf = ({ violations }: SimulationReport): string | null => violations[0]?.split(":")[0] ?? null
 
 const worldOf = (plan: Plan, { backend, journal, ledger, life }: Lives, phase: { readonly calm: boolean }): World => ({
@@ -236,14 +237,14 @@ const live = (plan: Plan, options: SimulationOptions, lives: Lives): void => {
   const result = Sim.run(program, {
     seed: Math.imul(plan.seed + 1, 7919) + life,
     preempt: plan.preempt,
-    // a clock that runs ahead lets every deadline pass: not while everything is to come to rest
+    // a clock that runs ahead exceeds deadlines: the last life, which must come to rest, has a punctual clock
     haste: last ? 0 : plan.haste,
     maxSteps: options.maxSteps ?? 3_000_000,
     check: () => {
       steps++
       return journal.violations[0] ?? null
     },
-    // long enough that everyone who waits can be told
+    // leaves enough steps to answer every waiter
     dies: () => backend.isLost?.() === true && ++lostFor > stepsAfterLoss,
     ...(progress.now === undefined ? {} : { start: progress.now }),
     ...(crashAt === undefined ? {} : { crashAt })

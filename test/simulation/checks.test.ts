@@ -134,7 +134,7 @@ describe("a session that is brought to rest", () => {
       }
     })
     const [first] = violations(attached, (crew) => Audit.settle(broken(crew)))
-    assert.match(first ?? "", /22 no stranding: s0 cannot be attached any more: planted/)
+    assert.match(first ?? "", /22 no stranding: s0 cannot be attached again: planted/)
   })
 })
 

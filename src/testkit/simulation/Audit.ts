@@ -1,5 +1,6 @@
 /**
- * The end of a simulation: no more faults, everything comes to rest, and the books are checked.
+ * Checks the end of a simulation: without faults every session comes to rest, and the store agrees with the answers that
+ * clients received. The last life of a simulation calls it; each broken rule becomes a violation in the journal.
  *
  * @since 0.1.0
  */
@@ -22,7 +23,7 @@ import type { World } from "./World.js"
 import { incarnationOf, mayBeForgotten } from "./World.js"
 
 /**
- * 22, with nobody around who could wake anything: what waits beside a loop that has nothing else to do is taken up.
+ * Rule 22 without clients: an idle loop takes up every input that may run.
  *
  * @since 0.1.0
  * @category audit
@@ -30,13 +31,13 @@ import { incarnationOf, mayBeForgotten } from "./World.js"
 export const awake = (crew: Crew): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { journal, stopped } = crew.world
-    // what comes now comes from no client
+    // no client acts from here on
     stopped.clear()
     let before = yield* looks(crew)
-    // what waits behind others may have to wait for their runs: each look is held against the one before it
+    // an input may wait for the runs of inputs before it: compare each look with the look before it
     for (let round = 0; round < 5 && before.some(isOwed); round++) {
       yield* Effect.sleep("30 minutes")
-      everybodyTold(crew.world)
+      allTold(crew.world)
       const after = yield* looks(crew)
       for (const [at, id] of crew.sessions.entries()) {
         for (const { attempts, inputId } of stranded(before[at] ?? null, after[at] ?? null)) {
@@ -47,12 +48,12 @@ export const awake = (crew: Crew): Effect.Effect<void> =>
     }
   })
 
-/** Lets every session come to rest: 22 nothing is stranded, 23 retired sessions drain. @since 0.1.0 @category audit */
+/** Waits for every session to come to rest. Rules 22: no input is stranded; 23: retired sessions drain. @since 0.1.0 @category audit */
 export const settle = (crew: Crew): Effect.Effect<void> =>
-  // callers that were interrupted, or gave up, may have begun what ends only now
+  // calls that were interrupted or timed out may have begun work that ends later
   Effect.zipRight(Effect.sleep("5 minutes"), Effect.forEach(crew.sessions, rest(crew), { discard: true }))
 
-/** 24: with nothing to do, nothing happens, whatever time passes. `steps` counts those of the scheduler. @since 0.1.0 @category audit */
+/** Rule 24: an idle machine takes no steps while time passes. `steps` counts the steps of the scheduler. @since 0.1.0 @category audit */
 export const idle = (crew: Crew, steps: () => number): Effect.Effect<void> =>
   Effect.gen(function*() {
     yield* crew.machine.abortCommsDrains
@@ -60,17 +61,17 @@ export const idle = (crew: Crew, steps: () => number): Effect.Effect<void> =>
     const before = steps()
     yield* Effect.sleep("10 hours")
     const taken = steps() - before
-    if (taken > 200) violate(crew.world.journal, "24 no spin", `${taken} steps were taken with nothing to do`)
+    if (taken > 200) violate(crew.world.journal, "24 no spin", `the idle machine took ${taken} steps`)
   })
 
-/** Holds the store against what clients were told. @since 0.1.0 @category audit */
+/** Compares the store with the answers that clients received. @since 0.1.0 @category audit */
 export const books = (crew: Crew): Effect.Effect<void, never, RuntimeStore> =>
   Effect.suspend(() => {
-    everybodyTold(crew.world)
+    allTold(crew.world)
     return Effect.forEach(crew.sessions, (id) => Effect.orDie(session(crew, id)), { discard: true })
   })
 
-/** 1, after each death: what was acknowledged is in the image. @since 0.1.0 @category audit */
+/** Rule 1, after each death of a process: the image holds every acknowledged input. @since 0.1.0 @category audit */
 export const noLoss = (world: World): void => {
   const { journal, peek } = world
   if (peek === null) return
@@ -86,10 +87,10 @@ export const noLoss = (world: World): void => {
 // --- internal ---
 
 /**
- * 21, before the machine goes, which tells everybody something: who waits for an input that has ended was told so, unless
- * the session knows less than the store, or is another process's by now.
+ * Rule 21: every waiter of an ended input has its outcome. Exempt are sessions that know less than the store, and those
+ * that another process opened. Runs before the machine closes, since the close answers every waiter.
  */
-const everybodyTold = ({ doubtful, inFlight, journal, ledger, opened, reloading, waiting }: World): void => {
+const allTold = ({ doubtful, inFlight, journal, ledger, opened, reloading, waiting }: World): void => {
   for (const id of waiting.values()) {
     const { sessionId } = journal.inputs.get(id) ?? {}
     if (sessionId === undefined || !ledger.ended.has(id)) continue
@@ -98,24 +99,24 @@ const everybodyTold = ({ doubtful, inFlight, journal, ledger, opened, reloading,
     if (incarnation === undefined || ledger.incarnations.get(runtimeId) !== incarnation) continue
     const mine = incarnationOf(runtimeId, incarnation)
     if (doubtful.has(mine) || reloading.has(mine) || (inFlight.get(mine) ?? 0) > 0) continue
-    violate(journal, "21 every waiter resolves", `${id} has ended, and a waiter of it was not told`)
+    violate(journal, "21 every waiter resolves", `${id} has ended, and one of its waiters has no outcome`)
   }
 }
 
-/** A loop may end meanwhile for a good reason: a stop that was under way, an inbox that was dismissed. */
+/** Attaches an executor and waits for rest, up to three times: a pending stop or a closed inbox may end the loop. */
 const rest = (crew: Crew) => (id: SessionId): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { journal } = crew.world
     let left: string | null = "never attached"
     for (let round = 0; round < 3 && left !== null; round++) {
       const refused = yield* attached(crew, id)
-      if (refused !== null) violate(journal, "22 no stranding", `${id} cannot be attached any more: ${refused}`)
+      if (refused !== null) violate(journal, "22 no stranding", `${id} cannot be attached again: ${refused}`)
       left = yield* comeToRest(crew, id)
     }
     if (left !== null) violate(journal, "22 no stranding", `${id}: ${left}`)
   })
 
-/** Brings the session up with an executor; null, or why that failed without a good reason. */
+/** Attaches an executor to the session. Returns null, or the reason of a failure that must not happen. */
 const attached = ({ executor, machine }: Crew, id: SessionId): Effect.Effect<string | null> =>
   Effect.gen(function*() {
     const attach = Effect.either(
@@ -123,11 +124,11 @@ const attached = ({ executor, machine }: Crew, id: SessionId): Effect.Effect<str
     )
     let answer = yield* attach
     if (answer._tag === "Left" && answer.left._tag === "NotReady" && answer.left.state === "stopped") {
-      // stopped in this life: registering it anew revives it
+      // stopped in this life: a new registration revives the session
       yield* Effect.ignore(machine.unregisterSession(id))
       answer = yield* attach
     }
-    // the owner of a service turn may never come back; whoever cancels it frees the slot
+    // the owner of a service turn may be gone: a cancel frees the slot
     const snapshot = yield* machine.meerkatMachineSpineSnapshot(id)
     if (snapshot._tag === "Some" && snapshot.value.currentRunOwner === "service") {
       yield* Effect.ignore(machine.hardCancelCurrentRun(id, "its owner is gone"))
@@ -136,7 +137,7 @@ const attached = ({ executor, machine }: Crew, id: SessionId): Effect.Effect<str
     return answer.left._tag === "NotReady" && answer.left.state === "retired" ? null : answer.left.message
   })
 
-/** Looks at ever longer intervals, some hours in all; what is still wrong then. */
+/** Looks at growing intervals for some hours. Returns null at rest, else what does not end. */
 const comeToRest = ({ machine }: Pick<Crew, "machine">, id: SessionId): Effect.Effect<string | null> =>
   Effect.gen(function*() {
     let left: string | null = null
@@ -149,7 +150,7 @@ const comeToRest = ({ machine }: Pick<Crew, "machine">, id: SessionId): Effect.E
     return left
   })
 
-/** What waits in each session, beside how many runs. */
+/** Reads the waiting inputs and the number of runs of each session. */
 const looks = ({ machine, sessions, world: { journal } }: Crew): Effect.Effect<ReadonlyArray<Look | null>> =>
   Effect.forEach(
     sessions,
@@ -175,7 +176,7 @@ const unrest = (
     }`
   }
   return state === "retired"
-    ? `${driving.length} inputs are left in a retired session`
+    ? `${driving.length} inputs remain in a retired session`
     : `no loop for ${driving.length} inputs`
 }
 
@@ -230,14 +231,14 @@ const session = ({ machine, world }: Crew, id: SessionId) =>
     if (messages !== told) violate(journal, "11 atomic commit", `${id} has ${messages} messages, its head says ${told}`)
   })
 
-/** What is stored of a session's operations, and the incarnation that is still up. */
+/** The stored operations of a session, and the incarnation that is still open. */
 interface Operated {
   readonly operations: ReadonlyArray<OperationRecord>
   readonly feed: Effect.Effect.Success<ReturnType<RuntimeStore["Type"]["feed"]>>
   readonly incarnation: number | null
 }
 
-/** 25: no operation is lost, each ended as clients and executors were told. */
+/** Rule 25: no operation is lost, and each ended as clients and executors were told. */
 const ends = ({ journal, ledger }: World, sessionId: SessionId, { feed, incarnation, operations }: Operated): void => {
   const say = (detail: string) => violate(journal, "25 operations", detail)
   const kept = new Map(operations.map((record) => [record.spec.id, record] as const))
@@ -252,14 +253,14 @@ const ends = ({ journal, ledger }: World, sessionId: SessionId, { feed, incarnat
     if (run.sessionId !== sessionId) continue
     for (const { operationId, outcome } of run.completions) toldEnd(journal, operationId, outcome)
   }
-  // what is forgotten has ended, and its entry stays unless the feed itself was trimmed
+  // retention removes ended operations only; their entries stay unless the feed itself was trimmed
   const isGone = (id: OperationId) => feed.droppedThrough === 0 && !kept.has(id) && !ended.has(id)
   for (const [id, place] of ledger.operations) {
     if (place === runtimeIdOf(sessionId) && isGone(id)) say(`${id} was stored and is gone`)
   }
   for (const started of journal.operations.values()) {
     if (started.sessionId !== sessionId) continue
-    // a start is stored with the next commit: it may be lost with the incarnation, and only with it
+    // a start is a deferred write: it may only be lost together with the incarnation
     const isOwed = started.incarnation !== null && started.incarnation === incarnation
     if (isOwed && isGone(started.id)) say(`${started.id} was started and is gone`)
     const told = journal.ends.get(started.id)
@@ -270,7 +271,7 @@ const ends = ({ journal, ledger }: World, sessionId: SessionId, { feed, incarnat
   }
 }
 
-/** 3, 4, 13, 17, on one stored input. */
+/** Rules 3, 4, 13, 17 for one stored input. */
 const sound = ({ config, journal }: World, row: InputState): void => {
   const say = (rule: string, detail: string) => violate(journal, rule, `${row.inputId}: ${detail}`)
   const terminal = row.phase !== "queued" && row.phase !== "staged"
@@ -283,11 +284,11 @@ const sound = ({ config, journal }: World, row: InputState): void => {
   if (row.updatedAt < row.createdAt) say("4 time", "it ended before it began")
   const { terminal: end } = row
   if (end?.type === "abandoned" && end.reason.type === "max_attempts_exhausted" && row.charged !== config.maxAttempts) {
-    say("13 attempts", `given up after ${row.charged} of ${config.maxAttempts}`)
+    say("13 attempts", `abandoned after ${row.charged} of ${config.maxAttempts}`)
   }
   const budget = Math.max(2, config.crashBudget)
   if (end?.type === "abandoned" && end.reason.type === "crash_budget_exhausted" && row.crashed !== budget) {
-    say("13 crash budget", `given up after ${row.crashed} of ${budget}`)
+    say("13 crash budget", `abandoned after ${row.crashed} of ${budget}`)
   }
   if (end?.type === "superseded") supersession(journal, row, end.by)
 }
@@ -300,14 +301,14 @@ const supersession = (journal: World["journal"], row: InputState, by: InputId): 
   }
 }
 
-/** 10: consumed inputs are the contributors of receipts. */
+/** Rule 10: consumed inputs are the contributors of receipts. */
 const consumption = ({ journal }: World, row: InputState, contributors: ReadonlySet<InputId>): void => {
-  // what is consumed on accept never ran
+  // an input that is consumed on accept has no run
   if (row.phase !== "consumed" || row.lastRunId === undefined || contributors.has(row.inputId)) return
   violate(journal, "10 consumed", `${row.inputId} is consumed and in no receipt`)
 }
 
-/** 1, 15, 20: what a client was told of an input is what is stored. */
+/** Rules 1, 15, 20: the store agrees with the answers that a client received for an input. */
 const word = (world: World, input: Sent, row: InputState | undefined): void => {
   const { journal } = world
   const { answer, durability, inputId, outcome } = input

@@ -1,5 +1,6 @@
 /**
- * Any executor, watched: what runs, beside what, and how often.
+ * Watches any executor in a simulation: which runs begin, which runs overlap, and how often an input runs. The lives of a
+ * simulation wrap their executors with it. Each broken rule becomes a violation in the journal.
  *
  * @since 0.1.0
  */
@@ -18,7 +19,7 @@ import { count, note, violate } from "./Journal.js"
 import type { World } from "./World.js"
 import { incarnationOf } from "./World.js"
 
-/** The same executor; its calls are held against the journal. @since 0.1.0 @category constructors */
+/** Returns the same executor; checks its calls against the journal. @since 0.1.0 @category constructors */
 export const executor = (world: World, inner: CoreExecutor): CoreExecutor => ({
   ...handlesOf(inner),
   apply: (turn) => {
@@ -27,7 +28,7 @@ export const executor = (world: World, inner: CoreExecutor): CoreExecutor => ({
   }
 })
 
-/** What runs in a session's run slot, whoever runs it. @since 0.1.0 @category combinators */
+/** Watches one run in the run slot of a session: of a loop, an inline run or a service turn. @since 0.1.0 @category combinators */
 export const observed = <A, E extends { readonly _tag: string }>(
   world: World,
   turn: Pick<Turn, "runId" | "sessionId" | "inputs" | "completions">,
@@ -43,7 +44,7 @@ export const observed = <A, E extends { readonly _tag: string }>(
     )
   )
 
-/** The process died: what ran in it may have been half done. @since 0.1.0 @category journal */
+/** Counts the death of the process for every open input that was running. @since 0.1.0 @category journal */
 export const died = ({ journal, ledger, running }: World): void => {
   for (const runId of running) {
     for (const id of journal.runs.get(runId)?.inputs ?? []) {
@@ -55,7 +56,7 @@ export const died = ({ journal, ledger, running }: World): void => {
 
 // --- internal ---
 
-/** Handles may be methods of a class: they are on its prototype, and want to be called on the executor. */
+/** Copies the hooks. They may be methods of a class, so they stay bound to the executor. */
 const handlesOf = (inner: CoreExecutor): Omit<CoreExecutor, "apply"> => {
   const stop = inner.stop?.bind(inner)
   const hardCancel = inner.hardCancel?.bind(inner)
@@ -100,17 +101,17 @@ const begin = (
   return run
 }
 
-/** 5: one run per session. What ignores its interruption may go on beside its successor, fenced (D7). */
+/** Rule 5: one run per session. A fenced run that ignores its interruption may overlap its successor (D7). */
 const beside = ({ config, journal }: World, run: Applied, other: Applied | undefined): void => {
   if (other === undefined || other.sessionId !== run.sessionId) return
-  // it was given that long to end; whoever is interrupted sooner after it began ends at once, or is waited for
+  // the machine waits that long for an interrupted run; a younger run must have ended before its successor began
   const patience = Duration.toMillis(config.teardownTimeout)
   if (other.isInterrupted() && run.since - other.since >= patience) other.stubborn = true
   if (other.stubborn) return
   violate(journal, "5 single flight", `${run.sessionId} runs ${run.runId} beside ${other.runId}`)
 }
 
-/** 13: a suspect runs alone among the inputs of its process that were charged with a crash. */
+/** Rule 13: a suspect runs alone among the inputs of its process that were charged with a crash. */
 const apart = (world: World, run: Applied, other: Applied | undefined): void => {
   if (other === undefined || other.isInterrupted() || other.stubborn) return
   const [one, two] = [chargesOf(world, run), chargesOf(world, other)]
@@ -118,7 +119,7 @@ const apart = (world: World, run: Applied, other: Applied | undefined): void => 
   violate(world.journal, "13 alone", `${run.runId} (${one}) runs beside ${other.runId} (${two})`)
 }
 
-/** What the stored rows of a run say; "none" as soon as they are not staged for it, or the session is given up. */
+/** Returns the clearance in the stored rows of a run; "none" if they are not staged for it or the session reloads. */
 const chargesOf = ({ opened, peek, reloading }: World, run: Applied): Clearance => {
   const runtimeId = runtimeIdOf(run.sessionId)
   const incarnation = opened.get(runtimeId)?.incarnation
@@ -131,12 +132,12 @@ const chargesOf = ({ opened, peek, reloading }: World, run: Applied): Clearance 
   return rows.some(({ crashed }) => crashed > 0) ? "shared" : "none"
 }
 
-/** 13, 28, and: nothing runs that has ended. */
+/** Rules 13 and 28: an ended input does not run again, sessions stay isolated, and the limits of attempts hold. */
 const mayRun = (world: World, run: Applied, id: Applied["inputs"][number]): void => {
   const { config, journal, ledger, peek } = world
   const say = (rule: string, detail: string) => violate(journal, rule, `${id} in ${run.runId}: ${detail}`)
   const end = ledger.ended.get(id)
-  // what is durable and not published yet, nobody knows: the run is ended as soon as it is
+  // the session does not know a durable commit before it is published: it ends the run then
   if (end !== undefined && !isCommitting(world, run) && !isFenced(world, run)) {
     say("no run after the end", `it had ended: ${end}`)
   }
@@ -146,12 +147,12 @@ const mayRun = (world: World, run: Applied, id: Applied["inputs"][number]): void
   if (input.sessionId !== run.sessionId) say("isolation", `it belongs to ${input.sessionId}`)
   const driving = row !== undefined && !row.hold && row.kind !== "peer_response_progress"
   if (driving && input.deaths > Math.max(2, config.crashBudget)) {
-    say("13 crash budget", `${input.deaths} processes died of it`)
+    say("13 crash budget", `${input.deaths} processes died while it ran`)
   }
   if (driving && input.failures >= config.maxAttempts + 3) say("13 attempts", `it failed ${input.failures} times`)
 }
 
-/** 31: "not now" is no reason to run again what was handed over in this process. */
+/** Rule 31: an input does not run again after its result was submitted in this process, even if the store refuses. */
 const notAgain = (
   { doubtful, handed, journal, troubled }: World,
   run: Applied,
@@ -164,13 +165,13 @@ const notAgain = (
   violate(journal, "31 kept results", `${id} runs again in ${run.runId} although ${runId} handed its result over`)
 }
 
-/** Another process has taken the session over: this one runs on until its next commit tells it so. */
+/** Whether another process opened the session: this process runs until its next commit is fenced. */
 const isFenced = ({ opened, peek }: World, { sessionId }: Applied): boolean => {
   const stored = peek?.(runtimeIdOf(sessionId))?.head.incarnation
   return stored !== undefined && stored !== opened.get(runtimeIdOf(sessionId))?.incarnation
 }
 
-/** D11: what came out of the image is known to be staged before it is applied, so that what kills the process is counted. */
+/** An input from the image is staged in the store before it runs: a death of the process is then charged to it (D11). */
 const isStaged = (world: World, run: Applied, id: Applied["inputs"][number]): void => {
   const { journal, opened, peek } = world
   const runtimeId = runtimeIdOf(run.sessionId)
@@ -187,14 +188,14 @@ const isStaged = (world: World, run: Applied, id: Applied["inputs"][number]): vo
   )
 }
 
-/** 26: after a stop no executor runs until somebody brings the session up again. Callers' own runs need no loop. */
+/** Rule 26: after a stop no executor runs until a call starts the session again. Inline runs need no loop. */
 const afterStop = ({ brought, journal, stopped }: World, { runId, sessionId }: Pick<Turn, "runId" | "sessionId">) => {
   const at = stopped.get(sessionId)
   if (at === undefined || brought.get(sessionId)?.begun !== at) return
   violate(journal, "26 stop", `${sessionId} runs ${runId} although it was stopped`)
 }
 
-/** A commit is on its way, or the outcome of the last one is being looked up. */
+/** Whether a commit is in flight, or the session looks up the outcome of its last commit. */
 const isCommitting = ({ doubtful, inFlight, opened }: World, { sessionId }: Applied): boolean => {
   const runtimeId = runtimeIdOf(sessionId)
   const mine = incarnationOf(runtimeId, opened.get(runtimeId)?.incarnation ?? 0)

@@ -1,30 +1,35 @@
-/** @since 0.1.0 */
+/**
+ * Probabilities of the faults of a simulated store. Plans draw them, and the faulty store of a simulation reads them at
+ * every call.
+ *
+ * @since 0.1.0
+ */
 
-/** Probabilities of what becomes of a call. @since 0.1.0 @category models */
+/** Probabilities of the faults of one call, from 0 to 1, and their durations. @since 0.1.0 @category models */
 export interface StoreFaults {
-  /** nothing is written and the call fails: busy, full, or an error of the medium */
+  /** The store writes nothing and the call fails: busy, full, or an I/O error. */
   readonly refuse: number
-  /** it is written, and nobody is told */
+  /** The store writes the commit, and the acknowledgement is lost. */
   readonly lostAck: number
-  /** nothing is written, and nobody is told */
+  /** The store writes nothing, and the answer is lost. */
   readonly lostCall: number
-  /** the call takes up to `delayMs`, before or after the real one */
+  /** The call takes up to `delayMs` longer, before or after the real call. */
   readonly delay: number
   readonly delayMs: number
-  /** nothing is written, and the session has to be opened anew: fenced, in conflict, corrupt … */
+  /** The store writes nothing, and the session must be opened again: fenced, in conflict, corrupt and so on. */
   readonly fatal: number
-  /** the call dies of a defect, having written or not; reads and openings do as well */
+  /** The call dies of a defect before or after the write; this applies to reads and openings too. */
   readonly defect: number
-  /** a read fails: busy, an error of the medium, a corrupt row; streams also in the middle */
+  /** A read fails: busy, an I/O error, a corrupt row. A stream may fail after some of its items. */
   readonly refuseRead: number
-  /** an opening is shown a row that cannot be read */
+  /** The image of an opening contains a row that cannot be read. */
   readonly corruptImage: number
-  /** from this write on the store is full or busy, for up to `outageMs` */
+  /** The store becomes full or busy at this write, for up to `outageMs`. */
   readonly outage: number
   readonly outageMs: number
 }
 
-/** @since 0.1.0 @category constructors */
+/** A store without faults. @since 0.1.0 @category constructors */
 export const none: StoreFaults = {
   refuse: 0,
   lostAck: 0,
@@ -39,7 +44,7 @@ export const none: StoreFaults = {
   outageMs: 0
 }
 
-/** The same faults, all of them more or less likely. @since 0.1.0 @category combinators */
+/** Multiplies the probabilities by a factor; durations stay the same. @since 0.1.0 @category combinators */
 export const scale = (faults: StoreFaults, factor: number): StoreFaults => ({
   refuse: faults.refuse * factor,
   lostAck: faults.lostAck * factor,

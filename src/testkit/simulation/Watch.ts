@@ -1,6 +1,9 @@
 /**
- * Looks over the shoulder of every session's authority: which rows fire, what is staged, and whether what is published
- * is sound and durable.
+ * Watches the authority of every session in a simulation: the rows that fire, the batches that are staged, and the
+ * states that are published. The lives of a simulation provide its layer.
+ *
+ * A published state keeps the invariants of the kernel, and the store holds it. Each broken rule becomes a violation in
+ * the journal.
  *
  * @since 0.1.0
  */
@@ -22,7 +25,7 @@ import { count, note, violate } from "./Journal.js"
 import type { World } from "./World.js"
 import { incarnationOf } from "./World.js"
 
-/** The authority that is provided, watched. @since 0.1.0 @category layers */
+/** Wraps the provided authority and checks its commands and states. @since 0.1.0 @category layers */
 export const layer = (world: World): Layer.Layer<MachineAuthority, never, MachineAuthority> =>
   Layer.effect(
     MachineAuthority,
@@ -31,7 +34,7 @@ export const layer = (world: World): Layer.Layer<MachineAuthority, never, Machin
       open: (sessionId) =>
         Effect.gen(function*() {
           const cell = { incarnation: "" }
-          // registered first, so that it runs when everything else of the session has ended
+          // finalizers run in reverse order: this one runs after all others of the session
           yield* Effect.addFinalizer(() => Effect.sync(() => over(world, runtimeIdOf(sessionId), cell.incarnation)))
           const authority = yield* authorities.open(sessionId)
           const { ledger, runtimeId } = authority.unsafeState()
@@ -44,11 +47,11 @@ export const layer = (world: World): Layer.Layer<MachineAuthority, never, Machin
 
 // --- internal ---
 
-/** The incarnation has ended; in good order, unless something it wrote was not acknowledged. */
+/** Records the end of an incarnation. The end is tidy unless one of its writes was not acknowledged. */
 const over = (world: World, runtimeId: RuntimeId, incarnation: string): void => {
   if (incarnation === "") return
   world.closed.add(incarnation)
-  // one whose place another has taken has no say in what is left
+  // an outdated incarnation does not decide what the store holds
   const isNewest = incarnation === incarnationOf(runtimeId, world.ledger.incarnations.get(runtimeId) ?? 0)
   const tidy = isNewest && !world.untidy.has(incarnation) && !world.reloading.has(incarnation)
   note(world.journal, `${incarnation} is over${tidy ? " in good order" : ""}`)
@@ -60,7 +63,7 @@ const watched = (world: World, incarnation: string, authority: SessionAuthority)
   inspect(world, incarnation, authority.incarnation, view.published)
   authority.onPublish((state) => {
     path(world, view.published, state)
-    // said once more to wake whoever listens, perhaps while the worker holds the answer to the next commit
+    // an echo only wakes listeners; the worker may already hold the answer to the next commit
     if (!isEcho(view.published, state)) inspect(world, incarnation, authority.incarnation, state)
     if (state !== view.published) view.past.add(view.published)
     view.published = state
@@ -77,35 +80,35 @@ const watched = (world: World, incarnation: string, authority: SessionAuthority)
   }
 }
 
-/** What is published, and what was published before it. */
+/** The published state of a session, and the states published before it. */
 interface View {
   published: SessionState
   readonly past: WeakSet<SessionState>
 }
 
-/** Nothing that the store holds is new in what is published. */
+/** Whether the publication changes nothing that the store holds. */
 const isEcho = (before: SessionState, after: SessionState): boolean =>
   before.ledger === after.ledger && before.lifecycle === after.lifecycle && before.head === after.head &&
   before.operations === after.operations
 
-/** 15: a commit of which somebody was told that it did not happen is not there, and never will be. */
+/** Rule 15: a commit that was reported as not happened is not in the store, now or later. */
 const denied = ({ journal, ledger }: World, error: SubmitError): void => {
   if (error._tag !== "CommitFailed" || error.error._tag !== "StoreIo") return
   const { cause } = error.error
   if (!(cause instanceof StoreOutcomeUnknown)) return
   ledger.denied.add(cause.requestId)
   if (ledger.seen.has(cause.requestId)) {
-    violate(journal, "15 reject is pure", `${cause.requestId} happened all the same`)
+    violate(journal, "15 reject is pure", `${cause.requestId} was reported as not happened and is in the store`)
   }
 }
 
-/** 30: all commands of a session are decided one after the other, none on what others went on from. */
+/** Rule 30: a session decides its commands one after the other, each on the latest published state. */
 const inOrder = ({ journal }: World, view: View, state: SessionState, command: string): void => {
   if (state === view.published || !view.past.has(state)) return
-  violate(journal, "30 one order", `${state.sessionId}: ${command} was decided on a state that others went on from`)
+  violate(journal, "30 one order", `${state.sessionId}: ${command} was decided on an outdated state`)
 }
 
-/** The same command; what it decides is counted, and what it stages is looked at. */
+/** Returns the same command; counts its decisions and checks the batches that it stages. */
 const observed = <A>(world: World, view: View, command: Command<A>, incarnation: string): Command<A> => ({
   name: command.name,
   decide: (state, env) => {
@@ -119,14 +122,14 @@ const observed = <A>(world: World, view: View, command: Command<A>, incarnation:
       const run = stagedBy(decided.right)
       const { lifecycle } = decided.right.state
       if (run !== null) remember(world, state, run)
-      // who runs an input of his own chooses it himself
+      // only the loop selects batches: the caller of an inline run names its input
       if (run !== null && lifecycle._tag === "Running" && lifecycle.owner === "loop") batch(world, state, run, env.now)
     }
     return decided
   }
 })
 
-/** 31: a result was handed over. A run that fails afterwards had one that no commit can hold. */
+/** Rule 31: notes that a run submitted its result. If the run fails afterwards, no commit could hold the result. */
 const handedOver = ({ handed }: World, { lifecycle }: SessionState, command: string, incarnation: string): void => {
   if (lifecycle._tag !== "Running") return
   const { inputIds, runId } = lifecycle
@@ -146,7 +149,7 @@ const remember = ({ journal, ledger, staged }: World, { sessionId }: SessionStat
   note(journal, `${sessionId} staged ${ids.join()} for ${run.runId}`)
 }
 
-/** 7, 8, 9: a batch is a homogeneous prefix of what may run, steer first, in the order of admission. */
+/** Rules 7, 8, 9: a batch is a homogeneous prefix of the inputs that may run, steer first, in the order of admission. */
 const batch = (world: World, state: SessionState, run: StagedRun, now: number): void => {
   const { journal } = world
   const retired = isRetired(state)
@@ -165,7 +168,7 @@ const batch = (world: World, state: SessionState, run: StagedRun, now: number): 
   homogeneous(run.records, drivers, say)
 }
 
-/** Written down a second time: what the kernel says of itself is what is checked here. */
+/** Repeats the rule of the kernel, so that the check does not depend on the code that it checks. */
 const isVisible = ({ notBefore }: InputRecord, now: number): boolean => notBefore === undefined || notBefore <= now
 
 const isRetired = ({ lifecycle }: SessionState): boolean =>
@@ -200,7 +203,7 @@ const homogeneous = (records: ReadonlyArray<InputRecord>, drivers: ReadonlyArray
   }
 }
 
-/** 4: the ways of an input through its phases, as far as two publications can show them. */
+/** Rule 4: the changes of an input between two publications are legal. */
 const path = ({ journal }: World, before: SessionState, after: SessionState): void => {
   if (before.ledger === after.ledger) return
   for (const record of Ledger.all(after.ledger)) {
@@ -219,12 +222,12 @@ const path = ({ journal }: World, before: SessionState, after: SessionState): vo
 const inspect = (world: World, incarnation: string, fence: number, state: SessionState): void => {
   for (const { detail, id } of violations(state)) violate(world.journal, `spine ${id}`, `${state.sessionId}: ${detail}`)
   if (world.doubtful.has(incarnation) || world.closed.has(incarnation)) return
-  // told apart from what is on its way: it may be written, and is not published yet
+  // a commit in flight may be stored before its state is published
   if ((world.inFlight.get(incarnation) ?? 0) > 0) return
   durable(world, fence, state)
 }
 
-/** 11, 16: nobody sees what is not durable; soft facts apart, the store holds exactly what is published. */
+/** Rules 11, 16: the store holds exactly the published state, except for deferred writes. */
 const durable = ({ journal, peek }: World, fence: number, state: SessionState): void => {
   const stored = peek?.(state.runtimeId)
   if (stored === undefined || stored.head.incarnation !== fence) return

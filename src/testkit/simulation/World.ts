@@ -1,4 +1,8 @@
-/** @since 0.1.0 */
+/**
+ * The state of one simulated process. The checks of a simulation read and write it; each life begins with a new one.
+ *
+ * @since 0.1.0
+ */
 import * as Option from "effect/Option"
 import type { Tables } from "../../../layers/MemoryTables.js"
 import type { MeerkatMachineOptions } from "../../../services/MeerkatMachineConfig.js"
@@ -10,59 +14,58 @@ import type { StoreFaults } from "./StoreFaults.js"
 import type { StoreLedger } from "./StoreLedger.js"
 
 /**
- * One life of a process under simulation: what it shares with the lives before and after it (journal, ledger of
- * commits), and what dies with it.
+ * One life of a process under simulation. The journal and the ledger of commits outlive the process; the rest does not.
  *
  * @since 0.1.0
  * @category models
  */
 export interface World {
   readonly journal: Journal
-  /** what the store has acknowledged, in all lives */
+  /** The commits that the store acknowledged in all lives. */
   readonly ledger: StoreLedger
   readonly dice: Dice
   readonly config: MeerkatMachineOptions
-  /** whether timers fire only where nothing can run: what takes longer than it may has not merely been overtaken */
+  /** Whether timers fire only when nothing can run. A missed deadline then means a real delay, not a skipped clock. */
   readonly punctual: boolean
-  /** the faults of the moment */
+  /** Returns the faults that apply now. */
   readonly faults: () => StoreFaults
-  /** rows of a store whose image can be looked at; null for a file */
+  /** Reads the rows of a store in memory; null for a file. */
   readonly peek: ((runtimeId: RuntimeId) => Tables | undefined) | null
-  /** commits that the store has not answered, by `<runtime> <incarnation>` */
+  /** The number of commits that the store has not answered, by `<runtime> <incarnation>`. */
   readonly inFlight: Map<string, number>
-  /** the store is full or busy until then */
+  /** The store is full or busy until this time. */
   outage: { readonly until: number; readonly error: StoreBusy | StoreFull } | null
-  /** runs that this process staged: they cannot have ended with another one */
+  /** The runs that this process staged: no other process can have ended them. */
   readonly staged: Set<RunId>
-  /** inputs whose result the machine tried to commit, with the incarnation */
+  /** The inputs whose result the machine tried to commit, with the incarnation. */
   readonly handed: Map<InputId, { readonly runId: RunId; readonly incarnation: string }>
-  /** incarnations that the store answered something else than "not now" */
+  /** The incarnations whose commit failed with an error that is not a temporary refusal. */
   readonly troubled: Set<string>
-  /** incarnations that were told less than is stored */
+  /** The incarnations that know less than the store holds. */
   readonly doubtful: Set<string>
-  /** incarnations whose last commit failed */
+  /** The incarnations whose last commit failed. */
   readonly untidy: Set<string>
-  /** incarnations that the machine itself gave up, to be opened anew */
+  /** The incarnations that the machine marked as requiring a reload. */
   readonly reloading: Set<string>
-  /** what this process opened last of a runtime, and the first admission sequence that it handed out itself */
+  /** The last opening of each runtime in this process, with the first admission sequence that it assigned. */
   readonly opened: Map<RuntimeId, { readonly incarnation: number; readonly imageSeq: number }>
-  /** calls that bring a session up, by session: begun so far, and under way */
+  /** The calls that start a session, by session: the number begun so far, and the number in progress. */
   readonly brought: Map<SessionId, { begun: number; active: number }>
-  /** sessions that were stopped, and the number of such calls that had begun by then */
+  /** The stopped sessions, with the number of starting calls that had begun at the stop. */
   readonly stopped: Map<SessionId, number>
-  /** incarnations whose scope is closed: nothing of them may reach the store */
+  /** The incarnations whose scope is closed: their commits must not reach the store. */
   readonly closed: Set<string>
-  /** executor calls that have not come back, and what runs in them */
+  /** The runs whose executor call has not returned. */
   readonly running: Set<RunId>
-  /** waiters that were not told */
+  /** The waiters without an outcome. */
   readonly waiting: Map<string, InputId>
-  /** calls that have not come back */
+  /** The calls that have not returned. */
   readonly pending: Set<string>
 }
 
 type Shared = "journal" | "ledger" | "dice" | "config" | "punctual" | "faults" | "peek"
 
-/** What dies with a process, before anything has happened in it. @since 0.1.0 @category constructors */
+/** Returns the initial state that a process does not share with other lives. @since 0.1.0 @category constructors */
 export const mortal = (): Omit<World, Shared> => ({
   inFlight: new Map(),
   outage: null,
@@ -81,15 +84,15 @@ export const mortal = (): Omit<World, Shared> => ({
   pending: new Set()
 })
 
-/** Whether the row of an input may be gone, since it has ended and the limits say how many of those are kept. @since 0.1.0 @category guards */
+/** Whether retention may have removed the row of an ended input. @since 0.1.0 @category guards */
 export const mayBeForgotten = ({ config, ledger }: World, id: InputId): boolean =>
   Option.isSome(config.terminalRetention) && ledger.ended.has(id)
 
-/** Whether the key of an input may be another's by now. @since 0.1.0 @category guards */
+/** Whether retention may have released the key of an ended input. @since 0.1.0 @category guards */
 export const mayLoseKey = ({ config, ledger }: World, id: InputId): boolean =>
   ledger.ended.has(id) &&
   (Option.isSome(config.keyRetention) || Option.isSome(config.keyRetentionCount) ||
     Option.isSome(config.terminalRetention))
 
-/** Names one incarnation of a runtime. @since 0.1.0 @category accessors */
+/** Returns the name of one incarnation of a runtime. @since 0.1.0 @category accessors */
 export const incarnationOf = (runtimeId: RuntimeId, incarnation: number): string => `${runtimeId} ${incarnation}`
