@@ -1,7 +1,7 @@
 /**
- * Runs a row of the conformance catalogue over memory, over SQLite, and over memory in seeded worlds. After each step
- * the invariants of group SNP are checked on every live session, at the end also those that hold when nothing is under
- * way; once all layers are closed no fiber is left.
+ * Runs a row of the conformance catalogue on the memory store, on SQLite, and on the memory store in seeded worlds. After
+ * each step it checks the invariants of group SNP on every live session. At the end it also checks the invariants of
+ * idle sessions, and that no fiber outlives its layer.
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -48,33 +48,33 @@ import { isFull, preempts, runsComplete, worldsOr } from "../support/worlds.js"
 
 type Store = RuntimeStore["Type"]
 
-/** A machine of its own on the lab's store: what a process is. */
+/** A process of a row: a machine on the lab's store. */
 export interface Process {
   readonly machine: MeerkatMachineService
   readonly control: RuntimeControlPlane["Type"]
-  /** fibers of all loops that were ever started */
+  /** The fibers of all loops so far. */
   readonly loops: () => ReadonlyArray<Fiber.RuntimeFiber<unknown, unknown>>
-  /** closes the machine's layer */
+  /** Closes the machine's layer. */
   readonly close: Effect.Effect<void>
 }
 
-/** What a row has in its hands. */
+/** The tools of a row. */
 export interface Lab extends Process {
   readonly backend: "memory" | "sqlite" | "simulated"
-  /** what snapshots call the store */
+  /** The name of the store in snapshots. */
   readonly driver: SpineSnapshot["driver"]
   readonly faults: FaultyStore.FaultyStore
-  /** the store without the faults; reading it counts nowhere */
+  /** The store without the faults; its reads are not counted. */
   readonly store: Store
-  /** another process on the same store; the row's own one is the first */
+  /** Starts another process on the same store. */
   readonly boot: Effect.Effect<Process>
-  /** an executor whose latch is opened when the row is over */
+  /** Makes an executor whose latch opens at the end of the row. */
   readonly executor: (options?: LatchedExecutor.LatchedOptions) => Effect.Effect<LatchedExecutor.LatchedExecutor>
-  /** a latch that is opened when the row is over */
+  /** Makes a latch that opens at the end of the row. */
   readonly latch: Effect.Effect<Effect.Latch>
-  /** lets everything go on that can */
+  /** Runs everything that can run. */
   readonly settle: Effect.Effect<void>
-  /** lets time pass */
+  /** Advances the clock. */
   readonly advance: (duration: "1 second" | "31 seconds" | "1 hour") => Effect.Effect<void>
 }
 
@@ -87,23 +87,23 @@ export interface Steps<G, W> {
 
 export interface RowOptions {
   readonly config?: Partial<MeerkatMachineOptions>
-  /** seeds per mode of preemption, at most five times `ROW_SEEDS`; that many if absent */
+  /** The seeds per rate of preemption, at most five times `ROW_SEEDS`. Default: that maximum. */
   readonly seeds?: number
-  /** fibers that are left behind because they do not end in time; none if absent */
+  /** The number of fibers that the row abandons because they do not end in time. Default: 0. */
   readonly abandons?: number
 }
 
-/** Worlds per row and mode of preemption; `ROW_SEEDS=20` for more. */
+/** Worlds per row and rate of preemption; `ROW_SEEDS=20` tests more. */
 const worlds = worldsOr(4)
 
-/** A row of the catalogue; the title begins with its id. */
+/** Tests a row of the catalogue; the title begins with its id. */
 export const row = <G, W>(title: string, steps: Steps<G, W>, options: RowOptions = {}): void => {
   describe(title, () => {
     if (runsComplete) {
       it.effect("memory", () => quiet(play(steps, options, Effect.succeed(memory))))
       it.effect("sqlite", () => quiet(play(steps, options, sqlite)).pipe(Effect.provide(NodeFileSystem.layer)))
     }
-    // a row of one world depends on no schedule: a short run has seen it in memory
+    // a row of one world does not depend on the schedule: the row in memory already covers it
     if (options.seeds === 1 && !isFull) return
     it("seeds", () => {
       for (const preempt of preempts) {
@@ -121,21 +121,21 @@ export const row = <G, W>(title: string, steps: Steps<G, W>, options: RowOptions
   })
 }
 
-/** One world of such steps, for tests that do something at a step of it. */
+/** Runs the steps in one world, for tests that act at a step of that world. */
 export const simulate = <G, W>(
   steps: Steps<G, W>,
   sim: Sim.SimOptions,
   options: RowOptions = {}
 ): Sim.SimResult<void, unknown> => Sim.run(quiet(play(steps, options, Effect.succeed(simulated))), sim)
 
-/** Nothing to set up. */
+/** A step without work. */
 export const nothing = (): Effect.Effect<void> => Effect.void
 
 export const A = Ids.SessionId.make("A")
 export const B = Ids.SessionId.make("B")
 export const rid = Ids.runtimeIdOf
 
-/** The error of a call that has to fail, with its tag and what tells it apart. */
+/** Returns the result of a call: "success", or the tag of its error with the state or the kind of the error. */
 export const failing = <E extends { readonly _tag: string }, R>(
   effect: Effect.Effect<unknown, E, R>
 ): Effect.Effect<string, never, R> =>
@@ -163,21 +163,21 @@ export const snapshotOf = (process: Process, sessionId: SessionId): Effect.Effec
     })
   )
 
-/** What is stored of a session's inputs, in order. */
+/** Returns the stored phases of a session's inputs, in order. */
 export const storedInputs = (lab: Lab, sessionId: SessionId): Effect.Effect<ReadonlyArray<InputState>> =>
   Effect.map(Effect.orDie(Stream.runCollect(lab.store.inputs(rid(sessionId)))), Chunk.toReadonlyArray)
 
 export const storedPhases = (lab: Lab, sessionId: SessionId): Effect.Effect<ReadonlyArray<string>> =>
   Effect.map(storedInputs(lab, sessionId), (inputs) => inputs.map(({ phase }) => phase))
 
-/** The stored lifecycle; null when the store has never seen the session. */
+/** Returns the stored lifecycle, or null if the store does not know the session. */
 export const storedState = (lab: Lab, sessionId: SessionId): Effect.Effect<string | null> =>
   Effect.map(
     Effect.orDie(Stream.runHead(Stream.filter(lab.store.sessions(), (stored) => stored.sessionId === sessionId))),
     Option.match({ onNone: () => null, onSome: ({ lifecycle }) => lifecycle })
   )
 
-/** Ends the newest loop of a process the hard way. */
+/** Interrupts the newest loop of a process. */
 export const killLoop = (lab: Lab, process: Process = lab): Effect.Effect<void> =>
   Effect.suspend(() => {
     const loop = process.loops().at(-1)
@@ -196,7 +196,7 @@ interface Backend {
 const quiet = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.provide(effect, Logger.remove(Logger.defaultLogger))
 
-/** Some turns of the event loop: under the test's clock nothing that waits for time goes on by itself. */
+/** Waits some turns of the event loop: the test clock stands still, so timers do not fire. */
 const turns: Effect.Effect<void> = Handover.pipe(
   Effect.flatMap((turn) => Effect.repeatN(turn, 30)),
   Effect.provide(HandoverLive.layer)
@@ -216,7 +216,7 @@ const sqlite = Effect.gen(function*() {
   return { name: "sqlite", store, ...testTime } satisfies Backend
 })
 
-/** In a world of one seed time goes on only when nobody can run, so that a moment of it lets everybody go on. */
+/** In a seeded world the clock advances only when no fiber can run: a short sleep lets every fiber run. */
 const simulated: Backend = {
   name: "simulated",
   store: Layer.provide(RuntimeStoreMemory.layerNoDeps(), HandoverLive.layerYield),
@@ -270,12 +270,12 @@ const play = <G, W, E, R>(
     yield* lab.settle
     yield* lab.advance("1 hour")
     yield* sound
-    // processes before the last were left for dead: the store has fenced them
+    // the store fenced the processes before the last one
     yield* Effect.forEach(processes.slice(-1), (process) => atRest(lab, process), { discard: true })
     yield* Effect.forEach(processes, (process) => process.close, { discard: true })
     for (const process of processes) assert.strictEqual(yield* process.machine.fiberCount, 0, "SNP-11 after close")
     const { count } = yield* Metric.value(abandonedFibers)
-    assert.strictEqual(count - abandoned.count, options.abandons ?? 0, "fibers left behind")
+    assert.strictEqual(count - abandoned.count, options.abandons ?? 0, "abandoned fibers")
   }))
 
 const bootOn = (store: Store, config: Partial<MeerkatMachineOptions>, processes: Array<Process>) =>
@@ -317,7 +317,7 @@ const bootOn = (store: Store, config: Partial<MeerkatMachineOptions>, processes:
 
 const sessions = [A, B]
 
-/** The invariants that hold in every published state; a snapshot is one moment. */
+/** Checks the invariants of every published state on one snapshot. */
 const everyStep = (lab: Lab, { machine }: Process): Effect.Effect<void> =>
   Effect.gen(function*() {
     for (const sessionId of sessions) {
@@ -338,7 +338,7 @@ const check = (snapshot: SpineSnapshot): void => {
   const runs = state === "running" || state === "retired" || (state === "idle" && health === "reloadRequired")
   assert.isTrue(currentRunId === null || runs, "SNP-01 a run runs")
   assert.isTrue(staged.every(({ lastRunId }) => lastRunId === currentRunId), "SNP-02")
-  // a service turn has none
+  // a service turn has no contributors
   assert.strictEqual(contributors.length > 0, currentRunId !== null && currentRunOwner !== "service", "SNP-03")
   assert.deepStrictEqual(staged.map(({ inputId }) => inputId).sort(), contributors.slice().sort(), "SNP-03 staged")
   assert.strictEqual(new Set(ids).size, ids.length, "SNP-04 disjoint")
@@ -349,7 +349,7 @@ const check = (snapshot: SpineSnapshot): void => {
   assert.isTrue(waiters.every(({ inputId }) => ids.includes(inputId)), "SNP-08")
 }
 
-/** What holds once nothing is under way any more. */
+/** Checks the invariants of an idle session. */
 const atRest = (lab: Lab, process: Process): Effect.Effect<void> =>
   Effect.gen(function*() {
     const live = process.loops().filter((loop) => loop.unsafePoll() === null).length

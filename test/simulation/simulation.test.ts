@@ -14,13 +14,13 @@ import * as Tally from "../../src/testkit/simulation/Tally.js"
 import { loaded, names } from "../../src/testkit/simulation/traffic/Traffic.js"
 import { depth } from "../support/worlds.js"
 
-/** Where the sweep of fresh seeds begins, other ones every second; `MEERKAT_SEED=N` repeats them. */
+/** The first seed of the sweep of fresh seeds. It changes every second; `MEERKAT_SEED=N` repeats a sweep. */
 const first = Number(process.env["MEERKAT_SEED"] ?? 10_000_000 + Math.floor(Date.now() / 1000) % 100_000_000 * 10)
 
 const holds = (report: Simulation.SimulationReport) =>
   assert.deepStrictEqual(report.violations, [], `seed ${report.seed}`)
 
-/** Names of the methods of a value, those of its areas with the area in front. */
+/** Returns the names of the methods of a value; a method of an area is named by its path. */
 const methodsOf = (prefix: string, value: object): ReadonlyArray<string> =>
   Object.entries(value).flatMap(([name, member]) =>
     name === "sessionId"
@@ -46,7 +46,7 @@ describe("simulation", () => {
       holds(report)
       gaveUp += Tally.total(report.tally, "gaveUp")
     }
-    // one call in five seeds has a reason to take longer than a client has patience: what gives up is seen no further
+    // one call in five seeds may take longer than the patience of its client, which then stops to watch it
     assert.isAtMost(gaveUp, depth(6, 20))
   })
 

@@ -1,5 +1,6 @@
 /**
- * What a simulated store does to its callers: at every call, of every verb, before and after the real one.
+ * Injects the faults of a simulated store at every call, before or after the real call. The lives of a simulation provide
+ * its layer; the dice of the world decide, so that a seed repeats exactly.
  *
  * @since 0.1.0
  */
@@ -22,7 +23,7 @@ import * as StoreMonitor from "./StoreMonitor.js"
 import type { World } from "./World.js"
 import { incarnationOf } from "./World.js"
 
-/** The store that is provided, with the world's faults in front of it and its monitor behind them. @since 0.1.0 @category layers */
+/** Wraps the provided store with the monitor of the world, and that with the faults. @since 0.1.0 @category layers */
 export const layer = (world: World): Layer.Layer<RuntimeStore, never, RuntimeStore> =>
   Layer.effect(RuntimeStore, Effect.map(RuntimeStore, (store) => faulty(world, store)))
 
@@ -61,7 +62,7 @@ const faulty = (world: World, store: Store): Store => {
   const read = readFaults(world)
   return {
     kind: store.kind,
-    // the machine gives up every session that is open
+    // the machine marks every open session as lost
     lost: Effect.tapError(store.lost, () =>
       Effect.sync(() => {
         for (const [id, { incarnation }] of world.opened) world.reloading.add(incarnationOf(id, incarnation))
@@ -85,7 +86,7 @@ const faulty = (world: World, store: Store): Store => {
   }
 }
 
-/** A pause of the call, decided when it is reached. */
+/** Delays the call; the dice decide when the effect runs. */
 const pause = (world: World, verb: string, when: "before" | "after"): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { delay, delayMs } = world.faults()
@@ -94,7 +95,7 @@ const pause = (world: World, verb: string, when: "before" | "after"): Effect.Eff
     return Effect.sleep(1 + world.dice.below(Math.max(1, delayMs)))
   })
 
-/** Begins an outage, or answers with the one that lasts. It dies with the process, and when everything is to come to rest. */
+/** Returns the current outage, or begins one. An outage ends with its process, and before the final audit. */
 const outage = (world: World, now: number): StoreErrors.StoreBusy | StoreErrors.StoreFull | null => {
   const { dice } = world
   const faults = world.faults()
@@ -188,7 +189,7 @@ const defect = (world: World, verb: string): Effect.Effect<never> =>
     return Effect.dieMessage(`simulated defect of the store (${verb})`)
   })
 
-/** The world's monitor learns of the opening commit as soon as it is written, whatever the caller is told. */
+/** Reports the opening commit to the monitor when it is written, before a fault can replace the answer. */
 const opening = <A, E>(
   world: World,
   store: Store,
@@ -213,7 +214,7 @@ const opening = <A, E>(
     }
     const opened = yield* store.openRuntime(runtimeId, (image) =>
       Either.map(plan(tampered ? withCorruptRow(image) : image), (opening) => {
-        // another process may have written since the witness was asked
+        // another process may have written since the witness was read
         const last = world.peek?.(runtimeId)?.head
         if (last !== undefined) {
           StoreMonitor.found(world, runtimeId, last)
@@ -253,7 +254,7 @@ const readFaults = (world: World) => {
       injected(world, verb, error._tag)
       return Effect.fail(error)
     })
-  /** How a stream breaks off in the middle; null if it does not. */
+  /** Returns the failure of a stream after some of its items, or null. */
   const broken = (verb: string): Effect.Effect<never, ReadError> | null => {
     if (world.dice.hit(world.faults().defect)) return defect(world, `${verb}.middle`)
     if (!world.dice.hit(world.faults().refuseRead)) return null

@@ -1,6 +1,6 @@
 /**
- * What a seed is put through, as data: everything that does not happen step by step is decided here, and can be made
- * smaller when a seed fails.
+ * The plan of a seed, as data: every decision that is not made step by step. `Simulation` makes it from the seed, runs it,
+ * and reduces it when a rule breaks.
  *
  * @since 0.1.0
  */
@@ -13,23 +13,23 @@ import * as Dice from "./Dice.js"
 import type { StoreFaults } from "./StoreFaults.js"
 import * as Faults from "./StoreFaults.js"
 
-/** @since 0.1.0 @category models */
+/** The plan of a seed. @since 0.1.0 @category models */
 export interface Plan {
   readonly seed: number
   readonly sessions: number
   readonly clients: number
-  /** calls of each client, over all lives */
+  /** The number of calls of each client, over all lives. */
   readonly operations: number
   /**
-   * The lives of the process before the last one: each ends at this scheduler step, or, where the number is not reached,
-   * by closing the machine.
+   * The lives of the process before the last one. Each crashes at this scheduler step, or closes its machine if it ends
+   * before that step.
    */
   readonly crashes: ReadonlyArray<number>
   readonly preempt: number
   readonly haste: number
-  /** pauses of clients between calls, at most */
+  /** The maximal pause of a client between two calls. */
   readonly thinkMs: number
-  /** probability that a second process comes up in a life and takes sessions over; only on a store in memory */
+  /** The probability that a second process opens sessions during a life; on a store in memory only. */
   readonly rival: number
   readonly faults: StoreFaults
   readonly limits: Partial<MeerkatMachineOptions>
@@ -39,7 +39,7 @@ const levels: NonEmptyReadonlyArray<readonly [number, number]> = [[0, 4], [0.03,
 
 const intensities: NonEmptyReadonlyArray<readonly [number, number]> = [[0, 1], [0.3, 2], [1, 5], [2, 2]]
 
-/** Steps of a life grow with the places at which its fibers are preempted. */
+/** The steps of a life grow with the number of preemptions. */
 const stepsOf = (preempt: number): number => 500 + 9000 * preempt
 
 const baseFaults: StoreFaults = {
@@ -57,8 +57,8 @@ const baseFaults: StoreFaults = {
 }
 
 /**
- * Outages of a seed: in a third of the seeds, from some seconds to ten minutes, so longer than all bounded retries. They
- * have dice of their own: the other decisions of a seed stay what they are.
+ * Returns the outages of a seed: a third of the seeds has them. They last from seconds to ten minutes, longer than every
+ * bounded retry. They use separate dice, so that they do not change the other decisions of a seed.
  */
 const outagesOf = (seed: number): Pick<StoreFaults, "outage" | "outageMs"> => {
   const dice = Dice.make(Math.imul(seed, 0x85ebca6b) ^ 0x27d4eb2f)
@@ -84,7 +84,7 @@ const limits = (dice: Dice.Dice): Partial<MeerkatMachineOptions> => ({
   drainIdleTimeout: Duration.millis(dice.pick([300_000, 500]))
 })
 
-/** The plan of a seed; what is given is not left to the dice. @since 0.1.0 @category constructors */
+/** Makes the plan of a seed; given parts replace those of the seed. @since 0.1.0 @category constructors */
 export const make = (seed: number, given: Partial<Omit<Plan, "seed">> = {}): Plan => {
   const dice = Dice.make(Math.imul(seed, 0x9e3779b1) ^ 0x5bd1e995)
   const preempt = given.preempt ?? dice.weighted(levels)
@@ -106,7 +106,7 @@ export const make = (seed: number, given: Partial<Omit<Plan, "seed">> = {}): Pla
   }
 }
 
-/** Plans that ask for less, the boldest first: fewer lives, fewer clients, less trouble. @since 0.1.0 @category shrinking */
+/** Returns smaller plans, the largest reduction first: fewer lives, fewer clients, fewer faults. @since 0.1.0 @category shrinking */
 export const smaller = (plan: Plan): ReadonlyArray<Plan> => {
   const { clients, crashes, faults, haste, operations, sessions } = plan
   const half = Math.floor(crashes.length / 2)
@@ -131,7 +131,7 @@ export const smaller = (plan: Plan): ReadonlyArray<Plan> => {
   ].filter((candidate) => candidate.faults !== faults || JSON.stringify(candidate) !== JSON.stringify(plan))
 }
 
-/** Without one kind of fault. */
+/** Returns the faults without one kind. */
 const lesser = (plan: Plan, name: string): ReadonlyArray<Plan> =>
   Object.entries(plan.faults).some(([key, probability]) => key === name && probability > 0)
     ? [{ ...plan, faults: { ...plan.faults, [name]: 0 } }]

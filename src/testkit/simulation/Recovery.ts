@@ -1,5 +1,6 @@
 /**
- * Holds every opening against what the last incarnation left, and against itself.
+ * Checks every opening of a session: it must agree with the end of the last incarnation, and a second opening must change
+ * nothing. The faulty store calls it with each planned opening; each broken rule becomes a violation in the journal.
  *
  * @since 0.1.0
  */
@@ -11,11 +12,11 @@ import type { Opening, RuntimeCommit, RuntimeImage } from "../../domain/RuntimeC
 import { canonical, count, note, violate } from "./Journal.js"
 import type { World } from "./World.js"
 
-/** What an input was admitted as; none of it changes as long as it is open. @since 0.1.0 @category accessors */
+/** Returns the policy that an input was admitted with; it must not change while the input is open. @since 0.1.0 @category accessors */
 export const stampOf = ({ admissionSeq, createdAt, durability, hold, kind, policy, semantics }: InputRecord): string =>
   canonical([kind, durability, hold, admissionSeq, createdAt, policy, semantics])
 
-/** An opening was planned on what is stored. @since 0.1.0 @category monitoring */
+/** Checks an opening that was planned on a stored image. @since 0.1.0 @category monitoring */
 export const planned = <A>(world: World, image: RuntimeImage, opening: Opening<A>): void => {
   note(
     world.journal,
@@ -29,7 +30,7 @@ export const planned = <A>(world: World, image: RuntimeImage, opening: Opening<A
 }
 
 /**
- * 19: what was recovered needs no recovery. Asked of the store as the opening left it, before anything else is written.
+ * Rule 19: a recovered session needs no recovery. Reads the store after the opening and before any other write.
  *
  * @since 0.1.0
  * @category monitoring
@@ -61,7 +62,7 @@ const hasRows = (value: unknown): value is { readonly rows: ReadonlyArray<string
 
 const rowsOf = (value: unknown): ReadonlyArray<string> => hasRows(value) ? value.rows : []
 
-/** 18: how an input is dealt with is decided once, when it is admitted. */
+/** Rule 18: the admission of an input fixes its policy. */
 const stamped = ({ journal, ledger }: World, record: InputRecord): void => {
   const before = ledger.stamps.get(record.inputId)
   const found = stampOf(record)
@@ -70,12 +71,12 @@ const stamped = ({ journal, ledger }: World, record: InputRecord): void => {
   }
 }
 
-/** 13: a process that ends in good order leaves nothing staged that could be charged to it. */
+/** Rule 13: a process that closes in order leaves no staged input. */
 const order = ({ journal, ledger }: World, { inputs, runtimeId }: RuntimeImage): void => {
   if (!ledger.tidy.has(runtimeId)) return
   for (const { inputId, status } of inputs) {
     if (status.type !== "staged") continue
-    violate(journal, "13 crash budget", `${inputId} was left staged by an incarnation that ended in good order`)
+    violate(journal, "13 crash budget", `${inputId} was left staged by an incarnation that closed in order`)
   }
 }
 
@@ -91,8 +92,8 @@ const staged = ({ inputs }: RuntimeImage): ReadonlyArray<ReadonlyArray<InputReco
 }
 
 /**
- * 13, D10: each input that drove a run which ended with its process is charged for it, at most up to where it is a suspect.
- * Only a suspect that ran alone is abandoned, and it is.
+ * Rule 13: an input that drove a run is charged when the process of that run dies, until it is a suspect. Exactly the
+ * suspects that ran alone are abandoned (D10).
  */
 const crashed = (
   world: World,
@@ -121,12 +122,12 @@ const crashed = (
     violate(
       journal,
       "13 crash budget",
-      `${inputId} lost its process after ${crashed} charges, and it was not accounted for`
+      `${inputId} lost its process after ${crashed} charges and was not charged again`
     )
   }
 }
 
-/** 13: a run that this process began did not end with a process. */
+/** Rule 13: a run that this process began is not charged as a crash. */
 const uncharged = ({ journal }: World, batch: ReadonlyArray<InputRecord>, { inputs }: RuntimeCommit): void => {
   count(journal, "recovery", "staged by this process")
   for (const { crashed, inputId } of batch) {
@@ -138,7 +139,7 @@ const uncharged = ({ journal }: World, batch: ReadonlyArray<InputRecord>, { inpu
   }
 }
 
-/** Which cases of recovery an opening was. */
+/** Counts the cases of recovery that an opening covers. */
 const branches = <A>({ journal }: World, image: RuntimeImage, { commit }: Opening<A>): void => {
   const hit = (name: string, when: boolean) => {
     if (when) count(journal, "recovery", name)

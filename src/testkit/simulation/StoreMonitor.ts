@@ -1,6 +1,6 @@
 /**
- * Holds every acknowledged commit against all those before it. It sees what the store did, whatever the machine is told
- * of it.
+ * Compares every acknowledged commit with all commits before it. It observes the real store, below the injected faults.
+ * The faulty store calls it; each broken rule becomes a violation in the journal.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@ import { stampOf } from "./Recovery.js"
 import type { World } from "./World.js"
 import { incarnationOf } from "./World.js"
 
-/** A commit is on its way to the store. @since 0.1.0 @category monitoring */
+/** Records a commit that the machine submits. @since 0.1.0 @category monitoring */
 export const asked = (world: World, commit: RuntimeCommit): void => {
   const incarnation = incarnationOf(commit.runtimeId, commit.incarnation)
   if (world.closed.has(incarnation)) {
@@ -21,7 +21,7 @@ export const asked = (world: World, commit: RuntimeCommit): void => {
   if (others > 0) violate(world.journal, "one commit in flight", `${incarnation} has ${others + 1}`)
   world.inFlight.set(incarnation, others + 1)
   const open = world.ledger.pending.get(commit.runtimeId) ?? []
-  // an answer that came too late was looked up: the next commit is computed from what it came to
+  // the machine looked up the outcome of a late answer, and computed this commit from that outcome
   const before = open[open.length - 1]
   if (before !== undefined && before.incarnation === commit.incarnation && before.basis + 1 === commit.basis) {
     written(world, before)
@@ -30,14 +30,14 @@ export const asked = (world: World, commit: RuntimeCommit): void => {
   fidelity(world, commit)
 }
 
-/** The store has answered, or its answer was lost. @since 0.1.0 @category monitoring */
+/** Records the answer of the store, or its loss. @since 0.1.0 @category monitoring */
 export const answered = (world: World, commit: RuntimeCommit): void => {
   const incarnation = incarnationOf(commit.runtimeId, commit.incarnation)
   world.inFlight.set(incarnation, (world.inFlight.get(incarnation) ?? 1) - 1)
 }
 
 /**
- * A runtime is about to be opened: what the store wrote last says whether something that was never answered is there.
+ * Records the beginning of an opening. The last revision in the store decides whether an unanswered commit happened.
  *
  * @since 0.1.0
  * @category monitoring
@@ -51,18 +51,18 @@ export const found = (
   if (before !== undefined) written(world, before)
 }
 
-/** An opening commit was planned. @since 0.1.0 @category monitoring */
+/** Records a planned opening commit. @since 0.1.0 @category monitoring */
 export const planned = ({ ledger }: World, commit: RuntimeCommit): void => {
   ledger.pending.set(commit.runtimeId, [...(ledger.pending.get(commit.runtimeId) ?? []), commit])
 }
 
-/** The store wrote a commit. @since 0.1.0 @category monitoring */
+/** Checks a commit that the store wrote. @since 0.1.0 @category monitoring */
 export const written = (world: World, commit: RuntimeCommit): void => {
   const { journal, ledger } = world
   if (ledger.seen.has(commit.requestId)) return
   ledger.seen.add(commit.requestId)
   if (ledger.denied.has(commit.requestId)) {
-    violate(journal, "15 reject is pure", `${commit.requestId} was said not to have happened, and came later`)
+    violate(journal, "15 reject is pure", `${commit.requestId} was reported as not happened, and was written later`)
   }
   ledger.pending.delete(commit.runtimeId)
   note(journal, `${commit.runtimeId} ${commit.incarnation} wrote revision ${commit.basis + 1}`)
@@ -75,7 +75,7 @@ export const written = (world: World, commit: RuntimeCommit): void => {
 
 // --- internal ---
 
-/** Fencing: once a newer incarnation has opened, the older one writes no more. */
+/** The fence: after a newer incarnation has opened, the older one must not write. */
 const fenced = ({ journal, ledger }: World, { incarnation, runtimeId }: RuntimeCommit): void => {
   const newest = ledger.incarnations.get(runtimeId) ?? 0
   if (incarnation < newest) violate(journal, "fence", `${runtimeId} ${incarnation} wrote beside ${newest}`)
@@ -94,7 +94,7 @@ const factsOf = (put: InputPut) => {
   }
 }
 
-/** 2, 13: one end per input; counts only grow, and stay within their budgets. */
+/** Rules 2, 13: an input ends once; its counts only grow, and stay within their budgets. */
 const putInput = ({ config, journal, ledger }: World, put: InputPut): void => {
   const { attempts, charged, crashed, inputId } = factsOf(put)
   const before = ledger.counts.get(inputId) ?? { attempts: 0, charged: 0, crashed: 0 }
@@ -120,7 +120,7 @@ const endOf = (journal: World["journal"], { terminal }: Extract<InputPut, { read
   return name
 }
 
-/** 12: the contributors of a receipt are the inputs that were staged for its run. */
+/** Rule 12: the contributors of a receipt are the inputs that were staged for its run. */
 const fidelity = ({ journal, ledger: { staged } }: World, { receipt: put }: RuntimeCommit): void => {
   if (put === undefined) return
   const { contributingInputIds, runId } = put.receipt
@@ -135,7 +135,7 @@ const fidelity = ({ journal, ledger: { staged } }: World, { receipt: put }: Runt
   }
 }
 
-/** 10: receipts are dense, and nothing is consumed twice. */
+/** Rule 10: receipts are dense, and no input is consumed twice. */
 const receipt = ({ journal, ledger }: World, commit: RuntimeCommit): void => {
   if (commit.receipt === undefined) return
   const { contributingInputIds, runId, sequence } = commit.receipt.receipt
@@ -153,7 +153,7 @@ const receipt = ({ journal, ledger }: World, commit: RuntimeCommit): void => {
   }
 }
 
-/** 25, D29: entries are dense, cursors only grow, and what was applied was given to exactly one committed run. */
+/** Rule 25: feed entries are dense, cursors only grow, and exactly one committed run received each applied entry (D29). */
 const feed = ({ journal, ledger }: World, commit: RuntimeCommit): void => {
   const { staged } = ledger
   for (const { operationId, seq } of commit.feed) {
@@ -192,7 +192,7 @@ const feed = ({ journal, ledger }: World, commit: RuntimeCommit): void => {
   }
 }
 
-/** A run of nothing but ephemeral inputs leaves no receipt, and is given entries like any other. */
+/** A run with only ephemeral inputs leaves no receipt; it receives feed entries like any other run. */
 const silentRun = (
   journal: World["journal"],
   { staged }: World["ledger"],

@@ -39,7 +39,7 @@ export interface World {
   readonly staged: Set<RunId>
   /** The inputs whose result the machine tried to commit, with the incarnation. */
   readonly handed: Map<InputId, { readonly runId: RunId; readonly incarnation: string }>
-  /** The incarnations whose commit failed with an error that is not a temporary refusal. */
+  /** The incarnations whose commit failed with a permanent error. */
   readonly troubled: Set<string>
   /** The incarnations that know less than the store holds. */
   readonly doubtful: Set<string>

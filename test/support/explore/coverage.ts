@@ -1,6 +1,6 @@
 /**
- * The table itself, asked in every state that an exploration shows: which guards hold and fail, which cells of the phase
- * matrix are taken and refused, and how they are refused.
+ * The coverage of the table in the states of an exploration: which guards hold and fail, which cells of the phase matrix
+ * are taken and refused, and the reasons of refusals.
  */
 import * as Either from "effect/Either"
 import * as Struct from "effect/Struct"
@@ -19,16 +19,16 @@ import { done } from "../kernel.js"
 import type { Node } from "./node.js"
 import { reasonsOf, staleRun, staleToken } from "./node.js"
 
-/** How often something held and did not. */
+/** The number of times that a guard or cell held and did not hold. */
 export interface Tally {
   yes: number
   no: number
 }
 
 export class Coverage {
-  /** by `row guard` */
+  /** The tallies by `row guard`. */
   readonly guards = new Map<string, Tally>()
-  /** by `slice trigger phase` */
+  /** The tallies by `slice trigger phase`. */
   readonly cells = new Map<string, Tally>()
   readonly refusals = new Map<string, number>()
   private readonly seen = new Set<string>()
@@ -61,7 +61,7 @@ export class Coverage {
   }
 }
 
-/** Guards that never hold or never fail, cells that are not what the table says, phases that were never seen. */
+/** Returns the guards that never hold or never fail, the cells that differ from the table, and the unseen refusals. */
 export const gaps = (coverage: Coverage, rows: ReadonlyArray<ListedRow>): ReadonlyArray<string> => [
   ...rows.flatMap(({ guards, id }) => Object.keys(guards).map((guard) => `${id} ${guard}`)).flatMap((name) => {
     const { no, yes } = coverage.guards.get(name) ?? { yes: 0, no: 0 }
@@ -105,7 +105,7 @@ const cellsOf = (
   )
 }
 
-/** Whatever guards look at. */
+/** Returns the parts of a state that guards read. */
 const outlineOf = ({ binding, ledger, lifecycle, registration }: SessionState): string =>
   JSON.stringify([
     lifecycle._tag === "Running"

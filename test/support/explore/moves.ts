@@ -1,4 +1,4 @@
-/** The moves of sessions, in groups that slices choose from. Ids and tokens are those of the state they are offered in. */
+/** The moves of sessions, in groups for the slices. The ids and tokens come from the state that offers the move. */
 import type { Command } from "../../../src/domain/Command.js"
 import type { RunId } from "../../../src/domain/Ids.js"
 import type { Input } from "../../../src/domain/Input.js"
@@ -45,10 +45,10 @@ import {
   unregistering
 } from "./node.js"
 
-/** Moves that a state offers. */
+/** Returns the moves of a state. */
 export type Offer = (node: Node) => ReadonlyArray<NodeMove>
 
-/** A kind of input that may be accepted: how the n-th one is made, and whether it starts a turn. */
+/** A kind of input: the constructor of the n-th input, and whether it starts a turn. */
 export interface Entrant {
   readonly name: string
   readonly make: (n: number) => Input
@@ -61,7 +61,7 @@ const offering = (
 ): Offer =>
 (node) => node.live === null ? [] : offers(commanding(limits), node.live, node)
 
-/** Accepts as long as fewer than `atMost` inputs are open; and the oldest open one, and the newest ended one, again. */
+/** Accepts new inputs while fewer than `atMost` are open, and repeats the oldest open and the newest ended input. */
 export const accepting = (limits: KernelLimits, entrants: ReadonlyArray<Entrant>, atMost: number): Offer =>
   offering(limits, (as, live, node) => {
     const open = Ledger.all(live.ledger)
@@ -80,7 +80,7 @@ export const accepting = (limits: KernelLimits, entrants: ReadonlyArray<Entrant>
     ]
   })
 
-/** The loop comes and goes: claimed, published, given up, ended; late acts of an older one. */
+/** Claims, publishes, aborts and ends a loop, and offers late moves of an older loop. */
 export const attaching = (limits: KernelLimits): Offer =>
   offering(limits, (as, live, node) => {
     const token = tokenOf(live) ?? staleToken
@@ -98,7 +98,7 @@ export const attaching = (limits: KernelLimits): Offer =>
     ]
   })
 
-/** Runs of the loop, and of whoever has the slot: how they begin and end. */
+/** Begins and ends the run in the slot: of the loop, of an inline run or of a service turn. */
 export const running = (limits: KernelLimits): Offer =>
   offering(limits, (as, live, node) => {
     const runId = live.lifecycle._tag === "Running" ? live.lifecycle.runId : staleRun
@@ -118,7 +118,7 @@ export const running = (limits: KernelLimits): Offer =>
     ]
   })
 
-/** What only a run that is over would still try, and bodies: one that follows, one that was computed too early. */
+/** Late moves of an ended run, and commits with a body on the current and on an outdated base. */
 export const stale = (limits: KernelLimits): Offer =>
   offering(limits, (as, live) => {
     const runId = live.lifecycle._tag === "Running" ? live.lifecycle.runId : staleRun
@@ -133,7 +133,7 @@ export const stale = (limits: KernelLimits): Offer =>
     ]
   })
 
-/** Requests to a run, and what users change in their queue. */
+/** Requests to a run, and changes of the queue. */
 export const asking = (limits: KernelLimits): Offer =>
   offering(limits, (as) => [
     as("requestCancel", requestCancel({ reason: "x" })),

@@ -1,4 +1,4 @@
-/** Background operations, barriers, feed and cursors in a session that runs, rests, retires, crashes and comes back. */
+/** Background operations, feed and cursors of a session that runs, idles, retires, crashes and opens again. */
 import { OperationId } from "../../../src/domain/Ids.js"
 import type { SessionState } from "../../../src/domain/SessionState.js"
 import { beginAttach, detach, publishAttachment } from "../../../src/kernel/commands/attach.js"
@@ -27,7 +27,7 @@ import {
 } from "./node.js"
 import { ofSessions } from "./product.js"
 
-/** One of them is kept, and one entry of the feed; what nobody read is kept four times as long. */
+/** Retains one ended operation and one feed entry; unread entries are retained four times as long. */
 const limits = { ...budgets, maxCompletedOperations: 1, feedRetention: 1 }
 
 const as = commanding(limits)
