@@ -1,5 +1,5 @@
 /**
- * `npm test`: every test that is not named in `proofOnly`, long ones in their short form (`test/support/worlds.ts`).
+ * `npm test` runs every test outside of `proofOnly`; long tests run in their short form (`test/support/worlds.ts`).
  * Files share a process per worker: loading Effect costs more than most files take.
  */
 import { fileURLToPath } from "node:url"

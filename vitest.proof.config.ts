@@ -1,6 +1,6 @@
 /**
- * `npm run test:proof`: what takes longer than `npm test` may. The files below hold the full forms of tests that are
- * short there; `test/package.test.ts` fails when a file that asks for the form of the run is missing here.
+ * `npm run test:proof` runs the tests that are too long for `npm test`: the full forms of the tests that are short there.
+ * `test/package.test.ts` fails when a file that reads the form of the run is missing below.
  */
 import { defineConfig } from "vitest/config"
 import base, { proofOnly } from "./vitest.config.js"

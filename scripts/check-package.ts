@@ -1,8 +1,8 @@
 /**
- * Packs the package, installs the tarball into applications outside the repository and looks at it from there: what
- * installs, loads, compiles and shows in an editor. `.ci/run` calls it; `npm run check:package` does by hand.
+ * Packs the package, installs the tarball into applications outside the repository, and checks there that it installs,
+ * loads, compiles and shows its types in an editor. `.ci/run` and `npm run check:package` call it.
  *
- * The last line is "N passed, N failed". With TEST_SUMMARY it goes into that file, as that of the tests does.
+ * The last line is "N passed, N failed". If TEST_SUMMARY names a file, the line is written there.
  */
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -12,7 +12,7 @@ import { install, installLines, pack, root, run } from "./check-package/applicat
 import type { Compiled } from "./check-package/types.js"
 import { compile, hovers } from "./check-package/types.js"
 
-/** Packages that no entry point loads: other packages of Effect ask for them. */
+/** Packages that no entry point loads: other packages of Effect require them. */
 const never = ["@effect/cluster", "@effect/rpc", "@effect/workflow"]
 
 /** Layers that need more than `effect`. */
@@ -57,7 +57,7 @@ export const program = Effect.gen(function*() {
 })
 `
 
-/** What an editor shows over a phrase of the text above: the named types, and some documentation. */
+/** The types that an editor shows over a phrase of the text above, one of them, together with documentation. */
 const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
   "completion.wait": ["Effect<Completion.CompletionOutcome", "Effect<CompletionOutcome"],
   "turn.history": ["Stream<Message", "Stream.Stream<Message"],
@@ -70,7 +70,7 @@ const none = (problems: ReadonlyArray<string>): void => {
 
 const counts = { passed: 0, failed: 0 }
 
-/** Runs one check and says how it ends; the others run whatever its end is. */
+/** Runs one check and prints its result; a failure does not stop the other checks. */
 const check = async <A>(title: string, body: () => A | Promise<A>): Promise<A | null> => {
   const startedAt = performance.now()
   const took = () => `${((performance.now() - startedAt) / 1000).toFixed(1)} s`
@@ -93,7 +93,7 @@ const lint = async (tarball: string): Promise<void> => {
   none(messages.map((message) => `${message.type}: ${message.code} at ${message.path.join(".")}`))
 }
 
-/** Imports the modules in one process in which the packages are missing. */
+/** Imports the modules in one process that fails for the forbidden packages. */
 const load = async (folder: string, forbidden: ReadonlyArray<string>, names: ReadonlyArray<string>): Promise<void> => {
   const script = `process.env.FORBIDDEN = ${JSON.stringify(forbidden.join(" "))}
 await import(${JSON.stringify(join(root, "scripts/check-package/watch.mjs"))})
@@ -116,7 +116,7 @@ const light = (): ReadonlyArray<string> => [
   ...modulesOf("layers", "layers").filter((name) => !native.includes(basename(name)))
 ]
 
-/** Copies the examples beside the text above and gives the paths of all. */
+/** Copies the examples and writes the text above beside them; returns the paths of all files. */
 const sourcesIn = (folder: string): ReadonlyArray<string> => {
   const names = readdirSync(join(root, "examples")).filter((name) => name.endsWith(".ts"))
   for (const name of names) cpSync(join(root, "examples", name), join(folder, name))
@@ -202,7 +202,7 @@ const checkIn = async (folder: string): Promise<void> => {
 
 const folder = mkdtempSync(join(tmpdir(), "meerkat-package-"))
 try {
-  await check("the package is looked at to the end", () => checkIn(folder))
+  await check("the checks run to the end", () => checkIn(folder))
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

@@ -1,5 +1,5 @@
 /**
- * Counts what a turn, a registration and a recovery cost, and holds the figures against the recorded budgets.
+ * Counts the cost of a turn, a registration and a recovery, and compares the figures with the recorded budgets.
  *
  * `npm run bench:counts [-- --write]`; ends with 1 when a figure exceeds its budget by more than 5 %. `--write` records
  * figures that fell; a budget that rises is edited by hand, with the reason in the commit.
@@ -15,9 +15,9 @@ const file = join(root, "scripts", "bench", "budgets.json")
 const { has } = Options.read({ flags: ["write"] })
 
 interface Budget {
-  /** the highest recorded figure */
+  /** The highest recorded figure. */
   readonly budget: number
-  /** the target of the project */
+  /** The target of the project. */
   readonly bar?: number
 }
 

@@ -1,8 +1,8 @@
 /**
- * Real processes and real files, treated badly: `npm run torture -- --kills 2000 [--seed S]
- * [--only kills|poison|holders|vanishing|damage|space] [--rounds N] [--lanes N]`. The seed decides what is done and how long after;
- * what a process is doing then, the machine decides. Prints what was done as JSON, and ends with 1 if anything that
- * was acknowledged got lost, doubled, or was served damaged.
+ * Kills real processes and damages real files: `npm run torture -- --kills 2000 [--seed S]
+ * [--only kills|poison|holders|vanishing|damage|space] [--rounds N] [--lanes N]`. The seed decides the actions and their
+ * delays; the speed of the machine decides what a process is doing at that moment. Prints the results as JSON. Ends with 1
+ * if an acknowledged commit was lost or doubled, or damaged data was served.
  */
 import * as Options from "./options.js"
 import { bundle } from "./torture/bundle.js"
@@ -22,7 +22,7 @@ const seed = number("seed", Math.floor(performance.timeOrigin) % 1_000_000)
 const rounds = number("rounds", 60)
 const say = (line: string) => void process.stderr.write(`${line}\n`)
 
-/** What a part did, and what must not have happened. */
+/** The result of a part, with its violations. */
 interface Done {
   readonly violations: ReadonlyArray<string>
 }
@@ -51,7 +51,7 @@ const only = text("only")
 const chosen = only === undefined ? Object.keys(parts) : only.split(",")
 const strange = chosen.filter((name) => parts[name] === undefined)
 if (strange.length > 0) {
-  Options.refuse(`there is no part "${strange.join()}"; there are ${Object.keys(parts).join(", ")}`)
+  Options.refuse(`unknown part "${strange.join()}"; the parts are ${Object.keys(parts).join(", ")}`)
 }
 const programs = bundle()
 const summary: Record<string, unknown> = { seed, parts: chosen }

@@ -21,7 +21,7 @@ const manifest: Manifest = read("package.json")
 const installed: Record<string, { readonly version?: string; readonly resolved?: string }> =
   read("package-lock.json").packages
 
-/** The source file that a built file comes from. */
+/** Returns the source file of a built file. */
 const sourceOf = (built: string) => built.replace(/^(?:\.\/)?dist\//, "").replace(/\.js$/, ".ts")
 
 describe("package", () => {

@@ -1,10 +1,10 @@
-/** Types that are written beside a schema, so that editors show their names: each is the type of its schema. */
+/** Named types beside a schema, which editors show by name: each equals the type of its schema. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import * as Completion from "../src/domain/Completion.js"
 import * as Message from "../src/domain/Message.js"
 
-// a schema is invariant in its type: none of these compiles when the two differ
+// a schema is invariant in its type: a line does not compile if the two types differ
 const named: ReadonlyArray<Schema.Schema.All> = [
   Message.MediaData satisfies Schema.Schema<Message.MediaData, typeof Message.MediaData.Encoded>,
   Message.ContentBlock satisfies Schema.Schema<Message.ContentBlock, typeof Message.ContentBlock.Encoded>,

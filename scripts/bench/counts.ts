@@ -19,7 +19,7 @@ import { allocated, between, counted, install, liveHeap, reading } from "./meter
 
 install()
 
-// loaded after the meters are installed
+// import after the installation of the meters
 const MeerkatMachineLive = await import("../../layers/MeerkatMachineLive.js")
 const RuntimeStoreSqlite = await import("../../layers/RuntimeStoreSqlite.js")
 const { MeerkatMachine } = await import("../../services/MeerkatMachine.js")
@@ -37,7 +37,7 @@ const answering = (text: string): CoreExecutor.CoreExecutor => {
   return { apply: () => Effect.succeed(answer) }
 }
 
-/** Runs a body on a machine. Fibers of the machine are counted, those of the body are not. */
+/** Runs a body on a machine; counts the fibers of the machine only. */
 const onMachine = async <A>(
   filename: string,
   body: (machine: MeerkatMachineService) => Promise<A>,
@@ -102,7 +102,7 @@ const ofCaller = () =>
     note("one.operationsInAll", all)
   })
 
-/** Measures with a tracer that keeps no spans. */
+/** Measures with a tracer that drops its spans. */
 const ofTraced = () => {
   const span = (
     name: string,
@@ -138,7 +138,7 @@ const ofTraced = () => {
   }, Effect.withTracer(tracer))
 }
 
-/** Measures log bytes in a file that holds turns already; the turns are few, so the log does not restart. */
+/** Measures log bytes in a file with stored turns; few turns follow, so that the log does not restart. */
 const ofLog = async (name: string, answer: string) => {
   const filename = join(folder, `${name}.db`)
   await onMachine(filename, async (machine) => {
@@ -154,7 +154,7 @@ const ofLog = async (name: string, answer: string) => {
   })
 }
 
-/** Measures a registration, an attachment and a handle. Handles are kept, as applications keep them. */
+/** Measures a registration, an attachment and a handle; retains the handles, as applications do. */
 const ofSessions = () =>
   onMachine(join(folder, "sessions.db"), async (machine) => {
     const executor = answering("ok")

@@ -4,7 +4,7 @@
  * Meters use public API or wrap platform functions, in the measuring process only. The shipped layers do not know them.
  *
  * - operations: Effect asks its scheduler once per evaluated operation whether to yield;
- * - tasks: what the scheduler is given; fibers: what a supervisor sees start;
+ * - tasks: the tasks that the scheduler receives; fibers: the fibers that a supervisor sees start;
  * - timers, immediates, hashes, stringifies: calls of the platform's functions;
  * - statements, rows: calls of the SQLite driver's statements, and the rows that they changed.
  */

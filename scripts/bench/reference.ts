@@ -3,7 +3,7 @@
  *
  * One parked loop fiber per session takes inputs from its inbox. An append-only log with group commit keeps each input
  * and each answer (WAL, `synchronous = FULL`). A caller receives its answer after the commit. P has no kernel, schema,
- * digest, retry or recovery: what the machine costs beyond P is the price of its guarantees.
+ * digest, retry or recovery: the cost of the machine beyond P is the price of its guarantees.
  */
 import Database from "better-sqlite3"
 import * as Effect from "effect/Effect"
@@ -129,9 +129,9 @@ class Session {
 }
 
 export interface Reference {
-  /** Every session asks that many times, in sequence; completes when all have their answers. */
+  /** Lets every session ask that many times in sequence; completes when all have their answers. */
   readonly round: (times: number, text: string) => Promise<void>
-  /** The same as an effect, for the meters. */
+  /** The same work as an effect, for the meters. */
   readonly rounds: (times: number, text: string) => Effect.Effect<void>
   readonly close: () => Promise<void>
 }

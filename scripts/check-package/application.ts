@@ -1,6 +1,6 @@
 /**
- * Applications outside the repository that install the packed tarball, as the README tells their authors to.
- * `check-package.ts` makes two: one with `effect` alone, one with everything. Nothing of them is left behind.
+ * Applications outside the repository that install the packed tarball by the instructions of the README.
+ * `check-package.ts` makes two: one with `effect` alone, one with all peers. It removes both at its end.
  */
 import { execFile } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
@@ -11,7 +11,7 @@ export const root = dirname(dirname(import.meta.dirname))
 
 const execute = promisify(execFile)
 
-/** Runs a program to its end and gives what it printed; a failure carries both of its outputs. */
+/** Runs a program and returns its standard output; throws with both outputs when it fails. */
 export const run = async (cwd: string, command: string, ...args: ReadonlyArray<string>): Promise<string> => {
   try {
     return (await execute(command, args, { cwd, maxBuffer: 64 * 1024 * 1024 })).stdout
@@ -21,7 +21,7 @@ export const run = async (cwd: string, command: string, ...args: ReadonlyArray<s
   }
 }
 
-/** Packs the folder, which builds it when its sources have changed, and gives the path of the tarball. */
+/** Packs the project, which builds changed sources first, and returns the path of the tarball. */
 export const pack = async (folder: string): Promise<string> => {
   const told = await run(root, "npm", "pack", "--json", "--silent", "--pack-destination", folder)
   const packed: ReadonlyArray<{ readonly filename: string }> = JSON.parse(told.slice(told.indexOf("[")))
@@ -30,7 +30,7 @@ export const pack = async (folder: string): Promise<string> => {
   return join(folder, first.filename)
 }
 
-/** What each `npm install` line of the README's section "Install" names, in order. */
+/** Returns the packages of each `npm install` line in the README's section "Install", in order. */
 export const installLines = (): ReadonlyArray<ReadonlyArray<string>> => {
   const section = /^## Install$([^]*?)^## /m.exec(readFileSync(join(root, "README.md"), "utf8"))?.[1] ?? ""
   const lines = Array.from(section.matchAll(/^npm install ([^#\n]+)/gm), ([, names = ""]) => names.trim().split(/\s+/))
@@ -41,8 +41,8 @@ export const installLines = (): ReadonlyArray<ReadonlyArray<string>> => {
 }
 
 /**
- * An application that has installed the packages, the tarball in place of the package's name. Native code is not built
- * a second time: the driver that the repository built is copied.
+ * Makes an application with the packages, and with the tarball in place of the published package. It copies the driver
+ * that the repository has built, if the versions agree, instead of building it again.
  */
 export const install = async (folder: string, tarball: string, names: ReadonlyArray<string>): Promise<string> => {
   mkdirSync(folder)

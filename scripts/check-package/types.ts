@@ -1,4 +1,4 @@
-/** What an application's compiler and editor make of the package: `check-package.ts` asks, TypeScript answers. */
+/** Compiles applications that use the package, and reads the hovers of an editor. `check-package.ts` calls it. */
 import { writeFileSync } from "node:fs"
 import { join, relative } from "node:path"
 import ts from "typescript"
@@ -27,13 +27,13 @@ const told = (folder: string, { file, messageText, start }: ts.Diagnostic): stri
 
 export interface Compiled {
   readonly problems: ReadonlyArray<string>
-  /** declaration files of the package that the application's files lead to */
+  /** The declaration files of the package that the application uses. */
   readonly declarations: ReadonlyArray<ts.SourceFile>
 }
 
 /**
- * Compiles the files into `out`, declarations included. The package's own declarations are checked as well, without the
- * types of Node: an application may have none.
+ * Compiles the files and their declarations into `out`. It also checks the package's own declarations, without the types
+ * of Node, since an application may not have those.
  */
 export const compile = (
   folder: string,
@@ -59,7 +59,7 @@ export interface Hover {
   readonly documentation: string
 }
 
-/** What an editor shows over the last word of each phrase, at its first place in the text. */
+/** Returns the hover of an editor over the last word of each phrase, at its first place in the text. */
 export const hovers = (folder: string, text: string, phrases: ReadonlyArray<string>): ReadonlyArray<Hover> => {
   const file = join(folder, "hovers.ts")
   writeFileSync(file, text)

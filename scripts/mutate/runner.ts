@@ -1,4 +1,4 @@
-/** Drives the worker: starts it, gives it jobs, ends it when it hangs or cannot be trusted any more. */
+/** Drives the worker: starts it, gives it jobs, and ends it when it hangs or its state is unreliable. */
 import type { ChildProcess } from "node:child_process"
 import { fork } from "node:child_process"
 import * as fs from "node:fs"
@@ -14,7 +14,7 @@ export interface Test {
 
 export interface Loaded {
   readonly tests: ReadonlyArray<Test>
-  /** mutants that are decided while files are loaded: they need a process of their own */
+  /** The mutants that run while files are loaded: each needs a separate process. */
   readonly reached: ReadonlySet<number>
 }
 
@@ -27,30 +27,30 @@ export interface Ended {
 
 export interface Answer {
   readonly ended: ReadonlyArray<Ended>
-  /** the test that failed with the mutant and passes without it, if any */
+  /** The test that fails with the mutant and passes without it, if any. */
   readonly caught: { readonly test: number; readonly how: string } | null
 }
 
-/** What a worker says of a job. */
+/** The answer of a worker to a job. */
 interface Said extends Answer {
-  /** false: it is not known that what failed passes without the mutant */
+  /** False if the failed test may also fail without the mutant. */
   readonly clean: boolean
 }
 
 export interface Runner {
-  /** loads the files if no worker is there */
+  /** Loads the files if no worker runs. */
   readonly loaded: () => Promise<Loaded>
   readonly run: (job: Job) => Promise<Answer>
-  /** the same in a process in which the mutant is on from the start */
+  /** Runs the job in a process that starts with the mutant. */
   readonly runFresh: (job: Job) => Promise<Answer>
   readonly stop: () => void
 }
 
-/** beyond a test's own time: then it does not even yield */
+/** The time after a test's own timeout until its worker counts as blocked. */
 const stuckMs = 10_000
 const loadMs = 120_000
 
-/** Files in memory, where there is such a folder: what a mutant breaks has nothing to do with the disk. */
+/** A folder in memory for temporary files, if the system has one: mutants do not concern the disk. */
 const quick = fs.existsSync("/dev/shm") ? { TMPDIR: "/dev/shm" } : {}
 
 interface Worker {
@@ -107,7 +107,7 @@ export const makeRunner = (
     const said = await run(job)
     if (said.clean || said.caught === null) return said
     const { how, test } = said.caught
-    // what was left over from others may have failed it; on a busy machine it may just have been slow
+    // the state of earlier tests may have failed it, or a busy machine may have delayed it: run it again
     return await run(from(job, test, how === "failed" ? 1 : 4))
   }
 
@@ -120,14 +120,14 @@ export const makeRunner = (
     return said
   }
 
-  /** In a new process, with time enough, and no mutant. */
+  /** Whether the test passes in a new process without a mutant and with more time. */
   const passes = async (job: Job, test: number): Promise<boolean> => {
     stop()
     const planned = job.tests.filter((each) => each.test === test)
     return (await run({ ...from({ ...job, tests: planned }, test, 4), mutant: -1 })).caught === null
   }
 
-  /** A test that fails without the mutant too has not noticed it: it is left out, and the others go on. */
+  /** Runs the job without the tests that also fail without the mutant, since those do not detect it. */
   const trusted = async (job: Job, put: (job: Job) => Promise<Said>): Promise<Answer> => {
     let rest = job
     while (rest.tests.length > 0) {
@@ -151,14 +151,14 @@ export const makeRunner = (
   }
 }
 
-/** The job from this test on, with so many times the time. */
+/** Returns the job from this test on, with multiplied timeouts. */
 const from = (job: Job, first: number, times: number): Job => ({
   ...job,
   tests: job.tests.slice(Math.max(0, job.tests.findIndex(({ test }) => test === first)))
     .map(({ test, timeoutMs }) => ({ test, timeoutMs: times * timeoutMs }))
 })
 
-/** The first message that is wanted; null when the worker dies or says nothing for too long. */
+/** Waits for the first matching message; null if the worker dies or does not answer in time. */
 const next = <A>(child: ChildProcess, ms: number, want: (message: FromWorker) => A | null): Promise<A | null> =>
   new Promise((resolve) => {
     const end = (answer: A | null): void => {

@@ -1,4 +1,4 @@
-/** What there is to be hit: what a long sweep did not hit ten times was not tried. */
+/** The targets of a long sweep: it must hit each of them ten times. */
 import { silentIntentsSlice } from "../../src/kernel/rows/lifecycle.js"
 import { rows } from "../../src/kernel/table.js"
 import { visibilitySlice } from "../../src/kernel/toolVisibility.js"
@@ -10,8 +10,8 @@ import type { Totals } from "./totals.js"
 const reads = ["witness", "terminalInput", "findKey", "receipt", "history", "sessions"]
 
 /**
- * No policy supersedes: the row is there for those to come, and conformance and exploration try it with one. The two of a
- * loop's end want several coincidences at once, which docs/verification/simulation.md describes: no sweep can count on them.
+ * Rows that a sweep need not hit. No policy of this version supersedes; conformance and exploration test that row with
+ * another policy. The two rows of a loop's end need several coincidences (see docs/verification/simulation.md).
  */
 const unreachable = new Set(["input.supersede", "lifecycle.detachBusy", "registration.endedDraining"])
 
@@ -102,7 +102,7 @@ const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
   ]
 }
 
-/** Groups with what was hit less than `times` times. */
+/** Returns the groups with the targets that were hit fewer than `times` times. */
 export const coverage = ({ tally }: Totals, times = 10): ReadonlyArray<readonly [string, ReadonlyArray<string>]> => {
   const record = Tally.toRecord(tally)
   return Object.entries(expected).flatMap(([group, names]) => {

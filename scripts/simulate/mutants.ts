@@ -1,6 +1,6 @@
 /**
- * Bugs that are planted to see whether a sweep finds them: each replaces pieces of a source file on its way into the
- * bundle of the worker. The sources themselves are never touched.
+ * Planted bugs that a sweep must find. Each replaces parts of a source file while the bundle of the worker is built; the
+ * source files do not change.
  */
 import type { Plugin } from "esbuild"
 import { readFileSync } from "node:fs"
@@ -141,7 +141,7 @@ export const mutants: Readonly<Record<string, ReadonlyArray<Patch>>> = {
       from: "      { _tag: \"SettleAll\", outcome: { _tag: \"RuntimeTerminated\", reason: unregistered } }\n",
       to: ""
     },
-    // who is left then is told by the end of the authority
+    // otherwise the end of the authority answers the remaining waiters
     {
       file: "layers/internal/sessionAuthority.ts",
       from: "    inputs.close(Exit.succeed(closedOutcome))\n",
@@ -170,7 +170,7 @@ export const mutants: Readonly<Record<string, ReadonlyArray<Patch>>> = {
   ]
 }
 
-/** Puts a mutant into a bundle; a piece that is not there any more is an error, so that no mutant rots unnoticed. */
+/** Puts a mutant into a bundle. Fails if a source no longer contains the part to replace. */
 export const plugin = (patches: ReadonlyArray<Patch>): Plugin => ({
   name: "mutant",
   setup: (build) => {
@@ -182,9 +182,9 @@ export const plugin = (patches: ReadonlyArray<Patch>): Plugin => ({
   }
 })
 
-/** The text with every piece replaced where it first stands. */
+/** Returns the text with the first occurrence of every part replaced. */
 export const patched = (text: string, patches: ReadonlyArray<Patch>): string =>
   patches.reduce((changed, { file, from, to }) => {
-    if (!changed.includes(from)) throw new Error(`a mutant looks for a piece of ${file} that is gone: ${from}`)
+    if (!changed.includes(from)) throw new Error(`${file} no longer contains the code that a mutant replaces: ${from}`)
     return changed.replace(from, () => to)
   }, text)

@@ -1,8 +1,9 @@
 /**
- * The SQLite store on a real file, inside the seeded world: its driver is synchronous, so the scheduler of the world
- * decides what comes between any two statements. A process dies by being left where it is, its connections open; the
- * next one works on a copy of the files as they lie there, made by another process: this one must not open them, since
- * closing a descriptor of its own would drop the locks it holds.
+ * The SQLite store on a real file in a seeded world. The driver is synchronous, so the scheduler of the world decides
+ * which work runs between two statements. A simulated process dies by leaving its connections open.
+ *
+ * The next process works on a copy of the files. A child process makes that copy: if this process opened the files and
+ * closed a descriptor, it would drop the locks that it holds.
  */
 import * as PlatformError from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -36,7 +37,7 @@ const attempt = <A>(method: string, path: string, call: () => A): Effect.Effect<
       })
   })
 
-/** What the store asks of a file system, without promises. */
+/** The operations of a file system that the store needs, without promises. */
 const files = FileSystem.layerNoop({
   access: (path, options) =>
     attempt(
@@ -77,10 +78,10 @@ const infoOf = (stats: fs.Stats): FileSystem.File.Info => ({
   blocks: Option.none()
 })
 
-/** What a process that dies leaves of a store; its locks die with it. */
+/** The files of a store that outlive its process; the locks end with the process. */
 const left = ["", "-wal", ".anchor"]
 
-/** What happens to the files of a store under its process; none of it opens them here. */
+/** The damages to the files of an open store; this process opens none of the files. */
 const damages: readonly [Damage, ...ReadonlyArray<Damage>] = [
   (db) => fs.renameSync(db, `${db}.gone`),
   (db) => fs.renameSync(`${db}-wal`, `${db}-wal.gone`),
@@ -96,7 +97,7 @@ const damages: readonly [Damage, ...ReadonlyArray<Damage>] = [
 
 type Damage = (db: string) => void
 
-/** Before a process that dies could find out: so nothing was lost, since nothing was told. */
+/** Reverts the damage if the process died before it detected the loss and reported it. */
 const undo = (db: string): void => {
   for (const name of [db, `${db}-wal`]) {
     if (fs.existsSync(`${name}.gone`)) fs.renameSync(`${name}.gone`, name)
@@ -105,17 +106,17 @@ const undo = (db: string): void => {
 
 /** The life of one process with the files. */
 interface Life {
-  /** which commit finds its files damaged, counted from 1; 0 for none */
+  /** The number of the commit before which the files are damaged, from 1; 0 for no damage. */
   readonly damagedAt: number
   readonly damage: Damage
   commits: number
   damaged: boolean
-  /** the file that a store which was lost was saved as */
+  /** The rescued file of a lost store. */
   rescued: string | undefined
   readonly wrong: Array<string>
 }
 
-/** Damages the files before one of its commits; from then on no commit may be acknowledged. */
+/** Damages the files before a commit, and checks that the store acknowledges no commit afterwards. */
 const watched = (life: Life, db: string) => (store: RuntimeStore["Type"]): RuntimeStore["Type"] => ({
   ...store,
   commit: (commit) =>
@@ -137,19 +138,19 @@ const watched = (life: Life, db: string) => (store: RuntimeStore["Type"]): Runti
     })
 })
 
-/** Moves what a process left on to the next generation: its rescued file, or a copy of its files. */
+/** Gives the next generation the rescued file, or a copy of the files. */
 const handOver = (life: Life, from: string, to: string): void => {
   if (life.rescued !== undefined) return fs.renameSync(life.rescued, to)
   if (life.damaged) undo(from)
-  // existence only: nothing is opened
+  // checks the existence only: this process must not open the files
   const found = left.filter((suffix) => fs.existsSync(`${from}${suffix}`))
   if (found.length === 0) return
   execFileSync("/bin/sh", ["-c", found.map((suffix) => `cp '${from}${suffix}' '${to}${suffix}'`).join(" && ")])
 }
 
 /**
- * A store in a folder of its own; each death moves on to a copy of the files. In some lives the files go away under the
- * process: then the next one goes on with what was rescued.
+ * A store in its own folder; after each death the next process works on a copy of the files. In some lives the files are
+ * damaged under the process, and the next process works on the rescued file.
  */
 export const backend = (seed: number): Backend => {
   const folder = fs.mkdtempSync(join(tmpdir(), "meerkat-simulated-"))
@@ -180,7 +181,7 @@ export const backend = (seed: number): Backend => {
     peek: null,
     isLost: () => life.rescued !== undefined,
     ended: (end) => {
-      // closed in order, it is rescued then at the latest
+      // the close rescues a store that no commit found lost
       const saved = `${file()}.rescued-1`
       if (life.damaged && life.rescued === undefined && fs.existsSync(saved)) life.rescued = saved
       if (end !== "crash" && !life.damaged) return life.wrong

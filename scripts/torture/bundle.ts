@@ -1,6 +1,6 @@
 /**
- * The driver, the puppet and the `meerkat` program from their sources, as bundles: a start costs a third of what tsx
- * takes, and a bundle is never an old build.
+ * Bundles the driver, the puppet and the `meerkat` program from their sources. A bundle starts three times as fast as tsx,
+ * and never contains an old build.
  */
 import { buildSync } from "esbuild"
 import { copyFileSync, rmSync } from "node:fs"
@@ -20,7 +20,7 @@ export interface Programs {
 
 let bundles = 0
 
-/** Inside the project, where the native driver of SQLite is found. */
+/** A folder inside the project, so that node finds the native driver of SQLite. */
 export const bundle = (): Programs => {
   const outdir = join(root, "node_modules", ".cache", "meerkat-torture", `${process.pid}-${++bundles}`)
   buildSync({

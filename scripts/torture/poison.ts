@@ -1,7 +1,7 @@
 /**
- * Inputs that are in flight when their process dies. In one kind of round the turn of one input kills the process beside
- * twenty innocent ones, again and again: only that input may be given up. In the other kind the process is killed from
- * outside three times in a row: at most the input that ran alone may be given up.
+ * Inputs that are in flight when their process dies. In one kind of round the turn of one input kills the process again
+ * and again, beside twenty harmless inputs: only that input may be abandoned. In the other kind the process is killed from
+ * outside three times in a row: at most the input that ran alone may be abandoned.
  */
 import type { Programs } from "./bundle.js"
 import * as Image from "./image.js"
@@ -9,7 +9,7 @@ import { random } from "./random.js"
 import * as World from "./world.js"
 
 const innocents = 20
-/** More than the poison can kill, and one life per suspect. */
+/** The maximum of lives: more than the poison can kill, plus one life per suspect. */
 const mostLives = 40
 
 export interface PoisonCounts {
@@ -40,7 +40,7 @@ const round = async (programs: Programs, kind: "inside" | "outside", seed: numbe
   let kills = 0
   for (let lives = 0;; lives++) {
     if (lives > mostLives) return wrong(`the inputs have not ended after ${lives} lives`)
-    // long turns as long as the process is to be killed from outside
+    // long turns while the process must still be killed from outside
     const outside = !inside && kills < 3
     const pause = outside ? 60_000 : 20 + chance.below(80)
     const life = World.start(programs.victim, [at.db, `${sessions}`, `${pause}`, inside ? "1" : "0"], at)

@@ -1,6 +1,6 @@
 /**
- * A process that does with a store file what it is told, one word per line, and answers each with one line of JSON:
- * `open`, `commit BYTES`, `count`, `look`, `close`. It ends when nobody tells it anything any more.
+ * A process that executes commands on a store file. It reads one command per line and answers with one line of JSON:
+ * `open`, `commit BYTES`, `count`, `look`, `close`. It ends when its standard input ends.
  */
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
@@ -22,7 +22,7 @@ const [filename = "", maxFileBytes = "0"] = process.argv.slice(2)
 const session = SessionId.make("puppet")
 const runtimeId = runtimeIdOf(session)
 
-/** What was opened, until it is closed. */
+/** The open store. */
 interface Held {
   readonly scope: Scope.CloseableScope
   readonly store: RuntimeStore["Type"]
@@ -71,7 +71,7 @@ const count = Effect.gen(function*() {
   return { count: Chunk.size(inputs) }
 })
 
-/** Reads beside whoever holds the file. */
+/** Reads the file while another process may hold it. */
 const look = Effect.gen(function*() {
   const reader = yield* RuntimeStoreReader
   let count = 0
@@ -103,7 +103,7 @@ const told = (line: string): Effect.Effect<object, unknown> => {
   }
 }
 
-/** Errors are answers; a defect is one that must not be there. */
+/** Returns a failure as an answer; a defect is an answer too, which no caller expects. */
 const answerOf = (exit: Exit.Exit<object, unknown>): object => {
   if (Exit.isSuccess(exit)) return exit.value
   const error = Option.getOrUndefined(Cause.failureOption(exit.cause))

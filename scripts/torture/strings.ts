@@ -1,4 +1,4 @@
-/** The strings of a puppet: words go in, answers come out, one each. */
+/** Starts puppets and controls them: one answer per command. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 import * as World from "./world.js"
@@ -8,19 +8,19 @@ export interface Answer {
   readonly opened?: number
   readonly acknowledged?: number
   readonly count?: number
-  /** what a reader reads */
+  /** The source that a reader reads. */
   readonly source?: string
   readonly closed?: boolean
-  /** tag of a typed error */
+  /** The tag of a typed error. */
   readonly error?: string
-  /** SQLite's name of a failure */
+  /** SQLite's code of a failure. */
   readonly code?: string
   readonly holder?: string
-  /** the file that a lost store was saved as */
+  /** The rescued file of a lost store. */
   readonly rescued?: string
-  /** what no store may ever do */
+  /** A defect, which is always a violation. */
   readonly defect?: string
-  /** the process ended instead of answering */
+  /** The exit of a process that ended without an answer. */
   readonly ended?: string
 }
 
@@ -29,25 +29,25 @@ export interface Puppet {
   readonly process: ChildProcess
   readonly tell: (word: string) => Promise<Answer>
   readonly kill: (signal: "SIGSTOP" | "SIGCONT" | "SIGKILL") => void
-  /** it is told nothing any more, closes what it has and ends */
+  /** Closes the standard input; the puppet closes its store and ends. */
   readonly release: () => Promise<void>
   readonly ended: Promise<string>
 }
 
 const isAnswer = (value: unknown): value is Answer => typeof value === "object" && value !== null
 
-/** What a puppet is made of, and who is told when it hangs. */
+/** The program of a puppet, and the report of a puppet that hangs. */
 export interface Theatre {
   readonly program: string
   readonly wrong: (what: string) => void
 }
 
-/** Far more than the store's patience and the slowest disk. */
+/** Far more than the patience of the store and the slowest disk need. */
 const answerSeconds = 120
 
 /**
- * Starts one. `through` is what stands before `node` on the command line: a shell that sets a limit, say; its last
- * word must be replaced by the process.
+ * Starts a puppet. `through` precedes `node` on the command line, for example a shell that sets a limit; the shell must
+ * replace itself by the process.
  */
 export const puppet = async (
   { program, wrong }: Theatre,

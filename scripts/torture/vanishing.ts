@@ -1,7 +1,7 @@
 /**
- * A store file that goes away under its holder: removed, replaced, renamed, with its log or its folder. Called by
- * `npm run torture -- --only vanishing` and its short form. Each round holds that the program ends with 7, that the
- * file it rescued opens, and that nothing acknowledged is missing there.
+ * A store file that is removed, replaced or renamed while a process holds it, also with its log or its folder. Called by
+ * `npm run torture -- --only vanishing` and its short form. Each round checks that the program ends with 7, that the
+ * rescued file opens, and that it contains every acknowledged commit.
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdirSync } from "node:fs"
@@ -20,7 +20,7 @@ export interface VanishingCounts {
   readonly violations: Array<string>
 }
 
-/** Rounds of a bare store and of the program in turn, each with a damage that the dice choose. */
+/** Runs rounds of a bare store and of the program in turn, each with a random damage. */
 export const vanishing = async (programs: Programs, rounds: number, seed: number): Promise<VanishingCounts> => {
   const counts: VanishingCounts = { rounds: 0, told: 0, rescued: 0, acknowledged: 0, damages: {}, violations: [] }
   for (let n = 0; n < rounds && counts.violations.length === 0; n++) {
@@ -75,7 +75,7 @@ const damaged = (folder: string, script: string): void => {
   spawnSync("/bin/sh", ["-c", script], { cwd: folder })
 }
 
-/** A holder that commits; at the first commit after the damage it says so, and never acknowledges again. */
+/** Tests a holder that commits: it reports the loss at the first commit after the damage and acknowledges no other. */
 const bare = async ({ at, chance, counts, damage, programs, wrong }: Round): Promise<void> => {
   const one = await puppet({ program: programs.puppet, wrong }, [at.db])
   await one.tell("open")
@@ -95,13 +95,13 @@ const bare = async ({ at, chance, counts, damage, programs, wrong }: Round): Pro
   if (!existsSync(saved)) return wrong(`nothing was rescued: ${JSON.stringify(told)}`)
   const next = await puppet({ program: programs.puppet, wrong }, [saved])
   const opened = await next.tell("open")
-  // the one that was not acknowledged is in it too
+  // the file also contains the commit that was not acknowledged
   if (opened.opened === commits + 1) counts.rescued++
   else wrong(`${commits} were acknowledged, and the rescued file has ${JSON.stringify(opened)}`)
   await next.release()
 }
 
-/** The program; the damage comes while its agent works, before or after it has answered. */
+/** Tests the program: the damage happens while its agent works, before or after the answer. */
 const program = async ({ at, chance, counts, damage, programs, wrong }: Round): Promise<void> => {
   const run = (db: string, command: string, args: ReadonlyArray<string>) =>
     World.start(programs.meerkat, [command, "--db", db, ...args], at)

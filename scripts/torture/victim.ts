@@ -1,7 +1,7 @@
 /**
- * A process with many sessions, one input each, all in flight at once. Started with `db sessions pause poison`: each turn
- * takes `pause` ms; with `poison` 1 the turn of session v0 kills the process. It says `ready` once every session is
- * attached, and ends with one line of JSON: the outcome of each session's input.
+ * A process with many sessions, with one input each, all in flight at once. Its arguments are `db sessions pause poison`.
+ * Each turn takes `pause` ms; with `poison` 1 the turn of session v0 kills the process. It prints `ready` when every
+ * session is attached, and ends with one line of JSON: the outcome of each session's input.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,7 +14,7 @@ import { SessionId } from "../../src/domain/Ids.js"
 
 const [filename = "", sessions = "1", pause = "100", poison = "0"] = process.argv.slice(2)
 const ids = Array.from({ length: Number(sessions) }, (_, n) => SessionId.make(`v${n}`))
-// half the time before the staging is flushed, half the time after
+// kills the process at random before or after the flush of the staging
 const fuse = process.pid % 2 === 0 ? 0 : 60
 
 const executor: CoreExecutor = {
@@ -34,7 +34,7 @@ const living = Effect.gen(function*() {
     const { completion } = yield* machine.session(id).prompt(`the order of ${id}`, { idempotencyKey: "order" })
     return { id, completion }
   })
-  // accepted first, attached last: the inputs of all sessions are in flight together
+  // accepts all inputs before the first attachment: the inputs of all sessions are in flight together
   const orders = yield* Effect.forEach(ids, attached)
   yield* Effect.forEach([...ids].reverse(), (id) => machine.ensureSessionWithExecutor(id, executor))
   process.stdout.write("ready\n")

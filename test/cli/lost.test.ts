@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** A store whose file goes away during a turn: the program says so, and everything it held is saved. */
+/** A store whose file is removed during a turn: the program reports the loss and saves the contents of the store. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs"
@@ -12,14 +12,14 @@ const rescuedOf = (cli: Cli, { stderr }: Ended): string => {
   return path
 }
 
-/** The answers of a session, as its history has them. */
+/** Returns the answers in the history of a session. */
 const answers = (cli: Cli, db: string) =>
   Effect.map(cli.run(["history", "s", "--db", db, "--json"]), (ended) => {
     assert.strictEqual(ended.code, 0, ended.stderr)
     return documents(ended).filter(({ role }) => role === "assistant").map((message) => JSON.stringify(message))
   })
 
-/** Two turns; during the second something happens to the store. */
+/** Runs two turns; the agent of the second one damages the store. */
 const turns = (cli: Cli, db: string, damage: string) =>
   Effect.gen(function*() {
     fs.mkdirSync(dirname(cli.path(db)), { recursive: true })
@@ -32,7 +32,7 @@ const damages: ReadonlyArray<readonly [what: string, db: string, damage: string]
   ["the file is removed", "meerkat.db", "rm meerkat.db"],
   ["the file and all beside it are removed", "meerkat.db", "rm -f meerkat.db*"],
   ["the log is removed", "meerkat.db", "rm meerkat.db-wal"],
-  ["the folder is renamed while the agent goes on", "in/side/meerkat.db", "mv in/side in/other; sleep 1"]
+  ["the folder is renamed while the agent works", "in/side/meerkat.db", "mv in/side in/other; sleep 1"]
 ]
 
 describe("a store that goes away during a turn", () => {
@@ -58,7 +58,7 @@ describe("a store that goes away during a turn", () => {
 
 describe("a store that is missing where one was", () => {
   it.scopedLive(
-    "is refused by every command, which names the rescued file; moved back it goes on",
+    "is refused by every command with the name of the rescued file, and works when that file is moved back",
     () =>
       Effect.gen(function*() {
         const cli = yield* make

@@ -1,9 +1,9 @@
-/** The program with texts and names that are no UTF-8, or hold half of a character. */
+/** The program with texts and names that are invalid UTF-8 or contain half of a character. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Cli from "../support/cli.js"
 
-/** As `serde_json`, `jq` and others read JSON: escapes of half characters are errors. */
+/** Parses JSON like `serde_json` and `jq`: an escape of half a character is an error. */
 const strictly = (text: string): unknown => {
   assert.notMatch(text.replaceAll("\\\\", ""), /\\ud[89a-f]/i)
   return JSON.parse(text)

@@ -135,7 +135,7 @@ export const A = Ids.SessionId.make("A")
 export const B = Ids.SessionId.make("B")
 export const rid = Ids.runtimeIdOf
 
-/** Returns the result of a call: "success", or the tag of its error with the state or the kind of the error. */
+/** Returns the result of a call: "success", or the tag of its error with the state that the error names. */
 export const failing = <E extends { readonly _tag: string }, R>(
   effect: Effect.Effect<unknown, E, R>
 ): Effect.Effect<string, never, R> =>

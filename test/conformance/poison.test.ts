@@ -1,4 +1,4 @@
-/** Inputs that were in flight when their process died: which of them run beside each other, and which are abandoned. */
+/** Inputs that were in flight when their process died: which runs may overlap, and which inputs are abandoned. */
 import { assert, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -32,14 +32,14 @@ const endOf = (world: World, n: number) =>
     ({ terminal }) => terminal?.type === "abandoned" ? terminal.reason.type : terminal?.type ?? "open"
   )
 
-/** A session as its process left it: one queued input that was charged with crashes. */
+/** The stored state of a session after crashes: one queued input with charges. */
 const left = (world: World, n: number, crashed: number, others: ReadonlyArray<InputRecord> = []) =>
   Commits.open(session(n), {
     inputs: [record(prompt(n), { attempts: crashed, crashed }), ...others].map(Commits.insert),
     lifecycle: "idle"
   }).pipe(Effect.provideService(RuntimeStore, world.store))
 
-/** What the commits that staged input n say: whether it ran alone. */
+/** Returns whether input n ran alone, for each commit that staged it. */
 const staged = (world: World, n: number): ReadonlyArray<boolean> =>
   world.tap.commits.flatMap(({ inputs }) =>
     inputs.flatMap((put) =>
@@ -53,7 +53,7 @@ const staged = (world: World, n: number): ReadonlyArray<boolean> =>
 const storedPhase = (world: World, n: number) =>
   Effect.map(Stream.runHead(world.store.inputs(runtimeIdOf(session(n)))), (row) => Option.getOrNull(row)?.phase)
 
-/** A life of the process: every session with an executor whose turns wait. */
+/** Starts a process: every session has an executor whose turns wait. */
 const life = (world: World, ns: ReadonlyArray<number>, script: Script = { park: true }) =>
   Effect.gen(function*() {
     const runs = new Map(ns.map((n) => [n, scripted(script)] as const))
@@ -72,7 +72,7 @@ const finish = ({ runs }: Life) =>
     settled
   )
 
-/** Lives until every input has ended. Input 0 kills its process as soon as it runs; the others need time. */
+/** Starts processes until every input has ended. Input 0 kills its process when it runs; the others take time. */
 const poisoned = (world: World, ns: ReadonlyArray<number>, flushed: boolean) =>
   Effect.gen(function*() {
     let deaths = 0
@@ -228,7 +228,7 @@ describe("a suspect that waits for its turn", () => {
   }
 
   memoryRow(
-    "does not hold up inputs without a charge in other sessions, and holds up accused ones",
+    "delays only inputs with a charge when they are in other sessions",
     (world) =>
       Effect.gen(function*() {
         yield* left(world, 1, 2)
@@ -285,7 +285,7 @@ describe("the turn of a suspect", () => {
   }
 
   memoryRow(
-    "is over when its session is unregistered and the executor ignores its interruption",
+    "ends when its session is unregistered and the executor ignores its interruption",
     (world) =>
       Effect.gen(function*() {
         yield* left(world, 1, 2)
@@ -327,7 +327,7 @@ describe("the turn of a suspect", () => {
     }), { seeds: 0 })
 
   memoryRow(
-    "is not waited for by an inline caller when its session is unregistered",
+    "does not delay an inline caller when its session is unregistered",
     (world) =>
       Effect.gen(function*() {
         yield* left(world, 1, 2)

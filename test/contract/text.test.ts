@@ -32,7 +32,7 @@ const half = "k\ud83d"
 
 const anyText = FastCheck.oneof(FastCheck.string16bits(), FastCheck.fullUnicodeString())
 
-/** Samples that are always the same. */
+/** Samples that are the same in each run. */
 const sample = <A>(arbitrary: FastCheck.Arbitrary<A>, numRuns: number) =>
   FastCheck.sample(arbitrary, { numRuns, seed: 7 })
 
@@ -61,7 +61,7 @@ const metadata = (value: number): Partial<RuntimeCommit> => ({
   session: C.append(C.noBody, [{ role: "user", blocks: [], metadata: { deep: [{ value }] } }])
 })
 
-/** Commits that hold a number which a row could not give back, by the field that the refusal names. */
+/** Commits with a number that a row cannot store exactly, by the field that the refusal names. */
 const unreadable: ReadonlyArray<readonly [string, Partial<RuntimeCommit>]> = [
   ["receipt.receipt.sequence", receiptWith({ sequence: 2 ** 53 })],
   ["receipt.receipt.sequence", receiptWith({ sequence: -1 })],

@@ -6,13 +6,13 @@ import * as Schema from "effect/Schema"
 import { SessionId } from "../../src/domain/Ids.js"
 import { Name, wellFormed, wellFormedJson } from "../../src/domain/Text.js"
 
-/** UTF-16 as it comes: halves of pairs, NUL, and everything else. */
+/** Arbitrary UTF-16, including half pairs and NUL. */
 const anyText = FastCheck.oneof(FastCheck.string16bits(), FastCheck.fullUnicodeString(), FastCheck.string())
 
 const isRight = <A, I>(schema: Schema.Schema<A, I>, value: unknown) =>
   Either.isRight(Schema.decodeUnknownEither(schema)(value))
 
-/** What a parser that knows UTF-8 alone makes of a text. */
+/** Returns the text after a conversion to UTF-8 and back. */
 const overUtf8 = (text: string): string => new TextDecoder().decode(new TextEncoder().encode(text))
 
 describe("names", () => {

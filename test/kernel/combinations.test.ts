@@ -45,7 +45,7 @@ const retired = play(fresh, retire)
 const stopped = play(fresh, stop)
 const destroyed = play(fresh, destroy)
 
-/** Why a command is refused: the kind, and what failed. */
+/** Returns the reason of a refusal: its kind, and the failed guards. */
 const why = (state: SessionState, command: Command<unknown>): string => {
   const rejection = refused(state, command)
   return rejection === null ? "taken" : reason(rejection)
@@ -67,8 +67,8 @@ const reason = (rejection: Rejection): string => {
 const inline = acceptAndStage({ input: prompt(9), keyFact: null, knownTerminal: false }, runId(9), "none")
 const stageAgain = staging(2)
 
-describe("combinations that are refused", () => {
-  it("anything of a client in a destroyed session", () => {
+describe("refused combinations", () => {
+  it("a session refuses every command of a client when it is destroyed", () => {
     const commands: ReadonlyArray<Command<unknown>> = [
       take(prompt(1)),
       inline,
@@ -95,7 +95,7 @@ describe("combinations that are refused", () => {
     assert.strictEqual(Either.getOrThrow(Either.flip(decide(destroyed, registered).reply))._tag, "OpOwnerRetired")
   })
 
-  it("a second run, whoever begins it", () => {
+  it("a session refuses a second run when a run of any owner is in progress", () => {
     const again = decide(running, stageAgain)
     assert.isNull(again.reply)
     assert.strictEqual(again.state, running)
@@ -106,14 +106,14 @@ describe("combinations that are refused", () => {
     assert.isNull(decide(play(serving, take(prompt(2))), stageAgain).reply)
   })
 
-  it("a run in a retired session, but for the loop that drains it", () => {
+  it("a session refuses every run except that of the draining loop when it is retired", () => {
     assert.strictEqual(why(retired, inline), "not in retired")
     assert.strictEqual(why(play(retired, prepareBindings(1)), beginServiceTurn({ runId: runId(1) })), "not in retired")
     const draining = play(attached, take(prompt(1)), retire)
     assert.deepStrictEqual(decide(draining, staging()).rows, ["run.beginDrain", "input.stageFresh"])
   })
 
-  it("the end of a run by a stale run id, or outside a run", () => {
+  it("a session refuses the end of a run when the run id is stale or no run is in progress", () => {
     const ends = (n: number): ReadonlyArray<Command<unknown>> => [
       committing(n),
       failRun({ runId: runId(n), failure: failure() }),
@@ -129,7 +129,7 @@ describe("combinations that are refused", () => {
     }
   })
 
-  it("the end of somebody else's run", () => {
+  it("a session refuses the end of a run when another owner began the run", () => {
     for (const command of [committing(1), failRun({ runId: runId(1), failure: failure() })]) {
       assert.strictEqual(why(serving, command), "not_service", command.name)
     }
@@ -141,7 +141,7 @@ describe("combinations that are refused", () => {
     for (const command of ends) assert.strictEqual(why(running, command), "is_service", command.name)
   })
 
-  it("retire in stopped; reset, recycle, recover and stop in a run; reset, recycle and stop in stopped", () => {
+  it("a session refuses retire when stopped, recover when running, and reset, recycle and stop when either", () => {
     assert.strictEqual(why(stopped, retire), "not in stopped")
     for (const command of [reset, recycle, recover, stop]) {
       assert.strictEqual(why(running, command), "not in running", command.name)
@@ -151,13 +151,13 @@ describe("combinations that are refused", () => {
     }
   })
 
-  it("accept in retired, stopped and a run that retires", () => {
+  it("a session refuses an input when it is retired, stopped or about to retire", () => {
     assert.strictEqual(why(retired, take(prompt(1))), "not in retired")
     assert.strictEqual(why(stopped, take(prompt(1))), "not in stopped")
     assert.strictEqual(why(play(running, retire), take(prompt(2))), "not_retiring")
   })
 
-  it("a yield where nothing runs, or by an input that is held", () => {
+  it("an input requests no yield when no run is in progress or the input does not wake", () => {
     const asks = (state: SessionState, wake: boolean) =>
       decide(state, take(event(2, "steer"), { wake })).rows?.includes("run.requestYield")
     assert.isFalse(asks(fresh, true))
@@ -166,7 +166,7 @@ describe("combinations that are refused", () => {
     assert.isTrue(asks(running, true))
   })
 
-  it("teardown that was not begun; a loop that was not claimed, or is another's", () => {
+  it("a session refuses a close before its teardown, and a loop when it was not claimed or has another token", () => {
     assert.strictEqual(why(attached, closeSession), "unregister_begun")
     assert.strictEqual(why(fresh, publishAttachment(1)), "registration_is_queuing")
     const claimed = play(fresh, beginAttach(2))
@@ -176,14 +176,14 @@ describe("combinations that are refused", () => {
     assert.strictEqual(why(attached, detach(2)), "token_matches")
   })
 
-  it("deferred tools without authority: names, nothing, no provenance", () => {
+  it("a session refuses deferred tools when they have no witness, no name or no provenance", () => {
     const bare = [{ name: "d", witness: { stableOwnerKey: "x" } }]
     assert.strictEqual(why(fresh, Tools.stageRequestedDeferredNames(["d"])), "StageError")
     assert.strictEqual(why(fresh, Tools.requestDeferredTools([])), "Conflict")
     assert.strictEqual(why(fresh, Tools.requestDeferredTools(bare)), "StageError")
   })
 
-  it("publication behind what is staged, behind itself, or of two sets at one revision", () => {
+  it("a session refuses a publication when it is older than a known revision, or one revision has two sets", () => {
     const filterWitnesses = { f: witnessOf({ kind: "mcp", sourceId: "m" }) }
     const publish = (parts: Partial<typeof initial>) => Tools.publishCommittedVisibleSet({ ...initial, ...parts })
     const later = play(fresh, publish({ activeRevision: 2, stagedRevision: 2 }))
@@ -193,7 +193,7 @@ describe("combinations that are refused", () => {
     assert.strictEqual(why(fresh, publish({ ...torn, activeRevision: 1, stagedRevision: 1 })), "Conflict")
   })
 
-  it("a barrier that is satisfied early, cancelled by another, or cancelled twice", () => {
+  it("a barrier is satisfied once when all members have ended, and no other request cancels it", () => {
     const waiting = play(
       attached,
       ...started(1),
@@ -208,7 +208,7 @@ describe("combinations that are refused", () => {
     assert.isFalse(decide(all.state, Ops.cancelWaitAll(waitId(1))).reply)
   })
 
-  it("a drain beside a drain; an exit of none; the inbox of a mob", () => {
+  it("a drain slot refuses a second drain, an exit without a drain, and the inbox of a mob", () => {
     const begin = { _tag: "Begin", mode: "timed", runtimeId: "a" } as const
     const slot = Either.getOrThrow(step(unowned.slot, begin))
     assert.isTrue(Either.isLeft(step(slot, begin)))
@@ -226,7 +226,7 @@ describe("combinations that are refused", () => {
     })
   })
 
-  it("an input twice, open or ended", () => {
+  it("a session deduplicates an input when the same input is open or has ended", () => {
     const open = decide(running, take(prompt(1)))
     assert.strictEqual(open.reply._tag, "Deduplicated")
     assert.strictEqual(open.state, running)
@@ -236,8 +236,8 @@ describe("combinations that are refused", () => {
   })
 })
 
-describe("what went wrong elsewhere, and goes right here", () => {
-  it("retire during a run: the run ends, the session is retired, what is queued drains", () => {
+describe("combinations that earlier designs got wrong", () => {
+  it("a retire ends in a drained session when it arrives during a run", () => {
     const retiring = play(running, take(prompt(2)), retire)
     assert.strictEqual(visible(retiring.lifecycle), "retired")
     const drained = play(retiring, committing())
@@ -247,7 +247,7 @@ describe("what went wrong elsewhere, and goes right here", () => {
     assert.strictEqual(Ledger.size(last.ledger), 0)
   })
 
-  it("a peer's message that arrives while a run commits is accepted, before or after", () => {
+  it("a session accepts a peer message when it arrives before or after the commit of a run", () => {
     const message = take(peer(2, { type: "message" }, "steer"))
     for (const state of [play(running, message, committing()), play(running, committing(), message)]) {
       assert.isDefined(Ledger.get(state.ledger, inputId(2)))
@@ -255,7 +255,7 @@ describe("what went wrong elsewhere, and goes right here", () => {
     }
   })
 
-  it("nothing that happened meanwhile is undone by the end of a run", () => {
+  it("the end of a run keeps every change when the change happened during the run", () => {
     const meanwhile = play(running, take(prompt(2)), setSilentIntents(["a"]), prepareBindings(1), ...started(1))
     for (const end of [committing(), requeueRun({ runId: runId(1) }), cancelRun({ runId: runId(1), reason: "x" })]) {
       const after = play(meanwhile, end)
@@ -266,19 +266,19 @@ describe("what went wrong elsewhere, and goes right here", () => {
     }
   })
 
-  it("a loop for a session that is retired without work, stopped or destroyed is refused", () => {
+  it("a session refuses a loop when it is stopped, destroyed or retired without work", () => {
     assert.strictEqual(why(retired, beginAttach(1)), "has_work")
     assert.strictEqual(why(stopped, beginAttach(1)), "not in stopped")
     assert.strictEqual(why(destroyed, beginAttach(1)), "terminal")
   })
 
-  it("a destroyed session is not registered again, and can be unregistered", () => {
+  it("a session refuses a registration and allows an unregistration when it is destroyed", () => {
     const image = imageWith([], { lifecycle: "destroyed" })
     assert.strictEqual(Either.getOrThrow(Either.flip(opening(image)))._tag, "Destroyed")
     assert.strictEqual(why(play(destroyed, beginUnregister), closeSession), "taken")
   })
 
-  it("a loop that ends without having run is told to the lifecycle in the same step", () => {
+  it("a session becomes idle in the same step when its loop ends without a run", () => {
     const after = play(attached, detach(1))
     assert.strictEqual(after.lifecycle._tag, "Idle")
     assert.strictEqual(after.registration._tag, "Queuing")

@@ -11,7 +11,7 @@ import { isFull } from "../support/worlds.js"
 
 const doc = new URL("../../docs/verification/exploration.md", import.meta.url)
 
-/** Slices that a short run explores; `npm run test:proof` explores all. */
+/** The slices that a short run explores; `npm run test:proof` explores all. */
 const small = ["inputs: ephemeral", "operations: two, 1 kept", "tools: deferred", "intents", "drain slot"]
 
 describe("every state that commands and crashes lead to", () => {
@@ -25,7 +25,7 @@ describe("every state that commands and crashes lead to", () => {
         const walking = explore()
         let step = walking.next()
         while (step.done !== true) {
-          // the test's process has to answer meanwhile, however slow the machine is
+          // yields to the event loop, so that the test process answers its parent on a slow machine
           yield* Effect.sleep(0)
           step = walking.next()
         }
@@ -40,18 +40,18 @@ describe("every state that commands and crashes lead to", () => {
     assert.deepStrictEqual(small.filter((name) => !all.some((part) => part.name === name)), [])
   })
 
-  // what follows is about all slices together
+  // the following tests need all slices
   if (!isFull) return
 
-  it("no row is dead, every guard holds and fails, every cell is what the phase matrix says", () => {
+  it("every row fires, every guard holds and fails, and every cell agrees with the phase matrix", () => {
     assert.deepStrictEqual(failures({ slices, coverage }), [])
   })
 
-  it("docs/verification/exploration.md is what was found (npm run explore -- --write)", () => {
+  it("docs/verification/exploration.md equals the result (npm run explore -- --write)", () => {
     assert.strictEqual(existsSync(doc) ? readFileSync(doc, "utf8") : "", markdown({ slices, coverage }))
   })
 
-  it("a row that never fires, a guard that always holds and a wrong cell would be told", () => {
+  it("the check reports a row that never fires, a guard that always holds and a wrong cell", () => {
     const [first, ...rest] = slices
     const missing = failures({ coverage, slices: rest })
     assert.isDefined(first)
@@ -107,7 +107,7 @@ describe("the walk itself", () => {
     assert.deepStrictEqual(Array.from(refusals), [["down: no", 3], ["up: no", 1]])
   })
 
-  it("gives the shortest way to break each predicate, and goes on", () => {
+  it("returns the shortest counterexample of each predicate and continues when one breaks", () => {
     const found = Object.fromEntries(walk(toy).predicates.map(({ counterExample, id }) => [id, counterExample?.trace]))
     assert.deepStrictEqual(found, {
       S: ["up", "up", "up"],
@@ -118,7 +118,7 @@ describe("the walk itself", () => {
     })
   })
 
-  it("tells of a move that changes the state it began in, and of a slice that does not close", () => {
+  it("reports a move that mutates its state, and a slice that does not close", () => {
     const box = { value: 0 }
     const impure = walk<typeof box, string>({
       name: "impure",

@@ -48,7 +48,7 @@ const phases: Record<RuntimeState | "draining run", SessionState> = {
 
 const queueing = (state: SessionState) => play(state, take(prompt(2)), take(prompt(3)))
 
-/** In the order idle, attached, running, draining run, retired, stopped, destroyed: the phase reached, or why not. */
+/** The next phase or the refusal in the phases idle, attached, running, draining run, retired, stopped, destroyed. */
 const outcomes: Record<string, readonly [Command<unknown>, ReadonlyArray<string>]> = {
   accept: [take(prompt(9)), ["idle", "attached", "running", "!retired", "!retired", "!stopped", "!terminal"]],
   retire: [retire, ["retired", "retired", "retired", "retired", "retired", "!stopped", "!terminal"]],
@@ -92,13 +92,13 @@ const told = (state: SessionState, command: Command<unknown>): string => {
 describe("outcome matrix", () => {
   for (const [name, [command, expected]] of Object.entries(outcomes)) {
     Object.entries(phases).forEach(([phase, state], at) => {
-      it(`${name} of a session that is ${phase}: ${expected[at]}`, () => {
+      it(`${name} answers ${expected[at]} when the session is ${phase}`, () => {
         assert.strictEqual(told(state, command), expected[at])
       })
     })
   }
 
-  it("D26 reconfiguring needs a binding and a session that goes on", () => {
+  it("D26 reconfigure is refused when the session has no binding or is ending", () => {
     assert.deepInclude(refused(fresh, admitReconfigure), { _tag: "GuardRejected", failed: ["bound"] })
     for (const phase of ["idle", "attached", "running"] as const) {
       assert.isNull(refused(play(phases[phase], prepareBindings(1)), admitReconfigure))
@@ -110,7 +110,7 @@ describe("outcome matrix", () => {
 })
 
 describe("attachment", () => {
-  it("ENS-01 ENS-07 idle, attached, and idle again when the loop has ended", () => {
+  it("ENS-01 ENS-07 an attached session becomes idle when its loop ends", () => {
     assert.strictEqual(told(fresh, beginAttach(1)), "idle")
     assert.strictEqual(attached.lifecycle._tag, "Attached")
     assert.deepStrictEqual(attached.registration, { _tag: "Active", token: 1, drainOnly: false })
@@ -119,7 +119,7 @@ describe("attachment", () => {
     assert.deepStrictEqual(detached.registration, { _tag: "Queuing" })
   })
 
-  it("D24 a loop that drains gives itself back only when it is the loop, retired, with nothing left", () => {
+  it("D24 a draining loop detaches itself only when its session is retired and has no input", () => {
     const drained = play(attached, retire)
     const { emits, reply, state } = decide(drained, endDrained(1))
     assert.isTrue(reply)
@@ -142,7 +142,7 @@ describe("attachment", () => {
     assert.isFalse(decide(state, endDrained(1)).reply)
   })
 
-  it("ENS-20 a loop that dies in a run leaves its inputs queued, uncharged", () => {
+  it("ENS-20 the inputs of a run are requeued without a charge when its loop dies", () => {
     const { emits, reply, state } = decide(running, detach(1, { waiters: "runtime loop exited" }))
     assert.strictEqual(reply.requeued, 1)
     assert.strictEqual(state.lifecycle._tag, "Idle")
@@ -150,13 +150,13 @@ describe("attachment", () => {
     assert.deepStrictEqual(ofTag(emits, "SettleAll").map(({ outcome }) => outcome), [terminated("runtime loop exited")])
   })
 
-  it("ENS-12 an attachment that was replaced cannot act", () => {
+  it("ENS-12 an attachment is refused when another one replaced it", () => {
     const replaced = play(fresh, beginAttach(1), abortAttach(1), beginAttach(2))
     for (const late of [publishAttachment(1), abortAttach(1), detach(1)]) assert.isNotNull(refused(replaced, late))
     assert.isNotNull(refused(play(fresh, beginAttach(1), stop), publishAttachment(1)))
   })
 
-  it("D5 ENS-11 a retired session takes a loop only for what is left", () => {
+  it("D5 ENS-11 a retired session accepts a loop only when it has inputs", () => {
     assert.isNotNull(refused(phases.retired, beginAttach(1)))
     const { state } = opened(imageWith([Ledger.all(queueing(fresh).ledger)].flat(), { lifecycle: "retired" }))
     const drained = play(state, ...attaching)
@@ -164,18 +164,18 @@ describe("attachment", () => {
     assert.strictEqual(drained.lifecycle._tag, "Retired")
   })
 
-  it("ENS-12 a loop that was published ends, it is not aborted, whether it runs or not", () => {
+  it("ENS-12 an abort of an attachment is refused when its loop is published", () => {
     for (const state of [attached, running, draining]) assert.isNotNull(refused(state, abortAttach(1)))
     assert.isNull(refused(play(fresh, beginAttach(1)), abortAttach(1)))
     const turning = play(fresh, prepareBindings(1), beginServiceTurn({ runId: runId(1) }), beginAttach(1))
     assert.isNull(refused(turning, abortAttach(1)))
-    // the same while the session is being unregistered
+    // the same during the unregistration of the session
     for (const state of [attached, running]) assert.isNotNull(refused(play(state, beginUnregister), abortAttach(1)))
     const aborted = play(turning, beginUnregister, abortAttach(1))
     assert.deepStrictEqual(aborted.registration, { _tag: "Draining", token: null })
   })
 
-  it("D5 a loop that was claimed for what has gone since is not published", () => {
+  it("D5 a publication is refused when the inputs that the loop was claimed for are gone", () => {
     const left = [Ledger.all(queueing(fresh).ledger)].flat()
     const { state } = opened(imageWith(left, { lifecycle: "retired" }))
     const claimed = play(state, beginAttach(1), retract(inputId(2)))
@@ -183,7 +183,7 @@ describe("attachment", () => {
     assert.deepInclude(refused(play(claimed, retract(inputId(3))), publishAttachment(1)), { failed: ["has_work"] })
   })
 
-  it("a loop that comes during a service turn is returned to", () => {
+  it("a session returns to attached when a loop attaches during a service turn", () => {
     const turning = play(fresh, prepareBindings(1), beginServiceTurn({ runId: runId(1) }))
     const { state } = decide(play(turning, ...attaching), detach(1))
     assert.deepInclude(play(turning, ...attaching).lifecycle, { _tag: "Running", returnTo: "Attached" })
@@ -192,7 +192,7 @@ describe("attachment", () => {
 })
 
 describe("retire, reset, recycle, recover", () => {
-  it("CTL-01 CMP-07 without a loop what is queued is abandoned", () => {
+  it("CTL-01 CMP-07 retire abandons queued inputs when no loop is live", () => {
     const { emits, reply, state } = decide(queueing(fresh), retire)
     assert.deepStrictEqual(reply, { inputsAbandoned: 2, inputsPendingDrain: 0 })
     assert.deepStrictEqual(settled(emits), [2, 3].map((n) => [inputId(n), terminated("retired without runtime loop")]))
@@ -200,7 +200,7 @@ describe("retire, reset, recycle, recover", () => {
     assert.strictEqual(commitOf({ emits, state }).lifecycle, "retired")
   })
 
-  it("CTL-02 CTL-08 with a loop everything is drained, held and progress inputs too", () => {
+  it("CTL-02 CTL-08 retire drains every input, also held and progress inputs, when a loop is live", () => {
     const waiting = play(attached, take(prompt(2), { wake: false }), take(peer(3, progress)))
     assert.isNull(decide(waiting, staging()).reply)
     const { emits, reply, state } = decide(waiting, retire)
@@ -211,7 +211,7 @@ describe("retire, reset, recycle, recover", () => {
     assert.strictEqual(drained.lifecycle._tag, "Retired")
   })
 
-  it("LOOP-25 D24 a run that is going on returns to retired, and the rest drains", () => {
+  it("LOOP-25 D24 a run returns to retired and the queue drains when retire arrives during the run", () => {
     const retired = play(queueing(running), retire)
     assert.strictEqual(visible(retired.lifecycle), "retired")
     assert.deepInclude(play(retired, committing(1)).lifecycle, { _tag: "Retired" })
@@ -219,12 +219,12 @@ describe("retire, reset, recycle, recover", () => {
     assert.strictEqual(Ledger.size(drained.ledger), 0)
   })
 
-  it("CTL-05 CTL-06 retiring again is the same, without another write", () => {
+  it("CTL-05 CTL-06 retire writes nothing when the session is retired", () => {
     const { emits } = decide(play(attached, retire), retire)
     assert.deepStrictEqual(emits, [])
   })
 
-  it("CTL-13 CTL-15 reset abandons and begins anew, attached if a loop is live", () => {
+  it("CTL-13 CTL-15 reset abandons inputs and returns to attached when a loop is live", () => {
     const { emits, reply, state } = decide(queueing(play(attached, setSilentIntents(["x"]), prepareBindings(1))), reset)
     assert.deepStrictEqual(reply, { inputsAbandoned: 2 })
     assert.deepStrictEqual(settled(emits), [2, 3].map((n) => [inputId(n), terminated("runtime reset")]))
@@ -236,7 +236,7 @@ describe("retire, reset, recycle, recover", () => {
     assert.isNull(refused(again, take(prompt(4))))
   })
 
-  it("CTL-09 CMP-08 recycle keeps what is queued, and its waiters", () => {
+  it("CTL-09 CMP-08 recycle keeps queued inputs and their waiters", () => {
     const before = queueing(attached)
     const { emits, reply, state } = decide(before, recycle)
     assert.deepStrictEqual(reply, { inputsTransferred: 2 })
@@ -244,7 +244,7 @@ describe("retire, reset, recycle, recover", () => {
     assert.deepStrictEqual(settled(emits), [])
   })
 
-  it("RCV-22 recover of a live session reports and changes nothing", () => {
+  it("RCV-22 recover reports and changes nothing when the session is live", () => {
     const before = queueing(attached)
     const { emits, reply, state } = decide(before, recover)
     assert.deepStrictEqual(reply, { inputsRecovered: 2, inputsAbandoned: 0, inputsRequeued: 0 })
@@ -254,14 +254,14 @@ describe("retire, reset, recycle, recover", () => {
 })
 
 describe("stop and destroy", () => {
-  it("INT-17 INT-20 stop abandons what is queued and ends the loop", () => {
+  it("INT-17 INT-20 stop abandons queued inputs and ends the loop", () => {
     const { emits, state } = decide(queueing(attached), stop)
     assert.deepStrictEqual(settled(emits), [2, 3].map((n) => [inputId(n), terminated("runtime stopped")]))
     assert.deepStrictEqual(state.registration, { _tag: "Queuing" })
     assert.strictEqual(commitOf({ emits, state }).lifecycle, "stopped")
   })
 
-  it("D24 stop of a retired session leaves it retired", () => {
+  it("D24 stop leaves a session retired when it is retired", () => {
     const before = play(queueing(attached), retire)
     const { emits, reply, state } = decide(before, stop)
     assert.deepStrictEqual(reply, { inputsAbandoned: 2 })
@@ -270,7 +270,7 @@ describe("stop and destroy", () => {
     assert.isUndefined(commitOf({ emits, state }).lifecycle)
   })
 
-  it("what ends a session writes that nothing is hushed any more, where something was", () => {
+  it("stop, destroy and reset clear the stored silent intents when the session has some", () => {
     const slices = (before: SessionState, command: Command<unknown>) => commitOf(decide(before, command)).slices
     for (const before of [fresh, attached, phases.retired]) {
       const hushed = { ...before, silentIntents: ["x"] }
@@ -299,7 +299,7 @@ describe("stop and destroy", () => {
 })
 
 describe("unregister", () => {
-  it("UNR-13 D7 everything but loop and teardown is refused", () => {
+  it("UNR-13 D7 a session accepts only loop and teardown commands when it is being unregistered", () => {
     const leaving = play(running, beginUnregister)
     const others = [
       take(prompt(2)),
@@ -324,12 +324,12 @@ describe("unregister", () => {
     assert.isNull(refused(leaving, committing(1)))
   })
 
-  it("UNR-25 nothing is staged any more", () => {
+  it("UNR-25 a session stages no input when it is being unregistered", () => {
     const leaving = play(queueing(attached), beginUnregister)
     assert.isNull(decide(leaving, staging()).reply)
   })
 
-  it("UNR-07 UNR-03 what is staged goes back, uncharged, and waiters are released after the commit", () => {
+  it("UNR-07 UNR-03 close requeues staged inputs without a charge and releases waiters after the commit", () => {
     const { emits, reply, state } = decide(play(running, beginUnregister), closeSession)
     assert.deepStrictEqual(reply, { needsCommit: true, requeued: 1, terminatedOperations: 0 })
     assert.deepInclude(recordOf(state, 1), { status: { type: "queued" }, charged: 0, crashed: 0 })
@@ -342,18 +342,18 @@ describe("unregister", () => {
     )
   })
 
-  it("D7 a session that owes nothing is closed without a commit", () => {
+  it("D7 close needs no commit when the store holds every change", () => {
     const { emits, reply } = decide(play(queueing(attached), beginUnregister), closeSession)
     assert.isFalse(reply.needsCommit)
     assert.deepStrictEqual(ofTag(emits, "Close"), [])
   })
 
-  it("UNR-19 UNR-11 destroyed and already draining sessions can be unregistered", () => {
+  it("UNR-19 UNR-11 unregister succeeds when the session is destroyed or already being unregistered", () => {
     const leaving = play(phases.destroyed, beginUnregister, beginUnregister)
     assert.isFalse(decide(leaving, closeSession).reply.needsCommit)
   })
 
-  it("UNR-20 D28 operations of the process are terminated, others stay", () => {
+  it("UNR-20 D28 close terminates the operations of the process and keeps external ones", () => {
     const before = play(attached, ...started(1), ...started(2, { owner: "external" }), beginUnregister)
     const { emits, reply, state } = decide(before, closeSession)
     assert.strictEqual(reply.terminatedOperations, 1)
@@ -365,7 +365,7 @@ describe("unregister", () => {
     assert.strictEqual(HashMap.size(state.operations.records), 2)
   })
 
-  it("closing needs the teardown to have begun", () => assert.isNotNull(refused(attached, closeSession)))
+  it("close is refused when the teardown has not begun", () => assert.isNotNull(refused(attached, closeSession)))
 })
 
 const committingIfRunning = (state: SessionState, n: number): ReadonlyArray<Command<unknown>> =>

@@ -77,7 +77,7 @@ const check = (
   )
 
 describe("batch properties", () => {
-  it("something is selected exactly when a visible input drives", () => {
+  it("a batch is selected exactly when a visible input drives", () => {
     check((list, batch, retired) => {
       const some = list.some((record) => isSelectable(record) && drives(record, retired))
       expect(batch.length > 0).toBe(some)
@@ -86,7 +86,7 @@ describe("batch properties", () => {
     })
   })
 
-  it("7: a batch is a prefix of its lane, but for riders whose metadata do not fit", () => {
+  it("7: a batch is a prefix of its lane, except for riders with conflicting metadata", () => {
     check((list, batch, retired) => {
       for (const lane of ["queue", "steer"] as const) {
         const members = batch.filter((record) => record.lane === lane)
@@ -104,7 +104,7 @@ describe("batch properties", () => {
     })
   })
 
-  it("7: driving members agree, metadata never conflicts, the queue lane has one prompt at most, last", () => {
+  it("7: driving members agree, metadata never conflicts, and a prompt of the queue lane is last", () => {
     check((_, batch, retired) => {
       const steers = batch.some((record) => record.lane === "steer" && drives(record, retired))
       const stamps = batch.filter((record) => drives(record, retired)).map(({ semantics }) =>
@@ -116,21 +116,21 @@ describe("batch properties", () => {
     })
   })
 
-  it("8: no queue batch while a steer input could run", () => {
+  it("8: no batch of the queue lane is selected when a steer input may run", () => {
     check((list, batch, retired) => {
       const steers = list.some((record) => isSelectable(record) && record.lane === "steer" && drives(record, retired))
       expect(steers && batch.some(({ lane }) => lane === "queue")).toBe(false)
     })
   })
 
-  it("what is to be retried alone is the only driving member", () => {
+  it("an input is the only driving member when it must be retried alone", () => {
     check((_, batch, retired) => {
       const driving = batch.filter((record) => drives(record, retired))
       expect(driving.some(({ solo }) => solo) && driving.length > 1).toBe(false)
     })
   })
 
-  it("a batch has a lead and somebody to charge; its turn has the stamp of the lead", () => {
+  it("a batch has a lead and a charged input, and its turn has the semantics of the lead", () => {
     check((_, batch, retired) => {
       const turn = primitive(batch)
       const first = lead(batch)
@@ -146,7 +146,7 @@ describe("batch properties", () => {
     })
   })
 
-  it("9: the driving inputs of a lane are staged in admission order, and all of them are", () => {
+  it("9: all driving inputs of a lane are staged, in admission order", () => {
     FastCheck.assert(
       FastCheck.property(records, lifecycle, (list, phase) => {
         const retired = phase === "retired"

@@ -19,7 +19,7 @@ const solo = (record: InputRecord): InputRecord => ({ ...record, solo: true })
 
 const numbers = (records: ReadonlyArray<InputRecord>) => records.map(({ admissionSeq }) => admissionSeq)
 
-/** The batches that a loop would run one after another, by admission sequence. */
+/** Returns the batches that a loop runs one after another, by admission sequence. */
 const batches = (
   records: ReadonlyArray<InputRecord>,
   lifecycle: "attached" | "retired" = "attached",
@@ -38,7 +38,7 @@ const batches = (
 }
 
 describe("selectBatch", () => {
-  it("BAT-01: steer lane first", () => {
+  it("BAT-01: the steer lane is selected first", () => {
     expect(batches([prompt(1), continuation(2)])).toEqual([[2], [1]])
   })
 
@@ -54,13 +54,13 @@ describe("selectBatch", () => {
     expect(batches([continuation(1), continuation(2), other])).toEqual([[1, 2], [3]])
   })
 
-  it("BAT-03: what only rides along joins, whatever its intent", () => {
+  it("BAT-03: an input that rides along joins a batch of any intent", () => {
     const rider = In.held(In.peer(2, In.terminal))
     expect(batches([message(1), rider, message(3)])[0]).toEqual([1, 2, 3])
     expect(batches([message(1), terminal(2), message(3)])[0]).toEqual([1])
   })
 
-  it("a promoted prompt starts at the start of a run, so it does not join a checkpoint", () => {
+  it("a promoted prompt does not join a batch at a checkpoint, since it starts a run", () => {
     expect(batches([In.record(In.prompt(1), { lane: "steer" }), steerPrompt(2), prompt(3)])).toEqual([[1], [2], [3]])
   })
 
@@ -72,7 +72,7 @@ describe("selectBatch", () => {
     expect(batches([silent(1), silent(2), prompt(3), prompt(4)])).toEqual([[1, 2, 3], [4]])
   })
 
-  it("nothing is selected when nothing drives", () => {
+  it("no batch is selected when no input drives", () => {
     expect(batches([silent(1), progress(2), In.held(In.prompt(3)), In.held(In.continuation(4))])).toEqual([])
   })
 
@@ -90,27 +90,27 @@ describe("selectBatch", () => {
     expect(batches([step(1, "a"), step(2, "a"), step(3, "b"), message(4)])).toEqual([[1, 2], [3, 4]])
   })
 
-  it("a rider whose metadata conflicts waits for a batch it fits", () => {
+  it("a rider waits for another batch when its metadata conflicts", () => {
     const rider = In.held(In.flowStep(1, { model: "a" }))
     expect(batches([rider, silent(2), prompt(3, { model: "b" }), prompt(4, { model: "a" })])).toEqual([[2, 3], [1, 4]])
   })
 
-  it("ING-26: what was accepted during a run drives the next", () => {
+  it("ING-26: an input drives the next run when it was accepted during a run", () => {
     expect(batches([In.record(In.prompt(1), {}, { busy: true })])).toEqual([[1]])
   })
 
-  it("progress waits, then rides in front of the queue batch", () => {
+  it("progress waits for the next queue batch and comes first in it", () => {
     expect(batches([progress(1), progress(5)])).toEqual([])
     expect(batches([prompt(2), progress(1), progress(5), prompt(6)])).toEqual([[1, 5, 2], [6]])
     expect(batches([terminal(2), progress(1)])).toEqual([[1, 2]])
   })
 
-  it("progress rides with the steer input, whatever that is", () => {
+  it("progress rides along with a steer input of any kind", () => {
     expect(batches([progress(1), steerPrompt(2), progress(3)])).toEqual([[1, 2, 3]])
     expect(batches([progress(1), continuation(2), progress(3), continuation(4)])).toEqual([[1, 2, 3, 4]])
   })
 
-  it("a held prompt runs by itself, before what drives behind it", () => {
+  it("a held prompt runs alone, before the driving inputs behind it", () => {
     const batch = [silent(1), In.held(In.prompt(2)), silent(3), prompt(4)]
     expect(batches(batch)).toEqual([[1, 2], [3, 4]])
     expect(batches([In.held(In.prompt(1, { handlingMode: "steer" })), prompt(2)])).toEqual([[1], [2]])
@@ -124,7 +124,7 @@ describe("selectBatch", () => {
     expect(batches([message(1), In.record(In.continuation(2, "queue")), message(3)])).toEqual([[1], [2], [3]])
   })
 
-  it("what was to be retried alone is alone; held inputs ride with the first that follows", () => {
+  it("an input runs alone when it must be retried alone, and held inputs ride with the next batch", () => {
     expect(batches([silent(1), solo(message(2)), solo(message(3)), message(4), message(5)])).toEqual([
       [1, 2],
       [3],
@@ -134,13 +134,13 @@ describe("selectBatch", () => {
     expect(batches([continuation(1), solo(continuation(2)), continuation(3)])).toEqual([[1], [2], [3]])
   })
 
-  it("an input that waits for its retry is passed over and keeps its place", () => {
+  it("an input is skipped and keeps its place when it waits for its retry", () => {
     const queued = [later(prompt(1), 10), prompt(2), later(continuation(3), 10), prompt(4)]
     expect(batches(queued, "attached", 9)).toEqual([[2], [4]])
     expect(batches(queued, "attached", 10)).toEqual([[3], [1], [2], [4]])
   })
 
-  it("LOOP-24: in a retired session everything drives", () => {
+  it("LOOP-24: every input drives when the session is retired", () => {
     expect(batches([silent(1), In.held(In.prompt(2)), progress(3), silent(4)], "retired")).toEqual([[3], [1], [2], [4]])
     expect(batches([progress(1), continuation(2)], "retired")).toEqual([[1], [2]])
   })
@@ -154,7 +154,7 @@ describe("selectBatch", () => {
     }
   })
 
-  it("reads no more of a long lane than the batch needs", () => {
+  it("selectBatch reads only the part of a long lane that the batch needs", () => {
     const state = In.sessionWith(Array.from({ length: 10_000 }, (_, index) => counted(prompt(index))))
     reads.count = 0
     expect(numbers(selectBatch(state, 0, defaults, "alone"))).toEqual([0])
@@ -162,7 +162,7 @@ describe("selectBatch", () => {
     expect(reads.count).toBeLessThan(5)
   })
 
-  it("reads nothing of lanes in which nothing drives, unless the session is retired", () => {
+  it("selectBatch reads no lane without a driving input unless the session is retired", () => {
     const riders = Array.from({ length: 100 }, (_, index) => counted(later(progress(index), 10)))
     const state = In.sessionWith(riders)
     reads.count = 0
@@ -183,14 +183,14 @@ describe("lead, charged", () => {
     expect(lead([])).toBeUndefined()
   })
 
-  it("a failure is charged to driving members; to a held prompt only when it ran by itself", () => {
+  it("a failure is charged to driving members, and to a held prompt only when it ran alone", () => {
     expect(numbers(charged([silent(1), message(2), silent(3), message(4)], false))).toEqual([2, 4])
     expect(numbers(charged([silent(1), In.held(In.prompt(2))], false))).toEqual([2])
     expect(numbers(charged([silent(1), silent(2)], true))).toEqual([1, 2])
     expect(charged([], false)).toEqual([])
   })
 
-  it("hold and progress do not drive; retirement makes them", () => {
+  it("held and progress inputs drive only when the session is retired", () => {
     expect([silent(1), progress(1), In.held(In.prompt(1))].map((record) => drives(record, false))).toEqual([
       false,
       false,
@@ -201,7 +201,7 @@ describe("lead, charged", () => {
 })
 
 describe("nextReadyAt", () => {
-  it("is the earliest retry of what would drive", () => {
+  it("is the earliest retry time of the driving inputs", () => {
     const queued = [later(prompt(1), 30), later(continuation(2), 20), later(silent(3), 10), prompt(4)]
     expect(nextReadyAt(In.sessionWith(queued), 0)).toBe(20)
     expect(nextReadyAt(In.sessionWith(queued), 20)).toBe(30)
@@ -212,7 +212,7 @@ describe("nextReadyAt", () => {
 })
 
 describe("isQuiescent", () => {
-  it("idle or attached, and nothing that drives is queued", () => {
+  it("is true when the session is idle or attached and no driving input is queued", () => {
     const rides = [silent(1), progress(2)]
     expect(isQuiescent(In.sessionWith(rides, "idle"))).toBe(true)
     expect(isQuiescent(In.sessionWith(rides, "attached"))).toBe(true)
@@ -222,7 +222,7 @@ describe("isQuiescent", () => {
     }
   })
 
-  it("staged inputs are not queued", () => {
+  it("ignores staged inputs", () => {
     const state = In.sessionWith([prompt(1)])
     const running = Ledger.put(state.ledger, { ...prompt(1), status: { type: "staged", runId: In.runId(1) } })
     expect(isQuiescent({ ...state, ledger: running })).toBe(true)

@@ -1,4 +1,4 @@
-/** Which inputs may run beside each other after their process died, and how a suspect is staged. */
+/** The clearances of inputs after their process died: which runs may overlap, and how a suspect is staged. */
 import { assert, describe, it } from "@effect/vitest"
 import { defaults } from "../../services/MeerkatMachineConfig.js"
 import type { InputRecord } from "../../src/domain/InputRecord.js"

@@ -32,10 +32,10 @@ const id = SessionId.make("huge")
 const mebi = 1024 * 1024
 /** A text of 20 MiB whose first and last words survive when the middle is left out. */
 const huge = `BEGIN${"😀".repeat(5 * mebi)}END`
-/** The bound of such texts, plus room for the sentence around them. */
+/** The limit of such texts, plus the length of the sentence around them. */
 const most = 17 * 1024
 
-/** The size of a stored outcome for its reader, in bytes. */
+/** Returns the size of a stored outcome in bytes. */
 const sizeOf = (outcome: unknown): number => Buffer.byteLength(JSON.stringify(outcome))
 
 interface Small {

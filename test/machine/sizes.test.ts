@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** The limit of inputs and answers as their author counts it: in UTF-8 bytes, each text once. */
+/** The limit of inputs and answers counts the UTF-8 bytes of each text once. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

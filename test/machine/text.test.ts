@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** Half of a surrogate pair at the doors of the machine: names are refused, texts are repaired. */
+/** Half of a surrogate pair in a call of the machine: names are refused, texts are repaired. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -34,7 +34,7 @@ const test = (name: string, body: (machine: MeerkatMachineService) => Effect.Eff
 
 const isHalf = (text: string) => /\p{Surrogate}/u.test(text)
 
-/** No string of a value and no key has half of a pair. */
+/** Asserts that no string and no key of a value contains half of a pair. */
 const isClean = (value: unknown): boolean =>
   !/\\ud[89a-f]/.test(JSON.stringify(value)) && !isHalf(JSON.stringify(value))
 
@@ -142,7 +142,7 @@ describe("a name with half of a character", () => {
 
 const fileOfItsOwn = () => join(fs.mkdtempSync(join(tmpdir(), "meerkat-halves-")), "s.db")
 
-/** A machine of its own on a file, closed at the end. */
+/** Runs a separate machine on a file and closes it at the end. */
 const machineOn = <A, E>(filename: string, body: (machine: MeerkatMachineService) => Effect.Effect<A, E>) =>
   Effect.flatMap(MeerkatMachine, body).pipe(
     Effect.provide(Layer.fresh(Layer.provide(MeerkatMachineLive.layer, RuntimeStoreSqlite.layer({ filename }))))

@@ -32,14 +32,14 @@ const methodsOf = (prefix: string, value: object): ReadonlyArray<string> =>
   )
 
 describe("simulation", () => {
-  it("the seeds to begin at are a number", () => {
+  it("MEERKAT_SEED is a whole number when it is set", () => {
     assert.isTrue(
       Number.isSafeInteger(first),
       `MEERKAT_SEED is not a whole number: ${process.env["MEERKAT_SEED"] ?? ""}`
     )
   })
 
-  it(`no fresh seed breaks a promise (MEERKAT_SEED=${first})`, { timeout: 120_000 }, () => {
+  it(`no fresh seed breaks a rule (MEERKAT_SEED=${first})`, { timeout: 120_000 }, () => {
     let gaveUp = 0
     for (let seed = first; seed < first + depth(3, 10); seed++) {
       const report = Simulation.simulate(seed)
@@ -50,11 +50,11 @@ describe("simulation", () => {
     assert.isAtMost(gaveUp, depth(6, 20))
   })
 
-  it("no seed of those that are always tried breaks one", { timeout: 60_000 }, () => {
+  it("no fixed seed breaks a rule", { timeout: 60_000 }, () => {
     for (let seed = 1000; seed < depth(1001, 1005); seed++) holds(Simulation.simulate(seed))
   })
 
-  it("a seed that found something finds it no more", { timeout: 90_000 }, () => {
+  it("no seed of an earlier finding breaks a rule", { timeout: 90_000 }, () => {
     for (const seed of [2, 23]) holds(Simulation.simulate(seed))
   })
 
@@ -64,18 +64,18 @@ describe("simulation", () => {
     assert.notStrictEqual(a.trace, Simulation.simulate(8).trace)
   })
 
-  it("gives up a life that takes more steps than it may, and says so", () => {
+  it("reports stepLimit when a life takes more than maxSteps", () => {
     const { violations } = Simulation.simulate(3, { plan: { faults: Faults.none, crashes: [] }, maxSteps: 500 })
     assert.match(violations[0] ?? "", /stepLimit/)
   })
 
-  it("a seed without faults has none", { timeout: 60_000 }, () => {
+  it("a plan without faults injects no fault", { timeout: 60_000 }, () => {
     const calm = Simulation.simulate(3, { plan: { faults: Faults.none, crashes: [] } })
     holds(calm)
     assert.strictEqual(Tally.total(calm.tally, "fault"), 0)
   })
 
-  it("somebody's own executor is put through the same", { timeout: 60_000 }, () => {
+  it("an executor of the user runs in the same simulation", { timeout: 60_000 }, () => {
     const executorFor = () => CoreExecutor.make(() => Effect.succeed(Turn.reply("hello")))
     const report = Simulation.simulate(5, { executorFor })
     holds(report)
@@ -83,11 +83,11 @@ describe("simulation", () => {
     assert.strictEqual(Tally.total(report.tally, "act"), 0)
   })
 
-  it("the dice are loaded with methods that there are", () => {
+  it("the dice name existing methods only", () => {
     assert.deepStrictEqual(loaded.filter((name) => !names.includes(name)), [])
   })
 
-  it.live("clients call every method that there is", () =>
+  it.live("clients call every method of the machine", () =>
     Effect.gen(function*() {
       const machine = yield* MeerkatMachine
       const control = yield* RuntimeControlPlane

@@ -1,5 +1,5 @@
 // @effect-diagnostics nodeBuiltinImport:off
-/** The short form of `npm run torture`, with another seed each time. */
+/** The short form of `npm run torture`, with a new seed in each run. */
 import { assert, describe, it } from "@effect/vitest"
 import { afterAll } from "vitest"
 import { bundle } from "../../scripts/torture/bundle.js"

@@ -149,7 +149,7 @@ export const editing = (limits: KernelLimits): Offer =>
     as("retract unknown", retract(freshInput(node, 8)))
   ])
 
-/** Bindings and the turns of somebody else (D26). */
+/** Bindings, and the service turns of an external owner (D26). */
 export const serving = (limits: KernelLimits): Offer =>
   offering(limits, (as, live, node) => {
     const current = live.lifecycle._tag === "Running" ? live.lifecycle.runId : staleRun
@@ -175,7 +175,7 @@ export const serving = (limits: KernelLimits): Offer =>
     ]
   })
 
-/** An input that takes the run slot for itself (D23). */
+/** An inline run: an input that occupies the run slot when it is accepted (D23). */
 export const inline = (limits: KernelLimits, make: (n: number) => Input): Offer =>
   offering(limits, (as, _, node) => [
     as(
@@ -190,7 +190,7 @@ export const inline = (limits: KernelLimits, make: (n: number) => Input): Offer 
 
 const client = (name: string, command: Command<unknown>, kind: Kind = "client") => ({ command, kind, name })
 
-/** The whole session: retired, reset, stopped, destroyed, unregistered, crashed, registered. */
+/** Retires, resets, stops, destroys, unregisters, crashes and registers the session. */
 export const lifecycle = (limits: KernelLimits): Offer => {
   const commands = [retire, reset, recycle, recover, stop, destroy].map((command) => client(command.name, command))
   const as = commanding(limits)
@@ -205,7 +205,7 @@ export const lifecycle = (limits: KernelLimits): Offer => {
   return (node) => node.live === null ? cold : moves
 }
 
-/** Offered where an input waits for its retry. */
+/** Advances the clock when an input waits for its retry. */
 export const waiting: Offer = (node) =>
   node.live !== null && Ledger.all(node.live.ledger).some(({ notBefore }) => (notBefore ?? 0) > node.now) ? [time] : []
 

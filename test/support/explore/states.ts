@@ -1,4 +1,4 @@
-/** What holds of every state of a session and its store, and where its paths lead. */
+/** The predicates of every state of a session and its store, and of the paths from it. */
 import * as Either from "effect/Either"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
@@ -23,7 +23,7 @@ import type { Stored } from "./store.js"
 
 type NodeState = StatePredicate<Node>
 
-/** Of a registered session. */
+/** A predicate of a registered session. */
 const living = (
   id: string,
   says: string,
@@ -36,7 +36,11 @@ const living = (
 
 export const nodeStates = (limits: KernelLimits): ReadonlyArray<NodeState> => [
   ...[...invariants, withinBudgets(limits)].map(({ check, id, says }) => living(id, says, (live) => check(live))),
-  living("SNP-12", "what is soft is all that the store does not know", (live, node) => unknown(live, flushed(node))),
+  living(
+    "SNP-12",
+    "deferred writes are exactly the changes that the store does not hold",
+    (live, node) => unknown(live, flushed(node))
+  ),
   living(
     "WEDGE",
     "a run can end at once, by success or from outside, for every owner",
@@ -44,7 +48,7 @@ export const nodeStates = (limits: KernelLimits): ReadonlyArray<NodeState> => [
   ),
   living(
     "LOOP",
-    "a live loop that may take a batch, and has one to take, is given it",
+    "a live loop receives a batch if it may take one and a batch exists",
     (live, node) => refusedBatch(live, node, limits)
   ),
   living("EXIT", "a session can be destroyed, or is being closed, or was destroyed", (live, node) => {
@@ -69,28 +73,28 @@ const isDriven = ({ live }: Node): boolean =>
 export const nodePaths: ReadonlyArray<PathPredicate<Node>> = [
   {
     id: "LIVE-1",
-    says: "from every state a path to unregistered, without a crash",
+    says: "every state has a path to unregistered without a crash",
     from: () => true,
     along: ["work", "client", "teardown"],
     to: gone
   },
   {
     id: "LIVE-2",
-    says: "from every state a path to destroyed, without a crash",
+    says: "every state has a path to destroyed without a crash",
     from: () => true,
     along: ["work", "client", "teardown"],
     to: destroyed
   },
   {
     id: "LIVE-3",
-    says: "loop and runs alone bring every driving input to its end, unless the session ends first",
+    says: "loop and runs alone end every driving input, unless the session ends first",
     from: (node) => goesOn(node) && isDriven(node),
     along: ["work"],
     to: (node) => !isDriven(node)
   },
   {
     id: "LIVE-4",
-    says: "from every state with a run a path to one without, by loop and runs alone",
+    says: "loop and runs alone lead from every state with a run to a state without a run",
     from: isRunning,
     along: ["work"],
     to: (node) => !isRunning(node)
@@ -111,34 +115,34 @@ const unknown = (live: SessionState, stored: Stored): ReadonlyArray<string> => {
     ...when(
       open.length !== stored.inputs.size ||
         open.some((record) => !same(stored.inputs.get(record.inputId), record)),
-      "its inputs are others"
+      "its inputs differ"
     ),
     ...when(stored.head.nextAdmissionSeq > live.ledger.nextAdmissionSeq, "its sequence is ahead"),
     ...when(
       HashMap.size(records) !== stored.operations.size ||
         Array.from(stored.operations).some(([id, record]) => !same(Option.getOrNull(HashMap.get(records, id)), record)),
-      "its operations are others"
+      "its operations differ"
     ),
-    ...when(!same(stored.feed, feed), "its feed is another"),
-    ...when(!same(stored.head.epoch, epoch), "its epoch is another"),
-    ...when(!same(stored.head.body, live.head), "its body is another"),
-    ...when(!same(silent, live.silentIntents), "its silent intents are others"),
+    ...when(!same(stored.feed, feed), "its feed differs"),
+    ...when(!same(stored.head.epoch, epoch), "its epoch differs"),
+    ...when(!same(stored.head.body, live.head), "its body differs"),
+    ...when(!same(silent, live.silentIntents), "its silent intents differ"),
     ...tools(live, stored)
   ]
 }
 
-/** A run that began with what was staged tells the store at its boundary; it would come to the same there. */
+/** A run that began with the staged tools stores them at its boundary, with the same result. */
 const tools = (live: SessionState, stored: Stored): ReadonlyArray<string> => {
   const value = stored.slices.get(visibilitySlice)?.value
   const known = live.tools === null || value === undefined || live.tools.unsaved
     ? null
     : same(value, visibilityOf(live))
   return [
-    ...when(known === false, "its tools are others"),
+    ...when(known === false, "its tools differ"),
     ...when(
       live.tools !== null && !live.tools.unsaved && value === undefined &&
         !same(visibilityOf(live), boundary(visibilityOf({ tools: null }))),
-      "it knows of no tools"
+      "it has no tool catalogs"
     )
   ]
 }
@@ -162,5 +166,5 @@ const refusedBatch = (live: SessionState, node: Node, limits: KernelLimits): Rea
     live,
     envOf(node, limits)
   )
-  return when(Either.isLeft(staged) || staged.right.reply === null, "no run was begun")
+  return when(Either.isLeft(staged) || staged.right.reply === null, "no run began")
 }

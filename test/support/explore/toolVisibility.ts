@@ -1,4 +1,4 @@
-/** What a session shows of its tools, between runs, restarts and changes of the model; and its silent intents. */
+/** The visible tools of a session across runs, restarts and changes of the model; and its silent intents. */
 import type { SessionState } from "../../../src/domain/SessionState.js"
 import type { SessionToolVisibilityState, ToolCatalogs } from "../../../src/domain/ToolVisibility.js"
 import { allow, deny, noCatalogs, witnessOf } from "../../../src/domain/ToolVisibility.js"
@@ -41,7 +41,7 @@ const anonymous = { stableOwnerKey: "x" }
 
 const catalogs: ToolCatalogs = { deferred: { d: known }, filter: { d: known, f: known, [imageTool]: known } }
 
-/** States that others hand over: what follows, and what is behind, ahead of itself, or contradicts itself. */
+/** States for publication: a valid successor, and states that are outdated, ahead of themselves or contradictory. */
 const given = (state: SessionToolVisibilityState) => {
   const revision = counterOf(state) + 1
   const committed = boundary({ ...state, stagedRevision: revision, activeRevision: revision })
@@ -88,7 +88,7 @@ const filtering: ReadonlyArray<NodeMove> = [
   as("stage deny f", Tools.stageFilter(deny("f"), { f: known })),
   as("stage all", Tools.stageFilter({ _tag: "All" }, {})),
   as("stage without witness", Tools.stageFilter(allow("f"), {})),
-  as("stage with a stranger's witness", Tools.stageFilter(allow("f"), { f: other })),
+  as("stage with another witness", Tools.stageFilter(allow("f"), { f: other })),
   as("applyBoundary", Tools.applyBoundary)
 ]
 
@@ -98,14 +98,14 @@ const deferring: ReadonlyArray<NodeMove> = [
   as("request d", Tools.requestDeferredTools([{ name: "d", witness: known }])),
   as("request nothing", Tools.requestDeferredTools([])),
   as("request without provenance", Tools.requestDeferredTools([{ name: "d", witness: anonymous }])),
-  as("request a stranger", Tools.requestDeferredTools([{ name: "d", witness: other }])),
+  as("request with another witness", Tools.requestDeferredTools([{ name: "d", witness: other }])),
   as("request twice", Tools.requestDeferredTools([{ name: "d", witness: known }, { name: "d", witness: other }])),
   as("stage no names", Tools.stageRequestedDeferredNames([])),
   as("stage bare names", Tools.stageRequestedDeferredNames(["d"])),
   as("applyBoundary", Tools.applyBoundary)
 ]
 
-/** A change of the model as the host was told it, and one that was told too early. */
+/** A change of the model on the current state, and one on an outdated state. */
 const models = (state: SessionToolVisibilityState): ReadonlyArray<NodeMove> =>
   [true, false].flatMap((images) => {
     const { next } = derive(state, images, [imageTool])
@@ -133,7 +133,7 @@ const unregister = together(
 
 const around = [as("destroy", destroy), unregister, crash]
 
-/** One input at a time: a run that a crash ended is begun again before another is accepted. */
+/** One input at a time: the run of a crashed process begins again before another input is accepted. */
 const runs = (node: Node, live: SessionState): ReadonlyArray<NodeMove> => {
   const runId = live.lifecycle._tag === "Running" ? live.lifecycle.runId : staleRun
   const begin = as(
@@ -181,7 +181,7 @@ const visibilities = (before: Node, after: Node): readonly [SessionToolVisibilit
 const steps: ReadonlyArray<StepPredicate<Node, Deed>> = [
   {
     id: "P21'",
-    says: "what is published is committed: active at or beyond staged, and the same where they are equal",
+    says: "every published set is committed: active at or beyond staged, and the same set if the revisions are equal",
     check: (before, { command }, after) => {
       const [was, is] = visibilities(before, after)
       if (command !== "publishCommittedVisibleSet" || was === is) return []
@@ -193,7 +193,7 @@ const steps: ReadonlyArray<StepPredicate<Node, Deed>> = [
   },
   {
     id: "P23",
-    says: "what becomes active was staged",
+    says: "a set becomes active only if it was staged",
     check: (before, _, after) => {
       const [was, is] = visibilities(before, after)
       if (before.live === null || after.live === null) return []
@@ -204,7 +204,7 @@ const steps: ReadonlyArray<StepPredicate<Node, Deed>> = [
   },
   {
     id: "VIS-1",
-    says: "another active set has another revision",
+    says: "a different active set has a different revision",
     check: (before, _, after) => {
       const [was, is] = visibilities(before, after)
       if (before.live === null || after.live === null || was.activeRevision !== is.activeRevision) return []
@@ -216,7 +216,7 @@ const steps: ReadonlyArray<StepPredicate<Node, Deed>> = [
   }
 ]
 
-/** Doing it again changes nothing. */
+/** A predicate: the rule applied twice equals the rule applied once. */
 export const settles = (
   id: string,
   says: string,
@@ -233,10 +233,10 @@ export const settles = (
 const states: ReadonlyArray<StatePredicate<Node>> = [
   settles(
     "VIS-2",
-    "a model that is changed to itself changes nothing",
+    "a change to the same model changes nothing",
     (state) => derive(state, false, [imageTool]).next
   ),
-  settles("VIS-3", "a boundary at a boundary changes nothing", boundary)
+  settles("VIS-3", "a repeated boundary changes nothing", boundary)
 ]
 
 const isSettled = (state: SessionToolVisibilityState): boolean => {
@@ -258,10 +258,10 @@ const activeOf = (state: SessionToolVisibilityState): SessionToolVisibilityState
   filterWitnesses: {}
 })
 
-/** What is forgotten by reset, stop and destroy, and what is not. */
+/** The data that reset, stop and destroy clear, and the data that they keep. */
 export const intents = ofSessions(
   "intents",
-  "silent intents and what the process knows of its tools × lifecycle × restarts",
+  "silent intents and the tool catalogs of the process × lifecycle × restarts",
   [
     ({ live }) =>
       live === null ? cold : [
@@ -293,12 +293,12 @@ const ofTools = (name: string, about: string, offer: Offer): Slice<Node, Deed> =
 
 export const toolFilters = ofTools(
   "tools: filters",
-  "filters, publication, changes of the model, what the process knows of its tools × runs of one input × restarts",
+  "filters, publication, changes of the model, the tool catalogs of the process × runs of one input × restarts",
   offering(filtering, ofFilters, models)
 )
 
 export const deferredTools = ofTools(
   "tools: deferred",
-  "deferred tools, publication, what the process knows of its tools × runs of one input × restarts",
+  "deferred tools, publication, the tool catalogs of the process × runs of one input × restarts",
   offering(deferring, ofDeferred, () => [])
 )
