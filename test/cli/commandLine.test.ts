@@ -102,7 +102,7 @@ describe("an error of a history", () => {
     const runtimeId = runtimeIdOf(SessionId.make("s"))
     const replaced = ofReadError("jobs.db")(new BodyReplaced({ runtimeId }))
     assert.strictEqual(replaced.code, 1)
-    assert.match(replaced.message, /replaced while it was read.*may be repeated/)
+    assert.match(replaced.message, /replaced while it was read.*Run the same command again/)
     const damaged = ofReadError("jobs.db")(new StoreCorrupt({ table: "message", key: "1", detail: "missing" }))
     assert.deepStrictEqual([damaged.code, damaged.message], [4, "jobs.db cannot be read: missing"])
   })

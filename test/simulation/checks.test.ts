@@ -206,7 +206,7 @@ describe("the audit of what clients were told", () => {
         if (ends) ledger.ended.set(inputId, "consumed")
       })
     assert.deepStrictEqual(violations(prompted(false), Audit.books), [])
-    assert.match(violations(prompted(true), Audit.books)[0] ?? "", /21 every waiter resolves: .* was not told/)
+    assert.match(violations(prompted(true), Audit.books)[0] ?? "", /21 every waiter resolves: .* has no outcome/)
   })
 
   it("finds a destroyed session that lives", () => {

@@ -1,5 +1,5 @@
 /**
- * The plan of a seed, as data: every decision that is not made step by step. `Simulation` makes it from the seed, runs it,
+ * The plan of a seed, as data: the decisions that are made before the first step. `Simulation` makes it from the seed, runs it,
  * and reduces it when a rule breaks.
  *
  * @since 0.1.0
