@@ -14,11 +14,15 @@ import { FaultyStore } from "../../src/testkit/index.js"
 
 const [a, b] = [SessionId.make("a"), SessionId.make("b")]
 const memory = Layer.provide(RuntimeStoreMemory.layer, HandoverLive.layer)
-const shown = Effect.map(Metric.value(sessions), ({ value }) => value)
+const gauge = Effect.map(Metric.value(sessions), ({ value }) => value)
+/** Sessions that simulated machines of other files left behind in this process. */
+let others = 0
+const shown = Effect.map(gauge, (value) => value - others)
 
 /** Runs the body in a machine of its own. Afterwards the gauge counts none of its sessions. */
 const inMachine = <A, E>(body: (faults: FaultyStore.FaultyStore) => Effect.Effect<A, E, MeerkatMachine>) =>
   Effect.gen(function*() {
+    others = yield* gauge
     const faults = yield* FaultyStore.make
     yield* body(faults).pipe(
       Effect.ensuring(faults.heal),
