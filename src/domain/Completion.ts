@@ -144,7 +144,7 @@ export interface CompletedWithFinalizationFailure {
   readonly result: RunResult
   readonly error: TurnError
 }
-/** The session was unregistered, stopped or destroyed before the input ended. @since 0.1.0 @category models */
+/** The session gave up its queue, closed, or must be reloaded before the input ended; `reason` says why. @since 0.1.0 @category models */
 export interface RuntimeTerminated {
   readonly _tag: "RuntimeTerminated"
   readonly reason: string
