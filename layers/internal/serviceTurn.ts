@@ -256,7 +256,7 @@ const worked = <A, E>(
   const settled = (exit: Exit.Exit<A, E>, onPause: () => void) =>
     Effect.tapDefect(
       Effect.suspend(() => settleTurn(work, exit, onPause)),
-      // nobody else would give the slot back
+      // only this call can give the slot back
       () => abandon(parts, entry, runId, "its end could not be told")
     )
   return Effect.zipLeft(
